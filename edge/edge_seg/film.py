@@ -1,0 +1,85 @@
+"""A film: the pixels of one radiograph and what is known about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from edge_seg.errors import InputError
+
+SMALLEST_SIDE = 16
+"""Films with a shorter side than this many pixels are refused: nothing anatomical is left in them."""
+
+LARGEST_FILM = 100_000_000
+"""Films with more pixels than this are refused: the largest detector in use has about 20 million."""
+
+
+@dataclass(frozen=True)
+class Film:
+    """One radiograph, polarity resolved: larger values are brighter, bone is white.
+
+    Attributes:
+        pixels: `(height, width)`, uint8 or uint16.
+        name: the film's own name, with the extension of the file it came from (`chest.png`).
+        source: where it came from: a path, a URL, `camera demo`.
+        window: `(low, high)` pixel values to show as black and white (the DICOM VOI window); `None`
+            lets robust percentiles decide.
+        spacing_mm: distance between pixel centres `(down a column, along a row)`, where known.
+        view: `PA`, `AP`, ..., where known.
+        taken_at: ISO 8601 time of exposure or capture, where known.
+        age_s: for camera frames, seconds between capture and hand-over.
+        checksum: SHA-256 (hex) of the bytes the film was decoded from, where it came from a file.
+        decode_ms: how long decoding took.
+        warnings: what a reader of the result should know about this film.
+
+    Raises:
+        InputError: pixels are not two-dimensional uint8 or uint16, or a side is too short or too long.
+
+    >>> Film(np.zeros((480, 640), np.uint8), name="dark.png").shape
+    (480, 640)
+    """
+
+    pixels: np.ndarray
+    name: str = "film"
+    source: str = ""
+    window: tuple[float, float] | None = None
+    spacing_mm: tuple[float, float] | None = None
+    view: str | None = None
+    taken_at: str | None = None
+    age_s: float | None = None
+    checksum: str | None = None
+    decode_ms: float = 0.0
+    warnings: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if self.pixels.ndim != 2 or self.pixels.dtype not in (np.uint8, np.uint16):
+            raise InputError(
+                f"{self.name}: a film is a two-dimensional uint8 or uint16 array, "
+                f"this is {self.pixels.dtype} {self.pixels.shape}: convert it to grey first"
+            )
+        check_size(self.name, *self.pixels.shape)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """`(height, width)` in pixels."""
+        height, width = self.pixels.shape
+        return height, width
+
+
+def check_size(name: str, height: int, width: int) -> None:
+    """Refuse films that are too small or too large to be a radiograph; readers ask before they decode.
+
+    Raises:
+        InputError: the shorter side is under `SMALLEST_SIDE` or there are over `LARGEST_FILM` pixels.
+    """
+    if min(height, width) < SMALLEST_SIDE:
+        raise InputError(
+            f"{name}: {width} x {height} pixels is too small for a film: "
+            f"give one with at least {SMALLEST_SIDE} pixels a side"
+        )
+    if height * width > LARGEST_FILM:
+        raise InputError(
+            f"{name}: {width} x {height} pixels is too large for a film: "
+            f"reduce it to at most {LARGEST_FILM // 1_000_000} million pixels"
+        )

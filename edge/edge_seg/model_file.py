@@ -1,0 +1,187 @@
+"""The one-file model: a TFLite flatbuffer, with manifest, card and licence as a zip behind it.
+
+Any TFLite interpreter opens the file, and `unzip -l` lists what rides along, the way TFLite metadata carries
+associated files. Nothing is handed to an interpreter before the checksum holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+import zlib
+from dataclasses import asdict, dataclass, field, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from edge_seg.errors import ModelError
+from edge_seg.structures import Structure
+
+MANIFEST_NAME = "edge_seg.json"
+CARD_NAME = "MODEL_CARD.md"
+LICENCE_NAME = "LICENSE"
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a model is, wants and was measured to do.
+
+    Attributes:
+        name, version: identity, as it appears on every record.
+        structures: the outputs, in the order of the network's output channels.
+        input_height, input_width, input_channels: of the input tensor.
+        mean, std: the network sees `(grey / 255 - mean) / std`.
+        output: `sigmoid`: one logit per structure, structures may overlap.
+        quantisation: `float32`, `int8-ptq` or `int8-qat`.
+        thresholds: per structure, the probability above which a pixel belongs to it.
+        single_component: whether only the largest piece of each structure is kept.
+        network: the configuration the network was built from.
+        training: data sets, splits, licences, code version, command.
+        scores: one entry per data set and region: `{dataset, split, region, metric, mean, low, high, n, ...}`.
+        checks: what the quantisation gate measured.
+        trust: calibration of the trust score, once there is one.
+        flatbuffer_sha256: checksum (hex) of the flatbuffer.
+    """
+
+    name: str
+    version: str
+    structures: tuple[Structure, ...]
+    input_height: int
+    input_width: int
+    input_channels: int = 1
+    mean: float = 0.0
+    std: float = 1.0
+    output: str = "sigmoid"
+    quantisation: str = "float32"
+    thresholds: tuple[float, ...] = ()
+    single_component: bool = False
+    network: dict[str, Any] = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: tuple[dict[str, Any], ...] = ()
+    checks: dict[str, Any] = field(default_factory=dict)
+    trust: dict[str, Any] | None = None
+    flatbuffer_sha256: str = ""
+
+    @property
+    def input_shape(self) -> tuple[int, int]:
+        """`(height, width)` of the model's input."""
+        return self.input_height, self.input_width
+
+    def to_json(self) -> str:
+        """The manifest as it stands in the file."""
+        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str = MANIFEST_NAME) -> Manifest:
+        """Read a manifest.
+
+        Raises:
+            ModelError: not JSON, of an unknown schema, or fields missing.
+        """
+        try:
+            raw = json.loads(text)
+            schema = raw.pop("schema")
+            if schema != SCHEMA:
+                raise ModelError(f"{where}: manifest schema {schema} is unknown: update edge-seg")
+            raw["structures"] = tuple(Structure(**structure) for structure in raw["structures"])
+            raw["thresholds"] = tuple(raw["thresholds"])
+            raw["scores"] = tuple(raw["scores"])
+            return cls(**raw)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ModelError(
+                f"{where}: the manifest cannot be read ({error}): fetch or make the model again"
+            ) from error
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model that has been read and whose checksum holds.
+
+    Attributes:
+        manifest: what it is.
+        flatbuffer: the TFLite model itself.
+        card: the model card, Markdown.
+        licence: licence text.
+        path: where it was read from, if it was.
+    """
+
+    manifest: Manifest
+    flatbuffer: bytes = field(repr=False)
+    card: str = field(default="", repr=False)
+    licence: str = field(default="", repr=False)
+    path: Path | None = None
+
+    def to_bytes(self) -> bytes:
+        """The file's bytes: flatbuffer, then zip. The same model gives the same bytes."""
+        manifest = replace(self.manifest, flatbuffer_sha256=hashlib.sha256(self.flatbuffer).hexdigest())
+        file = io.BytesIO(self.flatbuffer)
+        with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
+            for name, text in (
+                (MANIFEST_NAME, manifest.to_json()),
+                (CARD_NAME, self.card),
+                (LICENCE_NAME, self.licence),
+            ):
+                if text:
+                    archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text)
+        return file.getvalue()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str = "model", path: Path | None = None) -> ModelFile:
+        """Take a model file apart and check it.
+
+        Raises:
+            ModelError: no manifest, or the checksum does not hold.
+        """
+        try:
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                names = archive.namelist()
+                if MANIFEST_NAME not in names:
+                    raise ModelError(
+                        f"{where}: no manifest in this file: make it with `edge-seg quantize`"
+                    )
+                start = min(entry.header_offset for entry in archive.infolist())
+                texts = {name: archive.read(name).decode() for name in names}
+        except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError) as error:
+            raise ModelError(
+                f"{where}: damaged, or not an edge-seg model ({error}): fetch or make it again"
+            ) from error
+        manifest = Manifest.from_json(texts[MANIFEST_NAME], where)
+        flatbuffer = data[:start]
+        found = hashlib.sha256(flatbuffer).hexdigest()
+        if found != manifest.flatbuffer_sha256:
+            raise ModelError(
+                f"{where}: damaged: SHA-256 is {found[:12]}..., the manifest says "
+                f"{manifest.flatbuffer_sha256[:12]}...: fetch or make it again"
+            )
+        return cls(manifest, flatbuffer, texts.get(CARD_NAME, ""), texts.get(LICENCE_NAME, ""), path)
+
+    @classmethod
+    def read(cls, model: str | Path) -> ModelFile:
+        """Read a shipped model by name (`lungs`) or any model by path.
+
+        Raises:
+            ModelError: there is no such model, or it is damaged.
+        """
+        path = find_model(model)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise ModelError(
+                f"{path}: cannot be read ({error.strerror}): give a model file, or one of: "
+                f"{', '.join(shipped_models())}"
+            ) from error
+        return cls.from_bytes(data, str(path), path)
+
+
+def shipped_models() -> dict[str, Path]:
+    """The models that come with the package, by name."""
+    folder = Path(str(resources.files("edge_seg"))) / "models"
+    return {path.stem: path for path in sorted(folder.glob("*.tflite"))}
+
+
+def find_model(model: str | Path) -> Path:
+    """Path of a shipped model's name, or the path itself."""
+    return shipped_models().get(str(model), Path(model))

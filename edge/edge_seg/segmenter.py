@@ -1,0 +1,149 @@
+"""The segmenter: one film in, one segmentation out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from edge_seg import pixels
+from edge_seg.errors import ModelError
+from edge_seg.film import Film
+from edge_seg.measure import Area, measure_areas
+from edge_seg.model_file import Manifest, ModelFile
+from edge_seg.runtime import Runtime, TFLiteRuntime
+from edge_seg.structures import regions
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What was found on one film. Research use only, not for diagnosis.
+
+    Attributes:
+        film: the film.
+        masks: per structure, bool `(film height, film width)`.
+        areas: per structure and derived region, in pixels, and in cm2 where the film's spacing is known.
+        timings_ms: `decode`, `pixels_in`, `inference`, `pixels_out`.
+        manifest: of the model that ran.
+        runtime, delegate, threads: what really ran it.
+        warnings: what a reader of the result should know.
+    """
+
+    film: Film
+    masks: dict[str, np.ndarray] = field(repr=False)
+    areas: dict[str, Area]
+    timings_ms: dict[str, float]
+    manifest: Manifest = field(repr=False)
+    runtime: str
+    delegate: str
+    threads: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def regions(self) -> dict[str, np.ndarray]:
+        """The masks and the regions derived from them (`whole_lung`, `visible_lung`)."""
+        return regions(self.masks)
+
+
+class Segmenter:
+    """Segments films with one model on one runtime.
+
+    Args:
+        model: a checked model file.
+        runtime: what runs it; by default the first engine installed.
+
+    Raises:
+        ModelError: manifest and network disagree about shapes.
+
+    >>> import numpy as np
+    >>> from edge_seg import Segmenter
+    >>> result = Segmenter.load("lungs")(np.zeros((480, 640), np.uint8))
+    >>> result.masks["right_lung"].shape
+    (480, 640)
+    """
+
+    def __init__(self, model: ModelFile, runtime: Runtime | None = None) -> None:
+        self.manifest = manifest = model.manifest
+        self.runtime = runtime = runtime or TFLiteRuntime(model.flatbuffer)
+        expected = (1, *manifest.input_shape, manifest.input_channels)
+        outputs = (1, *manifest.input_shape, len(manifest.structures))
+        if runtime.input.shape != expected or runtime.output.shape != outputs:
+            raise ModelError(
+                f"{manifest.name}: the manifest says {expected} -> {outputs}, the network is "
+                f"{runtime.input.shape} -> {runtime.output.shape}: make the model again"
+            )
+        self._table = pixels.input_table(
+            manifest.mean, manifest.std, runtime.input.scale, runtime.input.zero_point
+        )
+
+    @classmethod
+    def load(
+        cls, model: str | Path = "lungs", *, threads: int | None = None, engine: str | None = None
+    ) -> Segmenter:
+        """A segmenter for a shipped model (by name) or a model file (by path).
+
+        Raises:
+            ModelError: no such model, or damaged.
+            DeviceError: no engine to run it.
+        """
+        file = ModelFile.read(model)
+        return cls(file, TFLiteRuntime(file.flatbuffer, threads, engine))
+
+    def __call__(self, film: Film | np.ndarray) -> Segmentation:
+        """Segment a film, or the pixels of one: `(height, width)` uint8 or uint16, bone white.
+
+        Raises:
+            InputError: an array that is no film.
+        """
+        if not isinstance(film, Film):
+            film = Film(np.asarray(film))
+        clock = _Stopwatch()
+        tensor, letterbox = clock.time("pixels_in", lambda: self.prepare(film))
+        output = clock.time("inference", lambda: self.runtime.run(tensor))
+        masks = clock.time("pixels_out", lambda: self._masks(output, letterbox))
+        return Segmentation(
+            film=film,
+            masks=masks,
+            areas=measure_areas(regions(masks), film.spacing_mm),
+            timings_ms={"decode": film.decode_ms, **clock.ms},
+            manifest=self.manifest,
+            runtime=self.runtime.name,
+            delegate=self.runtime.delegate,
+            threads=self.runtime.threads,
+            warnings=film.warnings,
+        )
+
+    def prepare(self, film: Film) -> tuple[np.ndarray, pixels.Letterbox]:
+        """The model's input tensor for a film, and where the film lies in it."""
+        grey, letterbox = pixels.to_input(film, self.manifest.input_shape)
+        return pixels.to_tensor(grey, self._table, self.manifest.input_channels), letterbox
+
+    def logits(self, output: np.ndarray) -> np.ndarray:
+        """Real-valued logits `(height, width, structures)` float32 of an output tensor."""
+        spec = self.runtime.output
+        if spec.scale is None:
+            return output[0]
+        return (output[0].astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+
+    def _masks(self, output: np.ndarray, letterbox: pixels.Letterbox) -> dict[str, np.ndarray]:
+        manifest = self.manifest
+        thresholds = manifest.thresholds or (0.5,) * len(manifest.structures)
+        masks = pixels.to_masks(self.logits(output), letterbox, thresholds, manifest.single_component)
+        return {structure.name: mask for structure, mask in zip(manifest.structures, masks, strict=True)}
+
+
+class _Stopwatch:
+    def __init__(self) -> None:
+        self.ms: dict[str, float] = {}
+
+    def time(self, stage: str, work: Callable[[], _Result]) -> _Result:
+        start = time.perf_counter()
+        result = work()
+        self.ms[stage] = round((time.perf_counter() - start) * 1000, 3)
+        return result

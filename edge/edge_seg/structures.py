@@ -1,0 +1,77 @@
+"""The anatomical structures a model outlines, and the regions derived from them.
+
+SNOMED CT codes are those of the DICOM context groups for chest anatomy (PS3.16, CID 4031 and CID 7151).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One output of a network.
+
+    Attributes:
+        name: identifier used in file names and records (`right_lung`).
+        title: as a person reads it (`right lung`).
+        colour: outline colour, `#rrggbb`.
+        snomed: SNOMED CT concept identifier, empty where there is none.
+        definition: what exactly is outlined; two definitions of "lung" are in use.
+    """
+
+    name: str
+    title: str
+    colour: str
+    snomed: str = ""
+    definition: str = ""
+
+
+_WHOLE = "the whole lung of that side of the patient, with the part behind the heart and diaphragm dome edge"
+
+CHEST = (
+    Structure("right_lung", "right lung", "#35c4ff", "3341006", _WHOLE),
+    Structure("left_lung", "left lung", "#ffb635", "44029006", _WHOLE),
+    Structure(
+        "cardiomediastinum",
+        "cardiomediastinum",
+        "#ff5c7a",
+        "72410000",
+        "heart and mediastinal shadow; overlaps the lungs",
+    ),
+)
+"""What the shipped models outline; right and left are the patient's."""
+
+DERIVED_REGIONS = ("whole_lung", "visible_lung")
+
+
+def regions(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The masks and the regions derived from them: whole lung, visible lung.
+
+    Whole lung is right or left lung. Visible lung is whole lung without cardiomediastinum, the
+    other definition in use in the field. Each appears only where its parts are there.
+
+    Args:
+        masks: bool arrays of one shape, by structure name.
+    """
+    found = dict(masks)
+    if {"right_lung", "left_lung"} <= masks.keys():
+        found["whole_lung"] = masks["right_lung"] | masks["left_lung"]
+    if "whole_lung" in found and "cardiomediastinum" in masks:
+        found["visible_lung"] = found["whole_lung"] & ~masks["cardiomediastinum"]
+    return found
+
+
+_PALETTE = ("#35c4ff", "#ffb635", "#ff5c7a", "#7ce38b", "#c792ff", "#ffe45c", "#5cfff1", "#ff8f5c")
+
+
+def structures_named(names: tuple[str, ...]) -> tuple[Structure, ...]:
+    """Structures for these names: the chest's own where known, else plain ones with a colour of the palette."""
+    known = {structure.name: structure for structure in CHEST}
+    return tuple(
+        known.get(name) or Structure(name, name.replace("_", " "), _PALETTE[i % len(_PALETTE)])
+        for i, name in enumerate(names)
+    )
