@@ -1,0 +1,10 @@
+"""Data sets of films with outlines, for training and measuring: one reader per folder layout.
+
+>>> from edge_seg.datasets import open_dataset
+>>> films = open_dataset("path/to/adult").split("test")  # doctest: +SKIP
+"""
+
+from edge_seg.datasets.dataset import Dataset, LabelledFilm, Outlines
+from edge_seg.datasets.layouts import LAYOUTS, open_dataset
+
+__all__ = ["LAYOUTS", "Dataset", "LabelledFilm", "Outlines", "open_dataset"]

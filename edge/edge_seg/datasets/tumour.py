@@ -1,0 +1,64 @@
+"""The brain-tumour set of Cheng (figshare 1512427): 3,064 T1-weighted slices in MATLAB 7.3 (HDF5) files."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_seg.datasets.dataset import Dataset, LabelledFilm, Outlines, split_by_patient
+from edge_seg.errors import InputError, UsageError
+from edge_seg.film import Film
+
+TUMOURS = {1: "meningioma", 2: "glioma", 3: "pituitary_tumour"}
+"""`cjdata/label` of the files, as their readme gives it."""
+
+
+def recognises(folder: Path) -> bool:
+    """Whether MATLAB files lie in the folder or one below it."""
+    return any(True for _ in _files(folder))
+
+
+def read(folder: Path) -> Dataset:
+    """All slices, split 80:10:10 by patient (`cjdata/PID`); one structure, `tumour`, whatever its type.
+
+    Raises:
+        InputError: a file lacks `cjdata`.
+        UsageError: h5py is not installed.
+    """
+    films = [_labelled(path) for path in sorted(_files(folder), key=lambda p: (len(p.stem), p.stem))]
+    return Dataset(folder.name, "brain-tumour", ("tumour",), split_by_patient(films))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [*folder.glob("*.mat"), *folder.glob("*/*.mat")]
+
+
+def _open(path: Path) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise UsageError("MATLAB files need h5py: pip install 'edge-seg[data]'") from error
+    try:
+        return h5py.File(path)["cjdata"]
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path}: not a file of the brain-tumour set: download it again") from error
+
+
+def _labelled(path: Path) -> LabelledFilm:
+    data = _open(path)
+    patient = "".join(chr(int(code)) for code in np.asarray(data["PID"]).ravel())
+    kind = TUMOURS.get(int(np.asarray(data["label"]).ravel()[0]), "unknown")
+    data.file.close()
+    return LabelledFilm(path.stem, patient, "", partial(_read, path), {"finding": kind})
+
+
+def _read(path: Path) -> tuple[Film, Outlines]:
+    data = _open(path)
+    # MATLAB stores columns first, so HDF5 holds the transpose.
+    image, mask = np.asarray(data["image"]).T, np.asarray(data["tumorMask"]).T
+    data.file.close()
+    pixels = (image.astype(np.int32) - min(0, int(image.min()))).astype(np.uint16)
+    return Film(pixels, path.name, str(path)), {"tumour": (mask > 0).astype(np.uint8)}
