@@ -1,0 +1,80 @@
+"""Checkpoints that are whole or not there: a folder per finished epoch, renamed into place.
+
+A run killed at any moment goes on after its newest checkpoint. The best epoch's weights are kept as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_FOLDER = "checkpoints"
+_STATE = "state.json"
+_MODEL = "model.keras"
+WEIGHTS_NAME = "model.weights.h5"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A finished epoch: the compiled model with its optimizer, and the history up to it."""
+
+    folder: Path
+    history: list[dict[str, float]]
+
+    @property
+    def model(self) -> Path:
+        """The saved Keras model."""
+        return self.folder / _MODEL
+
+
+def newest(run: Path) -> Checkpoint | None:
+    """The newest whole checkpoint of a run."""
+    folders = sorted((run / _FOLDER).glob("epoch-[0-9]*"))
+    if not folders:
+        return None
+    state = json.loads((folders[-1] / _STATE).read_text())
+    return Checkpoint(folders[-1], state["history"])
+
+
+def save(run: Path, model: Any, history: list[dict[str, float]], is_best: bool) -> None:
+    """Write a checkpoint for the epoch just finished, then remove older ones."""
+    parent = run / _FOLDER
+    parent.mkdir(parents=True, exist_ok=True)
+    final = parent / f"epoch-{len(history):05d}"
+    draft = parent / f"draft-{len(history):05d}"
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    model.save(draft / _MODEL)
+    (draft / _STATE).write_text(json.dumps({"history": history}))
+    for path in draft.iterdir():
+        _flush(path)
+    if is_best:
+        # Before the checkpoint: a kill in between costs nothing but the same epoch done again.
+        save_weights(model, run / f"best.{WEIGHTS_NAME}")
+    shutil.rmtree(final, ignore_errors=True)
+    draft.rename(final)
+    _flush(parent)
+    for old in parent.iterdir():
+        if old != final:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def save_weights(model: Any, path: Path) -> None:
+    """Write a model's weights beside their place and rename."""
+    draft = path.with_name(f"draft.{path.name}")
+    model.save_weights(draft)
+    _flush(draft)
+    draft.replace(path)
+    _flush(path.parent)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,89 @@
+"""What a training run was asked to do, as it stands in the run's folder."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from edge_seg.errors import InputError
+from edge_seg_train.augmentation import Augmentation
+from edge_seg_train.network import NetworkConfig
+
+CONFIG_NAME = "config.json"
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All that decides how a run goes; with the films and the code version it can be repeated.
+
+    Attributes:
+        datasets: folders, each as `PATH` or `LAYOUT=PATH`.
+        structures: output names, in order.
+        network: what is trained.
+        augmentation: what is done to the films.
+        loss: a name of `losses.LOSSES`.
+        epochs, batch_size, films_per_epoch: how long; `films_per_epoch` 0 is every film once.
+        validation_films: at most so many, evenly spaced, are scored after each epoch.
+        learning_rate: of Adam, at the start.
+        schedule: `cosine` (to a hundredth over all epochs), `plateau` (times `plateau_factor` after
+            `plateau_patience` epochs without a better validation loss) or `constant`.
+        patience: epochs without a better validation Dice after which the run ends early; 0 never.
+        balance: see `TrainingBatches`.
+        mixed_precision: compute in float16 (GPU) while weights stay float32.
+        devices: devices to train on; empty means every visible GPU, or the CPU.
+        picture_every: epochs between pictures of film | truth | prediction; 0 never.
+        seed: of weights, films and augmentation.
+    """
+
+    datasets: tuple[str, ...]
+    structures: tuple[str, ...]
+    network: NetworkConfig
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    loss: str = "bce+dice"
+    epochs: int = 30
+    batch_size: int = 16
+    films_per_epoch: int = 0
+    validation_films: int = 128
+    learning_rate: float = 2e-3
+    schedule: str = "cosine"
+    plateau_factor: float = 0.1
+    plateau_patience: int = 5
+    patience: int = 0
+    balance: float = 1.0
+    mixed_precision: bool = False
+    devices: tuple[str, ...] = ()
+    picture_every: int = 5
+    seed: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The configuration as plain data."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> TrainConfig:
+        """The configuration that `to_json` gave."""
+        known = {f.name for f in fields(cls)}
+        values = {key: value for key, value in raw.items() if key in known}
+        for name in ("datasets", "structures", "devices"):
+            values[name] = tuple(values[name])
+        values["network"] = NetworkConfig(**values["network"])
+        values["augmentation"] = Augmentation(**values["augmentation"])
+        return cls(**values)
+
+
+def read_config(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
+    """Configuration of a run, and all else its file says (code version, data).
+
+    Raises:
+        InputError: the folder holds no run.
+    """
+    path = run / CONFIG_NAME
+    try:
+        raw = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{run}: holds no training run ({error}): give the folder of `edge-seg train --out`"
+        ) from error
+    return TrainConfig.from_json(raw["config"]), raw

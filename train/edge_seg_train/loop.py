@@ -1,0 +1,217 @@
+"""The training loop: Keras `fit` with checkpoints after each epoch, resumed where it stopped."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+
+from edge_seg import __version__
+from edge_seg.datasets import Dataset, open_dataset
+from edge_seg.errors import InputError, UsageError
+from edge_seg.outputs.atomic import write_atomically
+from edge_seg_train import checkpoint
+from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
+from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
+from edge_seg_train.devices import training_scope
+from edge_seg_train.losses import LOSSES
+from edge_seg_train.metrics import Overlap, overlap_metrics
+from edge_seg_train.network import build
+from edge_seg_train.pictures import write_picture
+from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
+
+
+def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
+    """Train a network, or go on with a run that was stopped.
+
+    Args:
+        config: what to do; must be the stored one if the folder holds a run already.
+        run: folder of the run: `config.json`, `log.csv`, `checkpoints/`, `pictures/`, `tensorboard/`, and at the
+            end `best.model.weights.h5` with the weights of the best epoch.
+        quiet: no progress bars.
+
+    Returns:
+        Path of the best weights.
+
+    Raises:
+        InputError: films cannot be read, or there are none to train on.
+        UsageError: the folder holds a run with another configuration.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    datasets = [open_dataset(path) for path in config.datasets]
+    _store_config(config, datasets, run)
+    films = pack([d.split("train") for d in datasets], config.structures, _input_shape(config))
+    if not len(films):
+        raise InputError("none of the data sets has films to train on: give one with a train split")
+    held_out = validation_films(config, datasets)
+    keras.utils.set_random_seed(config.seed)
+    with training_scope(config.devices) as replicas:
+        if config.batch_size % replicas:
+            raise UsageError(
+                f"--batch-size {config.batch_size} cannot be shared by {replicas} devices: use a multiple"
+            )
+        model, history = _model(config, run)
+    batches = _batches(config, films)
+    batches.epoch = len(history)
+    validation = (
+        (network_input(held_out.grey, config.network.channels), held_out.labels) if len(held_out) else None
+    )
+    if len(history) < config.epochs and not should_stop(config, history):
+        model.fit(
+            batches,
+            epochs=config.epochs,
+            initial_epoch=len(history),
+            validation_data=validation,
+            validation_batch_size=config.batch_size,
+            callbacks=[_Epochs(config, run, history, held_out), *_tensorboard(run)],
+            verbose=0 if quiet else 1,
+            shuffle=False,
+        )
+    return run / f"best.{checkpoint.WEIGHTS_NAME}"
+
+
+def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
+    """The films scored after each epoch: evenly spaced ones of every data set's validation split."""
+    groups = [[film for film in d.split("val") if film.scored] for d in datasets]
+    total = sum(map(len, groups))
+    keep = min(1.0, config.validation_films / total) if total else 1.0
+    chosen = [
+        [group[i] for i in np.linspace(0, len(group) - 1, max(1, round(len(group) * keep))).astype(int)]
+        if group
+        else []
+        for group in groups
+    ]
+    return pack(chosen, config.structures, _input_shape(config))
+
+
+def code_version() -> str:
+    """Version of edge-seg, with the commit where the code runs from a checkout."""
+    command = ["git", "describe", "--always", "--dirty"]
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+    except (OSError, subprocess.SubprocessError):
+        return __version__
+    return f"{__version__}+{done.stdout.strip()}"
+
+
+def _input_shape(config: TrainConfig) -> tuple[int, int]:
+    return config.network.height, config.network.width
+
+
+def _batches(config: TrainConfig, films: PackedFilms) -> TrainingBatches:
+    steps = max(1, (config.films_per_epoch or len(films)) // config.batch_size)
+    return TrainingBatches(
+        films,
+        config.batch_size,
+        steps,
+        config.network.channels,
+        config.augmentation,
+        config.balance,
+        config.seed,
+        workers=2,
+        use_multiprocessing=False,
+    )
+
+
+def _model(config: TrainConfig, run: Path) -> tuple[Any, list[dict[str, float]]]:
+    """The compiled model, new or as it was after the newest checkpoint."""
+    keras.config.set_dtype_policy("mixed_float16" if config.mixed_precision else "float32")
+    found = checkpoint.newest(run)
+    if found is not None:
+        loss = LOSSES[config.loss]
+        model = keras.models.load_model(found.model, custom_objects={loss.__name__: loss, "Overlap": Overlap})
+        return model, found.history
+    model = build(keras, config.network)
+    model.compile(
+        keras.optimizers.Adam(config.learning_rate), loss=LOSSES[config.loss], metrics=overlap_metrics()
+    )
+    return model, []
+
+
+class _Epochs(keras.callbacks.Callback):
+    """What happens around each epoch: learning rate, log, pictures, checkpoint, early stop."""
+
+    def __init__(
+        self, config: TrainConfig, run: Path, history: list[dict[str, float]], held_out: PackedFilms
+    ) -> None:
+        super().__init__()
+        self.config, self.run, self.history, self.held_out = config, run, history, held_out
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.model.optimizer.learning_rate = learning_rate(self.config, self.history)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        entry = {name: float(value) for name, value in (logs or {}).items()}
+        entry["learning_rate"] = learning_rate(self.config, self.history)
+        self.history.append(entry)
+        _write_log(self.run / "log.csv", self.history)
+        if self.config.picture_every and (epoch + 1) % self.config.picture_every == 0:
+            self._picture(epoch + 1)
+        checkpoint.save(self.run, self.model, self.history, best_epoch(self.history) == epoch)
+        self.model.stop_training = should_stop(self.config, self.history)
+
+    def _picture(self, epoch: int) -> None:
+        if not len(self.held_out):
+            return
+        chosen = np.linspace(0, len(self.held_out) - 1, min(4, len(self.held_out))).astype(int)
+        grey = self.held_out.grey[chosen]
+        logits = self.model.predict(network_input(grey, self.config.network.channels), verbose=0)
+        folder = self.run / "pictures"
+        folder.mkdir(exist_ok=True)
+        path = folder / f"epoch-{epoch:05d}.png"
+        write_picture(path, grey, self.held_out.labels[chosen], logits, self.config.structures)
+
+
+def _tensorboard(run: Path) -> list[Any]:
+    if keras.backend.backend() != "tensorflow":
+        return []
+    return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
+
+
+def _write_log(path: Path, history: History) -> None:
+    text = io.StringIO()
+    names = ["epoch", *dict.fromkeys(name for entry in history for name in entry)]
+    writer = csv.DictWriter(text, names)
+    writer.writeheader()
+    writer.writerows({"epoch": i, **entry} for i, entry in enumerate(history, 1))
+    write_atomically(path, text.getvalue().encode())
+
+
+def _store_config(config: TrainConfig, datasets: list[Dataset], run: Path) -> None:
+    plain = json.loads(json.dumps(config.to_json()))
+    if (run / CONFIG_NAME).exists():
+        stored = read_config(run)[0].to_json()
+        different = [k for k, v in json.loads(json.dumps(stored)).items() if v != plain[k]]
+        if different:
+            raise UsageError(
+                f"{run} holds a run with other settings ({', '.join(different)}): repeat them, or choose another --out"
+            )
+        return
+    record = {
+        "config": plain,
+        "code_version": code_version(),
+        "keras": keras.__version__,
+        "backend": keras.backend.backend(),
+        "python": platform.python_version(),
+        "data": [
+            {
+                "name": d.name,
+                "layout": d.layout,
+                **{s: len(d.split(s)) for s in ("train", "val", "test")},
+                **d.facts,
+            }
+            for d in datasets
+        ],
+    }
+    write_atomically(run / CONFIG_NAME, (json.dumps(record, indent=2) + "\n").encode())

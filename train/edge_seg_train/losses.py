@@ -1,0 +1,57 @@
+"""Losses on logits with partial labels: what is not outlined, or is ignored, costs nothing.
+
+Written in `keras.ops`, so that they train on every backend and, on TensorFlow, under legacy Keras too.
+Labels are `(batch, height, width, structures)` of 0, 1 and 127 (ignore); logits have the same shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from keras import ops
+
+from edge_seg.pixels import IGNORE
+
+_SMOOTH = 1.0  # of pixels: defines the loss of a structure that is absent in truth and prediction
+
+
+def split_labels(labels: Any) -> tuple[Any, Any]:
+    """Truth and weight, both float32 of the labels' shape: weight 0 where a pixel is ignored."""
+    valid = ops.cast(ops.not_equal(ops.cast(labels, "int32"), IGNORE), "float32")
+    return ops.cast(labels, "float32") * valid, valid
+
+
+def dice_loss(labels: Any, logits: Any) -> Any:
+    """One minus soft Dice (Milletari et al. 2016, without squares), mean over the labelled structures of each film.
+
+    Returns:
+        `(batch,)` float32.
+    """
+    truth, valid = split_labels(labels)
+    probability = ops.sigmoid(ops.cast(logits, "float32")) * valid
+    both = ops.sum(truth * probability, axis=(1, 2))
+    sizes = ops.sum(truth, axis=(1, 2)) + ops.sum(probability, axis=(1, 2))
+    labelled = ops.cast(ops.sum(valid, axis=(1, 2)) > 0, "float32")
+    loss = (1 - (2 * both + _SMOOTH) / (sizes + _SMOOTH)) * labelled
+    return ops.sum(loss, axis=-1) / ops.maximum(ops.sum(labelled, axis=-1), 1.0)
+
+
+def bce_loss(labels: Any, logits: Any) -> Any:
+    """Binary cross-entropy, mean over the valid pixels of each film. `(batch,)` float32."""
+    truth, valid = split_labels(labels)
+    x = ops.cast(logits, "float32")
+    cost = ops.maximum(x, 0.0) - x * truth + ops.log1p(ops.exp(-ops.abs(x)))
+    return ops.sum(cost * valid, axis=(1, 2, 3)) / ops.maximum(ops.sum(valid, axis=(1, 2, 3)), 1.0)
+
+
+def bce_dice_loss(labels: Any, logits: Any) -> Any:
+    """Sum of `bce_loss` and `dice_loss`. `(batch,)` float32."""
+    return bce_loss(labels, logits) + dice_loss(labels, logits)
+
+
+LOSSES: dict[str, Callable[[Any, Any], Any]] = {
+    "dice": dice_loss,
+    "bce": bce_loss,
+    "bce+dice": bce_dice_loss,
+}

@@ -1,0 +1,39 @@
+"""Pictures of film | truth | prediction, to see how a run goes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_seg.outputs.atomic import write_atomically
+from edge_seg.structures import structures_named
+
+
+def write_picture(
+    path: Path, grey: np.ndarray, labels: np.ndarray, logits: np.ndarray, structures: tuple[str, ...]
+) -> None:
+    """Write one row per film.
+
+    Args:
+        path: of the PNG.
+        grey: `(films, height, width)` uint8.
+        labels: `(films, height, width, structures)` uint8 of 0, 1, 127.
+        logits: as labels, float.
+        structures: names, for their colours.
+    """
+    colours = [tuple(int(s.colour[i : i + 2], 16) for i in (5, 3, 1)) for s in structures_named(structures)]
+    rows = []
+    for film, truth, found in zip(grey, labels == 1, logits > 0, strict=True):
+        plain = cv2.cvtColor(film, cv2.COLOR_GRAY2BGR)
+        rows.append(np.hstack([plain, _outlined(plain, truth, colours), _outlined(plain, found, colours)]))
+    write_atomically(path, cv2.imencode(".png", np.vstack(rows))[1].tobytes())
+
+
+def _outlined(picture: np.ndarray, masks: np.ndarray, colours: list[tuple[int, ...]]) -> np.ndarray:
+    picture = picture.copy()
+    for k, colour in enumerate(colours):
+        outlines, _ = cv2.findContours(masks[:, :, k].astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, outlines, -1, colour, 1, cv2.LINE_AA)
+    return picture
