@@ -16,9 +16,7 @@ class Area:
     cm2: float | None
 
 
-def measure_areas(
-    masks: Mapping[str, np.ndarray], spacing_mm: tuple[float, float] | None
-) -> dict[str, Area]:
+def measure_areas(masks: Mapping[str, np.ndarray], spacing_mm: tuple[float, float] | None) -> dict[str, Area]:
     """Area of each bool mask; cm2 is withheld where the spacing is not known.
 
     >>> measure_areas({"lung": np.ones((100, 100), bool)}, (0.5, 0.5))

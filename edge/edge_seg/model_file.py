@@ -139,9 +139,7 @@ class ModelFile:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 names = archive.namelist()
                 if MANIFEST_NAME not in names:
-                    raise ModelError(
-                        f"{where}: no manifest in this file: make it with `edge-seg quantize`"
-                    )
+                    raise ModelError(f"{where}: no manifest in this file: make it with `edge-seg quantize`")
                 start = min(entry.header_offset for entry in archive.infolist())
                 texts = {name: archive.read(name).decode() for name in names}
         except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError) as error:

@@ -175,9 +175,7 @@ def to_masks(
 
 
 def _keep_largest(fixed: np.ndarray, cut: int) -> np.ndarray:
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats(
-        (fixed > cut).astype(np.uint8), connectivity=4
-    )
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats((fixed > cut).astype(np.uint8), connectivity=4)
     if count <= 2:
         return fixed
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))

@@ -44,7 +44,10 @@ class Runtime(Protocol):
         ...
 
 
-ENGINES = {"litert": ("ai_edge_litert.interpreter", "ai-edge-litert"), "tflite": ("tflite_runtime.interpreter", "tflite-runtime")}
+ENGINES = {
+    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite": ("tflite_runtime.interpreter", "tflite-runtime"),
+}
 """Known engines, in order of preference: module and distribution of each."""
 
 
@@ -75,7 +78,9 @@ class TFLiteRuntime:
             raise ModelError(f"{self.name} refuses the model ({reason}): make it again") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is supported")
+            raise ModelError(
+                f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is supported"
+            )
         self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
         self.input, self.output = _spec(inputs[0]), _spec(outputs[0])
 
@@ -104,9 +109,7 @@ def load_engine(engine: str | None = None) -> tuple[Any, str]:
         if key == "tflite" and int(np.__version__.split(".")[0]) >= 2:
             raise DeviceError("tflite-runtime does not work with numpy 2: pip install 'numpy<2'")
         return interpreter_class, f"{key} {importlib.metadata.version(distribution)}"
-    raise DeviceError(
-        f"no inference engine ({' or '.join(wanted)}) is installed: pip install ai-edge-litert"
-    )
+    raise DeviceError(f"no inference engine ({' or '.join(wanted)}) is installed: pip install ai-edge-litert")
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:

@@ -45,9 +45,7 @@ def hausdorff95(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | N
     distances = [
         cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for edge in edges
     ]
-    return float(
-        max(np.percentile(distances[1][edges[0]], 95), np.percentile(distances[0][edges[1]], 95))
-    )
+    return float(max(np.percentile(distances[1][edges[0]], 95), np.percentile(distances[0][edges[1]], 95)))
 
 
 def _edge(mask: np.ndarray) -> np.ndarray:
@@ -55,9 +53,7 @@ def _edge(mask: np.ndarray) -> np.ndarray:
     return mask & (inner == 0)
 
 
-def _sizes(
-    truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None
-) -> tuple[int, int, int]:
+def _sizes(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None) -> tuple[int, int, int]:
     if valid is not None:
         truth, prediction = truth & valid, prediction & valid
     return (

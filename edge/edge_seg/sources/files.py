@@ -1,0 +1,139 @@
+"""Films from files, folders and globs, in order, each once."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from edge_seg.errors import EdgeSegError, InputError
+from edge_seg.film import Film
+from edge_seg.sources import image
+from edge_seg.sources.dicom import decode_dicom, is_dicom
+from edge_seg.sources.source import Arrival, Failure
+from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
+from edge_seg.sources.video import VideoFile
+
+_DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})
+_OUR_RECORDS = "records.jsonl"
+
+
+class Files:
+    """Pictures, DICOM files and videos, given as paths, folders (with all below them) or globs.
+
+    Args:
+        inputs: paths, folders, globs.
+        frames: of a video, at most so many; `None` is all.
+    """
+
+    live = False
+
+    def __init__(self, inputs: Sequence[str], frames: int | None = None) -> None:
+        self._frames = frames
+        self._items = list(_expand(inputs))
+        videos = any(isinstance(item, Path) and item.suffix.lower() in VIDEO_SUFFIXES for item in self._items)
+        self.total = None if videos else len(self._items)
+
+    def __iter__(self) -> Iterator[Arrival]:
+        for item in self._items:
+            if isinstance(item, Failure):
+                yield item
+            elif item.suffix.lower() in VIDEO_SUFFIXES:
+                yield from VideoFile(item, self._frames)
+            else:
+                yield _read(item)
+
+    def close(self) -> None:
+        """Nothing is held open between films."""
+
+
+def read_film(path: str | Path) -> Film:
+    """The film in a picture or DICOM file.
+
+    Raises:
+        InputError: it cannot be read, or is not a film.
+    """
+    path = Path(path)
+    data = image.read_bytes(path)
+    if is_dicom(data) or path.suffix.lower() in (".dcm", ".dicom"):
+        return decode_dicom(data, path)
+    return image.decode_picture(data, path)
+
+
+def _read(path: Path) -> Arrival:
+    try:
+        return read_film(path)
+    except EdgeSegError as error:
+        return Failure(path.name, str(path), error)
+    except MemoryError:
+        return Failure(
+            path.name, str(path), InputError(f"{path}: too large for this machine's memory: reduce it")
+        )
+
+
+def _expand(inputs: Sequence[str]) -> Iterator[Path | Failure]:
+    seen: set[str] = set()
+    for text in inputs:
+        for item in _paths(text):
+            if isinstance(item, Failure):
+                yield item
+                continue
+            real = os.path.realpath(item)
+            if real not in seen:
+                seen.add(real)
+                yield item
+
+
+def _paths(text: str) -> Iterator[Path | Failure]:
+    path = Path(text).expanduser()
+    if path.is_dir():
+        yield from _folder(path)
+    elif path.exists() or not glob.has_magic(text):
+        # An absent path is named by the reader's own error.
+        yield path
+    else:
+        found = sorted(glob.glob(str(path), recursive=True))
+        if not found:
+            yield _failure(text, "nothing matches: check the pattern")
+        for match in found:
+            yield from _folder(Path(match)) if Path(match).is_dir() else iter([Path(match)])
+
+
+def _folder(folder: Path) -> Iterator[Path | Failure]:
+    failures: list[OSError] = []
+    found = 0
+    for parent, folders, names in os.walk(folder, onerror=failures.append):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if _OUR_RECORDS in names:
+            continue
+        for name in sorted(names):
+            path = Path(parent) / name
+            if not name.startswith(".") and _may_be_film(path):
+                found += 1
+                yield path
+    for error in failures:
+        yield _failure(
+            str(error.filename or folder), f"cannot be listed ({error.strerror}): check its permissions"
+        )
+    if not found and not failures:
+        yield _failure(
+            str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files"
+        )
+
+
+def _may_be_film(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if suffix in image.SUFFIXES or suffix in VIDEO_SUFFIXES or suffix in (".dcm", ".dicom"):
+        return True
+    if suffix not in _DICOM_SUFFIXES and not suffix[1:].isdigit():
+        return False
+    try:
+        with path.open("rb") as file:
+            return is_dicom(file.read(132))
+    except OSError:
+        return False
+
+
+def _failure(where: str, what: str) -> Failure:
+    return Failure(Path(where).name or where, where, InputError(f"{where}: {what}"))

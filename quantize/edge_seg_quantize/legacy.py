@@ -1,0 +1,51 @@
+"""The bridge to legacy Keras, which quantization-aware training needs.
+
+Import this module before TensorFlow is imported anywhere: it chooses legacy Keras for TensorFlow Model Optimization and
+the TensorFlow backend for Keras 3.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ["TF_USE_LEGACY_KERAS"] = "1"
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import tf_keras
+
+from edge_seg.errors import InputError
+from edge_seg_train.config import TrainConfig
+from edge_seg_train.network import NetworkConfig, build
+
+
+def copy_weights(source: Any, target: Any) -> None:
+    """Copy weights by layer name from a Keras 3 model to a legacy one built from the same configuration."""
+    for layer in target.layers:
+        layer.set_weights(source.get_layer(layer.name).get_weights())
+
+
+def to_legacy(model: Any, config: NetworkConfig) -> Any:
+    """The legacy twin of a Keras 3 model that `build` made; their outputs agree to 1e-5."""
+    twin = build(tf_keras, config)
+    copy_weights(model, twin)
+    return twin
+
+
+def load_run(run: Path, config: TrainConfig) -> Any:
+    """The best network of a training run, as a legacy model in float32.
+
+    Raises:
+        InputError: the run has no weights yet.
+    """
+    weights = run / "best.model.weights.h5"
+    if not weights.is_file():
+        raise InputError(f"{run}: has no weights yet: let `edge-seg train` finish at least one epoch")
+    keras.config.set_dtype_policy("float32")
+    model = build(keras, config.network)
+    model.load_weights(weights)
+    return to_legacy(model, config.network)

@@ -1,0 +1,205 @@
+"""From a float run to three model files: float32, PTQ int8 and the QAT int8 model that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge_seg_quantize.legacy import load_run  # isort: skip  (chooses legacy Keras before TensorFlow is imported)
+
+import numpy as np
+
+from edge_seg import Segmenter, __version__
+from edge_seg.datasets import LabelledFilm, open_dataset
+from edge_seg.model_file import Manifest, ModelFile
+from edge_seg.outputs.atomic import write_atomically
+from edge_seg.structures import structures_named
+from edge_seg_quantize import convert, qat
+from edge_seg_quantize.gate import DICE_BUDGET, GateReport, measure
+from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
+from edge_seg_train.config import TrainConfig, read_config
+from edge_seg_train.loop import code_version
+
+REPRESENTATIVE_FILMS = 128
+"""Films whose activations set the ranges of the PTQ model."""
+
+
+@dataclass(frozen=True)
+class QuantizeSettings:
+    """How a run is quantised.
+
+    Attributes:
+        name, version: of the model, for its manifest.
+        epochs, films_per_epoch, learning_rate: of quantization-aware fine-tuning; `films_per_epoch` 0 is the run's own.
+        dice_budget: most validation Dice that int8 may lose.
+        validation_films: at most so many films decide it; 0 is all.
+        single_component: see `Manifest`.
+        about: what a model card should say beside the figures (title, sources, licences, limits).
+        licence: text of the model's licence.
+        quiet: no progress bars.
+    """
+
+    name: str
+    version: str = __version__
+    epochs: int = 3
+    films_per_epoch: int = 0
+    learning_rate: float = 2e-4
+    dice_budget: float = DICE_BUDGET
+    validation_films: int = 0
+    single_component: bool = True
+    about: dict[str, Any] | None = None
+    licence: str = ""
+    quiet: bool = False
+
+
+def quantize(
+    run: Path, out: Path, settings: QuantizeSettings, say: Callable[[str], None] = print
+) -> GateReport:
+    """Quantise a run and write `OUT`, and beside it `OUT` with `.float32` and `.ptq` in the name.
+
+    Args:
+        run: folder of `edge-seg train`.
+        out: path of the QAT int8 model; the others are written beside it.
+        settings: how.
+        say: told of each step.
+
+    Raises:
+        InputError: the run or its films cannot be read.
+        ModelError: the gate does not let the model through; nothing is written then.
+        OutputError: a file cannot be written.
+    """
+    config, record = read_config(run)
+    model = load_run(run, config)
+    datasets = [open_dataset(path) for path in config.datasets]
+    say("reading films")
+    shape = config.network.height, config.network.width
+    films = pack([d.split("train") for d in datasets], config.structures, shape)
+    validation = [f for d in datasets for f in _evenly([f for f in d.split("val") if f.scored], settings)]
+
+    aware = qat.quantization_aware(model)
+    say(f"quantization-aware fine-tuning: {settings.epochs} epochs")
+    qat.fine_tune(
+        aware,
+        _batches(config, films, settings),
+        config.loss,
+        settings.epochs,
+        settings.learning_rate,
+        settings.quiet,
+    )
+
+    say("converting")
+    manifest = _manifest(config, record, settings)
+    representative = network_input(_representative(films), config.network.channels)
+    models = {
+        "float32": _file(manifest, "float32", convert.to_float32(model), settings),
+        "ptq": _file(manifest, "int8-ptq", convert.to_int8_after_training(model, representative), settings),
+        "qat": _file(manifest, "int8-qat", convert.to_int8(aware), settings),
+    }
+    say(f"measuring on {len(validation)} validation films")
+    segmenters = {kind: Segmenter(file) for kind, file in models.items()}
+    compared = _representative(films)
+    report = measure(
+        **segmenters,
+        flatbuffer=models["qat"].flatbuffer,
+        films=validation,
+        differing_pixels=differing_pixels(aware, segmenters["qat"], compared),
+        compared_films=len(compared),
+        budget=settings.dice_budget,
+    )
+    report.check()
+    for kind, file in models.items():
+        path = out if kind == "qat" else out.with_name(f"{out.stem}.{kind}{out.suffix}")
+        checked = replace(file, manifest=replace(file.manifest, checks=report.to_json()))
+        write_atomically(path, checked.to_bytes())
+        say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
+    return report
+
+
+def differing_pixels(aware: Any, segmenter: Segmenter, grey: np.ndarray) -> float:
+    """Share of mask pixels on which the fake-quantised model and the flatbuffer disagree.
+
+    Args:
+        aware: quantization-aware Keras model.
+        segmenter: with the flatbuffer made from it.
+        grey: `(films, height, width)` uint8 at the network's size.
+    """
+    from edge_seg import pixels
+
+    manifest, spec = segmenter.manifest, segmenter.runtime.input
+    table = pixels.input_table(manifest.mean, manifest.std, spec.scale, spec.zero_point)
+    fake = aware.predict(network_input(grey, manifest.input_channels), batch_size=8, verbose=0) > 0
+    real = [
+        segmenter.logits(segmenter.runtime.run(pixels.to_tensor(film, table, manifest.input_channels))) > 0
+        for film in grey
+    ]
+    return float(np.mean(fake != np.stack(real)))
+
+
+def _evenly(films: list[LabelledFilm], settings: QuantizeSettings) -> list[LabelledFilm]:
+    count = min(len(films), settings.validation_films or len(films))
+    return [films[i] for i in np.linspace(0, len(films) - 1, count).astype(int)] if count else []
+
+
+def _representative(films: PackedFilms) -> np.ndarray:
+    """Evenly spaced training films of each data set, as many of each."""
+    origins = np.unique(films.origin)
+    share = max(1, REPRESENTATIVE_FILMS // len(origins))
+    chosen = []
+    for origin in origins:
+        of_set = np.flatnonzero(films.origin == origin)
+        chosen.append(of_set[np.linspace(0, len(of_set) - 1, min(share, len(of_set))).astype(int)])
+    return films.grey[np.concatenate(chosen)]
+
+
+def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings) -> TrainingBatches:
+    wanted = settings.films_per_epoch or config.films_per_epoch or len(films)
+    return TrainingBatches(
+        films,
+        config.batch_size,
+        max(1, wanted // config.batch_size),
+        config.network.channels,
+        config.augmentation,
+        config.balance,
+        # Other films than the float run saw in its first epochs.
+        seed=config.seed + 1,
+    )
+
+
+def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSettings) -> Manifest:
+    raw = config.to_json()
+    settings_only = {
+        k: v for k, v in raw.items() if k not in ("datasets", "network", "structures", "devices")
+    }
+    return Manifest(
+        name=settings.name,
+        version=settings.version,
+        structures=structures_named(config.structures),
+        input_height=config.network.height,
+        input_width=config.network.width,
+        input_channels=config.network.channels,
+        thresholds=(0.5,) * len(config.structures),
+        single_component=settings.single_component,
+        network=raw["network"],
+        training={
+            "data": record["data"],
+            "settings": settings_only,
+            "quantisation": {
+                "epochs": settings.epochs,
+                "films_per_epoch": settings.films_per_epoch or config.films_per_epoch,
+                "learning_rate": settings.learning_rate,
+            },
+            "code_version": record["code_version"],
+            "quantised_with": code_version(),
+            "about": settings.about or {},
+        },
+    )
+
+
+def _file(manifest: Manifest, quantisation: str, flatbuffer: bytes, settings: QuantizeSettings) -> ModelFile:
+    named = replace(manifest, quantisation=quantisation)
+    # Through bytes, so that what is measured is what is written: checksum and all.
+    return ModelFile.from_bytes(
+        ModelFile(named, flatbuffer, licence=settings.licence).to_bytes(), settings.name
+    )
