@@ -16,7 +16,6 @@ from edge_seg.film import Film
 from edge_seg.segmenter import Segmentation, Segmenter
 from edge_seg.version import __version__
 
-
 RESEARCH_USE = "Research use only, not for diagnosis"
 """Stands wherever a result leaves the program."""
 

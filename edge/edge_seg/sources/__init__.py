@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
+
 from edge_seg.errors import UsageError
 from edge_seg.sources.camera import Camera, DemoCamera
 from edge_seg.sources.files import Files, read_film
 from edge_seg.sources.source import Arrival, Failure, Source
 
 __all__ = ["Arrival", "Camera", "DemoCamera", "Failure", "Files", "Source", "open_source", "read_film"]
+
+# OpenCV prints lines of its own about damaged files and absent cameras; our errors say more.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def open_source(inputs: Sequence[str] = (), camera: str | None = None, frames: int | None = None) -> Source:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any
 
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
@@ -157,7 +157,7 @@ def _open(address: str) -> Any:
     if index < 0:
         # OpenCV crashes the process on a negative index.
         raise UsageError(f"--camera {index}: indices start at 0: give `demo`, an index or a URL")
-    capture = cv2.VideoCapture(index)
+    capture = cv2.VideoCapture(index, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
     if not capture.isOpened():
         raise DeviceError(f"camera {index}: there is none, or it is in use: `edge-seg doctor` lists cameras")
     return capture

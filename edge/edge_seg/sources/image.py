@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from pathlib import Path
-
-# OpenCV prints its own lines about damaged files; ours say more.
-os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
 
 import cv2
 import numpy as np
@@ -51,7 +47,7 @@ def decode_picture(data: bytes, path: Path) -> Film:
         raise InputError(f"{path}: the picture is cut off before its end: copy it again")
     # Deep or transparent pictures come unchanged; only 8-bit ones have an orientation that OpenCV applies.
     picture = _decode(data, cv2.IMREAD_UNCHANGED)
-    if picture is not None and picture.ndim == 3 and picture.shape[2] == 3 or data[:2] == b"\xff\xd8":
+    if (picture is not None and picture.ndim == 3 and picture.shape[2] == 3) or data[:2] == b"\xff\xd8":
         picture = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if picture is None:
         raise InputError(f"{path}: not a picture that can be decoded: give PNG, JPEG, TIFF or DICOM")

@@ -1,0 +1,57 @@
+"""`edge-seg inspect`: thin over `edge_seg.inspection`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+
+@click.command(epilog="Example: edge-seg inspect lungs")
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="Print manifest and facts as JSON.")
+@click.option("--card", is_flag=True, help="Print the model card (Markdown) instead.")
+def inspect(model: str, as_json: bool, card: bool) -> None:
+    """Show what MODEL (a shipped name or a file) is, costs, and whether it is int8 all through."""
+    from edge_seg.inspection import inspect_model
+    from edge_seg.model_file import ModelFile
+
+    file = ModelFile.read(model)
+    if card:
+        click.echo(file.card or "this model has no card")
+        return
+    facts, manifest = inspect_model(file), file.manifest
+    if as_json:
+        click.echo(json.dumps({"manifest": json.loads(manifest.to_json()), "facts": asdict(facts)}, indent=2))
+        return
+    shape = f"{manifest.input_height} x {manifest.input_width} x {manifest.input_channels}"
+    lines = [
+        ("model", f"{manifest.name} {manifest.version}, {manifest.quantisation}"),
+        ("file", f"{file.path}, {facts.file_bytes:,} bytes"),
+        ("checksum", f"holds ({manifest.flatbuffer_sha256})"),
+        ("input", f"{shape}, (grey / 255 - {manifest.mean:g}) / {manifest.std:g}, letterboxed"),
+        ("output", f"{manifest.output}, one logit per structure"),
+        ("parameters", f"{facts.parameters:,} ({facts.weight_bytes:,} bytes)"),
+        ("cost", f"{facts.macs / 1e6:,.0f} million multiply-accumulates per film"),
+        ("int8", "all through" if not facts.violations else f"no: {'; '.join(facts.violations)}"),
+        ("code", str(manifest.training.get("code_version", "unknown"))),
+    ]
+    for name, text in lines:
+        click.echo(f"{name:12}{text}")
+    click.echo("structures")
+    for structure, threshold in zip(manifest.structures, manifest.thresholds, strict=False):
+        code = f", SNOMED CT {structure.snomed}" if structure.snomed else ""
+        click.echo(f"  {structure.title} (above {threshold:g}{code}): {structure.definition}")
+    click.echo("operators")
+    for kind in facts.operators:
+        cost = f"{kind.macs / 1e6:12,.1f} million MACs" if kind.macs else ""
+        click.echo(f"  {kind.count:4} {kind.name} (version {kind.version}){cost}")
+    if manifest.scores:
+        click.echo("scores (mean, 95 % interval)")
+    for score in manifest.scores:
+        click.echo(
+            f"  {score['dataset']} {score['split']}, {score['region'].replace('_', ' ')}: {score['metric']} "
+            f"{score['mean']:.4f} ({score['low']:.4f} to {score['high']:.4f}), {score['n']} films"
+        )
+    click.echo("Research use only, not for diagnosis")

@@ -1,0 +1,87 @@
+"""`edge-seg`: parse, dispatch, and turn errors into one line and an exit code. Verbs are loaded when called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+import click
+
+from edge_seg.errors import EdgeSegError
+from edge_seg.version import __version__
+
+VERBS = {
+    "run": ("edge_seg.cli.run:run", "Segment films from files, folders or a camera."),
+    "inspect": ("edge_seg.cli.inspect:inspect", "Show what a model is and whether it is int8 all through."),
+    "doctor": ("edge_seg.cli.doctor:doctor", "Say what this machine has, what is missing, and the fix."),
+    "train": ("edge_seg_train.command:train", "Train a network on your own films."),
+    "quantize": ("edge_seg_quantize.command:quantize", "Make an int8 model of a training run."),
+    "benchmark": ("edge_seg_benchmarks.command:benchmark", "Report latency against Dice for models."),
+}
+"""Each verb's module and what it does; help shows it without loading any."""
+
+_EXTRAS = {"train": "train", "quantize": "train", "benchmark": "report"}
+
+
+class _Verbs(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module, _, name = VERBS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+
+@click.command(
+    cls=_Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: edge-seg run chest.png --out results    (research use only, not for diagnosis)",
+)
+@click.version_option(__version__, prog_name="edge-seg")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def cli(debug: bool) -> None:
+    """Segmentation of X-ray films on small devices."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and exit with its code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = cli.main(arguments, prog_name="edge-seg", standalone_mode=False)
+    except EdgeSegError as error:
+        if "--debug" in arguments:
+            raise
+        _complain(" ".join(str(error).split()))
+        code = error.exit_code
+    except click.ClickException as error:
+        error.show()
+        code = error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _complain("stopped")
+        code = 130
+    except ModuleNotFoundError as error:
+        extra = _EXTRAS.get(next((word for word in arguments if word in VERBS), ""))
+        if extra is None or "--debug" in arguments or (error.name or "").startswith("edge_seg"):
+            raise
+        _complain(f"{error.name} is not installed: pip install 'edge-seg[{extra}]'")
+        code = 5
+    except BrokenPipeError:
+        sys.stderr.close()
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _complain(text: str) -> None:
+    click.echo(f"edge-seg: {text}", err=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""What a model costs and whether it is int8 all through."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from math import prod
+
+from edge_seg.flatbuffer import Graph, Operator, Tensor, read_graph
+from edge_seg.model_file import ModelFile
+
+EDGE_TPU_OPERATORS = frozenset(
+    ["ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "EXPAND_DIMS", "FULLY_CONNECTED", "L2_NORMALIZATION", "LOGISTIC", "LSTM", "MAXIMUM", "MAX_POOL_2D", "MEAN", "MINIMUM", "MUL", "PACK", "PAD", "PRELU", "QUANTIZE", "REDUCE_MAX", "REDUCE_MIN", "RELU", "RELU6", "RELU_N1_TO_1", "RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "RSQRT", "SLICE", "SOFTMAX", "SPACE_TO_DEPTH", "SPLIT", "SQUEEZE", "STRIDED_SLICE", "SUB", "SUM", "SQUARED_DIFFERENCE", "TANH", "TRANSPOSE", "TRANSPOSE_CONV"]
+)
+"""Operators the Edge TPU compiler maps (coral.ai/docs/edgetpu/models-intro, table 1)."""
+
+_NOT_IN_OURS = frozenset(
+    {"DEQUANTIZE", "QUANTIZE", "SHAPE", "PACK", "STRIDED_SLICE", "VAR_HANDLE", "READ_VARIABLE"}
+)
+_CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
+
+
+@dataclass(frozen=True)
+class OperatorKind:
+    """All operators of one name and version: how many, and their multiply-accumulates."""
+
+    name: str
+    version: int
+    count: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What `edge-seg inspect` shows beside the manifest.
+
+    Attributes:
+        operators: by name and version.
+        macs: multiply-accumulates per film.
+        parameters: weights and biases.
+        weight_bytes, flatbuffer_bytes, file_bytes: sizes.
+        violations: what keeps the model from being int8 all through; empty where it is.
+    """
+
+    operators: tuple[OperatorKind, ...]
+    macs: int
+    parameters: int
+    weight_bytes: int
+    flatbuffer_bytes: int
+    file_bytes: int
+    violations: tuple[str, ...]
+
+
+def inspect_model(model: ModelFile) -> ModelFacts:
+    """Count what a model is made of.
+
+    Raises:
+        ModelError: the flatbuffer cannot be read.
+    """
+    graph = read_graph(model.flatbuffer)
+    counts: Counter[tuple[str, int]] = Counter()
+    macs: Counter[tuple[str, int]] = Counter()
+    for operator in graph.operators:
+        key = operator.name, operator.version
+        counts[key] += 1
+        macs[key] += operator_macs(operator)
+    kinds = tuple(OperatorKind(*key, count, macs[key]) for key, count in counts.most_common())
+    weights = _weights(graph)
+    return ModelFacts(
+        kinds,
+        sum(macs.values()),
+        sum(prod(t.shape) for t in weights),
+        sum(t.bytes for t in weights),
+        len(model.flatbuffer),
+        len(model.to_bytes()),
+        tuple(purity_violations(model.flatbuffer)),
+    )
+
+
+def operator_macs(operator: Operator) -> int:
+    """Multiply-accumulates of one operator at batch 1; 0 for operators that do none."""
+    if operator.name not in _CONVOLUTIONS:
+        return 0
+    weights = next(t for t in operator.inputs if t.constant and len(t.shape) in (2, 4))
+    if operator.name == "TRANSPOSE_CONV":
+        # Weights are (out, height, width, in): each input pixel meets every weight once.
+        feature = next(t for t in reversed(operator.inputs) if not t.constant)
+        return prod(feature.shape[:3]) * prod(weights.shape)
+    places = prod(operator.outputs[0].shape[:-1])
+    return places * (prod(weights.shape[1:]) if operator.name == "DEPTHWISE_CONV_2D" else prod(weights.shape))
+
+
+def purity_violations(flatbuffer: bytes) -> list[str]:
+    """Everything that keeps a model from being int8 all through, one line each; empty where nothing does.
+
+    int8 in, out and between, static shapes, batch 1, per-channel weights, only operators that an Edge TPU maps, and
+    none that converts types or computes shapes.
+
+    Raises:
+        ModelError: the flatbuffer cannot be read.
+    """
+    graph = read_graph(flatbuffer)
+    found = []
+    floats = [t.name for t in graph.tensors if t.dtype.startswith("float")]
+    if floats:
+        found.append(f"{len(floats)} float tensors (first: {floats[0]})")
+    for side, tensors in (("input", graph.inputs), ("output", graph.outputs)):
+        found += [f"{side} is {t.dtype}, not int8" for t in tensors if t.dtype != "int8"]
+        found += [f"batch of the {side} is {t.shape[:1]}, not 1" for t in tensors if t.shape[:1] != (1,)]
+    names = Counter(operator.name for operator in graph.operators)
+    for name, count in names.items():
+        if name in _NOT_IN_OURS or name not in EDGE_TPU_OPERATORS:
+            found.append(f"{count} {name}")
+    moving = [t.name for t in graph.tensors if not t.static]
+    if moving:
+        found.append(f"{len(moving)} tensors without a static shape (first: {moving[0]})")
+    for operator in graph.operators:
+        if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+            weights = operator.inputs[1]
+            channels = weights.shape[-1] if operator.name == "DEPTHWISE_CONV_2D" else weights.shape[0]
+            if weights.scales != channels:
+                found.append(f"weights of {operator.outputs[0].name} are quantised per tensor")
+    return found
+
+
+def _weights(graph: Graph) -> list[Tensor]:
+    """Constant inputs of the operators that have weights, each once."""
+    found = {}
+    for operator in graph.operators:
+        if operator.name in _CONVOLUTIONS:
+            # The first input of a transposed convolution is its output's shape.
+            skip = 1 if operator.name == "TRANSPOSE_CONV" else 0
+            found.update({t.name: t for t in operator.inputs[skip:] if t.constant})
+    return list(found.values())

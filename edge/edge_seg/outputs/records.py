@@ -1,0 +1,137 @@
+"""Records: one JSON line per film in `records.jsonl`. A film is done when its record says so."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from edge_seg import RESEARCH_USE
+from edge_seg.errors import OutputError
+from edge_seg.outputs.atomic import flush_folder
+from edge_seg.segmenter import Segmentation
+from edge_seg.sources import Failure
+from edge_seg.version import __version__
+
+RECORDS_NAME = "records.jsonl"
+SCHEMA = 1
+
+
+def record_of(
+    segmentation: Segmentation, files: list[dict[str, Any]], timings_ms: dict[str, float]
+) -> dict[str, Any]:
+    """The record of a segmented film.
+
+    Args:
+        segmentation: of the film.
+        files: name, size and checksum of what was written.
+        timings_ms: all stages, writing included.
+    """
+    film, manifest = segmentation.film, segmentation.manifest
+    return {
+        **_head(film.name, film.source, "done"),
+        "film": {
+            "height": film.shape[0],
+            "width": film.shape[1],
+            "bits": film.pixels.dtype.itemsize * 8,
+            "spacing_mm": film.spacing_mm,
+            "view": film.view,
+            "taken_at": film.taken_at,
+            "age_s": film.age_s,
+            "sha256": film.checksum,
+        },
+        "areas": {name: asdict(area) for name, area in segmentation.areas.items()},
+        "timings_ms": timings_ms,
+        "model": {
+            "name": manifest.name,
+            "version": manifest.version,
+            "quantisation": manifest.quantisation,
+            "sha256": manifest.flatbuffer_sha256,
+            "input": list(manifest.input_shape),
+        },
+        "runtime": segmentation.runtime,
+        "delegate": segmentation.delegate,
+        "threads": segmentation.threads,
+        "warnings": list(segmentation.warnings),
+        "files": files,
+    }
+
+
+def record_of_failure(failure: Failure) -> dict[str, Any]:
+    """The record of a film that could not be had."""
+    return {
+        **_head(failure.name, failure.source, "failed"),
+        "error": str(failure.error),
+        "exit_code": failure.error.exit_code,
+    }
+
+
+def _head(name: str, source: str, status: str) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "edge_seg": __version__,
+        "notice": RESEARCH_USE,
+        "status": status,
+        "name": name,
+        "source": source,
+    }
+
+
+class Records:
+    """The records of an output folder, appended one whole line at a time.
+
+    Args:
+        folder: output folder; must exist.
+
+    Raises:
+        OutputError: the file cannot be read or repaired.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / RECORDS_NAME
+        try:
+            self._cut_torn_line()
+            text = self.path.read_text() if self.path.exists() else ""
+            self.lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines() if line]
+        except (OSError, ValueError) as error:
+            raise OutputError(
+                f"{self.path}: cannot be read ({error}): move it away, or choose another --out"
+            ) from error
+
+    def append(self, record: dict[str, Any]) -> None:
+        """Add a record: written in one piece and flushed.
+
+        Raises:
+            OutputError: it cannot be written; a half-written line is taken back.
+        """
+        line = (json.dumps(record) + "\n").encode()
+        try:
+            fresh = not self.path.exists()
+            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                before = os.fstat(descriptor).st_size
+                if os.write(descriptor, line) != len(line):
+                    os.ftruncate(descriptor, before)
+                    raise OSError(28, "No space left on device")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            if fresh:
+                flush_folder(self.path.parent)
+        except OSError as error:
+            raise OutputError(
+                f"{self.path}: cannot be written ({error.strerror}): free space, or choose another --out"
+            ) from error
+        self.lines.append(record)
+
+    def _cut_torn_line(self) -> None:
+        """Drop a last line without its end: the machine stopped while it was written, so its film is not done."""
+        if not self.path.exists():
+            return
+        data = self.path.read_bytes()
+        if data and not data.endswith(b"\n"):
+            with self.path.open("r+b") as file:
+                file.truncate(data.rfind(b"\n") + 1)
+                os.fsync(file.fileno())
