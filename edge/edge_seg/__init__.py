@@ -4,20 +4,27 @@
 >>> result = Segmenter.load("lungs")(image)  # doctest: +SKIP
 """
 
-from edge_seg.errors import (
-    DeviceError,
-    EdgeSegError,
-    InputError,
-    ModelError,
-    OutputError,
-    UsageError,
-)
-from edge_seg.film import Film
-from edge_seg.segmenter import Segmentation, Segmenter
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from edge_seg.errors import DeviceError, EdgeSegError, InputError, ModelError, OutputError, UsageError
 from edge_seg.version import __version__
+
+if TYPE_CHECKING:
+    from edge_seg.film import Film
+    from edge_seg.segmenter import Segmentation, Segmenter
 
 RESEARCH_USE = "Research use only, not for diagnosis"
 """Stands wherever a result leaves the program."""
+
+# Loaded when first asked for: the command's help needs neither numpy nor OpenCV.
+_HOMES = {
+    "Film": "edge_seg.film",
+    "Segmentation": "edge_seg.segmenter",
+    "Segmenter": "edge_seg.segmenter",
+}
 
 __all__ = [
     "RESEARCH_USE",
@@ -32,3 +39,9 @@ __all__ = [
     "UsageError",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'edge_seg' has no attribute {name!r}")

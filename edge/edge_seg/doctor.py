@@ -7,7 +7,6 @@ import importlib.util
 import os
 import platform
 import shutil
-import sys
 from collections.abc import Iterator
 from ctypes.util import find_library
 from dataclasses import dataclass
@@ -51,11 +50,7 @@ def examine() -> list[Finding]:
 
 
 def _python() -> Iterator[Finding]:
-    version = platform.python_version()
-    if sys.version_info >= (3, 10):
-        yield Finding("Python", "ok", f"{version}, {platform.machine()}")
-    else:
-        yield Finding("Python", "missing", version, "install Python 3.10 or newer")
+    yield Finding("Python", "ok", f"{platform.python_version()}, {platform.machine()}")
     for name in ("numpy", "opencv-python-headless", "click", "pydicom", "flatbuffers"):
         found = _version(name)
         if found is None and name.startswith("opencv") and importlib.util.find_spec("cv2"):
@@ -78,11 +73,7 @@ def _engines() -> Iterator[Finding]:
         detail = f"tflite-runtime {tflite} does not work with numpy {numpy}"
         yield Finding("inference engine", "missing", detail, "pip install 'numpy<2'")
     else:
-        fix = (
-            "pip install tflite-runtime 'numpy<2'"
-            if platform.machine() == "armv7l"
-            else "pip install ai-edge-litert"
-        )
+        fix = "pip install tflite-runtime 'numpy<2'" if platform.machine() == "armv7l" else "pip install ai-edge-litert"
         yield Finding("inference engine", "missing", "none installed", fix)
 
 
@@ -95,9 +86,7 @@ def _models() -> Iterator[Finding]:
     for name, path in models.items():
         try:
             manifest = ModelFile.read(path).manifest
-            yield Finding(
-                f"model {name}", "ok", f"{manifest.version} {manifest.quantisation}, checksum holds"
-            )
+            yield Finding(f"model {name}", "ok", f"{manifest.version} {manifest.quantisation}, checksum holds")
         except EdgeSegError as error:
             yield Finding(f"model {name}", "missing", str(error), "pip install --force-reinstall edge-seg")
 
@@ -132,9 +121,7 @@ def _accelerator() -> Iterator[Finding]:
     if find_library("edgetpu"):
         yield Finding("Edge TPU library", "ok", "libedgetpu")
     else:
-        yield Finding(
-            "Edge TPU library", "absent", "libedgetpu.so.1 not found", "sudo apt install libedgetpu1-std"
-        )
+        yield Finding("Edge TPU library", "absent", "libedgetpu.so.1 not found", "sudo apt install libedgetpu1-std")
 
 
 def _extras() -> Iterator[Finding]:
@@ -144,9 +131,7 @@ def _extras() -> Iterator[Finding]:
     }.items():
         absent = [name for name in modules if importlib.util.find_spec(name) is None]
         if absent:
-            yield Finding(
-                f"[{extra}]", "absent", f"without {', '.join(absent)}", f"pip install 'edge-seg[{extra}]'"
-            )
+            yield Finding(f"[{extra}]", "absent", f"without {', '.join(absent)}", f"pip install 'edge-seg[{extra}]'")
         else:
             yield Finding(f"[{extra}]", "ok", "installed")
 

@@ -143,9 +143,7 @@ class ModelFile:
                 start = min(entry.header_offset for entry in archive.infolist())
                 texts = {name: archive.read(name).decode() for name in names}
         except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError) as error:
-            raise ModelError(
-                f"{where}: damaged, or not an edge-seg model ({error}): fetch or make it again"
-            ) from error
+            raise ModelError(f"{where}: damaged, or not an edge-seg model ({error}): fetch or make it again") from error
         manifest = Manifest.from_json(texts[MANIFEST_NAME], where)
         flatbuffer = data[:start]
         found = hashlib.sha256(flatbuffer).hexdigest()

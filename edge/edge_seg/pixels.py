@@ -56,9 +56,7 @@ class Letterbox:
         else:
             width = input_width
             height = max(1, (2 * film_height * input_width + film_width) // (2 * film_width))
-        return cls(
-            film_shape, input_shape, (input_height - height) // 2, (input_width - width) // 2, height, width
-        )
+        return cls(film_shape, input_shape, (input_height - height) // 2, (input_width - width) // 2, height, width)
 
     @property
     def content(self) -> tuple[slice, slice]:
@@ -79,9 +77,7 @@ def value_range(film: Film) -> tuple[float, float]:
     else:
         stride = max(1, int(np.sqrt(film.pixels.size / _PERCENTILE_SAMPLE)))
         sample = film.pixels[::stride, ::stride]
-        low, high = (
-            float(v) for v in np.percentile(sample, ROBUST_PERCENTILES, method="closest_observation")
-        )
+        low, high = (float(v) for v in np.percentile(sample, ROBUST_PERCENTILES, method="closest_observation"))
     return low, max(high, low + 1.0)
 
 
@@ -119,9 +115,7 @@ def labels_to_input(labels: np.ndarray, letterbox: Letterbox) -> np.ndarray:
         plane = labels[:, :, k]
         ignored = (plane == IGNORE).astype(np.uint8)
         inside = _resample((plane == 1).astype(np.uint8) * np.uint8(200), height, width) >= 100
-        laid[(*letterbox.content, k)] = np.where(
-            _resample(ignored * np.uint8(200), height, width) > 0, IGNORE, inside
-        )
+        laid[(*letterbox.content, k)] = np.where(_resample(ignored * np.uint8(200), height, width) > 0, IGNORE, inside)
     return laid
 
 

@@ -78,9 +78,7 @@ class TFLiteRuntime:
             raise ModelError(f"{self.name} refuses the model ({reason}): make it again") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(
-                f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is supported"
-            )
+            raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is supported")
         self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
         self.input, self.output = _spec(inputs[0]), _spec(outputs[0])
 

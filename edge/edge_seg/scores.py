@@ -20,9 +20,7 @@ def dice(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = N
     return 2 * both / (truth_size + prediction_size) if truth_size + prediction_size else 1.0
 
 
-def intersection_over_union(
-    truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None
-) -> float:
+def intersection_over_union(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> float:
     """Jaccard index `|A and B| / |A or B|` of two bool arrays of one shape."""
     both, truth_size, prediction_size = _sizes(truth, prediction, valid)
     either = truth_size + prediction_size - both
@@ -42,9 +40,7 @@ def hausdorff95(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | N
     if not truth.any() or not prediction.any():
         return float(np.hypot(*truth.shape))
     edges = [_edge(truth), _edge(prediction)]
-    distances = [
-        cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for edge in edges
-    ]
+    distances = [cv2.distanceTransform((~edge).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for edge in edges]
     return float(max(np.percentile(distances[1][edges[0]], 95), np.percentile(distances[0][edges[1]], 95)))
 
 

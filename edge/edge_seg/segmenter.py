@@ -78,14 +78,10 @@ class Segmenter:
                 f"{manifest.name}: the manifest says {expected} -> {outputs}, the network is "
                 f"{runtime.input.shape} -> {runtime.output.shape}: make the model again"
             )
-        self._table = pixels.input_table(
-            manifest.mean, manifest.std, runtime.input.scale, runtime.input.zero_point
-        )
+        self._table = pixels.input_table(manifest.mean, manifest.std, runtime.input.scale, runtime.input.zero_point)
 
     @classmethod
-    def load(
-        cls, model: str | Path = "lungs", *, threads: int | None = None, engine: str | None = None
-    ) -> Segmenter:
+    def load(cls, model: str | Path = "lungs", *, threads: int | None = None, engine: str | None = None) -> Segmenter:
         """A segmenter for a shipped model (by name) or a model file (by path).
 
         Raises:

@@ -34,9 +34,7 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     show_default=True,
     help="Folder for results.",
 )
-@click.option(
-    "--save", default="mask,overlay,record", show_default=True, help="What to write, separated by commas."
-)
+@click.option("--save", default="mask,overlay,record", show_default=True, help="What to write, separated by commas.")
 @click.option("--frames", type=click.IntRange(1), help="Of a camera or video, at most so many.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: one per core]")
 @click.option(

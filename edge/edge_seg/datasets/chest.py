@@ -130,9 +130,7 @@ def _read_whole(folder: Path, row: dict[str, str]) -> tuple[Film, Outlines]:
     mask = read_mask(_picture(folder / "masks", row["stem"]))
     size = _unsquashed(film.shape, int(row["original_width"]), int(row["original_height"]))
     if size != film.shape[::-1]:
-        film = Film(
-            cv2.resize(film.pixels, size, interpolation=cv2.INTER_LINEAR_EXACT), film.name, film.source
-        )
+        film = Film(cv2.resize(film.pixels, size, interpolation=cv2.INTER_LINEAR_EXACT), film.name, film.source)
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
     return film, {**lungs_by_side(mask), "whole_lung": mask}
 

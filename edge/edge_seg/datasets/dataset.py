@@ -78,11 +78,9 @@ def split_by_patient(films: Iterable[LabelledFilm], seed: int = 0) -> tuple[Labe
     with at least three patients no split is empty.
     """
     films = tuple(films)
-    patients = sorted(
-        {film.patient for film in films}, key=lambda p: hashlib.sha256(f"{seed}/{p}".encode()).digest()
-    )
+    patients = sorted({film.patient for film in films}, key=lambda p: hashlib.sha256(f"{seed}/{p}".encode()).digest())
     tenth = max(1, round(len(patients) / 10)) if len(patients) >= 3 else 0
-    held_out = dict.fromkeys(patients[:tenth], "test") | dict.fromkeys(patients[tenth:2 * tenth], "val")
+    held_out = dict.fromkeys(patients[:tenth], "test") | dict.fromkeys(patients[tenth : 2 * tenth], "val")
     return tuple(replace(film, split=held_out.get(film.patient, "train")) for film in films)
 
 

@@ -21,9 +21,7 @@ class Layout:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "chest": Layout(
-        "right_lung/, left_lung/ and cardiomediastinum/ beside images/", chest.recognises, chest.read
-    ),
+    "chest": Layout("right_lung/, left_lung/ and cardiomediastinum/ beside images/", chest.recognises, chest.read),
     "whole-lung": Layout(
         "index.csv with match_score, images/, masks/ of whole lungs", chest.recognises_whole, chest.read_whole
     ),

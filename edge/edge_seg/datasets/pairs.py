@@ -31,9 +31,7 @@ def read(folder: Path) -> Dataset:
     Raises:
         InputError: a mask holds grey values that are neither binary nor class labels.
     """
-    masks = {
-        path.stem: path for path in sorted((folder / "masks").iterdir()) if path.suffix.lower() in _PICTURES
-    }
+    masks = {path.stem: path for path in sorted((folder / "masks").iterdir()) if path.suffix.lower() in _PICTURES}
     pairs = []
     for path in sorted((folder / "images").iterdir()):
         mask = next((masks[path.stem + s] for s in SUFFIXES if path.stem + s in masks), None)
@@ -41,9 +39,7 @@ def read(folder: Path) -> Dataset:
             pairs.append((path, mask))
     classes = max((_classes(mask) for _, mask in pairs), default=1)
     names = _names(folder, classes)
-    films = [
-        LabelledFilm(image.stem, image.stem, "", partial(_read, image, mask, names)) for image, mask in pairs
-    ]
+    films = [LabelledFilm(image.stem, image.stem, "", partial(_read, image, mask, names)) for image, mask in pairs]
     return Dataset(folder.name, "pairs", names, split_by_patient(films))
 
 

@@ -48,12 +48,8 @@ class OutputFolder:
         write_atomically(probe, b"")
         probe.unlink()
         self._records = Records(folder)
-        self._owners = {
-            record["stem"]: record["source"] for record in self._records.lines if "stem" in record
-        }
-        self._done = {
-            _identity(r) for r in self._records.lines if r["status"] == "done" and r["film"]["sha256"]
-        }
+        self._owners = {record["stem"]: record["source"] for record in self._records.lines if "stem" in record}
+        self._done = {_identity(r) for r in self._records.lines if r["status"] == "done" and r["film"]["sha256"]}
 
     def is_done(self, source: str, checksum: str | None, model_checksum: str) -> bool:
         """Whether this very film, by path and content, was segmented here with this very model."""

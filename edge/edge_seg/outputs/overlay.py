@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from edge_seg import pixels
+from edge_seg import RESEARCH_USE, pixels
 from edge_seg.segmenter import Segmentation
 
 LONGEST_SIDE = 2048
@@ -17,7 +17,6 @@ _INK = (235, 235, 235)
 _QUIET = (165, 165, 165)
 _PAPER = (24, 22, 20)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
-_RESEARCH_USE = "Research use only, not for diagnosis"
 
 
 def draw_overlay(segmentation: Segmentation) -> np.ndarray:
@@ -30,9 +29,7 @@ def draw_overlay(segmentation: Segmentation) -> np.ndarray:
     picture = cv2.cvtColor(cv2.resize(pixels.to_grey8(film), size, interpolation=shrink), cv2.COLOR_GRAY2BGR)
     thickness = max(1, round(max(size) / 600))
     for structure in segmentation.manifest.structures:
-        mask = cv2.resize(
-            segmentation.masks[structure.name].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST
-        )
+        mask = cv2.resize(segmentation.masks[structure.name].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         colour = _bgr(structure.colour)
         inside = mask == 1
         picture[inside] = (picture[inside] * (1 - _TINT) + np.array(colour) * _TINT).astype(np.uint8)
@@ -44,10 +41,7 @@ def draw_overlay(segmentation: Segmentation) -> np.ndarray:
 
 def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
     """Names and areas, then what made them; text is as large as the longest line allows."""
-    entries = [
-        (_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}")
-        for s in segmentation.manifest.structures
-    ]
+    entries = [(_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}") for s in segmentation.manifest.structures]
     manifest = segmentation.manifest
     made_by = (
         f"{manifest.name} {manifest.version} {manifest.quantisation} ({manifest.flatbuffer_sha256[:8]})"
@@ -70,7 +64,7 @@ def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
     for text in lines:
         _write(strip, text, (row // 2, y), _fitting(text, width, scale, row), _QUIET)
         y += row
-    _write(strip, _RESEARCH_USE, (row // 2, y), _fitting(_RESEARCH_USE, width, scale, row), (90, 200, 255))
+    _write(strip, RESEARCH_USE, (row // 2, y), _fitting(RESEARCH_USE, width, scale, row), (90, 200, 255))
     return strip
 
 
@@ -99,9 +93,7 @@ def _fitting(text: str, width: int, scale: float, row: int) -> float:
     return min(scale, scale * (width - row) / max(needed, 1))
 
 
-def _write(
-    picture: np.ndarray, text: str, at: tuple[int, int], scale: float, colour: tuple[int, ...]
-) -> None:
+def _write(picture: np.ndarray, text: str, at: tuple[int, int], scale: float, colour: tuple[int, ...]) -> None:
     printable = text.encode("ascii", "replace").decode()
     cv2.putText(picture, printable, at, _FONT, scale, colour, max(1, round(scale * 1.6)), cv2.LINE_AA)
 

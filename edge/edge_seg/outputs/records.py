@@ -19,9 +19,7 @@ RECORDS_NAME = "records.jsonl"
 SCHEMA = 1
 
 
-def record_of(
-    segmentation: Segmentation, files: list[dict[str, Any]], timings_ms: dict[str, float]
-) -> dict[str, Any]:
+def record_of(segmentation: Segmentation, files: list[dict[str, Any]], timings_ms: dict[str, float]) -> dict[str, Any]:
     """The record of a segmented film.
 
     Args:

@@ -106,9 +106,7 @@ class DemoCamera:
 
     live = True
 
-    def __init__(
-        self, frames: int | None = None, height: int = 1024, width: int = 1024, seed: int = 0
-    ) -> None:
+    def __init__(self, frames: int | None = None, height: int = 1024, width: int = 1024, seed: int = 0) -> None:
         self.total = frames
         self._frames, self._shape, self._seed = frames, (height, width), seed
 
@@ -146,9 +144,7 @@ def _open(address: str) -> Any:
             os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
         capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
         if not capture.isOpened():
-            raise DeviceError(
-                f"camera {address}: nobody answers, or it sends no video: check address and network"
-            )
+            raise DeviceError(f"camera {address}: nobody answers, or it sends no video: check address and network")
         return capture
     try:
         index = int(address)

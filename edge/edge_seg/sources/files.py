@@ -67,9 +67,7 @@ def _read(path: Path) -> Arrival:
     except EdgeSegError as error:
         return Failure(path.name, str(path), error)
     except MemoryError:
-        return Failure(
-            path.name, str(path), InputError(f"{path}: too large for this machine's memory: reduce it")
-        )
+        return Failure(path.name, str(path), InputError(f"{path}: too large for this machine's memory: reduce it"))
 
 
 def _expand(inputs: Sequence[str]) -> Iterator[Path | Failure]:
@@ -113,13 +111,9 @@ def _folder(folder: Path) -> Iterator[Path | Failure]:
                 found += 1
                 yield path
     for error in failures:
-        yield _failure(
-            str(error.filename or folder), f"cannot be listed ({error.strerror}): check its permissions"
-        )
+        yield _failure(str(error.filename or folder), f"cannot be listed ({error.strerror}): check its permissions")
     if not found and not failures:
-        yield _failure(
-            str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files"
-        )
+        yield _failure(str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files")
 
 
 def _may_be_film(path: Path) -> bool:

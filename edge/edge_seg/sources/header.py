@@ -57,7 +57,5 @@ def _tiff_size(data: bytes) -> tuple[int, int] | None:
         entry = data[start + 2 + 12 * index : start + 14 + 12 * index]
         tag, kind = struct.unpack(f"{order}HH", entry[:4])
         if tag in (256, 257):  # ImageWidth, ImageLength; TIFF 6.0
-            found[tag] = struct.unpack(
-                f"{order}H" if kind == 3 else f"{order}I", entry[8 : 10 if kind == 3 else 12]
-            )[0]
+            found[tag] = struct.unpack(f"{order}H" if kind == 3 else f"{order}I", entry[8 : 10 if kind == 3 else 12])[0]
     return (found[257], found[256]) if len(found) == 2 else None

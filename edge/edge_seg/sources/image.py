@@ -25,9 +25,7 @@ def read_bytes(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise InputError(
-            f"{path}: cannot be read ({error.strerror}): check the path and its permissions"
-        ) from error
+        raise InputError(f"{path}: cannot be read ({error.strerror}): check the path and its permissions") from error
     if not data:
         raise InputError(f"{path}: the file is empty: copy it again")
     return data

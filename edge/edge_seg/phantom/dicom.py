@@ -1,0 +1,56 @@
+"""A synthetic film as a DICOM file, for tests of everything that reads one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from edge_seg.phantom.film import Phantom
+
+_DIGITAL_X_RAY = "1.2.840.10008.5.1.4.1.1.1.1"  # Digital X-Ray Image Storage - For Presentation; PS3.6 table A-1
+
+
+def write_dicom(
+    made: Phantom,
+    path: Path,
+    *,
+    monochrome1: bool = False,
+    spacing_mm: tuple[float, float] | None = (0.4, 0.4),
+    modality: str = "DX",
+) -> None:
+    """Write a phantom as an uncompressed DICOM film of a patient who is plainly synthetic.
+
+    Args:
+        made: the phantom.
+        path: of the file.
+        monochrome1: store it inverted, as films whose zero is white.
+        spacing_mm: of the detector, or `None` to leave it out.
+        modality: as it stands in the file.
+    """
+    import pydicom
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+
+    pixels = made.film.pixels
+    stored_bits = 8 if pixels.dtype == np.uint8 else 12
+    top = 2**stored_bits - 1
+    uid = generate_uid(entropy_srcs=[made.film.name, str(pixels.shape), str(monochrome1), modality])
+    dataset = pydicom.Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = _DIGITAL_X_RAY, uid
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"{uid}.1"[:64], f"{uid}.2"[:64]
+    dataset.PatientName, dataset.PatientID = "Synthetic^Phantom", "PHANTOM"
+    dataset.Modality, dataset.BodyPartExamined, dataset.ViewPosition = modality, "CHEST", "PA"
+    dataset.ContentDate, dataset.ContentTime = "20260101", "120000"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = pixels.dtype.itemsize * 8, stored_bits, stored_bits - 1
+    dataset.PhotometricInterpretation = "MONOCHROME1" if monochrome1 else "MONOCHROME2"
+    dataset.WindowCenter, dataset.WindowWidth = str((top + 1) / 2), str(top + 1)
+    if spacing_mm is not None:
+        dataset.ImagerPixelSpacing = list(spacing_mm)
+    dataset.PixelData = (top - pixels if monochrome1 else pixels).astype(pixels.dtype).tobytes()
+    dataset["PixelData"].VR = "OB" if stored_bits == 8 else "OW"
+    dataset.file_meta = pydicom.dataset.FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = _DIGITAL_X_RAY, uid
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.save_as(path, enforce_file_format=True)

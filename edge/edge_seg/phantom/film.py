@@ -1,0 +1,177 @@
+"""The synthetic film: what X-rays would leave of the anatomy on a detector, with the outlines it was made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import cv2
+import numpy as np
+
+from edge_seg.film import Film
+from edge_seg.phantom import bones
+from edge_seg.phantom.anatomy import Anatomy, draw_anatomy
+
+_SHIFT = 8  # sub-pixel bits of OpenCV's drawing
+
+
+@dataclass(frozen=True)
+class Phantom:
+    """A synthetic film and the exact masks it was drawn from.
+
+    Attributes:
+        film: uint8, or uint16 with 12 bits in use.
+        masks: bool `(height, width)` of right_lung, left_lung, cardiomediastinum.
+    """
+
+    film: Film
+    masks: dict[str, np.ndarray] = field(repr=False)
+
+
+class Canvas:
+    """Draws curves in film units onto float32 pictures of a film's size.
+
+    Args:
+        height, width: of the film in pixels.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        self.shape = height, width
+        self.unit = min(height, width)
+        self._origin = np.array([width / 2, (height - self.unit) / 2])
+
+    def points(self, curve: np.ndarray) -> np.ndarray:
+        """Curve in film units as fixed-point pixel coordinates; pixel centres are at whole numbers."""
+        return np.rint((curve * self.unit + self._origin - 0.5) * 2**_SHIFT).astype(np.int32)
+
+    def fill(self, curve: np.ndarray) -> np.ndarray:
+        """Mask of a closed curve: bool."""
+        mask = np.zeros(self.shape, np.uint8)
+        cv2.fillPoly(mask, [self.points(curve)], 1, cv2.LINE_8, _SHIFT)
+        return mask.astype(bool)
+
+    def lines(self, curves: list[tuple[np.ndarray, float, float]]) -> np.ndarray:
+        """Open curves, each with its width (film units) and value (0 to 1): float32, the brightest wins."""
+        picture = np.zeros(self.shape, np.uint8)
+        for curve, width, value in curves:
+            layer = picture if len(curves) == 1 else np.zeros(self.shape, np.uint8)
+            thickness = max(1, round(width * self.unit))
+            cv2.polylines(layer, [self.points(curve)], False, round(value * 255), thickness, cv2.LINE_AA, _SHIFT)
+            if layer is not picture:
+                np.maximum(picture, layer, out=picture)
+        return picture.astype(np.float32) / 255
+
+    def blur(self, picture: np.ndarray, radius: float) -> np.ndarray:
+        """Gaussian blur with a standard deviation in film units; wide ones are done on a smaller picture."""
+        sigma = radius * self.unit
+        step = int(sigma / 4)
+        if step < 2:
+            return cv2.GaussianBlur(picture, (0, 0), max(sigma, 0.3))
+        height, width = self.shape
+        small = cv2.resize(picture, (max(1, width // step), max(1, height // step)), interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small, (0, 0), sigma / step)
+        return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
+
+    def depth(self, mask: np.ndarray, reach: float) -> np.ndarray:
+        """How thick a rounded body is at each pixel: 0 at its edge, 1 at `reach` film units inside."""
+        distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) / (reach * self.unit)
+        rise = 1 - np.clip(distance, 0, 1)
+        return np.sqrt(1 - rise * rise).astype(np.float32)
+
+
+def phantom(height: int = 1024, width: int = 1024, *, seed: int = 0, phase: float = 0.0, bits: int = 8) -> Phantom:
+    """A synthetic chest film. The same arguments give the same film.
+
+    Args:
+        height, width: in pixels; the chest keeps its proportions.
+        seed: which chest, exposure, collimation and marker.
+        phase: of the breath, in [0, 1): 0 is full inspiration.
+        bits: 8, or 16 for a uint16 film with 12 bits in use.
+
+    >>> sorted(phantom(128, 160).masks)
+    ['cardiomediastinum', 'left_lung', 'right_lung']
+    """
+    canvas, anatomy = Canvas(height, width), draw_anatomy(seed, phase)
+    masks = {name: canvas.fill(getattr(anatomy, name)) for name in ("right_lung", "left_lung", "cardiomediastinum")}
+    rng = np.random.default_rng((seed, 2))
+    shown = _expose(canvas, _attenuation(canvas, anatomy, masks, rng), rng)
+    noise = np.random.default_rng((seed, 3, round(phase * 1000)))
+    # Quantum noise: its variance goes with the signal that reaches the detector, which is dark on the film.
+    grain = noise.standard_normal(canvas.shape, np.float32) * np.sqrt(1.15 - shown) * np.float32(0.018)
+    shown = canvas.blur(shown, 0.0008) + cv2.GaussianBlur(grain, (0, 0), 0.6)
+    shown = _mark(canvas, _collimate(canvas, shown, rng), rng)
+    top, dtype = (255, np.uint8) if bits == 8 else (4095, np.uint16)
+    pixels = np.rint(np.clip(shown, 0, 1) * top).astype(dtype)
+    return Phantom(Film(pixels, f"phantom-{seed}.png", "phantom", warnings=("synthetic film",)), masks)
+
+
+def _attenuation(
+    canvas: Canvas, anatomy: Anatomy, masks: dict[str, np.ndarray], rng: np.random.Generator
+) -> np.ndarray:
+    """What lies in the beam, as thickness of soft tissue relative to a chest wall."""
+    body = canvas.fill(anatomy.body)
+    wall = canvas.depth(body, 0.14)
+    lungs = masks["right_lung"] | masks["left_lung"]
+    air = np.maximum(canvas.depth(masks["right_lung"], 0.13), canvas.depth(masks["left_lung"], 0.13))
+    air = canvas.blur(air * (0.80 + 0.20 * lungs), 0.0012)
+    heart = canvas.blur(canvas.depth(masks["cardiomediastinum"], 0.09), 0.0035)
+    belly = _belly(canvas, anatomy, lungs)
+    middle = canvas.blur(canvas.lines([(anatomy.place(((0.0, -0.1), (0.0, 1.2))), 0.105, 1.0)]), 0.012)
+    picture = wall * np.float32(1.02) + belly * 0.24 * wall + middle * 0.20 * wall
+    picture = picture - air * np.float32(0.86) * (1 - 0.60 * heart) * (1 - 0.6 * middle) + heart * np.float32(0.17)
+    vessels = canvas.blur(canvas.lines(bones.vessels(anatomy, rng)), 0.0016) * lungs
+    picture += canvas.blur(vessels, 0.001) * np.float32(0.15)
+    picture += bones.skeleton(canvas, anatomy) * wall
+    trachea = canvas.lines([(anatomy.place(((0.0, -0.05), (0.002, 0.2), (0.008, 0.31))), 0.036, 1.0)])
+    picture -= canvas.blur(trachea, 0.004) * np.float32(0.17)
+    bubble = anatomy.place(((0.15, 0.775 + anatomy.diaphragm_shift), (0.24, 0.765 + anatomy.diaphragm_shift)))
+    picture -= canvas.blur(canvas.lines([(bubble, 0.075, 1.0)]), 0.012) * np.float32(rng.uniform(0.1, 0.28))
+    breast = canvas.lines([(anatomy.place(((side * 0.2, 0.52), (side * 0.3, 0.54))), 0.2, 1.0) for side in (-1, 1)])
+    picture += canvas.blur(breast, 0.03) * np.float32(rng.uniform(0.0, 0.1))
+    # Scatter: a wide veil of what is in the beam.
+    return 0.9 * picture + 0.1 * canvas.blur(picture.astype(np.float32), 0.06)
+
+
+def _belly(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray) -> np.ndarray:
+    """Liver, stomach and bowel: everything under the diaphragm's domes."""
+    below = np.zeros(canvas.shape, np.float32)
+    for curve in (anatomy.right_lung, anatomy.left_lung):
+        columns = canvas.fill(curve)
+        bottom = np.where(columns.any(axis=0), canvas.shape[0] - np.argmax(columns[::-1], axis=0), canvas.shape[0])
+        below = np.maximum(below, (np.arange(canvas.shape[0])[:, None] >= bottom[None, :]).astype(np.float32))
+    level = float(anatomy.place(((0.0, 0.74 + anatomy.diaphragm_shift),))[0, 1])
+    start = level * canvas.unit + (canvas.shape[0] - canvas.unit) / 2
+    beside = (np.arange(canvas.shape[0], dtype=np.float32)[:, None] - start) / (0.16 * canvas.unit) + 0.5
+    below = np.maximum(below, np.clip(beside, 0, 1) * np.ones(canvas.shape, np.float32))
+    return canvas.blur((below * ~lungs).astype(np.float32), 0.004)
+
+
+def _expose(canvas: Canvas, attenuation: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Film density of a detector with a logarithmic response and the display curve of a chest protocol."""
+    gain, toe = float(rng.uniform(0.95, 1.1)), float(rng.uniform(0.85, 1.15))
+    shown = np.clip(attenuation * np.float32(gain / 1.68), 0, None) ** np.float32(toe)
+    return (1 - np.exp(-1.1 * shown)) / np.float32(1 - np.exp(-1.1))
+
+
+def _collimate(canvas: Canvas, shown: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Black outside the shutters, which are never quite straight."""
+    half = rng.uniform(0.475, 0.515, 4)
+    turn = rng.uniform(-0.012, 0.012)
+    half_width, half_height = canvas.shape[1] / canvas.unit, canvas.shape[0] / canvas.unit
+    corners = np.array([[-half[0], -half[1]], [half[2], -half[1]], [half[2], half[3]], [-half[0], half[3]]])
+    corners = corners * (half_width, half_height) @ np.array([[1, turn], [-turn, 1]]) + (0.0, 0.5)
+    field = canvas.blur(canvas.fill(corners).astype(np.float32), 0.0012)
+    return shown * (0.015 + 0.985 * field)
+
+
+def _mark(canvas: Canvas, shown: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Lead letters: the side marker on the patient's right, and a number."""
+    letters = np.zeros(canvas.shape, np.uint8)
+    x, y = rng.uniform(-0.45, -0.42), rng.uniform(0.07, 0.12)
+    for text, at, size in (("R", (x, y), 1.9), (f"AP {rng.integers(10, 99)}", (0.33, 0.965), 0.9)):
+        place = canvas.points(np.array([at]))[0] >> _SHIFT
+        scale = size * canvas.unit / 1024
+        thickness = max(1, round(scale * 2.4))
+        cv2.putText(
+            letters, text, (int(place[0]), int(place[1])), cv2.FONT_HERSHEY_DUPLEX, scale, 255, thickness, cv2.LINE_AA
+        )
+    return np.maximum(shown, letters.astype(np.float32) / 255 * np.float32(0.97))
