@@ -9,54 +9,18 @@ from math import prod
 from edge_seg.flatbuffer import Graph, Operator, Tensor, read_graph
 from edge_seg.model_file import ModelFile
 
-EDGE_TPU_OPERATORS = frozenset(
-    [
-        "ADD",
-        "AVERAGE_POOL_2D",
-        "CONCATENATION",
-        "CONV_2D",
-        "DEPTHWISE_CONV_2D",
-        "EXPAND_DIMS",
-        "FULLY_CONNECTED",
-        "L2_NORMALIZATION",
-        "LOGISTIC",
-        "LSTM",
-        "MAXIMUM",
-        "MAX_POOL_2D",
-        "MEAN",
-        "MINIMUM",
-        "MUL",
-        "PACK",
-        "PAD",
-        "PRELU",
-        "QUANTIZE",
-        "REDUCE_MAX",
-        "REDUCE_MIN",
-        "RELU",
-        "RELU6",
-        "RELU_N1_TO_1",
-        "RESHAPE",
-        "RESIZE_BILINEAR",
-        "RESIZE_NEAREST_NEIGHBOR",
-        "RSQRT",
-        "SLICE",
-        "SOFTMAX",
-        "SPACE_TO_DEPTH",
-        "SPLIT",
-        "SQUEEZE",
-        "STRIDED_SLICE",
-        "SUB",
-        "SUM",
-        "SQUARED_DIFFERENCE",
-        "TANH",
-        "TRANSPOSE",
-        "TRANSPOSE_CONV",
-    ]
-)
+_EDGE_TPU = """
+    ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXPAND_DIMS FULLY_CONNECTED L2_NORMALIZATION LOGISTIC
+    LSTM MAXIMUM MAX_POOL_2D MEAN MINIMUM MUL PACK PAD PRELU QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_N1_TO_1
+    RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RSQRT SLICE SOFTMAX SPACE_TO_DEPTH SPLIT SQUARED_DIFFERENCE SQUEEZE
+    STRIDED_SLICE SUB SUM TANH TRANSPOSE TRANSPOSE_CONV
+"""
+EDGE_TPU_OPERATORS = frozenset(_EDGE_TPU.split())
 """Operators the Edge TPU compiler maps (coral.ai/docs/edgetpu/models-intro, table 1)."""
 
-_NOT_IN_OURS = frozenset({"DEQUANTIZE", "QUANTIZE", "SHAPE", "PACK", "STRIDED_SLICE", "VAR_HANDLE", "READ_VARIABLE"})
-_CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "TRANSPOSE_CONV", "FULLY_CONNECTED"})
+_CONVERTS_OR_SHAPES = frozenset({"DEQUANTIZE", "QUANTIZE", "SHAPE", "PACK", "STRIDED_SLICE"})
+_CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "TRANSPOSE_CONV": 0}
+_WEIGHTED = frozenset({*_CHANNEL_AXIS, "FULLY_CONNECTED"})
 
 
 @dataclass(frozen=True)
@@ -111,22 +75,24 @@ def inspect_model(model: ModelFile) -> ModelFacts:
         sum(prod(t.shape) for t in weights),
         sum(t.bytes for t in weights),
         len(model.flatbuffer),
-        len(model.to_bytes()),
-        tuple(purity_violations(model.flatbuffer)),
+        model.path.stat().st_size if model.path else len(model.to_bytes()),
+        tuple(_violations(graph)),
     )
 
 
 def operator_macs(operator: Operator) -> int:
-    """Multiply-accumulates of one operator at batch 1; 0 for operators that do none."""
-    if operator.name not in _CONVOLUTIONS:
+    """Multiply-accumulates of one operator at batch 1; 0 for operators that do none.
+
+    Weights are `(out, height, width, in)`, of depthwise convolutions `(1, height, width, out)`, of fully connected
+    layers `(out, in)`.
+    """
+    if operator.name not in _WEIGHTED:
         return 0
-    weights = next(t for t in operator.inputs if t.constant and len(t.shape) in (2, 4))
+    weights = prod(operator.inputs[1].shape)
     if operator.name == "TRANSPOSE_CONV":
-        # Weights are (out, height, width, in): each input pixel meets every weight once.
-        feature = next(t for t in reversed(operator.inputs) if not t.constant)
-        return prod(feature.shape[:3]) * prod(weights.shape)
-    places = prod(operator.outputs[0].shape[:-1])
-    return places * (prod(weights.shape[1:]) if operator.name == "DEPTHWISE_CONV_2D" else prod(weights.shape))
+        # Each input pixel, not each output pixel, meets every weight once.
+        return prod(operator.inputs[2].shape[:-1]) * weights
+    return prod(operator.outputs[0].shape[:-1]) * weights
 
 
 def purity_violations(flatbuffer: bytes) -> list[str]:
@@ -138,7 +104,10 @@ def purity_violations(flatbuffer: bytes) -> list[str]:
     Raises:
         ModelError: the flatbuffer cannot be read.
     """
-    graph = read_graph(flatbuffer)
+    return _violations(read_graph(flatbuffer))
+
+
+def _violations(graph: Graph) -> list[str]:
     found = []
     floats = [t.name for t in graph.tensors if t.dtype.startswith("float")]
     if floats:
@@ -146,27 +115,38 @@ def purity_violations(flatbuffer: bytes) -> list[str]:
     for side, tensors in (("input", graph.inputs), ("output", graph.outputs)):
         found += [f"{side} is {t.dtype}, not int8" for t in tensors if t.dtype != "int8"]
         found += [f"batch of the {side} is {t.shape[:1]}, not 1" for t in tensors if t.shape[:1] != (1,)]
-    names = Counter(operator.name for operator in graph.operators)
-    for name, count in names.items():
-        if name in _NOT_IN_OURS or name not in EDGE_TPU_OPERATORS:
+    ends = {*graph.inputs, *graph.outputs}
+    between = [
+        t
+        for operator in graph.operators
+        for t in operator.outputs
+        if t.dtype != "int8" and not t.dtype.startswith("float") and t not in ends
+    ]
+    if between:
+        found.append(f"{len(between)} results are not int8 (first: {between[0].name}, {between[0].dtype})")
+    for name, count in Counter(operator.name for operator in graph.operators).items():
+        if name in _CONVERTS_OR_SHAPES:
             found.append(f"{count} {name}")
+        elif name not in EDGE_TPU_OPERATORS:
+            found.append(f"{count} {name}, which the Edge TPU does not map")
     moving = [t.name for t in graph.tensors if not t.static]
     if moving:
         found.append(f"{len(moving)} tensors without a static shape (first: {moving[0]})")
     for operator in graph.operators:
-        if operator.name in ("CONV_2D", "DEPTHWISE_CONV_2D"):
-            weights = operator.inputs[1]
-            channels = weights.shape[-1] if operator.name == "DEPTHWISE_CONV_2D" else weights.shape[0]
-            if weights.scales != channels:
-                found.append(f"weights of {operator.outputs[0].name} are quantised per tensor")
+        axis = _CHANNEL_AXIS.get(operator.name)
+        if axis is None:
+            continue
+        weights = operator.inputs[1]
+        if weights.dtype == "int8" and weights.scales != weights.shape[axis]:
+            found.append(f"weights of {operator.outputs[0].name} are quantised per tensor, not per channel")
     return found
 
 
 def _weights(graph: Graph) -> list[Tensor]:
-    """Constant inputs of the operators that have weights, each once."""
+    """Weights and biases of the operators that have them, each once."""
     found = {}
     for operator in graph.operators:
-        if operator.name in _CONVOLUTIONS:
+        if operator.name in _WEIGHTED:
             # The first input of a transposed convolution is its output's shape.
             skip = 1 if operator.name == "TRANSPOSE_CONV" else 0
             found.update({t.name: t for t in operator.inputs[skip:] if t.constant})

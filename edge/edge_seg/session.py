@@ -6,10 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from edge_seg.errors import EdgeSegError, OutputError
+from edge_seg.errors import EdgeSegError, InputError, OutputError
+from edge_seg.film import Film
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.segmenter import Segmenter
-from edge_seg.sources import Failure, Source
+from edge_seg.sources import Arrival, Failure, Source
+
+MIXED_FAILURES = 3
+"""Exit code where films failed for reasons of several kinds."""
 
 
 @dataclass
@@ -22,27 +26,37 @@ class Summary:
     interrupted: bool = False
 
     @property
+    def count(self) -> int:
+        """Films met so far."""
+        return self.done + self.skipped + len(self.failures)
+
+    @property
     def exit_code(self) -> int:
-        """0, 130 after Ctrl-C, the failures' own code where all agree, else 3."""
+        """0, 130 after Ctrl-C, the failures' own code where all agree, else `MIXED_FAILURES`."""
         if self.interrupted:
             return 130
         codes = {failure.error.exit_code for failure in self.failures}
-        return 0 if not codes else codes.pop() if len(codes) == 1 else 3
+        return 0 if not codes else codes.pop() if len(codes) == 1 else MIXED_FAILURES
 
 
-Report = Callable[[Summary, "dict[str, Any] | Failure | None"], None]
-"""Told after each film: the summary so far, and the film's record, its failure, or `None` where it was done before."""
+Report = Callable[[Summary, Arrival, "dict[str, Any] | None"], None]
+"""Told after each film: the summary so far, the film or failure, and its record, `None` where it was done before."""
 
 
 def run_session(
-    source: Source, segmenter: Segmenter, output: OutputFolder, report: Report, *, again: bool = False
+    source: Source,
+    segmenter: Segmenter,
+    output: OutputFolder,
+    report: Report = lambda summary, arrival, record: None,
+    *,
+    again: bool = False,
 ) -> Summary:
-    """Segment every film of a source; one bad film never stops the others, Ctrl-C ends between films.
+    """Segment every film of a source; one bad film never stops the others, Ctrl-C ends with the films done so far.
 
     Args:
-        source: of films.
+        source: of films; closed at the end.
         segmenter: for each.
-        output: for results.
+        output: for results; closed at the end.
         report: told after each film.
         again: also segment films that are done already.
 
@@ -50,31 +64,41 @@ def run_session(
         OutputError: results cannot be written: going on would lose them.
     """
     summary = Summary()
-    checksum = segmenter.manifest.flatbuffer_sha256
     try:
         for arrival in source:
-            outcome: dict[str, Any] | Failure | None
+            if isinstance(arrival, Film):
+                arrival, record = _segment(arrival, segmenter, output, again)
             if isinstance(arrival, Failure):
-                outcome = arrival
-            elif not again and output.is_done(arrival.source, arrival.checksum, checksum):
-                outcome = None
-            else:
-                try:
-                    outcome = output.write(segmenter(arrival))
-                except EdgeSegError as error:
-                    if isinstance(error, OutputError):
-                        raise
-                    outcome = Failure(arrival.name, arrival.source, error)
-            if outcome is None:
+                record = output.write_failure(arrival)
+                summary.failures.append(arrival)
+            elif record is None:
                 summary.skipped += 1
-            elif isinstance(outcome, Failure):
-                summary.failures.append(outcome)
-                output.write_failure(outcome)
             else:
                 summary.done += 1
-            report(summary, outcome)
+            report(summary, arrival, record)
     except KeyboardInterrupt:
         summary.interrupted = True
     finally:
         source.close()
+        output.close()
     return summary
+
+
+def _segment(
+    film: Film, segmenter: Segmenter, output: OutputFolder, again: bool
+) -> tuple[Arrival, dict[str, Any] | None]:
+    """The film and its record, `None` where it was done before; or what went wrong with it."""
+    if not again and output.is_done(film, segmenter.manifest.flatbuffer_sha256):
+        return film, None
+    try:
+        return film, output.write(segmenter(film))
+    except OutputError:
+        raise
+    except EdgeSegError as error:
+        return Failure(film.name, film.source, error), None
+    except MemoryError:
+        height, width = film.shape
+        problem = InputError(
+            f"{film.source}: {width} x {height} pixels is too much for this machine's memory: reduce it"
+        )
+        return Failure(film.name, film.source, problem), None

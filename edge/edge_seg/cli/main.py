@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import DeviceError, EdgeSegError
 from edge_seg.version import __version__
 
 VERBS = {
@@ -19,6 +19,9 @@ VERBS = {
     "benchmark": ("edge_seg_benchmarks.command:benchmark", "Report latency against Dice for models."),
 }
 """Each verb's module and what it does; help shows it without loading any."""
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
 
 _EXTRAS = {"train": "train", "quantize": "train", "benchmark": "report"}
 
@@ -44,43 +47,55 @@ class _Verbs(click.Group):
     cls=_Verbs,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Example: edge-seg run chest.png --out results    (research use only, not for diagnosis)",
+    no_args_is_help=False,
+    invoke_without_command=True,
 )
 @click.version_option(__version__, prog_name="edge-seg")
-@click.option("--debug", is_flag=True, help="Show tracebacks.")
-def cli(debug: bool) -> None:
+@click.option("--debug", is_flag=True, help="Show tracebacks; before or after the command.")
+@click.pass_context
+def cli(ctx: click.Context, debug: bool) -> int:
     """Segmentation of X-ray films on small devices."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        return 2
+    return 0
 
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    arguments = [word for word in arguments if word != "--debug"]
     try:
         code = cli.main(arguments, prog_name="edge-seg", standalone_mode=False)
     except EdgeSegError as error:
-        if "--debug" in arguments:
+        if debug:
             raise
-        _complain(" ".join(str(error).split()))
+        complain(str(error))
+        code = error.exit_code
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else "edge-seg"
+        complain(f"{error.format_message().rstrip('.')}: see `{path} --help`")
         code = error.exit_code
     except click.ClickException as error:
-        error.show()
+        complain(error.format_message())
         code = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _complain("stopped")
-        code = 130
+        complain("stopped")
+        code = INTERRUPTED
     except ModuleNotFoundError as error:
         extra = _EXTRAS.get(next((word for word in arguments if word in VERBS), ""))
-        if extra is None or "--debug" in arguments or (error.name or "").startswith("edge_seg"):
+        if debug or (error.name or "").startswith("edge_seg"):
             raise
-        _complain(f"{error.name} is not installed: pip install 'edge-seg[{extra}]'")
-        code = 5
-    except BrokenPipeError:
-        sys.stderr.close()
-        code = 0
+        what = f"'edge-seg[{extra}]'" if extra else "--force-reinstall edge-seg"
+        complain(f"{error.name} is not installed: pip install {what}")
+        code = DeviceError.exit_code
     sys.exit(code if isinstance(code, int) else 0)
 
 
-def _complain(text: str) -> None:
-    click.echo(f"edge-seg: {text}", err=True)
+def complain(text: str) -> None:
+    """One line on standard error, whatever the text holds."""
+    click.echo(f"edge-seg: {' '.join(text.split())}", err=True)
 
 
 if __name__ == "__main__":

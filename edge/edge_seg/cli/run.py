@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import sys
-import time
+import signal
+import threading
+from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import click
 
+from edge_seg import RESEARCH_USE
+from edge_seg.cli.main import complain
 from edge_seg.errors import UsageError
 
 _NO_SOURCE = """\
@@ -44,7 +45,7 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
 )
 @click.option("--again", is_flag=True, help="Also films that are done already.")
 @click.option("--json", "as_json", is_flag=True, help="Print each record as a JSON line.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress; errors only.")
 @click.option("-v", "--verbose", is_flag=True, help="A line for each film.")
 def run(
     inputs: tuple[str, ...],
@@ -62,79 +63,38 @@ def run(
 ) -> int:
     """Segment films; research use only, not for diagnosis.
 
-    For each film `name.ext`, --out receives name.STRUCTURE.png (masks of the film's own size), name.overlay.png and a line
-    in records.jsonl. Films that are done already are passed over.
+    For each film `name.ext`, --out receives name.STRUCTURE.png (masks of the film's own size), name.overlay.png and a
+    line in records.jsonl. Films that are done already are passed over.
     """
     if not inputs and camera is None:
         click.echo(_NO_SOURCE, err=True)
         return UsageError.exit_code
+    from edge_seg.cli.progress import Progress
     from edge_seg.outputs.folder import OutputFolder
     from edge_seg.segmenter import Segmenter
     from edge_seg.session import run_session
     from edge_seg.sources import open_source
 
-    segmenter = Segmenter.load(model, threads=threads, engine=engine)
-    output = OutputFolder(out, [word.strip() for word in save.split(",") if word.strip()])
-    source = open_source(inputs, camera, frames)
-    progress = _Progress(source.total, source.live, quiet, verbose, as_json)
-    summary = run_session(source, segmenter, output, progress, again=again)
-    progress.finish()
+    _end_cleanly_when_terminated()
+    with closing(OutputFolder(out, [word.strip() for word in save.split(",") if word.strip()])) as output:
+        segmenter = Segmenter.load(model, threads=threads, engine=engine)
+        source = open_source(inputs, camera, frames)
+        progress = Progress(source.total, source.live, quiet, verbose, as_json)
+        try:
+            summary = run_session(source, segmenter, output, progress, again=again)
+        finally:
+            progress.finish()
     for failure in summary.failures:
-        click.echo(f"edge-seg: {' '.join(str(failure.error).split())}", err=True)
+        complain(str(failure.error))
     if not quiet:
         parts = [f"{summary.done} done", f"{len(summary.failures)} failed"]
         parts += [f"{summary.skipped} done before (--again repeats them)"] if summary.skipped else []
-        parts += ["stopped by Ctrl-C"] if summary.interrupted else []
-        click.echo(f"{', '.join(parts)}; results in {out}", err=True)
+        parts += ["stopped"] if summary.interrupted else []
+        click.echo(f"{', '.join(parts)}; results in {out}. {RESEARCH_USE}.", err=True)
     return summary.exit_code
 
 
-class _Progress:
-    """One line that is written over on a terminal; nothing but the verbose lines elsewhere."""
-
-    def __init__(self, total: int | None, live: bool, quiet: bool, verbose: bool, as_json: bool) -> None:
-        self._total, self._live, self._verbose, self._json = total, live, verbose, as_json
-        self._shown = not quiet and sys.stderr.isatty()
-        self._start = time.monotonic()
-
-    def __call__(self, summary: Any, outcome: Any) -> None:
-        count = summary.done + summary.skipped + len(summary.failures)
-        if isinstance(outcome, dict):
-            if self._json:
-                click.echo(json.dumps(outcome))
-            elif self._verbose:
-                click.echo(f"{outcome['name']}: {_numbers(outcome)}", err=True)
-        if self._shown:
-            text = self._live_line(count, outcome) if self._live else self._batch_line(count)
-            click.echo(f"\r\x1b[2K{text}", nl=False, err=True)
-
-    def finish(self) -> None:
-        """Leave the line as it stands."""
-        if self._shown:
-            click.echo(err=True)
-
-    def _batch_line(self, count: int) -> str:
-        elapsed = time.monotonic() - self._start
-        if self._total is None:
-            return f"{count} films, {count / elapsed:.1f} a second"
-        left = elapsed / count * (self._total - count)
-        return f"{count} of {self._total} films, {int(left) // 60}:{int(left) % 60:02d} left"
-
-    def _live_line(self, count: int, outcome: Any) -> str:
-        rate = count / (time.monotonic() - self._start)
-        detail = _numbers(outcome) if isinstance(outcome, dict) else ""
-        return f"frame {count}, {rate:.1f} a second, {detail}"[:150]
-
-
-def _numbers(record: dict[str, Any]) -> str:
-    areas = record["areas"]
-    shown = [
-        f"{name.replace('_', ' ')} {area['cm2']:.0f} cm2"
-        if area["cm2"] is not None
-        else f"{name.replace('_', ' ')} {area['pixels']} px"
-        for name, area in areas.items()
-        if name not in ("whole_lung", "visible_lung")
-    ]
-    age = record["film"]["age_s"]
-    aged = f"age {age:.2f} s, " if age is not None else ""
-    return f"{aged}{record['timings_ms']['inference']:.0f} ms, {', '.join(shown)}"
+def _end_cleanly_when_terminated() -> None:
+    """Take SIGTERM, by which a service is stopped, as Ctrl-C."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)

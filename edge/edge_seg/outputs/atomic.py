@@ -8,6 +8,9 @@ from pathlib import Path
 
 from edge_seg.errors import OutputError
 
+DRAFT_SUFFIX = ".draft"
+"""Ends the names of files that are still being written; one that is left over is of no use."""
+
 
 def write_atomically(path: Path, data: bytes) -> None:
     """Write a file beside its place, flush it, rename it, and flush the folder.
@@ -17,7 +20,7 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     draft: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".draft", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=".", suffix=DRAFT_SUFFIX, dir=path.parent)
         draft = Path(name)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
@@ -25,19 +28,34 @@ def write_atomically(path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         draft.chmod(0o644)
         draft.replace(path)
+        draft = None
         flush_folder(path.parent)
     except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}): free space, or choose a folder that can be written"
+        ) from error
+    finally:
+        # Ctrl-C may arrive at any moment too.
         if draft is not None:
             draft.unlink(missing_ok=True)
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror}): free space, or choose a folder that can be written"
-        ) from error
 
 
 def flush_folder(folder: Path) -> None:
-    """Make renames in a folder last through a power cut."""
+    """Make renames in a folder last through a power cut, where the system has a way to."""
+    if os.name != "posix":
+        return
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sweep_drafts(folder: Path) -> None:
+    """Remove what a run that was killed left half-written; only for who holds the folder alone.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    for draft in folder.glob(f".*{DRAFT_SUFFIX}"):
+        draft.unlink(missing_ok=True)

@@ -1,9 +1,9 @@
-"""The output folder: masks, overlay and record of each film under names that never collide."""
+"""The output folder: masks, overlay and record of each film; knows which films are done."""
 
 from __future__ import annotations
 
 import hashlib
-import re
+import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,11 +13,18 @@ import cv2
 import numpy as np
 
 from edge_seg.errors import OutputError, UsageError
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.film import Film
+from edge_seg.outputs.atomic import sweep_drafts, write_atomically
+from edge_seg.outputs.names import Names, owner_of
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.records import Records, record_of, record_of_failure
 from edge_seg.segmenter import Segmentation
 from edge_seg.sources import Failure
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 PRODUCTS = ("mask", "overlay", "record")
 
@@ -25,35 +32,72 @@ PRODUCTS = ("mask", "overlay", "record")
 class OutputFolder:
     """Writes results under one folder and knows which films are done.
 
+    Holds the folder for itself until `close`, or until the process ends in whatever way.
+
     Args:
         folder: made if absent.
         products: which of `PRODUCTS` to write; the record is always written, since it says that a film is done.
 
     Raises:
-        OutputError: the folder cannot be made or written.
-        UsageError: an unknown product.
+        OutputError: the folder cannot be made or written, another run writes to it, or its records cannot be read.
+        UsageError: an unknown product, or none.
     """
 
     def __init__(self, folder: Path, products: Iterable[str] = PRODUCTS) -> None:
         self.folder = folder
         self.products = frozenset(products)
         unknown = self.products - set(PRODUCTS)
-        if unknown:
-            raise UsageError(f"--save {', '.join(sorted(unknown))}: choose from {', '.join(PRODUCTS)}")
+        if unknown or not self.products:
+            raise UsageError(f"--save {', '.join(sorted(unknown)) or 'nothing'}: choose from {', '.join(PRODUCTS)}")
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder}: cannot be made ({error.strerror}): choose another --out") from error
-        probe = folder / ".writable"
-        write_atomically(probe, b"")
-        probe.unlink()
-        self._records = Records(folder)
-        self._owners = {record["stem"]: record["source"] for record in self._records.lines if "stem" in record}
-        self._done = {_identity(r) for r in self._records.lines if r["status"] == "done" and r["film"]["sha256"]}
+        self._lock: int | None = _take(folder)
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
 
-    def is_done(self, source: str, checksum: str | None, model_checksum: str) -> bool:
-        """Whether this very film, by path and content, was segmented here with this very model."""
-        return checksum is not None and (source, checksum, model_checksum) in self._done
+    def _prepare(self) -> None:
+        probe = self.folder / ".edge-seg-writable"
+        write_atomically(probe, b"")
+        try:
+            probe.unlink()
+            sweep_drafts(self.folder)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): choose another --out") from error
+        self._records = Records(self.folder)
+        self._names = Names()
+        self._done: dict[str, tuple[str, frozenset[str], list[str]]] = {}
+        for record in self._records:
+            try:
+                self._note(record)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise OutputError(
+                    f"{self._records.path}: a record lacks {error}: move it away, or choose another --out"
+                ) from error
+
+    def close(self) -> None:
+        """Let other runs write to the folder."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def is_done(self, film: Film, model_checksum: str) -> bool:
+        """Whether this very film, by path and content, has its results of this very model here.
+
+        Frames of cameras and videos never are: they have no checksum to know them by.
+        """
+        done = self._done.get(film.source)
+        if film.checksum is None or done is None:
+            return False
+        identity, products, files = done
+        if identity != _identity(film.checksum, model_checksum) or not self.products <= products:
+            return False
+        # Somebody may have cleared away the pictures and left the records.
+        return all((self.folder / name).exists() for name in files)
 
     def write(self, segmentation: Segmentation) -> dict[str, Any]:
         """Write all products of a film, its record last.
@@ -65,7 +109,8 @@ class OutputFolder:
             OutputError: something cannot be written; the film is then not done.
         """
         start = time.perf_counter()
-        stem = self._stem(segmentation.film.name, segmentation.film.source)
+        film = segmentation.film
+        stem = self._names.stem(film.name, owner_of(film.source, film.checksum, film.taken_at))
         files = []
         if "mask" in self.products:
             for name, mask in segmentation.masks.items():
@@ -73,27 +118,37 @@ class OutputFolder:
         if "overlay" in self.products:
             files.append(self._picture(f"{stem}.overlay.png", draw_overlay(segmentation)))
         timings = {**segmentation.timings_ms, "write": round((time.perf_counter() - start) * 1000, 3)}
-        record = {"stem": stem, **record_of(segmentation, files, timings)}
+        record = record_of(segmentation, stem, sorted(self.products | {"record"}), files, timings)
         self._records.append(record)
-        self._done.add(_identity(record))
+        self._note(record)
         return record
 
-    def write_failure(self, failure: Failure) -> None:
+    def write_failure(self, failure: Failure) -> dict[str, Any]:
         """Write the record of a film that could not be had.
+
+        Returns:
+            The record.
 
         Raises:
             OutputError: it cannot be written.
         """
-        self._records.append(record_of_failure(failure))
+        record = record_of_failure(failure)
+        self._records.append(record)
+        self._note(record)
+        return record
 
-    def _stem(self, name: str, source: str) -> str:
-        """The film's name without extension, unless a film from elsewhere has it already."""
-        plain = re.sub(r"[^\w.+-]", "_", Path(name).stem) or "film"
-        stem = plain
-        if self._owners.get(stem, source) != source:
-            stem = f"{plain}-{hashlib.sha256(source.encode()).hexdigest()[:8]}"
-        self._owners[stem] = source
-        return stem
+    def _note(self, record: dict[str, Any]) -> None:
+        """Remember whose a stem is and what is done; a film's last record counts."""
+        source = record["source"]
+        if record["status"] != "done":
+            self._done.pop(source, None)
+            return
+        film = record["film"]
+        self._names.claim(record["stem"], owner_of(source, film["sha256"], film["taken_at"]))
+        if film["sha256"]:
+            identity = _identity(film["sha256"], record["model"]["sha256"])
+            names = [file["name"] for file in record["files"]]
+            self._done[source] = identity, frozenset(record["products"]), names
 
     def _picture(self, name: str, picture: np.ndarray) -> dict[str, Any]:
         data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
@@ -101,5 +156,23 @@ class OutputFolder:
         return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _identity(record: dict[str, Any]) -> tuple[str, str, str]:
-    return record["source"], record["film"]["sha256"] or "", record["model"]["sha256"]
+def _identity(film_checksum: str, model_checksum: str) -> str:
+    return f"{film_checksum} {model_checksum}"
+
+
+def _take(folder: Path) -> int | None:
+    """Lock the folder itself: the lock leaves no file behind and ends with the process, kill -9 included."""
+    if fcntl is None:
+        return None
+    descriptor: int | None = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        if descriptor is not None:
+            os.close(descriptor)
+        raise OutputError(f"{folder}: another run writes there: wait for its end, or choose another --out") from error
+    except OSError:
+        # Some network file systems have no locks; a folder that cannot be opened is named by what comes next.
+        return descriptor
+    return descriptor

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +20,29 @@ from edge_seg.version import __version__
 
 RECORDS_NAME = "records.jsonl"
 SCHEMA = 1
+"""Version of the record's fields; readers must refuse one they do not know."""
 
 
-def record_of(segmentation: Segmentation, files: list[dict[str, Any]], timings_ms: dict[str, float]) -> dict[str, Any]:
+def record_of(
+    segmentation: Segmentation,
+    stem: str,
+    products: list[str],
+    files: list[dict[str, Any]],
+    timings_ms: dict[str, float],
+) -> dict[str, Any]:
     """The record of a segmented film.
 
     Args:
         segmentation: of the film.
+        stem: what the names of the film's files begin with.
+        products: what was asked to be written (`mask`, `overlay`, `record`).
         files: name, size and checksum of what was written.
         timings_ms: all stages, writing included.
     """
     film, manifest = segmentation.film, segmentation.manifest
     return {
         **_head(film.name, film.source, "done"),
+        "stem": stem,
         "film": {
             "height": film.shape[0],
             "width": film.shape[1],
@@ -53,6 +66,7 @@ def record_of(segmentation: Segmentation, files: list[dict[str, Any]], timings_m
         "delegate": segmentation.delegate,
         "threads": segmentation.threads,
         "warnings": list(segmentation.warnings),
+        "products": products,
         "files": files,
     }
 
@@ -61,7 +75,7 @@ def record_of_failure(failure: Failure) -> dict[str, Any]:
     """The record of a film that could not be had."""
     return {
         **_head(failure.name, failure.source, "failed"),
-        "error": str(failure.error),
+        "error": " ".join(str(failure.error).split()),
         "exit_code": failure.error.exit_code,
     }
 
@@ -72,6 +86,7 @@ def _head(name: str, source: str, status: str) -> dict[str, Any]:
         "edge_seg": __version__,
         "notice": RESEARCH_USE,
         "status": status,
+        "recorded_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
         "name": name,
         "source": source,
     }
@@ -91,12 +106,28 @@ class Records:
         self.path = folder / RECORDS_NAME
         try:
             self._cut_torn_line()
-            text = self.path.read_text() if self.path.exists() else ""
-            self.lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines() if line]
-        except (OSError, ValueError) as error:
-            raise OutputError(
-                f"{self.path}: cannot be read ({error}): move it away, or choose another --out"
-            ) from error
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """What stands in the file, oldest first; nothing is kept in memory.
+
+        Raises:
+            OutputError: the file cannot be read, or is not ours.
+        """
+        if not self.path.exists():
+            return
+        try:
+            with self.path.open(encoding="utf-8") as file:
+                for number, line in enumerate(file, 1):
+                    record = json.loads(line)
+                    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
+                        raise self._unreadable(f"line {number} is no record of schema {SCHEMA}")
+                    yield record
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+        except ValueError as error:
+            raise self._unreadable(str(error)) from error
 
     def append(self, record: dict[str, Any]) -> None:
         """Add a record: written in one piece and flushed.
@@ -112,7 +143,7 @@ class Records:
                 before = os.fstat(descriptor).st_size
                 if os.write(descriptor, line) != len(line):
                     os.ftruncate(descriptor, before)
-                    raise OSError(28, "No space left on device")
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
@@ -120,9 +151,8 @@ class Records:
                 flush_folder(self.path.parent)
         except OSError as error:
             raise OutputError(
-                f"{self.path}: cannot be written ({error.strerror}): free space, or choose another --out"
+                f"{self.path}: cannot be written ({error.strerror or error}): free space, or choose another --out"
             ) from error
-        self.lines.append(record)
 
     def _cut_torn_line(self) -> None:
         """Drop a last line without its end: the machine stopped while it was written, so its film is not done."""
@@ -133,3 +163,6 @@ class Records:
             with self.path.open("r+b") as file:
                 file.truncate(data.rfind(b"\n") + 1)
                 os.fsync(file.fileno())
+
+    def _unreadable(self, reason: str) -> OutputError:
+        return OutputError(f"{self.path}: cannot be read ({reason}): move it away, or choose another --out")

@@ -1,0 +1,104 @@
+"""What `edge-seg run` says on standard error while it works."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+from typing import Any
+
+import click
+
+from edge_seg.session import Summary
+from edge_seg.sources import Arrival, Failure
+
+_SECONDS_BETWEEN_LINES = 10.0
+_SECONDS_BETWEEN_REFRESHES = 0.1
+
+
+class Progress:
+    """One line that is written over on a terminal; elsewhere a line every few seconds.
+
+    Args:
+        total: films to come, where known.
+        live: whether they come from a camera.
+        quiet: nothing but what `as_json` asks for.
+        verbose: also a line for each film.
+        as_json: each record as a JSON line on standard output.
+    """
+
+    def __init__(self, total: int | None, live: bool, quiet: bool, verbose: bool, as_json: bool) -> None:
+        self._total, self._live, self._json = total, live, as_json
+        self._quiet, self._verbose = quiet, verbose and not quiet
+        self._terminal = sys.stderr.isatty()
+        self._start = self._shown_at = time.monotonic()
+        self._open_line = False
+
+    def __call__(self, summary: Summary, arrival: Arrival, record: dict[str, Any] | None) -> None:
+        """Take note of a film that is done, failed, or was done before (`record` is `None`)."""
+        if self._json and record is not None:
+            click.echo(json.dumps(record))
+        if self._quiet:
+            return
+        if self._verbose:
+            self.finish()
+            click.echo(f"{arrival.name}: {_outcome(arrival, record)}", err=True)
+        now = time.monotonic()
+        last = summary.count == self._total
+        pause = _SECONDS_BETWEEN_REFRESHES if self._terminal else _SECONDS_BETWEEN_LINES
+        if now - self._shown_at < pause and not (last and self._terminal):
+            return
+        self._shown_at = now
+        text = self._live_line(summary, record) if self._live else self._batch_line(summary)
+        if self._terminal:
+            width = shutil.get_terminal_size().columns - 1
+            click.echo(f"\r\x1b[2K{text[:width]}", nl=False, err=True)
+            self._open_line = True
+        else:
+            click.echo(text, err=True)
+
+    def finish(self) -> None:
+        """Leave the line as it stands."""
+        if self._open_line:
+            click.echo(err=True)
+            self._open_line = False
+
+    def _batch_line(self, summary: Summary) -> str:
+        elapsed = time.monotonic() - self._start
+        failed = f", {len(summary.failures)} failed" if summary.failures else ""
+        worked = summary.done + len(summary.failures)
+        if self._total is None:
+            return f"{summary.count} films{failed}, {summary.count / elapsed:.1f} a second"
+        # Films done before take next to no time and would promise too early an end.
+        left = elapsed / max(worked, 1) * (self._total - summary.count)
+        return f"{summary.count} of {self._total} films{failed}, {_clock(left)} left"
+
+    def _live_line(self, summary: Summary, record: dict[str, Any] | None) -> str:
+        rate = summary.count / max(time.monotonic() - self._start, 1e-6)
+        detail = f", {numbers(record)}" if record is not None and record["status"] == "done" else ""
+        return f"frame {summary.count}, {rate:.1f} fps{detail}"
+
+
+def numbers(record: dict[str, Any]) -> str:
+    """A done record in a few words: frame age, inference time, areas of the structures."""
+    areas = [
+        f"{name.replace('_', ' ')} {area['cm2']:.0f} cm2" if area["cm2"] is not None else f"{name} {area['pixels']} px"
+        for name, area in record["areas"].items()
+        if name not in ("whole_lung", "visible_lung")
+    ]
+    age = record["film"]["age_s"]
+    aged = f"{age * 1000:.0f} ms old, " if age is not None else ""
+    return f"{aged}inference {record['timings_ms']['inference']:.0f} ms, {', '.join(areas)}"
+
+
+def _outcome(arrival: Arrival, record: dict[str, Any] | None) -> str:
+    if isinstance(arrival, Failure):
+        return f"failed: {' '.join(str(arrival.error).split())}"
+    return "done before" if record is None else numbers(record)
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds + 0.5)
+    hours, minutes = whole // 3600, whole // 60 % 60
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

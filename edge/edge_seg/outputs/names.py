@@ -1,0 +1,61 @@
+"""Names of results: each film's own, the same after every restart, and never another film's."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+_LONGEST = 160
+"""Stems with more bytes are cut: file systems allow 255 for a name, and a structure and suffix follow."""
+
+# What FAT (the SD card in the device) and POSIX do not allow in a name.
+_FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+
+
+class Names:
+    """Gives each film of an output folder a stem of its own.
+
+    The first film called `chest.png` is `chest`; another of that name, or the same path with other content, is
+    `chest-` and eight digits of a checksum of where it came from and what it is. Upper and lower case are the same
+    name, as on the file systems of memory cards.
+    """
+
+    def __init__(self) -> None:
+        self._owners: dict[str, str] = {}
+
+    def claim(self, stem: str, owner: str) -> None:
+        """Note that a stem is taken (by an earlier run)."""
+        self._owners[stem.casefold()] = owner
+
+    def stem(self, name: str, owner: str) -> str:
+        """The stem for a film.
+
+        Args:
+            name: the film's name, with its extension.
+            owner: identity of the film, see `owner_of`.
+        """
+        plain = plain_stem(name)
+        mark = hashlib.sha256(owner.encode()).hexdigest()
+        short = plain.encode()[: _LONGEST - len(mark)].decode(errors="ignore")
+        candidates = [plain] if len(plain.encode()) <= _LONGEST else []
+        candidates += [f"{short}-{mark[:8]}", f"{short}-{mark}"]
+        stem = next(c for c in candidates if self._owners.get(c.casefold(), owner) == owner)
+        self.claim(stem, owner)
+        return stem
+
+
+def owner_of(source: str, checksum: str | None, taken_at: str | None) -> str:
+    """What makes two films the same one: where from, and what content (of a camera: when)."""
+    return "\n".join((source, checksum or taken_at or ""))
+
+
+def plain_stem(name: str) -> str:
+    """A film's name without its extension, safe on every file system.
+
+    >>> plain_stem("chest 1.png"), plain_stem("1.2.840.10008"), plain_stem("a:b.dcm")
+    ('chest 1', '1.2.840.10008', 'a_b')
+    """
+    # The last part of a DICOM UID is no extension.
+    stem = name if Path(name).suffix[1:].isdigit() else Path(name).stem
+    return _FORBIDDEN.sub("_", stem).strip(" .") or "film"
