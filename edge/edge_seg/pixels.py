@@ -113,9 +113,12 @@ def labels_to_input(labels: np.ndarray, letterbox: Letterbox) -> np.ndarray:
     laid = np.full((*letterbox.input_shape, labels.shape[2]), IGNORE, np.uint8)
     for k in range(labels.shape[2]):
         plane = labels[:, :, k]
-        ignored = (plane == IGNORE).astype(np.uint8)
+        ignored = plane == IGNORE
+        if ignored.all():
+            continue
         inside = _resample((plane == 1).astype(np.uint8) * np.uint8(200), height, width) >= 100
-        laid[(*letterbox.content, k)] = np.where(_resample(ignored * np.uint8(200), height, width) > 0, IGNORE, inside)
+        touched = _resample(ignored.astype(np.uint8), height, width) > 0 if ignored.any() else False
+        laid[(*letterbox.content, k)] = np.where(touched, IGNORE, inside)
     return laid
 
 
@@ -185,24 +188,43 @@ def _resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Area average when shrinking, bilinear when enlarging; float64 `(height, width)`, exact on any machine."""
     if height > pixels.shape[0] or width > pixels.shape[1]:
         return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR_EXACT).astype(np.float64)
-    rows, down = _area_weights(pixels.shape[0], height)
-    columns, across = _area_weights(pixels.shape[1], width)
+    rows, down = _area_taps(pixels.shape[0], height)
+    columns, across = _area_taps(pixels.shape[1], width)
     sums = _block_sums(_block_sums(pixels, down).T, across).T
-    # Every partial sum is an integer below 2**53, so the order in which BLAS adds does not matter.
-    total = rows @ sums.astype(np.float64) @ columns.T
+    total = _apply(columns, _apply(rows, sums.astype(np.float64)).T).T
     return total / float(pixels.shape[0] * pixels.shape[1] * down * across)
 
 
-def _area_weights(source: int, target: int) -> tuple[np.ndarray, int]:
-    """How much of each block of source pixels lies in each target pixel, in units of 1/target pixels.
+@dataclass(frozen=True)
+class _Taps:
+    """For each target pixel the source blocks it covers and how much of each, in units of 1/target pixels."""
 
-    Blocks of `k` pixels, at least twice as fine as the target, are summed first: that keeps the matrices small.
-    """
+    index: np.ndarray
+    weight: np.ndarray
+
+
+def _area_taps(source: int, target: int) -> tuple[_Taps, int]:
+    """Taps from blocks of `k` source pixels, at least twice as fine as the target, and `k`."""
     k = max(1, source // (2 * target))
     edges = np.minimum(np.arange(-(-source // k) + 1) * k, source) * target
-    out = np.arange(target + 1) * source
-    overlap = np.minimum(out[1:, None], edges[None, 1:]) - np.maximum(out[:-1, None], edges[None, :-1])
-    return np.maximum(overlap, 0).astype(np.float64), k
+    low = np.arange(target) * source
+    high = low + source
+    first = np.searchsorted(edges, low, side="right") - 1
+    count = int((np.searchsorted(edges, high, side="left") - first).max())
+    index = np.minimum(first + np.arange(count)[:, None], len(edges) - 2)
+    weight = np.minimum(high, edges[index + 1]) - np.maximum(low, edges[index])
+    # A tap that was clipped to the last block must not count it twice.
+    weight[first + np.arange(count)[:, None] > len(edges) - 2] = 0
+    return _Taps(index, np.maximum(weight, 0).astype(np.float64)), k
+
+
+def _apply(taps: _Taps, rows: np.ndarray) -> np.ndarray:
+    """Weighted sums of rows. All values are integers below 2**53, so no order of adding rounds."""
+    rows = np.ascontiguousarray(rows)
+    total = taps.weight[0][:, None] * rows[taps.index[0]]
+    for index, weight in zip(taps.index[1:], taps.weight[1:], strict=True):
+        total += weight[:, None] * rows[index]
+    return total
 
 
 def _block_sums(pixels: np.ndarray, k: int) -> np.ndarray:

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 import click
-
 from edge_seg.errors import InputError
 from edge_seg.version import __version__
 
@@ -27,9 +26,7 @@ from edge_seg.version import __version__
     show_default=True,
     help="Whether only the largest piece of each structure is kept.",
 )
-@click.option(
-    "--about", type=click.Path(path_type=Path), help="JSON file with what the model card should add."
-)
+@click.option("--about", type=click.Path(path_type=Path), help="JSON file with what the model card should add.")
 @click.option("--licence", type=click.Path(path_type=Path), help="Licence text that travels with the model.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def quantize(

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-
 from edge_seg import Segmenter
 from edge_seg.datasets import LabelledFilm
 from edge_seg.errors import ModelError
@@ -27,7 +26,7 @@ class GateReport:
         films: number of validation films.
         dice_float32, dice_ptq, dice_qat: mean Dice over films and their outlined structures, through the device's path.
         budget: most Dice that may be lost.
-        differing_pixels: share of mask pixels that the fake-quantised Keras model and the flatbuffer decide differently,
+        differing_pixels: share of mask pixels on which the fake-quantised Keras model and the flatbuffer differ,
             over `compared_films` films at the network's size.
         violations: of contract "int8 all through"; empty in a model that passed.
     """
@@ -75,9 +74,7 @@ def mean_dice(segmenter: Segmenter, films: Sequence[LabelledFilm]) -> float:
         film, outlines = labelled.load()
         masks = segmenter(film).masks
         scores += [
-            dice(outlines[name] == 1, masks[name], outlines[name] != IGNORE)
-            for name in names
-            if name in outlines
+            dice(outlines[name] == 1, masks[name], outlines[name] != IGNORE) for name in names if name in outlines
         ]
     return float(np.mean(scores)) if scores else float("nan")
 
@@ -98,9 +95,7 @@ def measure(
         ModelError: there are no validation films to measure on.
     """
     if not films:
-        raise ModelError(
-            "no validation films to measure the loss on: train with data that have a validation split"
-        )
+        raise ModelError("no validation films to measure the loss on: train with data that have a validation split")
     return GateReport(
         len(films),
         mean_dice(float32, films),

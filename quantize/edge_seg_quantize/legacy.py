@@ -17,7 +17,6 @@ from typing import Any
 
 import keras
 import tf_keras
-
 from edge_seg.errors import InputError
 from edge_seg_train.config import TrainConfig
 from edge_seg_train.network import NetworkConfig, build

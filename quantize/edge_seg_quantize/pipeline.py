@@ -10,17 +10,17 @@ from typing import Any
 from edge_seg_quantize.legacy import load_run  # isort: skip  (chooses legacy Keras before TensorFlow is imported)
 
 import numpy as np
-
 from edge_seg import Segmenter, __version__
 from edge_seg.datasets import LabelledFilm, open_dataset
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.outputs.atomic import write_atomically
 from edge_seg.structures import structures_named
-from edge_seg_quantize import convert, qat
-from edge_seg_quantize.gate import DICE_BUDGET, GateReport, measure
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.loop import code_version
+
+from edge_seg_quantize import convert, qat
+from edge_seg_quantize.gate import DICE_BUDGET, GateReport, measure
 
 REPRESENTATIVE_FILMS = 128
 """Films whose activations set the ranges of the PTQ model."""
@@ -54,9 +54,7 @@ class QuantizeSettings:
     quiet: bool = False
 
 
-def quantize(
-    run: Path, out: Path, settings: QuantizeSettings, say: Callable[[str], None] = print
-) -> GateReport:
+def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[str], None] = print) -> GateReport:
     """Quantise a run and write `OUT`, and beside it `OUT` with `.float32` and `.ptq` in the name.
 
     Args:
@@ -169,9 +167,7 @@ def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings
 
 def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSettings) -> Manifest:
     raw = config.to_json()
-    settings_only = {
-        k: v for k, v in raw.items() if k not in ("datasets", "network", "structures", "devices")
-    }
+    settings_only = {k: v for k, v in raw.items() if k not in ("datasets", "network", "structures", "devices")}
     return Manifest(
         name=settings.name,
         version=settings.version,
@@ -200,6 +196,4 @@ def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSet
 def _file(manifest: Manifest, quantisation: str, flatbuffer: bytes, settings: QuantizeSettings) -> ModelFile:
     named = replace(manifest, quantisation=quantisation)
     # Through bytes, so that what is measured is what is written: checksum and all.
-    return ModelFile.from_bytes(
-        ModelFile(named, flatbuffer, licence=settings.licence).to_bytes(), settings.name
-    )
+    return ModelFile.from_bytes(ModelFile(named, flatbuffer, licence=settings.licence).to_bytes(), settings.name)

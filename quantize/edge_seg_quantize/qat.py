@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
-
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.losses import LOSSES
 

@@ -1,7 +1,7 @@
 """What happens to films in the field, done to films in training.
 
-Geometry: rotation, scale, shift, and a little stretch. Exposure: gamma, contrast, brightness, inversion. Detector: noise, blur,
-lower resolution. Technique: collimation edges, text and markers. Never a left-right flip: the outputs know
+Geometry: rotation, scale, shift, and a little stretch. Exposure: gamma, contrast, brightness, inversion. Detector:
+noise, blur. Technique: collimation edges, text and markers. Never a left-right flip: the outputs know
 the patient's right from left.
 """
 
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-
 from edge_seg.pixels import IGNORE
 
 
@@ -43,9 +42,7 @@ class Augmentation:
     inversion: float = 0.03
     marker: float = 0.2
 
-    def __call__(
-        self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A changed copy of one film.
 
         Args:
@@ -67,9 +64,7 @@ class Augmentation:
             picture = 1 - picture
         return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8), labels
 
-    def _move(
-        self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _move(self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         height, width = grey.shape
         turn = np.deg2rad(rng.uniform(-self.rotation, self.rotation))
         size = np.exp(rng.uniform(-self.scale, self.scale))

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 import numpy as np
-
 from edge_seg import pixels
 from edge_seg.datasets import LabelledFilm
+
 from edge_seg_train.augmentation import Augmentation
 
 
@@ -54,17 +54,13 @@ def pack(
     height, width = input_shape
     return PackedFilms(
         np.stack([grey for grey, _ in laid]) if laid else np.zeros((0, height, width), np.uint8),
-        np.stack([labels for _, labels in laid])
-        if laid
-        else np.zeros((0, height, width, len(structures)), np.uint8),
+        np.stack([labels for _, labels in laid]) if laid else np.zeros((0, height, width, len(structures)), np.uint8),
         tuple(film.name for _, film in films),
         np.array([index for index, _ in films], np.int64),
     )
 
 
-def lay(
-    film: LabelledFilm, structures: Sequence[str], input_shape: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray]:
+def lay(film: LabelledFilm, structures: Sequence[str], input_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """One film at the network's size: grey `(height, width)` and labels `(height, width, structures)`, uint8."""
     picture, outlines = film.load()
     planes = [outlines.get(name, np.full(picture.shape, pixels.IGNORE, np.uint8)) for name in structures]
@@ -121,9 +117,7 @@ class TrainingBatches(keras.utils.PyDataset):
             # Systematic sampling: each film comes as often as its weight says, give or take one.
             marks = (np.arange(wanted) + rng.random()) / wanted
             shuffled = rng.permutation(count)
-            chosen = shuffled[
-                np.minimum(np.searchsorted(np.cumsum(self._weight[shuffled]), marks), count - 1)
-            ]
+            chosen = shuffled[np.minimum(np.searchsorted(np.cumsum(self._weight[shuffled]), marks), count - 1)]
             self._order = self.epoch, rng.permutation(chosen)
         return self._order[1]
 

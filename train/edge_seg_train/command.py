@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,18 +21,14 @@ _SEED_SETTINGS = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "sched
 @click.command(epilog="Example: edge-seg train films/paediatric films/adult --out runs/lungs --epochs 30")
 @click.argument("datasets", metavar="DATASET...", nargs=-1)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
-@click.option(
-    "--network", type=click.Choice(list(PRESETS)), default="lungs", show_default=True, help="What to train."
-)
+@click.option("--network", type=click.Choice(list(PRESETS)), default="lungs", show_default=True, help="What to train.")
 @click.option("--size", type=int, help="Input height and width, if not the network's own.")
 @click.option("--base", type=int, help="Channels of the first level, if not the network's own.")
 @click.option("--dropout", type=float, help="Dropout after the coarsest level.")
 @click.option("--epochs", type=int, default=30, show_default=True, help="Most epochs.")
 @click.option("--batch-size", type=int, help="Films a step.  [default: 16; seed: 2]")
 @click.option("--films-per-epoch", type=int, default=0, help="Films an epoch; 0 is every film once.")
-@click.option(
-    "--validation-films", type=int, default=128, show_default=True, help="Most films scored each epoch."
-)
+@click.option("--validation-films", type=int, default=128, show_default=True, help="Most films scored each epoch.")
 @click.option("--loss", type=click.Choice(_LOSSES), help="Loss.  [default: bce+dice; seed: dice]")
 @click.option("--learning-rate", type=float, help="Of Adam, at the start.  [default: 2e-3; seed: 1e-5]")
 @click.option(
@@ -39,9 +36,7 @@ _SEED_SETTINGS = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "sched
     type=click.Choice(("cosine", "plateau", "constant")),
     help="How the learning rate falls.  [default: cosine; seed: plateau, times 0.1 after 5 epochs]",
 )
-@click.option(
-    "--patience", type=int, default=0, help="Stop after so many epochs without better Dice; 0 never."
-)
+@click.option("--patience", type=int, default=0, help="Stop after so many epochs without better Dice; 0 never.")
 @click.option(
     "--balance",
     type=click.FloatRange(0, 1),
@@ -49,16 +44,10 @@ _SEED_SETTINGS = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "sched
     show_default=True,
     help="1 draws every film equally often, 0 every data set.",
 )
-@click.option(
-    "--augment/--no-augment", default=True, show_default=True, help="Change films as the field does."
-)
+@click.option("--augment/--no-augment", default=True, show_default=True, help="Change films as the field does.")
 @click.option("--mixed-precision", is_flag=True, help="Compute in float16; for GPUs.")
-@click.option(
-    "--device", "devices", multiple=True, help="Train on this device; repeatable.  [default: every GPU]"
-)
-@click.option(
-    "--picture-every", type=int, default=5, show_default=True, help="Epochs between pictures; 0 never."
-)
+@click.option("--device", "devices", multiple=True, help="Train on this device; repeatable.  [default: every GPU]")
+@click.option("--picture-every", type=int, default=5, show_default=True, help="Epochs between pictures; 0 never.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of all chance.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def train(
@@ -77,10 +66,8 @@ def train(
     A DATASET is a folder; its layout is recognised, or named as LAYOUT=PATH. With a run in --out and no DATASET, that
     run goes on with its own settings. Needs `pip install 'edge-seg[train]'`.
     """
-    if not datasets:
-        config = read_config(out)[0]
-    else:
-        config = _config(datasets, network, size, base, dropout, augment, settings)
+    # A run that goes on repeats its own settings.
+    config = _config(datasets, network, size, base, dropout, augment, settings) if datasets else read_config(out)[0]
     from edge_seg_train.loop import train as run_training
 
     weights = run_training(config, out, quiet=quiet)
@@ -100,7 +87,7 @@ def _config(
 
     opened = [open_dataset(path) for path in datasets]
     structures = tuple(dict.fromkeys(name for dataset in opened for name in dataset.structures))
-    changes = {"height": size, "width": size, "base": base, "dropout": dropout}
+    changes: dict[str, Any] = {"height": size, "width": size, "base": base, "dropout": dropout}
     chosen = replace(
         PRESETS[network],
         outputs=len(structures),

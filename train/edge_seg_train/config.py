@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg.errors import InputError
+
 from edge_seg_train.augmentation import Augmentation
 from edge_seg_train.network import NetworkConfig
 

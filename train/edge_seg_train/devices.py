@@ -28,9 +28,7 @@ def training_scope(devices: tuple[str, ...] = ()) -> Iterator[int]:
     elif keras.backend.backend() == "jax":
         found = keras.distribution.list_devices()
         if len(found) > 1:
-            keras.distribution.set_distribution(
-                keras.distribution.DataParallel(devices=list(devices) or found)
-            )
+            keras.distribution.set_distribution(keras.distribution.DataParallel(devices=list(devices) or found))
             yield len(devices or found)
             keras.distribution.set_distribution(None)
             return

@@ -15,11 +15,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
 import numpy as np
-
 from edge_seg import __version__
 from edge_seg.datasets import Dataset, open_dataset
 from edge_seg.errors import InputError, UsageError
 from edge_seg.outputs.atomic import write_atomically
+
 from edge_seg_train import checkpoint
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
@@ -57,15 +57,11 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
     keras.utils.set_random_seed(config.seed)
     with training_scope(config.devices) as replicas:
         if config.batch_size % replicas:
-            raise UsageError(
-                f"--batch-size {config.batch_size} cannot be shared by {replicas} devices: use a multiple"
-            )
+            raise UsageError(f"--batch-size {config.batch_size} cannot be shared by {replicas} devices: use a multiple")
         model, history = _model(config, run)
     batches = _batches(config, films)
     batches.epoch = len(history)
-    validation = (
-        (network_input(held_out.grey, config.network.channels), held_out.labels) if len(held_out) else None
-    )
+    validation = (network_input(held_out.grey, config.network.channels), held_out.labels) if len(held_out) else None
     if len(history) < config.epochs and not should_stop(config, history):
         model.fit(
             batches,
@@ -133,18 +129,14 @@ def _model(config: TrainConfig, run: Path) -> tuple[Any, list[dict[str, float]]]
         model = keras.models.load_model(found.model, custom_objects={loss.__name__: loss, "Overlap": Overlap})
         return model, found.history
     model = build(keras, config.network)
-    model.compile(
-        keras.optimizers.Adam(config.learning_rate), loss=LOSSES[config.loss], metrics=overlap_metrics()
-    )
+    model.compile(keras.optimizers.Adam(config.learning_rate), loss=LOSSES[config.loss], metrics=overlap_metrics())
     return model, []
 
 
 class _Epochs(keras.callbacks.Callback):
     """What happens around each epoch: learning rate, log, pictures, checkpoint, early stop."""
 
-    def __init__(
-        self, config: TrainConfig, run: Path, history: list[dict[str, float]], held_out: PackedFilms
-    ) -> None:
+    def __init__(self, config: TrainConfig, run: Path, history: list[dict[str, float]], held_out: PackedFilms) -> None:
         super().__init__()
         self.config, self.run, self.history, self.held_out = config, run, history, held_out
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from keras import ops
-
 from edge_seg.pixels import IGNORE
+from keras import ops
 
 _SMOOTH = 1.0  # of pixels: defines the loss of a structure that is absent in truth and prediction
 

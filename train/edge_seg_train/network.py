@@ -78,9 +78,7 @@ def build(keras: Any, config: NetworkConfig) -> Any:
     """
     stride = config.stem_stride * 2**config.depth
     if config.height % stride or config.width % stride:
-        raise ValueError(
-            f"height and width must be multiples of {stride}, not {config.height} x {config.width}"
-        )
+        raise ValueError(f"height and width must be multiples of {stride}, not {config.height} x {config.width}")
     if config.family not in _FAMILIES:
         raise ValueError(f"unknown network family {config.family!r}: choose from {', '.join(_FAMILIES)}")
     inputs = keras.Input((config.height, config.width, config.channels), name="film")
@@ -88,9 +86,7 @@ def build(keras: Any, config: NetworkConfig) -> Any:
     features = _FAMILIES[config.family](draw, inputs)
     logits = keras.layers.Conv2D(config.outputs, 1, name="logits")(features)
     if config.stem_stride > 1:
-        logits = keras.layers.UpSampling2D(
-            config.stem_stride, interpolation="bilinear", name="logits_enlarged"
-        )(logits)
+        logits = keras.layers.UpSampling2D(config.stem_stride, interpolation="bilinear", name="logits_enlarged")(logits)
     return keras.Model(inputs, logits, name=f"unet_{config.family}")
 
 
@@ -107,9 +103,7 @@ class _Draw:
         x = self.layers.BatchNormalization(momentum=self.config.momentum, name=f"{name}_norm")(x)
         return self.layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
-    def conv(
-        self, x: Any, channels: int, name: str, size: int = 3, stride: int = 1, activate: bool = True
-    ) -> Any:
+    def conv(self, x: Any, channels: int, name: str, size: int = 3, stride: int = 1, activate: bool = True) -> Any:
         x = self.layers.Conv2D(channels, size, stride, padding="same", name=name)(x)
         return self.norm(x, name, activate)
 
@@ -154,9 +148,7 @@ def _edge(draw: _Draw, x: Any) -> Any:
 
     def residual(x: Any, channels: int, name: str, stride: int) -> Any:
         y = draw.conv(x, 4 * x.shape[-1], f"{name}_expand", size=1)
-        y = draw.conv(
-            draw.depthwise(y, f"{name}_space", stride), channels, f"{name}_project", size=1, activate=False
-        )
+        y = draw.conv(draw.depthwise(y, f"{name}_space", stride), channels, f"{name}_project", size=1, activate=False)
         return draw.layers.Add(name=f"{name}_add")([x, y]) if stride == 1 and x.shape[-1] == channels else y
 
     x = draw.conv(x, draw.width(0), "stem", stride=config.stem_stride)

@@ -1,4 +1,4 @@
-"""Learning rate and early stopping as functions of the history, so that a resumed run decides as the killed one would."""
+"""Learning rate and early stopping as functions of the history: a resumed run decides as the killed one would."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from edge_seg.errors import InputError
 from edge_seg.film import Film
 
 Outlines = dict[str, np.ndarray]
-"""Per structure or region, `(film height, film width)` uint8 of 0, 1 and 127 (ignore). What is not outlined is absent."""
+"""Per structure or region, `(film height, film width)` uint8 of 0, 1 and 127 (ignore); only what is outlined."""
 
 SPLITS = ("train", "val", "test")
 

@@ -37,7 +37,10 @@ def write_dicom(
     uid = generate_uid(entropy_srcs=[made.film.name, str(pixels.shape), str(monochrome1), modality])
     dataset = pydicom.Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = _DIGITAL_X_RAY, uid
-    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = f"{uid}.1"[:64], f"{uid}.2"[:64]
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = (
+        generate_uid(entropy_srcs=[uid, "study"]),
+        generate_uid(entropy_srcs=[uid, "series"]),
+    )
     dataset.PatientName, dataset.PatientID = "Synthetic^Phantom", "PHANTOM"
     dataset.Modality, dataset.BodyPartExamined, dataset.ViewPosition = modality, "CHEST", "PA"
     dataset.ContentDate, dataset.ContentTime = "20260101", "120000"

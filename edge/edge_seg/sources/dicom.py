@@ -89,7 +89,7 @@ def _decode(dataset: Any, path: Path) -> np.ndarray:
         syntax = dataset.file_meta.get("TransferSyntaxUID") if hasattr(dataset, "file_meta") else None
         encoding = getattr(syntax, "name", "unknown")
         raise InputError(
-            f"{path}: the pixels ({encoding}) cannot be decoded: damaged, or no codec for it: send it in another encoding"
+            f"{path}: the pixels ({encoding}) cannot be decoded: damaged, or no codec for it: send it otherwise encoded"
         ) from error
 
 

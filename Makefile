@@ -1,0 +1,44 @@
+# Two commands on a fresh machine with Python 3.11 (venv) and make: `make demo` and `make test`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+DEVICE := .venv
+TESTS := .venv-test
+FRAMES ?= 12
+PIP := -m pip --disable-pip-version-check --quiet
+
+SOURCES := pyproject.toml $(shell find edge/edge_seg -type f -not -name '*.pyc')
+
+.PHONY: demo test lint clean
+
+demo: $(DEVICE)/.installed
+	rm -rf demo
+	$(DEVICE)/bin/edge-seg run --camera demo --frames $(FRAMES) --out demo
+	@echo "look at:  demo/demo-000001.overlay.png   (one overlay per frame)"
+	@echo "masks:    demo/demo-000001.right_lung.png, .left_lung.png, .cardiomediastinum.png"
+	@echo "records:  demo/records.jsonl"
+
+test: $(TESTS)/.installed
+	$(TESTS)/bin/python -m pytest -q
+
+lint: $(TESTS)/.installed
+	$(TESTS)/bin/ruff check .
+	$(TESTS)/bin/ruff format --check .
+	$(TESTS)/bin/mypy
+	$(TESTS)/bin/lint-imports
+
+# The device part alone, as a clinic installs it.
+$(DEVICE)/.installed: $(SOURCES)
+	$(PYTHON) -m venv $(DEVICE)
+	rm -rf build
+	$(DEVICE)/bin/python $(PIP) install --upgrade --force-reinstall --no-deps .
+	$(DEVICE)/bin/python $(PIP) install .
+	rm -rf build
+	touch $@
+
+# Everything, from this checkout.
+$(TESTS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(TESTS)
+	$(TESTS)/bin/python $(PIP) install --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf $(DEVICE) $(TESTS) build demo edge/*.egg-info

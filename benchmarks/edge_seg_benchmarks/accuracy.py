@@ -1,0 +1,121 @@
+"""Scores of a model on a data set: per film, per region, and what they cost against float."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from edge_seg import Segmenter
+from edge_seg.datasets import Dataset, LabelledFilm, Outlines
+from edge_seg.errors import InputError
+from edge_seg.pixels import IGNORE
+from edge_seg.scores import dice, hausdorff95, intersection_over_union
+from edge_seg.structures import regions
+
+from edge_seg_benchmarks.statistics import bootstrap_mean
+
+METRICS: dict[str, Callable[..., float]] = {
+    "dice": dice,
+    "iou": intersection_over_union,
+    "hd95_px": hausdorff95,
+}
+
+
+@dataclass(frozen=True)
+class FilmScore:
+    """Scores of one region on one film."""
+
+    dataset: str
+    split: str
+    film: str
+    patient: str
+    region: str
+    dice: float
+    iou: float
+    hd95_px: float
+
+
+def scored_films(dataset: Dataset, split: str, limit: int | None) -> tuple[LabelledFilm, ...]:
+    """The films of a split that may be scored, at most `limit`, evenly spaced.
+
+    Raises:
+        InputError: there are none.
+    """
+    films = [film for film in dataset.split(split) if film.scored]
+    if not films:
+        raise InputError(f"{dataset.name}: no films to score in split `{split}`: choose another --split")
+    count = min(len(films), limit or len(films))
+    return tuple(films[i] for i in np.linspace(0, len(films) - 1, count).astype(int))
+
+
+def score_film(segmenter: Segmenter, dataset: str, film: LabelledFilm) -> list[FilmScore]:
+    """Scores of every region that the film has an outline for and the model predicts."""
+    picture, outlines = film.load()
+    found = segmenter(picture).regions
+    return [
+        FilmScore(
+            dataset,
+            film.split,
+            film.name,
+            film.patient,
+            region,
+            **{name: metric(truth, found[region], valid) for name, metric in METRICS.items()},
+        )
+        for region, (truth, valid) in truth_regions(outlines).items()
+        if region in found
+    ]
+
+
+def truth_regions(outlines: Outlines) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Truth and validity of every outlined region, and of those derived from them: bool arrays.
+
+    A region that the film has an outline for is scored against that outline, not against a derived one.
+    """
+    truth = {name: plane == 1 for name, plane in outlines.items()}
+    ignored = np.zeros(next(iter(outlines.values())).shape, bool) if outlines else np.zeros((0, 0), bool)
+    for plane in outlines.values():
+        ignored |= plane == IGNORE
+    return {
+        name: (mask, outlines[name] != IGNORE if name in outlines else ~ignored)
+        for name, mask in regions(truth).items()
+    }
+
+
+def summarise(scores: Iterable[FilmScore]) -> list[dict[str, Any]]:
+    """Mean, interval and worst 5 % of each metric, per data set and region."""
+    rows = []
+    for (dataset, split, region), group in _groups(scores).items():
+        patients = [score.patient for score in group]
+        row: dict[str, Any] = {"dataset": dataset, "split": split, "region": region}
+        for metric in METRICS:
+            values = np.array([getattr(score, metric) for score in group])
+            worst = np.sort(values)[::-1] if metric.startswith("hd") else np.sort(values)
+            row[metric] = {
+                **asdict(bootstrap_mean(values.tolist(), patients)),
+                "worst_5_percent": float(worst[: max(1, round(len(worst) * 0.05))].mean()),
+                "worst": float(worst[0]),
+            }
+        rows.append(row)
+    return rows
+
+
+def degradation(scores: Sequence[FilmScore], reference: Sequence[FilmScore]) -> list[dict[str, Any]]:
+    """Dice minus the reference's Dice on the same films, per data set and region, with interval (paired by film)."""
+    base = {(s.dataset, s.film, s.region): s.dice for s in reference}
+    rows = []
+    for (dataset, split, region), group in _groups(scores).items():
+        shared = [s for s in group if (s.dataset, s.film, s.region) in base]
+        if shared:
+            differences = [s.dice - base[s.dataset, s.film, s.region] for s in shared]
+            estimate = bootstrap_mean(differences, [s.patient for s in shared])
+            rows.append({"dataset": dataset, "split": split, "region": region, **asdict(estimate)})
+    return rows
+
+
+def _groups(scores: Iterable[FilmScore]) -> dict[tuple[str, str, str], list[FilmScore]]:
+    groups: dict[tuple[str, str, str], list[FilmScore]] = {}
+    for score in scores:
+        groups.setdefault((score.dataset, score.split, score.region), []).append(score)
+    return groups

@@ -1,0 +1,91 @@
+"""A report folder: JSON for programs, Markdown for a README, one self-contained HTML page for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from edge_seg import Segmenter
+from edge_seg.datasets import Dataset
+from edge_seg.outputs.atomic import write_atomically
+
+from edge_seg_benchmarks.latency import STAGES
+from edge_seg_benchmarks.pictures import data_uri, draw_examples, plot_degradation
+
+_MAIN_REGIONS = ("whole_lung", "visible_lung", "tumour", "object")
+
+
+def write_report(
+    report: dict[str, Any], out: Path, segmenters: Sequence[Segmenter], datasets: Sequence[Dataset], pictures: str
+) -> Path:
+    """Write `report.json`, `report.md`, `report.html` and `degradation.png`.
+
+    Args:
+        report: of `run_benchmark`.
+        out: folder, made if absent.
+        segmenters: the models, in the report's order.
+        datasets: as scored.
+        pictures: `films` shows the best, median and worst film of each data set, `phantom` those of the phantom alone,
+            `none` none.
+
+    Returns:
+        Path of the page.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    region = main_region(report["models"])
+    plot = plot_degradation(report["models"], region) if region else None
+    examples = _examples(report, segmenters, datasets, pictures) if pictures != "none" else []
+    facts = {"report": report, "stages": STAGES, "plot": plot is not None, "region": region}
+    write_atomically(out / "report.json", (json.dumps(report, indent=1) + "\n").encode())
+    write_atomically(out / "report.md", render("report.md.j2", **facts).encode())
+    if plot:
+        write_atomically(out / "degradation.png", plot)
+    page = render("report.html.j2", **facts, plot_uri=data_uri(plot) if plot else None, examples=examples)
+    write_atomically(out / "report.html", page.encode())
+    return out / "report.html"
+
+
+def render(template: str, **facts: Any) -> str:
+    """A template of this package, filled in."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("edge_seg_benchmarks"),
+        autoescape=jinja2.select_autoescape(["html.j2", "html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["plain"] = lambda name: str(name).replace("_", " ")
+    return environment.get_template(template).render(**facts)
+
+
+def main_region(models: Sequence[dict[str, Any]]) -> str | None:
+    """The region the plot is about: whole lung where it was scored, else the first that was."""
+    scored = [row["region"] for model in models for row in model["scores"]]
+    return next((name for name in _MAIN_REGIONS if name in scored), scored[0] if scored else None)
+
+
+def _examples(
+    report: dict[str, Any], segmenters: Sequence[Segmenter], datasets: Sequence[Dataset], pictures: str
+) -> list[dict[str, str]]:
+    """Of the last model that has scores, which is the one people ask about: float first, int8 last."""
+    scored = [i for i, model in enumerate(report["models"]) if model["films"]]
+    if not scored:
+        return []
+    model, shown = report["models"][scored[-1]], []
+    for dataset in datasets:
+        if pictures == "phantom" and dataset.name != "phantom":
+            continue
+        rows = [row for row in model["films"] if row["dataset"] == dataset.name]
+        region = main_region([{"scores": rows}]) if rows else None
+        if region is not None:
+            films = [(row["film"], row["dice"]) for row in rows if row["region"] == region]
+            picture = draw_examples(segmenters[scored[-1]], dataset, films, region)
+            title = f"{model['label']} on {dataset.name}, {region.replace('_', ' ')}"
+            shown.append({"title": title, "uri": data_uri(picture)})
+    return shown
