@@ -70,6 +70,7 @@ def run(
         click.echo(_NO_SOURCE, err=True)
         return UsageError.exit_code
     from edge_seg.cli.progress import Progress
+    from edge_seg.cli.quiet import native_libraries_quiet
     from edge_seg.outputs.folder import OutputFolder
     from edge_seg.segmenter import Segmenter
     from edge_seg.session import run_session
@@ -77,7 +78,8 @@ def run(
 
     _end_cleanly_when_terminated()
     with closing(OutputFolder(out, [word.strip() for word in save.split(",") if word.strip()])) as output:
-        segmenter = Segmenter.load(model, threads=threads, engine=engine)
+        with native_libraries_quiet():
+            segmenter = Segmenter.load(model, threads=threads, engine=engine)
         source = open_source(inputs, camera, frames)
         progress = Progress(source.total, source.live, quiet, verbose, as_json)
         try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import cv2
 import numpy as np
 
@@ -11,60 +13,86 @@ from edge_seg.segmenter import Segmentation
 LONGEST_SIDE = 2048
 """Overlays of larger films are shrunk to this many pixels."""
 
-_SMALLEST_PANEL_WIDTH = 640
-_TINT = 0.16
+_SMALLEST_PANEL_WIDTH = 640  # below this the text could not be read
+_TINT = 0.12
 _INK = (235, 235, 235)
 _QUIET = (165, 165, 165)
+_WARNING = (90, 200, 255)
+_RIM = (0, 0, 0)
 _PAPER = (24, 22, 20)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_overlay(segmentation: Segmentation) -> np.ndarray:
-    """Film with outlines above a strip of text, `(height, width, 3)` uint8 in OpenCV's channel order."""
+    """Film with outlines above a strip of text, `(height, width, 3)` uint8 in OpenCV's channel order.
+
+    At most `LONGEST_SIDE` pixels a side without the strip; small films are enlarged to be legible.
+    """
     film = segmentation.film
-    scale = min(1.0, LONGEST_SIDE / max(film.shape))
-    enlarge = max(1.0, _SMALLEST_PANEL_WIDTH / film.shape[1]) if max(film.shape) < LONGEST_SIDE / 2 else 1.0
-    size = tuple(max(1, round(n * scale * enlarge)) for n in film.shape[::-1])
-    shrink = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    picture = cv2.cvtColor(cv2.resize(pixels.to_grey8(film), size, interpolation=shrink), cv2.COLOR_GRAY2BGR)
-    thickness = max(1, round(max(size) / 600))
+    longest = max(film.shape)
+    scale = LONGEST_SIDE / longest
+    if scale > 1:
+        scale = min(scale, max(1.0, _SMALLEST_PANEL_WIDTH / film.shape[1]))
+    size = (max(1, round(film.shape[1] * scale)), max(1, round(film.shape[0] * scale)))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    picture = cv2.cvtColor(cv2.resize(pixels.to_grey8(film), size, interpolation=way), cv2.COLOR_GRAY2BGR)
+    thickness = max(2, round(max(size) / 640))
+    inks = []
     for structure in segmentation.manifest.structures:
-        mask = cv2.resize(segmentation.masks[structure.name].astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
         colour = _bgr(structure.colour)
-        inside = mask == 1
+        inside = _scaled(segmentation.masks[structure.name], size)
         picture[inside] = (picture[inside] * (1 - _TINT) + np.array(colour) * _TINT).astype(np.uint8)
-        outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(picture, outlines, -1, (0, 0, 0), thickness + 2, cv2.LINE_AA)
+        outlines, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+        inks.append((outlines, colour))
+    # The dark rim keeps a line visible on bright films; rims first, so that none crosses a neighbour's line.
+    for outlines, _ in inks:
+        cv2.drawContours(picture, outlines, -1, _RIM, thickness + 2, cv2.LINE_AA)
+    for outlines, colour in inks:
         cv2.drawContours(picture, outlines, -1, colour, thickness, cv2.LINE_AA)
+    spare = max(0, _SMALLEST_PANEL_WIDTH - picture.shape[1])
+    if spare:
+        sides = spare // 2, spare - spare // 2
+        picture = cv2.copyMakeBorder(picture, 0, 0, *sides, cv2.BORDER_CONSTANT, value=_PAPER)
     return np.vstack([picture, _strip(segmentation, picture.shape[1])])
 
 
+def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The mask at another size with smooth edges; `size` is `(width, height)`."""
+    way = cv2.INTER_AREA if size[0] < mask.shape[1] else cv2.INTER_CUBIC
+    return cv2.resize(mask.astype(np.uint8) * np.uint8(255), size, interpolation=way) >= 128
+
+
 def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
-    """Names and areas, then what made them; text is as large as the longest line allows."""
-    entries = [(_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}") for s in segmentation.manifest.structures]
-    manifest = segmentation.manifest
-    made_by = (
-        f"{manifest.name} {manifest.version} {manifest.quantisation} ({manifest.flatbuffer_sha256[:8]})"
-        f" on {segmentation.runtime}, {segmentation.delegate}"
-    )
-    notes = [segmentation.film.name, *segmentation.warnings]
-    scale = float(np.clip(width / 1500, 0.32, 1.1))
+    """Names and areas, then film, warnings and what made them; each line shrinks to fit."""
+    film, manifest = segmentation.film, segmentation.manifest
+    entries = [(_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}") for s in manifest.structures]
+    threads = f"{segmentation.threads} thread{'s' if segmentation.threads > 1 else ''}"
+    lines = [
+        (" | ".join(filter(None, (film.name, film.view, film.taken_at))), _INK),
+        (
+            f"{manifest.name} {manifest.version} {manifest.quantisation} ({manifest.flatbuffer_sha256[:8]})"
+            f" on {segmentation.runtime}, {segmentation.delegate}, {threads}",
+            _QUIET,
+        ),
+        *((f"! {warning}", _WARNING) for warning in segmentation.warnings),
+        (RESEARCH_USE, _WARNING),
+    ]
+    scale = float(np.clip(width / 1500, 0.4, 1.1))
     row = round(40 * scale)
-    lines = [" | ".join(notes), made_by]
     columns = _columns(entries, width, scale, row)
-    strip = np.full((row * (len(columns) + len(lines) + 1) + row, width, 3), _PAPER, np.uint8)
+    strip = np.full((row * (len(columns) + len(lines)) + row, width, 3), _PAPER, np.uint8)
     y = round(row * 1.1)
-    for line in columns:
+    for column in columns:
         x = row // 2
-        for colour, text in line:
+        for colour, text in column:
             cv2.rectangle(strip, (x, y - row // 2), (x + row // 2, y), colour, -1, cv2.LINE_AA)
             _write(strip, text, (x + row * 3 // 4, y), scale, _INK)
             x += _entry_width(text, scale, row)
         y += row
-    for text in lines:
-        _write(strip, text, (row // 2, y), _fitting(text, width, scale, row), _QUIET)
+    for text, ink in lines:
+        text = _printable(text)
+        _write(strip, text, (row // 2, y), _fitting(text, width, scale, row), ink)
         y += row
-    _write(strip, RESEARCH_USE, (row // 2, y), _fitting(RESEARCH_USE, width, scale, row), (90, 200, 255))
     return strip
 
 
@@ -94,16 +122,20 @@ def _fitting(text: str, width: int, scale: float, row: int) -> float:
 
 
 def _write(picture: np.ndarray, text: str, at: tuple[int, int], scale: float, colour: tuple[int, ...]) -> None:
-    printable = text.encode("ascii", "replace").decode()
-    cv2.putText(picture, printable, at, _FONT, scale, colour, max(1, round(scale * 1.6)), cv2.LINE_AA)
+    cv2.putText(picture, text, at, _FONT, scale, colour, max(1, round(scale * 1.6)), cv2.LINE_AA)
+
+
+def _printable(text: str) -> str:
+    """What OpenCV can draw: before version 5 its font has ASCII alone, so accents are dropped."""
+    if int(cv2.__version__.split(".")[0]) >= 5:
+        return text
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return plain.encode("ascii", "replace").decode()
 
 
 def _area(segmentation: Segmentation, name: str) -> str:
     area = segmentation.areas[name]
-    if area.cm2 is not None:
-        return f"{area.cm2:.0f} cm2"
-    height, width = segmentation.film.shape
-    return f"{area.pixels / (height * width):.1%} of film"
+    return f"{area.cm2:.0f} cm2" if area.cm2 is not None else f"{area.pixels:,} px"
 
 
 def _bgr(colour: str) -> tuple[int, ...]:
