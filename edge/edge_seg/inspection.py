@@ -18,7 +18,7 @@ _EDGE_TPU = """
 EDGE_TPU_OPERATORS = frozenset(_EDGE_TPU.split())
 """Operators the Edge TPU compiler maps (coral.ai/docs/edgetpu/models-intro, table 1)."""
 
-_CONVERTS_OR_SHAPES = frozenset({"DEQUANTIZE", "QUANTIZE", "SHAPE", "PACK", "STRIDED_SLICE"})
+_CONVERTS_OR_SHAPES = frozenset({"DEQUANTIZE", "SHAPE", "PACK", "STRIDED_SLICE"})
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "TRANSPOSE_CONV": 0}
 _WEIGHTED = frozenset({*_CHANNEL_AXIS, "FULLY_CONNECTED"})
 
@@ -99,7 +99,8 @@ def purity_violations(flatbuffer: bytes) -> list[str]:
     """Everything that keeps a model from being int8 all through, one line each; empty where nothing does.
 
     int8 in, out and between, static shapes, batch 1, per-channel weights, only operators that an Edge TPU maps, and
-    none that converts types or computes shapes.
+    none that converts types or computes shapes. QUANTIZE from int8 to int8 is allowed: it lays two skip connections on
+    one scale before they are joined.
 
     Raises:
         ModelError: the flatbuffer cannot be read.

@@ -1,7 +1,8 @@
 """The outlines of a chest as smooth closed curves, different for each seed and moving with the breath.
 
 Coordinates are `(x, y)` in units of the film's shorter side, from the middle of the film's upper edge: the
-picture's left, and so the patient's right, is negative x. Proportions are those of postero-anterior films of adults in inspiration.
+picture's left, and so the patient's right, is negative x. Proportions are those of postero-anterior films of adults in
+inspiration.
 """
 
 from __future__ import annotations

@@ -8,8 +8,6 @@ import numpy as np
 
 from edge_seg.phantom.film import Phantom
 
-_DIGITAL_X_RAY = "1.2.840.10008.5.1.4.1.1.1.1"  # Digital X-Ray Image Storage - For Presentation; PS3.6 table A-1
-
 
 def write_dicom(
     made: Phantom,
@@ -29,14 +27,14 @@ def write_dicom(
         modality: as it stands in the file.
     """
     import pydicom
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 
     pixels = made.film.pixels
     stored_bits = 8 if pixels.dtype == np.uint8 else 12
     top = 2**stored_bits - 1
     uid = generate_uid(entropy_srcs=[made.film.name, str(pixels.shape), str(monochrome1), modality])
     dataset = pydicom.Dataset()
-    dataset.SOPClassUID, dataset.SOPInstanceUID = _DIGITAL_X_RAY, uid
+    dataset.SOPClassUID, dataset.SOPInstanceUID = DigitalXRayImageStorageForPresentation, uid
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = (
         generate_uid(entropy_srcs=[uid, "study"]),
         generate_uid(entropy_srcs=[uid, "series"]),
@@ -54,6 +52,7 @@ def write_dicom(
     dataset.PixelData = (top - pixels if monochrome1 else pixels).astype(pixels.dtype).tobytes()
     dataset["PixelData"].VR = "OB" if stored_bits == 8 else "OW"
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.MediaStorageSOPClassUID, dataset.file_meta.MediaStorageSOPInstanceUID = _DIGITAL_X_RAY, uid
+    dataset.file_meta.MediaStorageSOPClassUID = DigitalXRayImageStorageForPresentation
+    dataset.file_meta.MediaStorageSOPInstanceUID = uid
     dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     dataset.save_as(path, enforce_file_format=True)

@@ -1,0 +1,122 @@
+"""From a float run to int8: purity, budget, and what is written."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+pytest.importorskip("tensorflow_model_optimization")
+
+import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before TensorFlow is imported)
+from edge_seg import Segmenter, pixels
+from edge_seg.datasets import open_dataset
+from edge_seg.errors import ModelError
+from edge_seg.inspection import purity_violations
+from edge_seg.model_file import ModelFile
+from edge_seg.phantom import phantom
+from edge_seg_quantize import convert
+from edge_seg_quantize.command import quantize as quantize_command
+from edge_seg_quantize.gate import GateReport
+from edge_seg_quantize.pipeline import QuantizeSettings, quantize
+from edge_seg_train.batches import pack
+from edge_seg_train.command import train
+
+pytestmark = [pytest.mark.training, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A few epochs of a tiny network on phantoms laid out as the project's own chest sets."""
+    folder = tmp_path_factory.mktemp("data") / "chests"
+    for name in ("images", "right_lung", "left_lung", "cardiomediastinum"):
+        (folder / name).mkdir(parents=True)
+    for seed in range(24):
+        made = phantom(160, 144, seed=seed)
+        cv2.imwrite(str(folder / "images" / f"{seed}.png"), made.film.pixels)
+        for name, mask in made.masks.items():
+            cv2.imwrite(str(folder / name / f"{seed}.png"), mask.astype(np.uint8) * 255)
+    out = tmp_path_factory.mktemp("runs") / "tiny"
+    options = "--network tiny --epochs 4 --films-per-epoch 96 --batch-size 8 --learning-rate 0.01 --no-augment -q"
+    done = CliRunner().invoke(train, [str(folder), "--out", str(out), *options.split()], catch_exceptions=False)
+    assert done.exit_code == 0
+    return out
+
+
+@pytest.fixture(scope="module")
+def model(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("model") / "tiny.tflite"
+    options = "--epochs 2 --films-per-epoch 96 --dice-budget 0.05 -q"
+    done = CliRunner().invoke(quantize_command, [str(run), "--out", str(out), *options.split()], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return out
+
+
+def test_the_int8_model_is_int8_all_through_and_its_manifest_says_how_it_was_checked(model: Path) -> None:
+    file = ModelFile.read(model)
+    assert purity_violations(file.flatbuffer) == []
+    assert file.manifest.quantisation == "int8-qat"
+    assert file.manifest.checks["drop"] <= 0.05
+    assert file.manifest.checks["differing_pixels"] < 0.02
+    assert file.manifest.training["data"][0]["name"] == "chests"
+
+
+def test_float_and_post_training_models_stand_beside_it(model: Path) -> None:
+    kinds = {ModelFile.read(path).manifest.quantisation for path in model.parent.glob("tiny*.tflite")}
+    assert kinds == {"int8-qat", "int8-ptq", "float32"}
+    assert purity_violations(ModelFile.read(model.with_name("tiny.float32.tflite")).flatbuffer)
+
+
+def test_the_int8_input_is_the_grey_value_minus_128(model: Path) -> None:
+    film = phantom(160, 144, seed=5).film
+    tensor, _ = Segmenter.load(model).prepare(film)
+    grey, _ = pixels.to_input(film, (64, 64))
+    np.testing.assert_array_equal(tensor[0, :, :, 0].astype(int), grey.astype(int) - 128)
+
+
+def test_one_film_gives_the_same_input_bytes_in_training_quantisation_and_on_the_device(model: Path, run: Path) -> None:
+    dataset = open_dataset(json.loads((run / "config.json").read_text())["config"]["datasets"][0])
+    film = dataset.films[3]
+    packed = pack([[film]], dataset.structures, (64, 64))
+    device, _ = pixels.to_input(film.load()[0], (64, 64))
+    assert packed.grey[0].tobytes() == device.tobytes()
+    tensor, _ = Segmenter.load(model).prepare(film.load()[0])
+    assert (tensor[0, :, :, 0].astype(np.int16) + 128).astype(np.uint8).tobytes() == device.tobytes()
+
+
+def test_it_finds_the_lungs_of_a_phantom_it_has_not_seen(model: Path) -> None:
+    made = phantom(160, 144, seed=77)
+    found = Segmenter.load(model)(made.film).masks["right_lung"]
+    truth = made.masks["right_lung"]
+    assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
+
+
+def test_over_the_budget_nothing_is_written(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "never.tflite"
+    settings = QuantizeSettings("never", epochs=1, films_per_epoch=8, dice_budget=-1.0, quiet=True)
+    with pytest.raises(ModelError, match="budget"):
+        quantize(run, out, settings, lambda text: None)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_float_tensor_stops_a_model() -> None:
+    report = GateReport(1, 0.9, 0.9, 0.9, 0.002, 0.0, 1, ("2 float tensors (first: x)",))
+    with pytest.raises(ModelError, match="not int8 all through"):
+        report.check()
+
+
+def test_the_seed_network_converts() -> None:
+    from dataclasses import replace
+
+    import tf_keras
+    from edge_seg_train.network import PRESETS, build
+
+    model = build(tf_keras, replace(PRESETS["seed"], height=64, width=64))
+    assert model.count_params() == 31_055_297
+    films = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
+    assert len(convert.to_float32(model)) > 4 * 31_000_000
+    assert purity_violations(convert.to_int8_after_training(model, films)) == []
