@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib
 import importlib.metadata
 import importlib.util
 import os
 import platform
 import shutil
 from collections.abc import Iterator
-from ctypes.util import find_library
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import DeviceError, EdgeSegError
 
 _CODECS = {"pylibjpeg-libjpeg": "JPEG", "pylibjpeg-openjpeg": "JPEG 2000", "pylibjpeg-rle": "RLE"}
+_REQUIRED = {
+    "numpy": ("numpy", "numpy"),
+    "cv2": ("opencv-python-headless", "OpenCV"),
+    "click": ("click", "click"),
+    "flatbuffers": ("flatbuffers", "flatbuffers"),
+    "pydicom": ("pydicom", "pydicom"),
+}
+_REINSTALL = "pip install --force-reinstall edge-seg"
 _LEAST_FREE_BYTES = 200_000_000
 
 
@@ -51,44 +60,54 @@ def examine() -> list[Finding]:
 
 def _python() -> Iterator[Finding]:
     yield Finding("Python", "ok", f"{platform.python_version()}, {platform.machine()}")
-    for name in ("numpy", "opencv-python-headless", "click", "pydicom", "flatbuffers"):
-        found = _version(name)
-        if found is None and name.startswith("opencv") and importlib.util.find_spec("cv2"):
-            found = "installed under another name"
-        yield Finding(
-            name,
-            "ok" if found else "missing",
-            found or "not installed",
-            "" if found else f"pip install {name}",
-        )
+    for module, (distribution, subject) in _REQUIRED.items():
+        if importlib.util.find_spec(module) is None:
+            yield Finding(subject, "missing", "not installed", f"pip install {distribution}")
+            continue
+        try:
+            version = getattr(importlib.import_module(module), "__version__", None) or _version(distribution)
+        except ImportError as error:
+            # Installed and yet of no use: a system library is absent, or it was built for another numpy.
+            fix = f"pip install --force-reinstall {distribution}"
+            yield Finding(subject, "missing", f"does not load ({_first_line(error)})", fix)
+        else:
+            yield Finding(subject, "ok", version or "version unknown")
 
 
 def _engines() -> Iterator[Finding]:
-    litert, tflite, numpy = _version("ai-edge-litert"), _version("tflite-runtime"), _version("numpy") or "0"
-    if litert:
-        yield Finding("inference engine", "ok", f"LiteRT {litert}")
-    elif tflite and int(numpy.split(".")[0]) < 2:
-        yield Finding("inference engine", "ok", f"tflite-runtime {tflite}")
-    elif tflite:
-        detail = f"tflite-runtime {tflite} does not work with numpy {numpy}"
-        yield Finding("inference engine", "missing", detail, "pip install 'numpy<2'")
-    else:
-        fix = "pip install tflite-runtime 'numpy<2'" if platform.machine() == "armv7l" else "pip install ai-edge-litert"
-        yield Finding("inference engine", "missing", "none installed", fix)
+    try:
+        from edge_seg.runtime import load_engine
+
+        yield Finding("inference engine", "ok", load_engine()[1])
+    except DeviceError as error:
+        tflite = _version("tflite-runtime")
+        if tflite and (_version("numpy") or "1").split(".")[0] != "1":
+            yield Finding(
+                "inference engine", "missing", f"tflite-runtime {tflite} needs numpy 1", "pip install 'numpy<2'"
+            )
+        else:
+            armv7 = platform.machine() == "armv7l"
+            fix = "pip install tflite-runtime 'numpy<2'" if armv7 else "pip install ai-edge-litert"
+            yield Finding("inference engine", "missing", _first_line(error), fix)
+    except ImportError as error:
+        yield Finding("inference engine", "missing", f"unknown ({_first_line(error)})", "mend the lines above first")
 
 
 def _models() -> Iterator[Finding]:
-    from edge_seg.model_file import ModelFile, shipped_models
-
+    try:
+        from edge_seg.model_file import ModelFile, shipped_models
+    except ImportError as error:
+        yield Finding("models", "missing", f"unknown ({_first_line(error)})", "mend the lines above first")
+        return
     models = shipped_models()
     if not models:
-        yield Finding("models", "missing", "none shipped", "pip install --force-reinstall edge-seg")
+        yield Finding("models", "missing", "none shipped", _REINSTALL)
     for name, path in models.items():
         try:
             manifest = ModelFile.read(path).manifest
             yield Finding(f"model {name}", "ok", f"{manifest.version} {manifest.quantisation}, checksum holds")
         except EdgeSegError as error:
-            yield Finding(f"model {name}", "missing", str(error), "pip install --force-reinstall edge-seg")
+            yield Finding(f"model {name}", "missing", str(error), _REINSTALL)
 
 
 def _codecs() -> Iterator[Finding]:
@@ -104,24 +123,28 @@ def _codecs() -> Iterator[Finding]:
 
 def _cameras() -> Iterator[Finding]:
     devices = sorted(str(path) for path in Path("/dev").glob("video*"))
-    if devices:
+    closed = [device for device in devices if not os.access(device, os.R_OK | os.W_OK)]
+    if closed:
+        yield Finding(
+            "cameras", "absent", f"{closed[0]} may not be opened", "sudo usermod -aG video $USER, log in again"
+        )
+    elif devices:
         yield Finding("cameras", "ok", ", ".join(devices))
     else:
-        yield Finding(
-            "cameras",
-            "absent",
-            "no /dev/video*",
-            "plug in a USB camera; on a Pi: sudo apt install python3-picamera2",
-        )
+        yield Finding("cameras", "absent", "no /dev/video*", "plug in a USB camera, or give --camera a URL")
     if importlib.util.find_spec("picamera2"):
         yield Finding("picamera2", "ok", "installed")
+    elif "Raspberry Pi" in _board():
+        yield Finding("picamera2", "absent", "not installed", "sudo apt install python3-picamera2")
 
 
 def _accelerator() -> Iterator[Finding]:
-    if find_library("edgetpu"):
-        yield Finding("Edge TPU library", "ok", "libedgetpu")
+    try:
+        ctypes.CDLL("libedgetpu.so.1")
+    except OSError as error:
+        yield Finding("Edge TPU library", "absent", _first_line(error), "sudo apt install libedgetpu1-std")
     else:
-        yield Finding("Edge TPU library", "absent", "libedgetpu.so.1 not found", "sudo apt install libedgetpu1-std")
+        yield Finding("Edge TPU library", "ok", "libedgetpu.so.1")
 
 
 def _extras() -> Iterator[Finding]:
@@ -142,9 +165,8 @@ def _machine() -> Iterator[Finding]:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         page = os.sysconf("SC_PAGE_SIZE")
         detail += f", {os.sysconf('SC_PHYS_PAGES') * page / 2**30:.1f} GiB memory, {page // 1024} KiB pages"
-    board = Path("/proc/device-tree/model")
-    if board.exists():
-        detail += f", {board.read_text().strip(chr(0))}"
+    if _board():
+        detail += f", {_board()}"
     yield Finding("machine", "ok", detail)
     free = shutil.disk_usage(Path.cwd()).free
     yield Finding(
@@ -153,6 +175,16 @@ def _machine() -> Iterator[Finding]:
         f"{free / 1e9:.1f} GB free here",
         "" if free > _LEAST_FREE_BYTES else "free some space",
     )
+
+
+def _board() -> str:
+    """What the board calls itself (`Raspberry Pi 5 Model B Rev 1.0`), empty where it does not."""
+    model = Path("/proc/device-tree/model")
+    return model.read_text(errors="replace").strip("\0\n") if model.exists() else ""
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _version(distribution: str) -> str | None:

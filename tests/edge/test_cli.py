@@ -192,3 +192,45 @@ def test_a_reader_that_goes_away_is_no_traceback(tiny_model):
     inspecting = f"{sys.executable} -m edge_seg.cli.main inspect {tiny_model} --json | true"
     seen = subprocess.run(inspecting, shell=True, capture_output=True, text=True, timeout=60)
     assert "Traceback" not in seen.stderr
+
+
+def test_doctor_names_what_does_not_load_and_its_fix(tmp_path):
+    for package in ("numpy", "ai_edge_litert"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text("raise ImportError('libfoo.so.1: cannot open')")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    seen = command("doctor", env={**os.environ, "PYTHONPATH": path})
+    assert seen.returncode == 5
+    assert "Traceback" not in seen.stderr
+    line = next(line for line in seen.stdout.splitlines() if line.startswith("MISSING numpy"))
+    assert "libfoo.so.1" in line
+    assert "pip install --force-reinstall numpy" in line
+
+
+def test_doctor_knows_that_tflite_runtime_needs_numpy_1(tmp_path):
+    if int(np.__version__.split(".")[0]) < 2:
+        pytest.skip("numpy 1 is here")
+    (tmp_path / "ai_edge_litert").mkdir()
+    (tmp_path / "ai_edge_litert" / "__init__.py").write_text("raise ImportError('absent')")
+    (tmp_path / "tflite_runtime").mkdir()
+    (tmp_path / "tflite_runtime" / "__init__.py").write_text("")
+    (tmp_path / "tflite_runtime" / "interpreter.py").write_text("class Interpreter: pass")
+    about = tmp_path / "tflite_runtime-2.14.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: tflite-runtime\nVersion: 2.14.0\n")
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    seen = command("doctor", "--json", env={**os.environ, "PYTHONPATH": path})
+    engine = next(f for f in json.loads(seen.stdout) if f["subject"] == "inference engine")
+    assert engine["state"] == "missing"
+    assert engine["fix"] == "pip install 'numpy<2'"
+    assert seen.returncode == 5
+
+
+def test_demo_camera(tiny_model, tmp_path):
+    seen = command("run", "--camera", "demo", "--frames", "2", "--model", tiny_model, "--out", tmp_path / "out", "-v")
+    assert seen.returncode == 0, seen.stderr
+    assert "2 done, 0 failed" in seen.stderr
+    assert "right lung" in seen.stderr
+    records = [json.loads(line) for line in (tmp_path / "out" / "records.jsonl").read_text().splitlines()]
+    assert [record["film"]["age_s"] is not None for record in records] == [True, True]
+    assert all("synthetic film" in record["warnings"] for record in records)

@@ -201,3 +201,19 @@ def test_damaged_models_are_refused_before_any_film(tmp_path, tiny_model, damage
     assert seen.stderr.count("\n") == 1
     assert "damaged" in seen.stderr
     assert records(out) == []
+
+
+def test_ctrl_c_on_an_endless_camera(tmp_path, tiny_model):
+    out = tmp_path / "out"
+    process = start("--camera", "demo", "--model", tiny_model, "--out", out)
+    wait_for_records(process, out, 2)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "stopped; results in" in said
+    assert "Traceback" not in said
+    done = records(out)
+    assert len(done) >= 2
+    for record in done:
+        for file in record["files"]:
+            assert hashlib.sha256((out / file["name"]).read_bytes()).hexdigest() == file["sha256"]

@@ -33,7 +33,7 @@ def inspect(model: str, as_json: bool, card: bool) -> None:
         ("input", f"{shape}, (grey / 255 - {manifest.mean:g}) / {manifest.std:g}, letterboxed"),
         ("output", f"{manifest.output}, one logit per structure"),
         ("parameters", f"{facts.parameters:,} ({facts.weight_bytes:,} bytes)"),
-        ("cost", f"{facts.macs / 1e6:,.0f} million multiply-accumulates per film"),
+        ("cost", f"{_millions(facts.macs)} multiply-accumulates (MACs) per film"),
         ("int8", "all through" if not facts.violations else f"no: {'; '.join(facts.violations)}"),
         ("code", str(manifest.training.get("code_version", "unknown"))),
     ]
@@ -45,8 +45,8 @@ def inspect(model: str, as_json: bool, card: bool) -> None:
         click.echo(f"  {structure.title} (above {threshold:g}{code}): {structure.definition}")
     click.echo("operators")
     for kind in facts.operators:
-        cost = f"{kind.macs / 1e6:12,.1f} million MACs" if kind.macs else ""
-        click.echo(f"  {kind.count:4} {kind.name} (version {kind.version}){cost}")
+        cost = f"{_millions(kind.macs)} MACs" if kind.macs else ""
+        click.echo(f"  {kind.count:4} {f'{kind.name} (version {kind.version})':36} {cost}".rstrip())
     if manifest.scores:
         click.echo("scores (mean, 95 % interval)")
     for score in manifest.scores:
@@ -55,3 +55,7 @@ def inspect(model: str, as_json: bool, card: bool) -> None:
             f"{score['mean']:.4f} ({score['low']:.4f} to {score['high']:.4f}), {score['n']} films"
         )
     click.echo("Research use only, not for diagnosis")
+
+
+def _millions(macs: int) -> str:
+    return f"{macs / 1e6:,.{1 if macs >= 1e7 else 3}f} million"

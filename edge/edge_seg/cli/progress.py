@@ -12,6 +12,7 @@ import click
 
 from edge_seg.session import Summary
 from edge_seg.sources import Arrival, Failure
+from edge_seg.structures import DERIVED_REGIONS
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_REFRESHES = 0.1
@@ -83,9 +84,9 @@ class Progress:
 def numbers(record: dict[str, Any]) -> str:
     """A done record in a few words: frame age, inference time, areas of the structures."""
     areas = [
-        f"{name.replace('_', ' ')} {area['cm2']:.0f} cm2" if area["cm2"] is not None else f"{name} {area['pixels']} px"
+        f"{name.replace('_', ' ')} " + (f"{area['cm2']:.0f} cm2" if area["cm2"] is not None else f"{area['pixels']} px")
         for name, area in record["areas"].items()
-        if name not in ("whole_lung", "visible_lung")
+        if name not in DERIVED_REGIONS
     ]
     age = record["film"]["age_s"]
     aged = f"{age * 1000:.0f} ms old, " if age is not None else ""
