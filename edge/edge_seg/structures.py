@@ -30,7 +30,7 @@ class Structure:
     definition: str = ""
 
 
-_WHOLE = "the whole lung of that side of the patient, with the part behind the heart and diaphragm dome edge"
+_WHOLE = "the whole lung on the patient's side of that name, with the part behind the heart"
 
 CHEST = (
     Structure("right_lung", "right lung", "#35c4ff", "3341006", _WHOLE),
