@@ -66,6 +66,13 @@ def test_the_pure_one_is_pure(make_flatbuffer):
     assert purity_violations(make_flatbuffer()) == []
 
 
+def test_quantize_may_change_the_scale_and_not_the_type(make_flatbuffer):
+    assert purity_violations(make_flatbuffer(operator="QUANTIZE")) == []
+    assert any(
+        "float" in violation for violation in purity_violations(make_flatbuffer(operator="QUANTIZE", dtype="float32"))
+    )
+
+
 def test_damage_is_a_model_error_and_nothing_else(make_flatbuffer):
     whole = make_flatbuffer()
     chance = random.Random(0)
@@ -123,5 +130,5 @@ def test_what_tensorflow_converts():
     ends.optimizations = [tf.lite.Optimize.DEFAULT]
     ends.representative_dataset = lambda: ([one[None]] for one in films)
     found = purity_violations(ends.convert())
-    assert any("QUANTIZE" in violation for violation in found)
-    assert any("DEQUANTIZE" in violation for violation in found)
+    assert any("float tensors" in violation for violation in found)
+    assert "1 DEQUANTIZE" in found
