@@ -1,11 +1,15 @@
-"""What tests of several packages share: where the real films are, and a model small enough to make on the spot."""
+"""What tests of several packages share: where the real films are, the shipped model, and a model made on the spot."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from edge_seg.model_file import Manifest, ModelFile, shipped_models
+from edge_seg.structures import CHEST
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +20,93 @@ def films_folder() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip("real radiographs are not here: set EDGE_SEG_DATA to their folder")
     return folder
+
+
+@pytest.fixture(scope="session")
+def lungs() -> ModelFile:
+    """The shipped model."""
+    return ModelFile.read(shipped_models()["lungs"])
+
+
+@pytest.fixture(scope="session")
+def make_flatbuffer() -> Callable[..., bytes]:
+    """Makes a network of one 1 x 1 convolution, in int8 unless told otherwise; see `flatbuffer_of_one_convolution`."""
+    return flatbuffer_of_one_convolution
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """See `make_tiny_model`."""
+    return make_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def make_tiny_model(folder: Path) -> Path:
+    """A model file of 64 x 64 pixels that takes what is bright for each structure of the chest."""
+    manifest = Manifest("tiny", "1", CHEST, 64, 64, quantisation="int8-ptq", thresholds=(0.5, 0.5, 0.5))
+    path = folder / "tiny.tflite"
+    path.write_bytes(ModelFile(manifest, flatbuffer_of_one_convolution(), "# Card", "Licence").to_bytes())
+    return path
+
+
+def flatbuffer_of_one_convolution(
+    *, dtype: str = "int8", batch: int = 1, per_channel: bool = True, moving: bool = False, operator: str = "CONV_2D"
+) -> bytes:
+    """A TFLite flatbuffer, written with the schema that LiteRT brings: `(batch, 64, 64, 1)` to three logits.
+
+    Args:
+        dtype: of input and output, `int8` or `float32`.
+        batch: first dimension of both.
+        per_channel: whether the weights have a scale for each output channel.
+        moving: whether the batch is left open in the tensors' signature.
+        operator: what the one operator claims to be; only CONV_2D can be run.
+    """
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT()
+    model.version, model.description = 3, "one convolution"
+    code = schema.OperatorCodeT()
+    code.builtinCode = getattr(schema.BuiltinOperator, operator)
+    code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 3 if dtype == "int8" else 1
+    model.operatorCodes = [code]
+
+    quantised = dtype == "int8"
+    kind = schema.TensorType.INT8 if quantised else schema.TensorType.FLOAT32
+    scales = 3 if per_channel else 1
+    weights = np.array([127, 100, 60], np.int8) if quantised else np.ones(3, np.float32)
+    bias = np.zeros(3, np.int32 if quantised else np.float32)
+    tensors = []
+    for name, shape, tensor_kind, buffer, scale, zero_point in (
+        ("film", (batch, 64, 64, 1), kind, 1, [1 / 127], [0]),
+        ("logits", (batch, 64, 64, 3), kind, 2, [1 / 16], [0]),
+        ("weights", (3, 1, 1, 1), kind, 3, [8 / 127] * scales, [0] * scales),
+        ("bias", (3,), schema.TensorType.INT32 if quantised else kind, 4, [8 / 127 / 127] * scales, [0] * scales),
+    ):
+        tensor = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type, tensor.buffer = name, list(shape), tensor_kind, buffer
+        if moving and shape[0] == batch and len(shape) == 4 and name in ("film", "logits"):
+            tensor.shapeSignature = [-1, *shape[1:]]
+        if quantised:
+            tensor.quantization = schema.QuantizationParametersT()
+            tensor.quantization.scale, tensor.quantization.zeroPoint = scale, zero_point
+        tensors.append(tensor)
+
+    step = schema.OperatorT()
+    step.opcodeIndex, step.inputs, step.outputs = 0, [0, 2, 3], [1]
+    if operator == "CONV_2D":
+        step.builtinOptionsType = schema.BuiltinOptions.Conv2DOptions
+        step.builtinOptions = schema.Conv2DOptionsT()
+        step.builtinOptions.strideW = step.builtinOptions.strideH = 1
+        step.builtinOptions.dilationWFactor = step.builtinOptions.dilationHFactor = 1
+
+    graph = schema.SubGraphT()
+    graph.tensors, graph.operators, graph.inputs, graph.outputs = tensors, [step], [0], [1]
+    model.subgraphs = [graph]
+    model.buffers = []
+    for data in (b"", b"", b"", weights.tobytes(), bias.tobytes()):
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(data, np.uint8) if data else None
+        model.buffers.append(buffer)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

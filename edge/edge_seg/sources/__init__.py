@@ -14,7 +14,11 @@ from edge_seg.sources.source import Arrival, Failure, Source
 __all__ = ["Arrival", "Camera", "DemoCamera", "Failure", "Files", "Source", "open_source", "read_film"]
 
 # OpenCV prints lines of its own about damaged files and absent cameras; our errors say more.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+# OpenCV 4 and 5 keep the switch in different places.
+if hasattr(cv2, "setLogLevel"):
+    cv2.setLogLevel(0)
+else:
+    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 def open_source(inputs: Sequence[str] = (), camera: str | None = None, frames: int | None = None) -> Source:

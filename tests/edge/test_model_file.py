@@ -1,0 +1,87 @@
+"""The one-file model: what rides along, and that nothing damaged is ever opened."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import zipfile
+from pathlib import Path
+
+import pytest
+from edge_seg.errors import ModelError
+from edge_seg.model_file import CARD_NAME, LICENCE_NAME, MANIFEST_NAME, Manifest, ModelFile
+from edge_seg.structures import CHEST
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+FLATBUFFER = bytes(range(256)) * 40
+MODEL = ModelFile(Manifest("m", "1", CHEST, 64, 64, thresholds=(0.5, 0.5, 0.5)), FLATBUFFER, "# Card", "Licence")
+WHOLE = MODEL.to_bytes()
+
+
+def test_a_model_comes_back_as_it_went_in() -> None:
+    back = ModelFile.from_bytes(WHOLE)
+    assert back.flatbuffer == FLATBUFFER
+    assert back.card == "# Card"
+    assert back.manifest.structures == CHEST
+    assert back.to_bytes() == WHOLE
+
+
+def test_unzip_lists_what_rides_along(tmp_path: Path) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(WHOLE)
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [MANIFEST_NAME, CARD_NAME, LICENCE_NAME]
+    if shutil.which("unzip"):
+        listed = subprocess.run(["unzip", "-l", path], capture_output=True, text=True, check=True)
+        assert MANIFEST_NAME in listed.stdout
+        assert "warning" not in listed.stderr
+
+
+@given(st.integers(0, len(WHOLE) - 1))
+@settings(deadline=None)
+def test_a_file_cut_anywhere_is_refused(length: int) -> None:
+    with pytest.raises(ModelError):
+        ModelFile.from_bytes(WHOLE[:length])
+
+
+@given(st.integers(0, len(FLATBUFFER) * 8 - 1))
+@settings(deadline=None)
+def test_a_flipped_bit_in_the_network_is_refused(bit: int) -> None:
+    damaged = bytearray(WHOLE)
+    damaged[bit // 8] ^= 1 << bit % 8
+    with pytest.raises(ModelError, match="damaged"):
+        ModelFile.from_bytes(bytes(damaged))
+
+
+@given(st.integers(len(FLATBUFFER) * 8, len(WHOLE) * 8 - 1))
+@settings(deadline=None, max_examples=300)
+def test_a_flipped_bit_behind_the_network_is_refused_or_changes_nothing(bit: int) -> None:
+    damaged = bytearray(WHOLE)
+    damaged[bit // 8] ^= 1 << bit % 8
+    try:
+        back = ModelFile.from_bytes(bytes(damaged))
+    except ModelError:
+        return
+    assert back.flatbuffer == FLATBUFFER
+    assert back.manifest == ModelFile.from_bytes(WHOLE).manifest
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 99}', '{"schema": 1, "name": "x"}', "not json"])
+def test_a_manifest_that_is_none_is_refused_in_one_line(text: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        Manifest.from_json(text)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_absent_model_names_those_that_ship(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="cannot be read"):
+        ModelFile.read(tmp_path / "none.tflite")
+
+
+def test_a_bare_tflite_file_says_how_to_get_a_manifest(tmp_path: Path) -> None:
+    path = tmp_path / "bare.tflite"
+    path.write_bytes(FLATBUFFER)
+    with pytest.raises(ModelError, match="not an edge-seg model"):
+        ModelFile.read(path)

@@ -1,0 +1,114 @@
+"""The segmenter and the runtimes it asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_seg import DeviceError, Film, InputError, ModelError, Segmenter
+from edge_seg.model_file import Manifest, ModelFile
+from edge_seg.phantom import phantom
+from edge_seg.runtime import TensorSpec, TFLiteRuntime, load_engine
+from edge_seg.structures import CHEST, regions
+
+
+class BrightRuntime:
+    """A network that takes what is brighter than middle grey for every structure."""
+
+    name, delegate, threads = "fake 1", "cpu", 1
+    input = TensorSpec((1, 64, 64, 1), "float32", None, 0)
+    output = TensorSpec((1, 64, 64, 3), "float32", None, 0)
+
+    def run(self, tensor: np.ndarray) -> np.ndarray:
+        return np.repeat((tensor - 0.5) * 20, 3, axis=3).astype(np.float32)
+
+
+MANIFEST = Manifest("bright", "1", CHEST, 64, 64, thresholds=(0.5, 0.5, 0.5))
+
+
+def test_a_film_becomes_masks_areas_and_timings() -> None:
+    film = np.zeros((300, 200), np.uint8)
+    film[100:200, 50:150] = 200
+    result = Segmenter(ModelFile(MANIFEST, b""), BrightRuntime())(Film(film, spacing_mm=(0.5, 0.5)))
+    mask = result.masks["right_lung"]
+    assert mask.shape == film.shape
+    assert mask.dtype == bool
+    assert abs(int(mask.sum()) - 10_000) < 400
+    assert result.areas["right_lung"].cm2 == pytest.approx(25, abs=1)
+    assert {"decode", "pixels_in", "inference", "pixels_out"} == set(result.timings_ms)
+    assert not result.regions["visible_lung"].any()
+
+
+def test_without_spacing_no_area_in_cm2_is_claimed() -> None:
+    result = Segmenter(ModelFile(MANIFEST, b""), BrightRuntime())(np.zeros((64, 64), np.uint16))
+    assert result.areas["right_lung"].cm2 is None
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (1, 1), (20, 20, 3), (5,)])
+def test_an_array_that_is_no_film_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError):
+        Segmenter(ModelFile(MANIFEST, b""), BrightRuntime())(np.zeros(shape, np.uint8))
+
+
+def test_floating_point_pixels_are_refused() -> None:
+    with pytest.raises(InputError, match="uint8 or uint16"):
+        Film(np.zeros((64, 64)))
+
+
+def test_a_manifest_that_disagrees_with_the_network_is_refused() -> None:
+    other = Manifest("other", "1", CHEST, 128, 128)
+    with pytest.raises(ModelError, match="manifest says"):
+        Segmenter(ModelFile(other, b""), BrightRuntime())
+
+
+def test_regions_follow_both_definitions_of_lung() -> None:
+    right, left, heart = (np.zeros((4, 4), bool) for _ in range(3))
+    right[:, 0], left[:, 3], heart[0] = True, True, True
+    found = regions({"right_lung": right, "left_lung": left, "cardiomediastinum": heart})
+    assert found["whole_lung"].sum() == 8
+    assert found["visible_lung"].sum() == 6
+
+
+def test_threads_are_clamped_to_the_cores_there_are(tiny_model: Path) -> None:
+    import os
+
+    runtime = TFLiteRuntime(ModelFile.read(tiny_model).flatbuffer, threads=999)
+    assert runtime.threads <= (os.cpu_count() or 1)
+
+
+def test_a_real_engine_gives_the_same_masks_twice(tiny_model: Path) -> None:
+    film = phantom(200, 160).film
+    first, second = (Segmenter.load(tiny_model)(film).masks["left_lung"] for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_an_unknown_engine_is_named_with_those_there_are() -> None:
+    with pytest.raises(DeviceError, match="litert"):
+        load_engine("warp")
+
+
+def test_a_broken_network_is_refused_in_one_line() -> None:
+    with pytest.raises(ModelError) as caught:
+        TFLiteRuntime(b"TFL3 but nothing else" * 10)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_shipped_model_finds_the_phantoms_lungs(lungs: ModelFile) -> None:
+    segmenter = Segmenter(lungs)
+    for seed in range(4):
+        made = phantom(700, 600, seed=seed, bits=16)
+        found = segmenter(made.film).masks
+        for name in ("right_lung", "left_lung"):
+            truth = made.masks[name]
+            assert 2 * (found[name] & truth).sum() / (found[name].sum() + truth.sum()) > 0.85, (seed, name)
+
+
+def test_the_shipped_model_is_small_and_int8_all_through(lungs: ModelFile) -> None:
+    from edge_seg.inspection import inspect_model
+
+    facts = inspect_model(lungs)
+    assert facts.violations == ()
+    assert facts.file_bytes <= 1_000_000
+    assert lungs.manifest.scores, "scores are measured by the benchmark"
+    assert "Research use only" in lungs.card

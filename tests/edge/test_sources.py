@@ -1,0 +1,215 @@
+"""Films from files, folders, globs, DICOM, video and cameras."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from edge_seg import DeviceError, Film, InputError, UsageError
+from edge_seg.phantom import phantom, write_dicom
+from edge_seg.sources import Failure, open_source, read_film
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+
+def films(*inputs: Path | str, **options) -> list[Film | Failure]:
+    return list(open_source([str(i) for i in inputs], **options))
+
+
+@given(
+    st.sampled_from([np.uint8, np.uint16]).flatmap(lambda t: arrays.arrays(t, st.tuples(*[st.integers(16, 40)] * 2)))
+)
+@settings(max_examples=30, deadline=None)
+def test_grey_pixels_come_through_untouched(tmp_path_factory: pytest.TempPathFactory, pixels: np.ndarray) -> None:
+    folder = tmp_path_factory.mktemp("grey")
+    for suffix in ("png", "tif"):
+        path = folder / f"film.{suffix}"
+        cv2.imwrite(str(path), pixels)
+        film = read_film(path)
+        np.testing.assert_array_equal(film.pixels, pixels)
+        assert film.pixels.dtype == pixels.dtype
+        assert film.checksum is not None
+
+
+def test_colour_alpha_and_depth_all_become_grey(tmp_path: Path) -> None:
+    grey = phantom(64, 80).film.pixels
+    colour = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+    pictures = {
+        "colour.png": colour,
+        "alpha.png": np.dstack([colour, np.full(grey.shape, 255, np.uint8)]),
+        "deep.png": colour.astype(np.uint16) * 257,
+        "deep.tif": grey.astype(np.uint16) * 257,
+        "photo.jpg": colour,
+    }
+    for name, picture in pictures.items():
+        cv2.imwrite(str(tmp_path / name), picture)
+    for film in films(tmp_path):
+        assert isinstance(film, Film)
+        top = np.iinfo(film.pixels.dtype).max
+        difference = np.abs(film.pixels / top - grey / 255)
+        assert difference.mean() < 0.01, film.name
+
+
+def test_transparent_pixels_are_black(tmp_path: Path) -> None:
+    picture = np.full((40, 40, 4), 200, np.uint8)
+    picture[:, :20, 3] = 0
+    picture[:, 20:, 3] = 255
+    cv2.imwrite(str(tmp_path / "a.png"), picture)
+    film = read_film(tmp_path / "a.png")
+    assert film.pixels[0, 0] == 0
+    assert film.pixels[0, 39] == 200
+
+
+def test_folders_and_globs_give_each_film_once_and_in_order(tmp_path: Path) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    for path in (tmp_path / "b.png", tmp_path / "a.png", below / "c.png", tmp_path / ".hidden.png"):
+        cv2.imwrite(str(path), phantom(40, 40).film.pixels)
+    (tmp_path / "notes.txt").write_text("no film")
+    found = films(tmp_path, tmp_path / "*.png", below / "c.png")
+    assert [film.name for film in found] == ["a.png", "b.png", "c.png"]
+
+
+def test_our_own_results_are_not_segmented_again(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), phantom(40, 40).film.pixels)
+    results = tmp_path / "results"
+    results.mkdir()
+    (results / "records.jsonl").write_text("{}\n")
+    cv2.imwrite(str(results / "a.overlay.png"), phantom(40, 40).film.pixels)
+    assert [film.name for film in films(tmp_path)] == ["a.png"]
+
+
+def test_polarity_and_window_are_resolved(tmp_path: Path) -> None:
+    made = phantom(100, 90, bits=16)
+    write_dicom(made, tmp_path / "one.dcm", monochrome1=True)
+    write_dicom(made, tmp_path / "two.dcm")
+    one, two = (read_film(tmp_path / f"{n}.dcm") for n in ("one", "two"))
+    lungs = made.masks["right_lung"] | made.masks["left_lung"]
+    assert one.pixels[lungs].mean() < one.pixels[~lungs].mean()
+    shown = [(film.pixels.astype(float) - film.window[0]) / (film.window[1] - film.window[0]) for film in (one, two)]
+    np.testing.assert_allclose(shown[0], shown[1], atol=2e-3)
+
+
+def test_a_file_without_its_mark_is_read_by_its_name(tmp_path: Path) -> None:
+    write_dicom(phantom(64, 64), tmp_path / "film.dcm")
+    assert films(tmp_path / "film.dcm")[0].shape == (64, 64)
+    (tmp_path / "film.dcm").rename(tmp_path / "IM0001")
+    assert films(tmp_path)[0].name == "IM0001"
+
+
+def test_body_parts_other_than_the_chest_are_noted(tmp_path: Path) -> None:
+    write_dicom(phantom(64, 64), tmp_path / "film.dcm")
+    dataset = pydicom.dcmread(tmp_path / "film.dcm")
+    dataset.BodyPartExamined = "HIP"
+    dataset.save_as(tmp_path / "film.dcm")
+    assert any("HIP" in warning for warning in read_film(tmp_path / "film.dcm").warnings)
+
+
+@pytest.mark.data
+def test_every_real_dicom_film_is_read_or_refused_for_its_reason(films_folder: Path) -> None:
+    for arrival in films(films_folder / "dicom"):
+        if arrival.name.startswith("XA1"):
+            assert isinstance(arrival, Failure)
+            assert "modality is XA" in str(arrival.error)
+        elif arrival.name == "RG3_JPLY.dcm":
+            assert isinstance(arrival, Failure)
+            assert "JPEG Extended" in str(arrival.error)
+        else:
+            assert isinstance(arrival, Film), arrival
+            assert arrival.pixels.max() > 255
+
+
+def test_a_video_gives_its_frames(tmp_path: Path) -> None:
+    path = tmp_path / "breath.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (96, 80))
+    for i in range(6):
+        writer.write(cv2.cvtColor(phantom(80, 96, phase=i / 6).film.pixels, cv2.COLOR_GRAY2BGR))
+    writer.release()
+    assert len(films(path)) == 6
+    assert [film.name for film in films(path, frames=2)] == ["breath-000001.png", "breath-000002.png"]
+
+
+def test_the_demonstration_breathes() -> None:
+    first, second = open_source(camera="demo", frames=2)
+    assert first.shape == second.shape
+    assert not np.array_equal(first.pixels, second.pixels)
+
+
+@pytest.mark.parametrize("camera", ["-1", "lamp"])
+def test_what_is_no_camera_is_refused_before_opencv_sees_it(camera: str) -> None:
+    with pytest.raises(UsageError):
+        open_source(camera=camera)
+
+
+def test_an_absent_camera_and_a_silent_address_are_given_up_in_seconds() -> None:
+    for camera in ("97", "http://127.0.0.1:9/none"):
+        start = time.monotonic()
+        with pytest.raises(DeviceError):
+            open_source(camera=camera)
+        assert time.monotonic() - start < 15
+
+
+def test_neither_or_both_sources_are_refused() -> None:
+    with pytest.raises(UsageError):
+        open_source()
+    with pytest.raises(UsageError):
+        open_source(["x.png"], "demo")
+
+
+@pytest.fixture
+def mjpeg() -> Iterator[str]:
+    """A camera on loopback that sends ten frames and ends."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for i in range(10):
+                jpeg = cv2.imencode(".jpg", phantom(64, 80, phase=i / 10).film.pixels)[1].tobytes()
+                part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(jpeg), jpeg)
+                try:
+                    self.wfile.write(part)
+                except OSError:
+                    return
+                time.sleep(0.1)
+
+        def log_message(self, *args: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/camera.mjpeg"
+    server.shutdown()
+
+
+def test_a_camera_gives_the_newest_frame_and_says_when_it_ends(mjpeg: str) -> None:
+    source = open_source(camera=mjpeg)
+    arrivals = list(source)
+    source.close()
+    assert 1 <= len(arrivals) - 1 <= 10
+    assert all(isinstance(a, Film) and a.age_s is not None and a.age_s < 5 for a in arrivals[:-1])
+    assert isinstance(arrivals[-1], Failure)
+    assert isinstance(arrivals[-1].error, DeviceError)
+
+
+def test_a_number_of_frames_is_kept(mjpeg: str) -> None:
+    source = open_source(camera=mjpeg, frames=2)
+    assert [film.name for film in source] == ["camera-000001.png", "camera-000002.png"]
+    source.close()
+
+
+def test_an_absent_file_is_a_failure_not_an_end(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), phantom(40, 40).film.pixels)
+    gone, here = films(tmp_path / "gone.png", tmp_path / "a.png")
+    assert isinstance(gone, Failure)
+    assert isinstance(gone.error, InputError)
+    assert isinstance(here, Film)
