@@ -1,0 +1,125 @@
+"""The benchmark: statistics that can be checked by hand, and a report that stands alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from edge_seg.errors import InputError
+from edge_seg.model_file import ModelFile
+from edge_seg_benchmarks.accuracy import FilmScore, degradation, scored_films, summarise, truth_regions
+from edge_seg_benchmarks.command import benchmark
+from edge_seg_benchmarks.data import open_benchmark_data
+from edge_seg_benchmarks.statistics import bootstrap_mean
+
+
+def test_the_interval_holds_the_mean_it_was_drawn_from() -> None:
+    rng = np.random.default_rng(0)
+    hits = 0
+    for _ in range(100):
+        values = rng.normal(0.95, 0.02, 60)
+        estimate = bootstrap_mean(list(values), [str(i) for i in range(60)])
+        hits += estimate.low <= 0.95 <= estimate.high
+    assert 86 <= hits <= 100
+
+
+def test_films_of_one_patient_are_no_independent_films() -> None:
+    values = [0.9, 0.9, 0.9, 0.9, 0.99, 0.99, 0.99, 0.99]
+    alone = bootstrap_mean(values, [str(i) for i in range(8)])
+    grouped = bootstrap_mean(values, ["a"] * 4 + ["b"] * 4)
+    assert grouped.high - grouped.low > alone.high - alone.low
+    assert (grouped.n, grouped.patients) == (8, 2)
+    single = bootstrap_mean([0.7], ["a"])
+    assert single.low == single.mean == single.high == 0.7
+
+
+def scores(values: list[float]) -> list[FilmScore]:
+    return [FilmScore("d", "test", str(i), str(i), "whole_lung", v, v, 1.0) for i, v in enumerate(values)]
+
+
+def test_a_planted_loss_is_found_and_no_loss_is_none() -> None:
+    base = list(np.random.default_rng(1).uniform(0.9, 0.99, 40))
+    lost = degradation(scores([v - 0.005 for v in base]), scores(base))[0]
+    assert lost["mean"] == pytest.approx(-0.005)
+    assert lost["high"] < 0
+    same = degradation(scores(base), scores(base))[0]
+    assert (same["mean"], same["low"], same["high"]) == (0, 0, 0)
+    assert degradation(scores(base), []) == []
+
+
+def test_the_worst_films_are_the_worst_in_either_direction() -> None:
+    row = summarise([FilmScore("d", "test", str(i), str(i), "r", 0.5 + i / 100, 0.5, float(i)) for i in range(40)])[0]
+    assert row["dice"]["worst"] == 0.5
+    assert row["dice"]["worst_5_percent"] == pytest.approx(0.505)
+    assert row["hd95_px"]["worst"] == 39
+
+
+def test_ignored_pixels_follow_into_derived_regions() -> None:
+    right = np.array([[1, 0, 127, 0]], np.uint8)
+    left = np.array([[0, 0, 0, 1]], np.uint8)
+    regions = truth_regions({"right_lung": right, "left_lung": left})
+    truth, valid = regions["whole_lung"]
+    assert truth.tolist() == [[True, False, False, True]]
+    assert valid.tolist() == [[True, True, False, True]]
+
+
+def test_a_split_without_films_is_refused() -> None:
+    with pytest.raises(InputError, match="no films to score"):
+        scored_films(open_benchmark_data("phantom"), "val", None)
+
+
+@pytest.fixture(scope="module")
+def report(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("benchmark")
+    model = folder / "tiny.tflite"
+    twin = folder / "tiny.float32.tflite"
+    file = ModelFile.read(tiny_model)
+    model.write_bytes(file.to_bytes())
+    twin.write_bytes(replace(file, manifest=replace(file.manifest, quantisation="float32")).to_bytes())
+    words = [str(twin), str(model), "--data", "phantom", "--limit", "3", "--repeats", "3", "--out", str(folder / "out")]
+    done = CliRunner().invoke(benchmark, [*words, "--write-scores", "-q"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return folder / "out", model
+
+
+def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
+    data = json.loads((report[0] / "report.json").read_text())
+    assert data["schema"] == 1
+    assert "Research use only" in data["notice"]
+    first, second = data["models"]
+    assert first["inference_ratio"] == 1
+    assert second["degradation"][0]["mean"] == 0
+    assert second["cold_start"]["peak_rss_bytes"] > 20e6
+    for stage in ("decode", "pixels_in", "inference", "pixels_out", "end_to_end"):
+        latency = second["latency_ms"][stage]
+        assert 0 <= latency["p50"] <= latency["p95"] <= latency["p99"]
+    assert {row["region"] for row in second["scores"]} >= {"whole_lung", "visible_lung"}
+    assert all(0 <= film["dice"] <= 1 for film in second["films"])
+
+
+def test_the_page_needs_no_other_file(report: tuple[Path, Path]) -> None:
+    page = (report[0] / "report.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert "Research use only" in page
+    assert page.count("<img") >= 2
+    assert "Research use only" in (report[0] / "report.md").read_text()
+
+
+def test_scores_and_card_ride_in_the_model(report: tuple[Path, Path]) -> None:
+    file = ModelFile.read(report[1])
+    whole = next(s for s in file.manifest.scores if (s["region"], s["metric"]) == ("whole_lung", "dice"))
+    assert whole["n"] == 3
+    assert whole["low"] <= whole["mean"] <= whole["high"]
+    assert f"{whole['mean']:.4f}" in file.card
+    assert "Research use only" in file.card
+
+
+def test_latency_alone_needs_no_films(tiny_model: Path, tmp_path: Path) -> None:
+    words = [str(tiny_model), "--repeats", "2", "--out", str(tmp_path), "--json"]
+    done = CliRunner().invoke(benchmark, words, catch_exceptions=False)
+    assert json.loads(done.output)["models"][0]["scores"] == []
