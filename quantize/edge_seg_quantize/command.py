@@ -28,6 +28,7 @@ from edge_seg.version import __version__
 )
 @click.option("--about", type=click.Path(path_type=Path), help="JSON file with what the model card should add.")
 @click.option("--licence", type=click.Path(path_type=Path), help="Licence text that travels with the model.")
+@click.option("--float-only", is_flag=True, help="Write the float32 model alone, as a reference.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def quantize(
     run: Path,
@@ -42,6 +43,7 @@ def quantize(
     single_component: bool,
     about: Path | None,
     licence: Path | None,
+    float_only: bool,
     quiet: bool,
 ) -> None:
     """Make an int8 model of the training run in RUN.
@@ -51,7 +53,7 @@ def quantize(
     `pip install 'edge-seg[train]'`.
     """
     facts, terms = json.loads(_text(about) or "{}"), _text(licence)
-    from edge_seg_quantize.pipeline import QuantizeSettings
+    from edge_seg_quantize.pipeline import QuantizeSettings, export_float
     from edge_seg_quantize.pipeline import quantize as run_quantisation
 
     settings = QuantizeSettings(
@@ -67,6 +69,9 @@ def quantize(
         terms,
         quiet,
     )
+    if float_only:
+        export_float(run, out, settings)
+        return
     report = run_quantisation(run, out, settings, (lambda text: None) if quiet else click.echo)
     click.echo(
         f"Dice on {report.films} validation films: float32 {report.dice_float32:.4f}, PTQ int8 {report.dice_ptq:.4f}, "

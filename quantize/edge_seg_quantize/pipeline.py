@@ -115,6 +115,19 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     return report
 
 
+def export_float(run: Path, out: Path, settings: QuantizeSettings) -> None:
+    """Write a run's float32 model alone: a reference to measure against, without quantisation.
+
+    Raises:
+        InputError: the run cannot be read.
+        OutputError: the file cannot be written.
+    """
+    config, record = read_config(run)
+    flatbuffer = convert.to_float32(load_run(run, config))
+    file = _file(_manifest(config, record, settings), "float32", flatbuffer, settings)
+    write_atomically(out, file.to_bytes())
+
+
 def differing_pixels(aware: Any, segmenter: Segmenter, grey: np.ndarray) -> float:
     """Share of mask pixels on which the fake-quantised model and the flatbuffer disagree.
 
