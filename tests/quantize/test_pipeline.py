@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A few epochs of a tiny network on phantoms laid out as the project's own chest sets."""
+    """A few epochs of a small network on phantoms laid out as the project's own chest sets."""
     folder = tmp_path_factory.mktemp("data") / "chests"
     for name in ("images", "right_lung", "left_lung", "cardiomediastinum"):
         (folder / name).mkdir(parents=True)
@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, mask in made.masks.items():
             cv2.imwrite(str(folder / name / f"{seed}.png"), mask.astype(np.uint8) * 255)
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    options = "--network tiny --epochs 4 --films-per-epoch 96 --batch-size 8 --learning-rate 0.01 --no-augment -q"
+    options = "--network lungs --size 64 --base 6 --epochs 10 --films-per-epoch 96 --batch-size 8 --no-augment -q"
     done = CliRunner().invoke(train, [str(folder), "--out", str(out), *options.split()], catch_exceptions=False)
     assert done.exit_code == 0
     return out

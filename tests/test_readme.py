@@ -1,0 +1,50 @@
+"""The README cannot rot: its commands exist, its figures are those of the shipped models, its Python runs."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_seg import Segmenter
+from edge_seg.cli.main import VERBS
+from edge_seg.model_file import ModelFile
+from edge_seg_benchmarks.models_table import models_table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = re.findall(r"edge-seg (\w+)([^`#\n]*)", "\n".join(re.findall(r"```sh\n(.*?)```", README, re.DOTALL)))
+
+
+def test_there_are_commands_to_check() -> None:
+    assert {verb for verb, _ in COMMANDS} == set(VERBS)
+
+
+@pytest.mark.parametrize(("verb", "rest"), COMMANDS)
+def test_every_command_and_option_exists(verb: str, rest: str) -> None:
+    module, _, name = VERBS[verb][0].partition(":")
+    command = getattr(importlib.import_module(module), name)
+    known = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    assert set(re.findall(r"(?<=\s)--[\w-]+", rest)) <= known
+
+
+def test_the_table_of_models_is_the_manifests_own(lungs: ModelFile) -> None:
+    assert models_table() in README, "run: python -m edge_seg_benchmarks.models_table README.md"
+
+
+def test_the_python_example_runs(lungs: ModelFile) -> None:
+    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    names: dict[str, object] = {"image": np.zeros((200, 160), np.uint16), "Segmenter": Segmenter}
+    exec(example[1], names)
+    assert names["result"].masks["right_lung"].shape == (200, 160)
+
+
+def test_pictures_and_make_targets_are_there() -> None:
+    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
+        assert (ROOT / path).is_file(), path
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"make (\w+) ", README):
+        assert f"\n{target}:" in makefile
