@@ -61,7 +61,7 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
         model, history = _model(config, run)
     batches = _batches(config, films)
     batches.epoch = len(history)
-    validation = (network_input(held_out.grey, config.network.channels), held_out.labels) if len(held_out) else None
+    validation = _validation(held_out, config.network.channels, replicas)
     if len(history) < config.epochs and not should_stop(config, history):
         model.fit(
             batches,
@@ -99,6 +99,14 @@ def code_version() -> str:
     except (OSError, subprocess.SubprocessError):
         return __version__
     return f"{__version__}+{done.stdout.strip()}"
+
+
+def _validation(held_out: PackedFilms, channels: int, replicas: int) -> tuple[np.ndarray, np.ndarray] | None:
+    """Validation films and labels, filled up with repeats: TensorFlow fails where a device's share is empty."""
+    if not len(held_out):
+        return None
+    shown = np.resize(np.arange(len(held_out)), -(-len(held_out) // replicas) * replicas)
+    return network_input(held_out.grey[shown], channels), held_out.labels[shown]
 
 
 def _input_shape(config: TrainConfig) -> tuple[int, int]:
