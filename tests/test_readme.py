@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def test_the_table_of_models_is_the_manifests_own(lungs: ModelFile) -> None:
 def test_the_python_example_runs(lungs: ModelFile) -> None:
     example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert example is not None
-    names: dict[str, object] = {"image": np.zeros((200, 160), np.uint16), "Segmenter": Segmenter}
+    names: dict[str, Any] = {"image": np.zeros((200, 160), np.uint16), "Segmenter": Segmenter}
     exec(example[1], names)
     assert names["result"].masks["right_lung"].shape == (200, 160)
 

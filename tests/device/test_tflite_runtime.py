@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg import Segmenter
+from edge_seg.datasets.dataset import read_grey
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.sources import read_film
@@ -28,7 +29,7 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tflite") / "venv"
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     found = folder / "bin" / "python"
-    install = [found, "-m", "pip", "--disable-pip-version-check", "-q", "install"]
+    install = [str(found), "-m", "pip", "--disable-pip-version-check", "-q", "install"]
     done = subprocess.run([*install, *PACKAGES], capture_output=True, text=True)
     if done.returncode:
         pytest.skip(f"the environment cannot be made here: {done.stderr.strip().splitlines()[-1]}")
@@ -44,7 +45,8 @@ def test_masks_differ_in_at_most_half_a_percent_of_pixels(python: Path, lungs: M
     real = (Path(named) if named else Path(__file__).parents[3] / "shared" / "data") / "adult" / "images"
     films += sorted(real.glob("*.jpg"))[:10] if real.is_dir() else []
     out = tmp_path / "out"
-    command = [python, "-m", "edge_seg.cli.main", "run", *films, "--engine", "tflite", "--out", out, "-q"]
+    words = ["run", *map(str, films), "--engine", "tflite", "--out", str(out), "-q"]
+    command = [str(python), "-m", "edge_seg.cli.main", *words]
     home = str(Path(__file__).parents[2] / "edge")
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": home}, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -52,6 +54,6 @@ def test_masks_differ_in_at_most_half_a_percent_of_pixels(python: Path, lungs: M
     differing = []
     for path in films:
         for name, mask in segmenter(read_film(path)).masks.items():
-            other = cv2.imread(str(out / f"{path.stem}.{name}.png"), cv2.IMREAD_GRAYSCALE) > 0
+            other = read_grey(out / f"{path.stem}.{name}.png") > 0
             differing.append(float(np.mean(mask != other)))
     assert max(differing) <= LARGEST_DIFFERENCE, differing

@@ -7,6 +7,7 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import cv2
 import numpy as np
@@ -39,6 +40,7 @@ class Films:
     """A source of what it is given."""
 
     live = False
+    total: int | None
 
     def __init__(self, *arrivals):
         self.arrivals, self.total, self.closed = arrivals, len(arrivals), False
@@ -142,6 +144,7 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     assert names == {*(f"chest.{s}.png" for s in structures), "chest.overlay.png", "records.jsonl"}
     for structure in structures:
         mask = cv2.imread(str(tmp_path / f"chest.{structure}.png"), cv2.IMREAD_UNCHANGED)
+        assert mask is not None
         assert mask.dtype == np.uint8
         assert mask.shape == (40, 60)
         assert set(np.unique(mask)) == {0, 255}
@@ -312,7 +315,7 @@ def test_a_film_too_large_for_the_memory_is_a_failure_of_that_film(tmp_path, seg
                 raise MemoryError
             return segmenter(film)
 
-    summary = run_session(Films(film("big.png"), film("a.png")), Full(), OutputFolder(tmp_path))
+    summary = run_session(Films(film("big.png"), film("a.png")), cast(Segmenter, Full()), OutputFolder(tmp_path))
     assert (summary.done, summary.exit_code) == (1, 3)
 
 

@@ -94,13 +94,16 @@ def test_polarity_and_window_are_resolved(tmp_path: Path) -> None:
     one, two = (read_film(tmp_path / f"{n}.dcm") for n in ("one", "two"))
     lungs = made.masks["right_lung"] | made.masks["left_lung"]
     assert one.pixels[lungs].mean() < one.pixels[~lungs].mean()
-    shown = [(film.pixels.astype(float) - film.window[0]) / (film.window[1] - film.window[0]) for film in (one, two)]
+    shown = []
+    for film in (one, two):
+        assert film.window is not None
+        shown.append((film.pixels.astype(float) - film.window[0]) / (film.window[1] - film.window[0]))
     np.testing.assert_allclose(shown[0], shown[1], atol=2e-3)
 
 
 def test_a_file_without_its_mark_is_read_by_its_name(tmp_path: Path) -> None:
     write_dicom(phantom(64, 64), tmp_path / "film.dcm")
-    assert films(tmp_path / "film.dcm")[0].shape == (64, 64)
+    assert read_film(tmp_path / "film.dcm").shape == (64, 64)
     (tmp_path / "film.dcm").rename(tmp_path / "IM0001")
     assert films(tmp_path)[0].name == "IM0001"
 
@@ -129,7 +132,7 @@ def test_every_real_dicom_film_is_read_or_refused_for_its_reason(films_folder: P
 
 def test_a_video_gives_its_frames(tmp_path: Path) -> None:
     path = tmp_path / "breath.avi"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (96, 80))
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 5, (96, 80))
     for i in range(6):
         writer.write(cv2.cvtColor(phantom(80, 96, phase=i / 6).film.pixels, cv2.COLOR_GRAY2BGR))
     writer.release()
@@ -139,6 +142,8 @@ def test_a_video_gives_its_frames(tmp_path: Path) -> None:
 
 def test_the_demonstration_breathes() -> None:
     first, second = open_source(camera="demo", frames=2)
+    assert isinstance(first, Film)
+    assert isinstance(second, Film)
     assert first.shape == second.shape
     assert not np.array_equal(first.pixels, second.pixels)
 

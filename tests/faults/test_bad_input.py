@@ -112,7 +112,7 @@ def test_damaged_models_are_refused(tmp_path: Path, tiny_model: Path, damage: st
     if damage == "flip":
         data[len(data) // 4] ^= 8
     if damage != "absent":
-        path.write_bytes({"cut": data[:500], "flip": data, "text": b"no model"}[damage])
+        path.write_bytes({"cut": bytes(data[:500]), "flip": bytes(data), "text": b"no model"}[damage])
     done = run("--camera", "demo", "--frames", 1, "--model", path, "--out", tmp_path / "out")
     assert done.returncode == 4
     assert len(done.stderr.strip().splitlines()) == 1

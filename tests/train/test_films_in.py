@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_the_network_sees_grey_from_0_to_1_in_every_channel() -> None:
     np.testing.assert_allclose(seen[0, 0, :, 2], [0, 0.2, 1], atol=1e-7)
 
 
-def config(**changes: object) -> TrainConfig:
+def config(**changes: Any) -> TrainConfig:
     return replace(TrainConfig(("x",), ("lung",), PRESETS["tiny"], learning_rate=1.0, epochs=10), **changes)
 
 

@@ -98,7 +98,16 @@ def test_killed_at_three_random_moments_it_ends_as_if_nothing_had_happened(chest
     epochs, words = 8, ["--epochs", "8", "--films-per-epoch", "40", *TINY]
     whole = edge_seg("train", chests, "--out", tmp_path / "whole", *words)
     assert whole.returncode == 0, whole.stderr
-    command = [sys.executable, "-m", "edge_seg.cli.main", "train", chests, "--out", tmp_path / "killed", *words]
+    command = [
+        sys.executable,
+        "-m",
+        "edge_seg.cli.main",
+        "train",
+        str(chests),
+        "--out",
+        str(tmp_path / "killed"),
+        *words,
+    ]
     moments, kills = random.Random(os.getpid()), 0
     checkpoints = tmp_path / "killed" / "checkpoints"
     while kills < 3:

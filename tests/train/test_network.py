@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,6 @@ def test_no_transposed_convolution_is_normalised() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"height": 100}, {"family": "magic"}])
-def test_what_cannot_be_built_is_refused(wrong: dict[str, object]) -> None:
+def test_what_cannot_be_built_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"multiples|unknown"):
         build(keras, replace(PRESETS["lungs"], **wrong))
