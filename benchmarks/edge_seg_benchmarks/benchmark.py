@@ -30,7 +30,7 @@ def run_benchmark(
     command: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
-    """Score and time models; the first model is the reference of the latency ratios.
+    """Score and time models; the first model is the reference of the speed-ups.
 
     Args:
         models: read from files.
@@ -80,7 +80,7 @@ def run_benchmark(
                 "file_bytes": facts.file_bytes,
                 "int8_violations": list(facts.violations),
                 "latency_ms": latencies[i],
-                "inference_ratio": latencies[i]["inference"]["p50"] / latencies[0]["inference"]["p50"],
+                "inference_speed_up": latencies[0]["inference"]["p50"] / latencies[i]["inference"]["p50"],
                 "cold_start": measure_cold_start(str(model.path), threads) if model.path else None,
                 "scores": summarise(scores[i]),
                 "degradation": [] if reference is None else degradation(scores[i], scores[reference]),

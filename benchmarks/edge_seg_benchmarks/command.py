@@ -45,7 +45,7 @@ def benchmark(
 ) -> None:
     """Report latency against Dice for MODEL... side by side (shipped names or files).
 
-    The first model is the reference of the latency ratios; a float32 model of the same name is what Dice is compared
+    The first model is the reference of the speed-ups; a float32 model of the same name is what Dice is compared
     with. Needs `pip install 'edge-seg[report]'`, no TensorFlow.
     """
     from edge_seg import Segmenter

@@ -92,7 +92,7 @@ def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
     assert data["schema"] == 1
     assert "Research use only" in data["notice"]
     first, second = data["models"]
-    assert first["inference_ratio"] == 1
+    assert first["inference_speed_up"] == 1
     assert second["degradation"][0]["mean"] == 0
     assert second["cold_start"]["peak_rss_bytes"] > 20e6
     for stage in ("decode", "pixels_in", "inference", "pixels_out", "end_to_end"):

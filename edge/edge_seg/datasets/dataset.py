@@ -12,11 +12,17 @@ import numpy as np
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film
+from edge_seg.pixels import IGNORE
 
 Outlines = dict[str, np.ndarray]
-"""Per structure or region, `(film height, film width)` uint8 of 0, 1 and 127 (ignore); only what is outlined."""
+"""Per structure or region, `(film height, film width)` uint8 of 0, 1 and `IGNORE`; only what is outlined."""
 
 SPLITS = ("train", "val", "test")
+
+PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
+"""Suffixes of the files that are films or outlines; anything else in their folders is passed over."""
+
+_JPEG = (".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -40,12 +46,13 @@ class LabelledFilm:
     scored: bool = True
 
     def load(self) -> tuple[Film, Outlines]:
-        """The film and its outlines.
+        """The film and its outlines, which are enlarged or shrunk to the film's size where they were stored at another.
 
         Raises:
-            InputError: a file of this film cannot be read.
+            InputError: a file of this film cannot be read, or an outline lies on its side.
         """
-        return self.read()
+        film, outlines = self.read()
+        return film, {name: _fitted(name, mask, film) for name, mask in outlines.items()}
 
 
 @dataclass(frozen=True)
@@ -106,14 +113,48 @@ def read_film(path: Path) -> Film:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """Outline from a picture where black is background, `IGNORE` is ignored and anything else is inside.
+    """Outline from a picture of black background, one brighter value inside, and `IGNORE` where nobody can tell.
 
-    JPEG masks carry grey fringes; only lossless files are asked for the exact value of `IGNORE`.
+    JPEG masks and smoothed ones carry grey fringes: those are cut half way up, and hold no `IGNORE`.
+
+    Returns:
+        `(height, width)` uint8 of 0, 1 and `IGNORE`.
     """
-    picture = read_grey(path, cv2.IMREAD_GRAYSCALE)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        return (picture >= 128).astype(np.uint8)
-    values = np.unique(picture)
-    if values.size == 3 and values[1] == 127:
-        return np.where(picture == 127, 127, picture > 127).astype(np.uint8)
-    return (picture > 0).astype(np.uint8)
+    picture = read_labels(path)
+    inside = set(values_of(picture)) - {0, IGNORE}
+    if len(inside) > 1:
+        return (2 * picture.astype(np.int64) >= int(picture.max())).astype(np.uint8)
+    return np.where(picture == IGNORE, IGNORE, picture > 0).astype(np.uint8)
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """A mask's own values; what JPEG did to them is undone, as far as 0 and 255 go. uint8 or uint16."""
+    picture = read_grey(path)
+    if path.suffix.lower() in _JPEG:
+        return np.where(picture >= 128, 255, 0).astype(np.uint8)
+    return picture
+
+
+def values_of(picture: np.ndarray) -> list[int]:
+    """The values that a picture of unsigned integers holds, in order; counted, since sorting a large mask is slow."""
+    return [int(value) for value in np.flatnonzero(np.bincount(picture.ravel()))]
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The pictures in a folder, by name.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != ".")
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}): complete the data set") from error
+
+
+def _fitted(name: str, mask: np.ndarray, film: Film) -> np.ndarray:
+    if mask.shape == film.shape:
+        return mask
+    if mask.shape == film.shape[::-1]:
+        raise InputError(f"{film.source}: its outline `{name}` lies on its side: turn the outline or the film")
+    return cv2.resize(mask, film.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
