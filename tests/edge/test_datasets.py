@@ -11,10 +11,10 @@ import h5py
 import numpy as np
 import pytest
 from edge_seg.datasets import open_dataset
-from edge_seg.datasets.chest import lungs_by_side
 from edge_seg.datasets.dataset import LabelledFilm, split_by_patient
 from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
+from edge_seg.sources import read_film as read_device_film
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -81,25 +81,15 @@ def test_pairs_with_binary_masks(tmp_path: Path, suffix: str, value: int) -> Non
     np.testing.assert_array_equal(outlines["object"] == 1, made["left_lung"] | made["right_lung"])
 
 
-def test_pairs_with_class_labels(tmp_path: Path) -> None:
-    for i in range(4):
-        labels = np.zeros((40, 50), np.uint8)
-        labels[:10], labels[20:] = 1, 3
-        save(tmp_path / "images" / f"{i}.jpg", labels * 60)
-        save(tmp_path / "masks" / f"{i}.png", labels)
-    assert open_dataset(tmp_path).structures == ("class_1", "class_2", "class_3")
-    (tmp_path / "classes.txt").write_text("right lung\nleft lung\nheart\n")
-    dataset = open_dataset(tmp_path)
-    assert dataset.structures == ("right_lung", "left_lung", "heart")
-    _, outlines = dataset.films[0].load()
-    assert [int(outlines[name].sum()) for name in dataset.structures] == [500, 0, 1000]
-
-
-def test_masks_that_are_neither_binary_nor_labels_are_refused(tmp_path: Path) -> None:
-    save(tmp_path / "images" / "a.png", np.zeros((40, 40), np.uint8))
-    save(tmp_path / "masks" / "a.png", np.arange(1600, dtype=np.uint8).reshape(40, 40))
-    with pytest.raises(InputError, match="neither a binary mask nor class labels"):
-        open_dataset(tmp_path)
+def test_films_are_decoded_as_on_the_device(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    save(tmp_path / "images" / "a.png", rng.integers(0, 65536, (40, 50, 4)).astype(np.uint16))
+    save(tmp_path / "images" / "b.jpg", rng.integers(0, 256, (40, 50, 3)).astype(np.uint8))
+    for name in "ab":
+        save(tmp_path / "masks" / f"{name}.png", np.eye(40, 50, dtype=np.uint8))
+    for film in open_dataset(tmp_path).films:
+        path = next((tmp_path / "images").glob(f"{film.name}.*"))
+        np.testing.assert_array_equal(film.load()[0].pixels, read_device_film(path).pixels)
 
 
 def test_brain_tumours(tmp_path: Path) -> None:
@@ -132,20 +122,6 @@ def test_no_patient_lies_in_two_splits_and_order_does_not_matter(patients: list[
         assert counts["val"] == counts["test"] == max(1, round(len(set(patients)) / 10))
 
 
-def test_lungs_are_told_apart_by_side_even_where_they_touch() -> None:
-    mask = np.zeros((50, 100), np.uint8)
-    mask[10:40, 10:40] = 1
-    mask[5:45, 60:90] = 1
-    apart = lungs_by_side(mask)
-    assert (int(apart["right_lung"].sum()), int(apart["left_lung"].sum())) == (900, 1200)
-    mask[20:22, 30:70] = 1
-    joined = lungs_by_side(mask)
-    assert joined["right_lung"][:, 55:].sum() == 0
-    assert joined["left_lung"][:, :45].sum() == 0
-    mask[0, :] = 127
-    assert (lungs_by_side(mask)["left_lung"][0] == 127).all()
-
-
 def test_squashed_films_get_their_aspect_back_and_ignored_pixels_stay(tmp_path: Path) -> None:
     save(tmp_path / "images" / "a.png", np.zeros((224, 224), np.uint8))
     mask = np.zeros((224, 224), np.uint8)
@@ -160,6 +136,71 @@ def test_squashed_films_get_their_aspect_back_and_ignored_pixels_stay(tmp_path: 
     assert (outlines["whole_lung"][:9] == 127).all()
     assert outlines["right_lung"].shape == film.shape
     assert not dataset.films[0].scored
+
+
+def test_outlines_per_structure_are_partial_and_what_is_no_picture_is_passed_over(tmp_path: Path) -> None:
+    for i in range(4):
+        made = phantom(80, 72, seed=i)
+        save(tmp_path / "images" / f"{i}.jpg", made.film.pixels)
+        save(tmp_path / "right_lung" / f"{i}.png", made.masks["right_lung"] * np.uint8(255))
+        if i:
+            save(tmp_path / "cardiomediastinum" / f"{i}.png", made.masks["cardiomediastinum"] * np.uint8(255))
+    for name in ("Thumbs.db", ".DS_Store", "._0.png"):
+        (tmp_path / "images" / name).write_bytes(b"no picture")
+    dataset = open_dataset(tmp_path)
+    assert dataset.layout == "chest"
+    assert [set(film.load()[1]) for film in dataset.films] == [
+        {"right_lung"}, *[{"right_lung", "cardiomediastinum"}] * 3,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("row", "complaint"),
+    [
+        ("a,valid,p,1,1,5", "line 2 has the split valid"),
+        ("a,train,p,1,1,good", "line 2 has the match_score good"),
+        ("a,train,p,0,1,5", "line 2 has the original_width 0"),
+        (",train,p,1,1,5", "line 2 names no film"),
+    ],
+)
+def test_an_index_that_makes_no_sense_is_refused_with_its_line(tmp_path: Path, row: str, complaint: str) -> None:
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "index.csv").write_text(f"stem,split,patient,original_width,original_height,match_score\n{row}\n")
+    with pytest.raises(InputError, match=complaint):
+        open_dataset(tmp_path)
+
+
+def test_broken_files_are_named(tmp_path: Path) -> None:
+    folder = pairs(tmp_path / "pairs", count=3)
+    image = folder / "images" / "CHNCXR_0001_0.png"
+    image.write_bytes(image.read_bytes()[:200])
+    with pytest.raises(InputError, match=r"CHNCXR_0001_0\.png: .*cut off"):
+        open_dataset(folder).films[1].load()
+    (folder / "masks" / "CHNCXR_0002_0_mask.png").write_text("not a picture")
+    with pytest.raises(InputError, match=r"CHNCXR_0002_0_mask\.png: not a picture"):
+        open_dataset(folder)
+    whole = montgomery(tmp_path / "montgomery", count=3)
+    film = open_dataset(whole).films[0]
+    (whole / "ManualMask" / "leftMask" / film.name).with_suffix(".png").unlink()
+    with pytest.raises(InputError, match="cannot be read"):
+        film.load()
+    assert len(open_dataset(whole).films) == 2
+    scans = tumours(tmp_path / "tumours", count=3)
+    with h5py.File(scans / "2.mat", "a") as file:
+        del file["cjdata/PID"]
+    with pytest.raises(InputError, match=r"2\.mat: not a file of the brain-tumour set"):
+        open_dataset(scans)
+    (scans / "2.mat").write_bytes(b"MATLAB 5.0 MAT-file")
+    with pytest.raises(InputError, match=r"2\.mat: not a file of the brain-tumour set"):
+        open_dataset(scans)
+
+
+def test_a_layout_can_be_named(tmp_path: Path) -> None:
+    folder = pairs(tmp_path / "visible-lung", suffix="", count=3)
+    assert open_dataset(folder).layout == "visible-lung"
+    assert open_dataset(f"pairs={folder}").layout == "pairs"
+    with pytest.raises(InputError, match="no layout is called other"):
+        open_dataset(folder, "other")
 
 
 @pytest.mark.parametrize("path", ["nowhere", "."])

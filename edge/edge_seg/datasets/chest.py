@@ -9,7 +9,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge_seg.datasets.dataset import Dataset, LabelledFilm, Outlines, read_film, read_mask, split_by_patient
+from edge_seg.datasets.dataset import (
+    PICTURES,
+    SPLITS,
+    Dataset,
+    LabelledFilm,
+    Outlines,
+    picture_files,
+    read_film,
+    read_mask,
+    split_by_patient,
+)
+from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.pixels import IGNORE
 from edge_seg.structures import CHEST
@@ -52,7 +63,8 @@ def read_visible(folder: Path) -> Dataset:
     """Films with one mask of the visible lung field, for scoring only: all of them are test films."""
     films = [
         LabelledFilm(path.stem, path.stem, "test", partial(_read_visible, folder, path))
-        for path in sorted((folder / "images").iterdir())
+        for path in picture_files(folder / "images")
+        if _picture(folder / "masks", path.stem).is_file()
     ]
     return Dataset(folder.name, "visible-lung", ("visible_lung",), tuple(films))
 
@@ -60,15 +72,18 @@ def read_visible(folder: Path) -> Dataset:
 def lungs_by_side(mask: np.ndarray) -> Outlines:
     """Right and left lung from a mask of both: pieces by the side their centroid lies on.
 
-    The midline is the middle between the mask's outermost columns; a piece that reaches well across
-    it is both lungs grown together and is cut there. The picture's left is the patient's right.
+    The midline is the middle between the mask's outermost columns, or the picture's where the mask keeps to one half of
+    it: that is one lung. A piece that reaches well across the midline is both lungs grown together
+    and is cut there. The picture's left is the patient's right.
 
     Args:
         mask: `(height, width)` uint8 of 0, 1 and `IGNORE`.
     """
     inside = (mask == 1).astype(np.uint8)
     columns = np.flatnonzero(inside.any(axis=0))
-    middle = (columns[0] + columns[-1] + 1) / 2 if columns.size else mask.shape[1] / 2
+    middle = mask.shape[1] / 2
+    if columns.size and columns[0] < middle <= columns[-1]:
+        middle = (columns[0] + columns[-1] + 1) / 2
     right = np.zeros_like(inside)
     _, pieces, stats, centres = cv2.connectedComponentsWithStats(inside, connectivity=8)
     on_right = np.arange(mask.shape[1]) < middle
@@ -89,10 +104,26 @@ def lungs_by_side(mask: np.ndarray) -> Outlines:
 
 def _index(folder: Path) -> list[dict[str, str]]:
     index = folder / "index.csv"
-    if index.is_file():
-        with index.open(newline="") as file:
-            return list(csv.DictReader(file))
-    return [{"stem": path.stem} for path in sorted((folder / "images").iterdir())]
+    if not index.is_file():
+        return [{"stem": path.stem} for path in picture_files(folder / "images")]
+    with index.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for line, row in enumerate(rows, 2):
+        if not row.get("stem"):
+            raise InputError(f"{index}: line {line} names no film: give its file name without suffix as `stem`")
+        if row.get("split", "") not in ("", *SPLITS):
+            raise InputError(f"{index}: line {line} has the split {row['split']}: use {', '.join(SPLITS)}, or none")
+        for column in ("match_score", "original_width", "original_height"):
+            if row.get(column) and not _is_positive(row[column]):
+                raise InputError(f"{index}: line {line} has the {column} {row[column]}: give a number above 0")
+    return rows
+
+
+def _is_positive(text: str) -> bool:
+    try:
+        return 0 < float(text) < float("inf")
+    except ValueError:
+        return False
 
 
 def _labelled(folder: Path, row: dict[str, str], read: partial[tuple[Film, Outlines]]) -> LabelledFilm:
@@ -112,10 +143,9 @@ def _dataset(folder: Path, layout: str, films: list[LabelledFilm]) -> Dataset:
 
 
 def _picture(folder: Path, stem: str) -> Path:
-    return next(
-        (folder / f"{stem}{suffix}" for suffix in (".jpg", ".png") if (folder / f"{stem}{suffix}").is_file()),
-        folder / f"{stem}.png",
-    )
+    """The picture of that name, or where it should be."""
+    paths = [folder / f"{stem}{suffix}" for suffix in PICTURES]
+    return next((path for path in paths if path.is_file()), paths[0])
 
 
 def _read_structures(folder: Path, stem: str) -> tuple[Film, Outlines]:
@@ -128,14 +158,16 @@ def _read_structures(folder: Path, stem: str) -> tuple[Film, Outlines]:
 def _read_whole(folder: Path, row: dict[str, str]) -> tuple[Film, Outlines]:
     film = read_film(_picture(folder / "images", row["stem"]))
     mask = read_mask(_picture(folder / "masks", row["stem"]))
-    size = _unsquashed(film.shape, int(row["original_width"]), int(row["original_height"]))
+    size = film.shape[::-1]
+    if row.get("original_width") and row.get("original_height"):
+        size = _unsquashed(film.shape, float(row["original_width"]), float(row["original_height"]))
     if size != film.shape[::-1]:
         film = Film(cv2.resize(film.pixels, size, interpolation=cv2.INTER_LINEAR_EXACT), film.name, film.source)
         mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
     return film, {**lungs_by_side(mask), "whole_lung": mask}
 
 
-def _unsquashed(shape: tuple[int, int], original_width: int, original_height: int) -> tuple[int, int]:
+def _unsquashed(shape: tuple[int, int], original_width: float, original_height: float) -> tuple[int, int]:
     """`(width, height)` with the original's aspect, where no side is smaller than stored."""
     height, width = shape
     stretch = (original_width / original_height) / (width / height)

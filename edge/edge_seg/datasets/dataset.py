@@ -13,6 +13,7 @@ import numpy as np
 from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.pixels import IGNORE
+from edge_seg.sources.image import decode_picture, read_bytes
 
 Outlines = dict[str, np.ndarray]
 """Per structure or region, `(film height, film width)` uint8 of 0, 1 and `IGNORE`; only what is outlined."""
@@ -108,8 +109,12 @@ def read_grey(path: Path, flags: int = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPT
 
 
 def read_film(path: Path) -> Film:
-    """A film from a picture file of a data set."""
-    return Film(read_grey(path), name=path.name, source=str(path))
+    """A film from a picture file of a data set, decoded as a device decodes it.
+
+    Raises:
+        InputError: it is absent, cut off, or no film.
+    """
+    return decode_picture(read_bytes(path), path)
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -128,8 +133,14 @@ def read_mask(path: Path) -> np.ndarray:
 
 
 def read_labels(path: Path) -> np.ndarray:
-    """A mask's own values; what JPEG did to them is undone, as far as 0 and 255 go. uint8 or uint16."""
+    """A mask's own values; what JPEG did to them is undone, as far as 0 and 255 go. uint8 or uint16.
+
+    Raises:
+        InputError: the mask is absent, no picture, or not of whole numbers.
+    """
     picture = read_grey(path)
+    if picture.dtype not in (np.uint8, np.uint16):
+        raise InputError(f"{path}: the mask's values are {picture.dtype}: save it with 8 or 16 bits a pixel")
     if path.suffix.lower() in _JPEG:
         return np.where(picture >= 128, 255, 0).astype(np.uint8)
     return picture

@@ -5,7 +5,15 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from edge_seg.datasets.dataset import Dataset, LabelledFilm, Outlines, read_film, read_mask, split_by_patient
+from edge_seg.datasets.dataset import (
+    Dataset,
+    LabelledFilm,
+    Outlines,
+    picture_files,
+    read_film,
+    read_mask,
+    split_by_patient,
+)
 from edge_seg.film import Film
 
 STRUCTURES = ("right_lung", "left_lung")
@@ -23,7 +31,7 @@ def read(folder: Path) -> Dataset:
     """
     films = [
         LabelledFilm(path.stem, path.stem, "", partial(_read, folder, path.name), _finding(path.stem))
-        for path in sorted((folder / "CXR_png").glob("*.png"))
+        for path in picture_files(folder / "CXR_png")
         if all((folder / "ManualMask" / side / path.name).is_file() for side in ("leftMask", "rightMask"))
     ]
     return Dataset(folder.name, "montgomery", STRUCTURES, split_by_patient(films), {"lung": "visible lung"})

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from edge_seg.datasets.dataset import Dataset, LabelledFilm, Outlines, read_film, read_grey, split_by_patient
+from edge_seg.datasets.dataset import (
+    Dataset,
+    LabelledFilm,
+    Outlines,
+    picture_files,
+    read_film,
+    read_labels,
+    split_by_patient,
+    values_of,
+)
 from edge_seg.errors import InputError
 from edge_seg.film import Film
+from edge_seg.pixels import IGNORE
 
 SUFFIXES = ("", "_mask", "-mask", "_seg", "_label")
 MOST_CLASSES = 32
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 
 
 def recognises(folder: Path) -> bool:
@@ -22,64 +33,96 @@ def recognises(folder: Path) -> bool:
     return (folder / "images").is_dir() and (folder / "masks").is_dir()
 
 
+@dataclass(frozen=True)
+class Coding:
+    """What the values of a set's masks mean, the same for all of them.
+
+    Attributes:
+        classes: value of each structure, in order.
+        ignored: value of pixels that nobody can tell, if there is one.
+    """
+
+    classes: tuple[int, ...]
+    ignored: int | None = None
+
+    @classmethod
+    def of(cls, values: Iterable[int]) -> Coding | None:
+        """The coding of a set whose masks hold these values, or `None` where they are grey.
+
+        One value beside 0 is a binary set, whatever the value; more are class numbers, and then `IGNORE` is ignored.
+        """
+        found = sorted(set(values) - {0})
+        if len(found) <= 1:
+            return cls(tuple(found) or (1,))
+        named = [value for value in found if value != IGNORE]
+        ignored = IGNORE if IGNORE in found else None
+        if len(named) == 1:
+            return cls(tuple(named), ignored)
+        return cls(tuple(range(1, named[-1] + 1)), ignored) if named[-1] <= MOST_CLASSES else None
+
+
 def read(folder: Path) -> Dataset:
     """Every image with a mask. Masks are binary (0 and one other value) or hold integer class labels 0, 1, 2, ...
 
-    What the classes are called stands in `classes.txt`, a name a line, first line for class 1; without
-    it a binary set has the structure `object` and others `class_1`, `class_2`, ....
+    Which of the two is read off all masks of the set together. What the classes are called stands in `classes.txt`, a
+    name a line, first line for class 1; without it a binary set has the structure `object` and others
+    `class_1`, `class_2`, ....
 
     Raises:
-        InputError: a mask holds grey values that are neither binary nor class labels.
+        InputError: the masks hold grey values that are neither binary nor class labels, or one cannot be read.
     """
-    masks = {path.stem: path for path in sorted((folder / "masks").iterdir()) if path.suffix.lower() in _PICTURES}
+    masks = {path.stem: path for path in picture_files(folder / "masks")}
     pairs = []
-    for path in sorted((folder / "images").iterdir()):
+    for path in picture_files(folder / "images"):
         mask = next((masks[path.stem + s] for s in SUFFIXES if path.stem + s in masks), None)
-        if path.suffix.lower() in _PICTURES and mask is not None:
+        if mask is not None:
             pairs.append((path, mask))
-    classes = max((_classes(mask) for _, mask in pairs), default=1)
-    names = _names(folder, classes)
-    films = [LabelledFilm(image.stem, image.stem, "", partial(_read, image, mask, names)) for image, mask in pairs]
+    listed = _listed(folder)
+    coding = _coding([mask for _, mask in pairs], listed)
+    names = _names(folder, listed, len(coding.classes))
+    films = [
+        LabelledFilm(image.stem, image.stem, "", partial(_read, image, mask, names, coding)) for image, mask in pairs
+    ]
     return Dataset(folder.name, "pairs", names, split_by_patient(films))
 
 
-def _names(folder: Path, classes: int) -> tuple[str, ...]:
-    listed = folder / "classes.txt"
-    if not listed.is_file():
-        return ("object",) if classes == 1 else tuple(f"class_{i}" for i in range(1, classes + 1))
-    names = tuple(line.strip().replace(" ", "_") for line in listed.read_text().splitlines() if line.strip())
-    if len(names) < classes:
-        raise InputError(f"{listed}: {len(names)} names for {classes} classes: name every class, one a line")
-    return names
-
-
-def _labels(path: Path) -> np.ndarray:
-    """Class labels 0, 1, ... of a mask file; a binary mask has 0 and 1 whatever its bright value is."""
-    picture = read_grey(path, cv2.IMREAD_GRAYSCALE)
-    if path.suffix.lower() in (".jpg", ".jpeg"):
-        return (picture >= 128).astype(np.uint8)
-    values = np.unique(picture)
-    if (
-        values.size <= 2
-        and (values.size < 2 or values[0] == 0)
-        and values[-1] > 1
-        and values[-1] in (127, 128, 254, 255)
-    ):
-        return (picture > 0).astype(np.uint8)
-    if values[-1] > MOST_CLASSES:
+def _coding(masks: list[Path], listed: tuple[str, ...]) -> Coding:
+    with ThreadPoolExecutor(4) as pool:
+        held = dict(zip(masks, pool.map(lambda path: values_of(read_labels(path)), masks), strict=True))
+    values = {value for each in held.values() for value in each}
+    if len(listed) > 1 and max(values, default=0) <= len(listed):
+        return Coding(tuple(range(1, len(listed) + 1)))
+    coding = Coding.of(values)
+    if coding is None:
+        worst = max(masks, key=lambda path: held[path][-1])
         raise InputError(
-            f"{path}: holds grey value {values[-1]}, neither a binary mask nor class labels up to {MOST_CLASSES}: "
-            "save it as 0 and 255, or as class numbers"
+            f"{worst}: holds grey value {held[worst][-1]}, neither a binary mask nor class labels up to "
+            f"{MOST_CLASSES}: save all masks as 0 and 255, or as class numbers"
         )
-    return picture
+    return coding
 
 
-def _classes(path: Path) -> int:
-    return max(1, int(_labels(path).max()))
+def _listed(folder: Path) -> tuple[str, ...]:
+    """The names in `classes.txt`, none where there is no such file."""
+    listed = folder / "classes.txt"
+    lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
+    return tuple(line.strip().replace(" ", "_") for line in lines if line.strip())
 
 
-def _read(image: Path, mask: Path, names: tuple[str, ...]) -> tuple[Film, Outlines]:
-    film, labels = read_film(image), _labels(mask)
-    if labels.shape != film.shape:
-        labels = cv2.resize(labels, film.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
-    return film, {name: (labels == i).astype(np.uint8) for i, name in enumerate(names, 1)}
+def _names(folder: Path, listed: tuple[str, ...], classes: int) -> tuple[str, ...]:
+    if not listed:
+        return ("object",) if classes == 1 else tuple(f"class_{i}" for i in range(1, classes + 1))
+    if len(listed) < classes:
+        raise InputError(
+            f"{folder / 'classes.txt'}: {len(listed)} names for {classes} classes: name every class, one a line"
+        )
+    return listed[:classes]
+
+
+def _read(image: Path, mask: Path, names: tuple[str, ...], coding: Coding) -> tuple[Film, Outlines]:
+    labels = read_labels(mask)
+    outlines = {name: (labels == value).astype(np.uint8) for name, value in zip(names, coding.classes, strict=True)}
+    if coding.ignored is not None:
+        for outline in outlines.values():
+            outline[labels == coding.ignored] = IGNORE
+    return read_film(image), outlines

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,14 +17,14 @@ TUMOURS = {1: "meningioma", 2: "glioma", 3: "pituitary_tumour"}
 
 def recognises(folder: Path) -> bool:
     """Whether MATLAB files lie in the folder or one below it."""
-    return any(True for _ in _files(folder))
+    return bool(_files(folder))
 
 
 def read(folder: Path) -> Dataset:
     """All slices, split 80:10:10 by patient (`cjdata/PID`); one structure, `tumour`, whatever its type.
 
     Raises:
-        InputError: a file lacks `cjdata`.
+        InputError: a file lacks `cjdata` or is no HDF5.
         UsageError: h5py is not installed.
     """
     films = [_labelled(path) for path in sorted(_files(folder), key=lambda p: (len(p.stem), p.stem))]
@@ -36,29 +35,27 @@ def _files(folder: Path) -> list[Path]:
     return [*folder.glob("*.mat"), *folder.glob("*/*.mat")]
 
 
-def _open(path: Path) -> Any:
+def _fields(path: Path, *fields: str) -> list[np.ndarray]:
     try:
         import h5py
     except ImportError as error:
         raise UsageError("MATLAB files need h5py: pip install 'edge-seg[data]'") from error
     try:
-        return h5py.File(path)["cjdata"]
-    except (OSError, KeyError) as error:
+        with h5py.File(path) as file:
+            return [np.asarray(file["cjdata"][field]) for field in fields]
+    except (OSError, KeyError, AttributeError) as error:
         raise InputError(f"{path}: not a file of the brain-tumour set: download it again") from error
 
 
 def _labelled(path: Path) -> LabelledFilm:
-    data = _open(path)
-    patient = "".join(chr(int(code)) for code in np.asarray(data["PID"]).ravel())
-    kind = TUMOURS.get(int(np.asarray(data["label"]).ravel()[0]), "unknown")
-    data.file.close()
+    codes, label = _fields(path, "PID", "label")
+    patient = "".join(chr(int(code)) for code in codes.ravel())
+    kind = TUMOURS.get(int(label.ravel()[0]), "unknown") if label.size else "unknown"
     return LabelledFilm(path.stem, patient, "", partial(_read, path), {"finding": kind})
 
 
 def _read(path: Path) -> tuple[Film, Outlines]:
-    data = _open(path)
     # MATLAB stores columns first, so HDF5 holds the transpose.
-    image, mask = np.asarray(data["image"]).T, np.asarray(data["tumorMask"]).T
-    data.file.close()
+    image, mask = (field.T for field in _fields(path, "image", "tumorMask"))
     pixels = (image.astype(np.int32) - min(0, int(image.min()))).astype(np.uint16)
     return Film(pixels, path.name, str(path)), {"tumour": (mask > 0).astype(np.uint8)}
