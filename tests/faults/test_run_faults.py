@@ -19,7 +19,14 @@ COMMAND = [sys.executable, "-m", "edge_seg.cli.main", "run"]
 
 
 def start(*words):
-    return subprocess.Popen([*COMMAND, *map(str, words)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    # A shell's background job hands down SIGINT ignored; a terminal, which these tests stand for, does not.
+    return subprocess.Popen(
+        [*COMMAND, *map(str, words)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def run(*words):
