@@ -142,7 +142,8 @@ class ModelFile:
                     raise ModelError(f"{where}: no manifest in this file: make it with `edge-seg quantize`")
                 start = min(entry.header_offset for entry in archive.infolist())
                 texts = {name: archive.read(name).decode() for name in names}
-        except (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, NotImplementedError) as error:
+        # ValueError and RuntimeError: a flipped bit makes zipfile seek before the file, or ask for a password.
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
             raise ModelError(f"{where}: damaged, or not an edge-seg model ({error}): fetch or make it again") from error
         manifest = Manifest.from_json(texts[MANIFEST_NAME], where)
         flatbuffer = data[:start]
