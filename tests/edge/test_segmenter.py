@@ -1,4 +1,4 @@
-"""The segmenter and the runtimes it asks."""
+"""The segmenter: one film in, one segmentation out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_seg import DeviceError, Film, InputError, ModelError, Segmenter
+from edge_seg import Film, InputError, ModelError, Segmenter
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.phantom import phantom
-from edge_seg.runtime import TensorSpec, TFLiteRuntime, load_engine
+from edge_seg.runtime import TensorSpec
 from edge_seg.structures import CHEST, regions
 
 
@@ -57,9 +57,14 @@ def test_floating_point_pixels_are_refused() -> None:
 
 
 def test_a_manifest_that_disagrees_with_the_network_is_refused() -> None:
-    other = Manifest("other", "1", CHEST, 128, 128)
-    with pytest.raises(ModelError, match="manifest says"):
-        Segmenter(ModelFile(other, b""), BrightRuntime())
+    for other in (
+        Manifest("size", "1", CHEST, 128, 128),
+        Manifest("channels", "1", CHEST, 64, 64, input_channels=3),
+        Manifest("structures", "1", CHEST[:2], 64, 64),
+    ):
+        with pytest.raises(ModelError, match=f"{other.name}: the manifest says") as caught:
+            Segmenter(ModelFile(other, b""), BrightRuntime())
+        assert "\n" not in str(caught.value)
 
 
 def test_regions_follow_both_definitions_of_lung() -> None:
@@ -70,28 +75,18 @@ def test_regions_follow_both_definitions_of_lung() -> None:
     assert found["visible_lung"].sum() == 6
 
 
-def test_threads_are_clamped_to_the_cores_there_are(tiny_model: Path) -> None:
-    import os
-
-    runtime = TFLiteRuntime(ModelFile.read(tiny_model).flatbuffer, threads=999)
-    assert runtime.threads <= (os.cpu_count() or 1)
-
-
 def test_a_real_engine_gives_the_same_masks_twice(tiny_model: Path) -> None:
     film = phantom(200, 160).film
     first, second = (Segmenter.load(tiny_model)(film).masks["left_lung"] for _ in range(2))
     np.testing.assert_array_equal(first, second)
 
 
-def test_an_unknown_engine_is_named_with_those_there_are() -> None:
-    with pytest.raises(DeviceError, match="litert"):
-        load_engine("warp")
-
-
-def test_a_broken_network_is_refused_in_one_line() -> None:
-    with pytest.raises(ModelError) as caught:
-        TFLiteRuntime(b"TFL3 but nothing else" * 10)
-    assert "\n" not in str(caught.value)
+@pytest.mark.parametrize("seed", range(3))
+def test_the_shipped_model_gives_the_same_masks_twice(lungs: ModelFile, seed: int) -> None:
+    film = phantom(420, 360, seed=seed, bits=16).film
+    one, two = (Segmenter(lungs)(film).masks for _ in range(2))
+    for name in one:
+        np.testing.assert_array_equal(one[name], two[name])
 
 
 def test_the_shipped_model_finds_the_phantoms_lungs(lungs: ModelFile) -> None:
