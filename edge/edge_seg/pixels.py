@@ -24,6 +24,7 @@ ROBUST_PERCENTILES = (0.5, 99.5)
 _PERCENTILE_SAMPLE = 1 << 18
 _LOGIT_STEPS = 1024  # fixed-point steps per unit of logit while masks are enlarged
 _LOGIT_LIMIT = 31.0  # keeps the fixed-point logits within int16
+_LARGEST_BLOCK = 256  # edge of a block, in pixels: the sum of 256 x 256 16-bit values just fits into uint32
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class _Taps:
 
 def _area_taps(source: int, target: int) -> tuple[_Taps, int]:
     """Taps from blocks of `k` source pixels, at least twice as fine as the target, and `k`."""
-    k = max(1, source // (2 * target))
+    k = max(1, min(source // (2 * target), _LARGEST_BLOCK))
     edges = np.minimum(np.arange(-(-source // k) + 1) * k, source) * target
     low = np.arange(target) * source
     high = low + source

@@ -56,7 +56,7 @@ def test_shrinking_much_averages_blocks_first(
     film = np.random.default_rng(seed).integers(0, 65536, (height, width)).astype(np.uint16)
 
     def blocks(values: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray]:
-        k = max(1, len(values) // (2 * target))
+        k = max(1, min(len(values) // (2 * target), 256))
         edges = np.minimum(np.arange(-(-len(values) // k) + 1) * k, len(values))
         padded = np.pad(values, ((0, -len(values) % k), (0, 0)), mode="edge")
         return padded.reshape(-1, k, values.shape[1]).mean(axis=1), area_weights(edges, target)
@@ -67,6 +67,10 @@ def test_shrinking_much_averages_blocks_first(
     np.testing.assert_allclose(found, rows @ means.T @ columns.T, rtol=1e-9)
     constant = pixels._resample(np.full((height, width), 777, np.uint16), to_height, to_width)
     np.testing.assert_array_equal(constant, 777.0)
+
+
+def test_the_brightest_film_is_not_too_bright_to_be_shrunk_to_a_pixel() -> None:
+    np.testing.assert_array_equal(pixels._resample(np.full((700, 1100), 65535, np.uint16), 1, 1), 65535.0)
 
 
 # Whole numbers that the size of a block, half of them rounded down, divides: there the blocks lose nothing.
