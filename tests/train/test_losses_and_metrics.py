@@ -81,3 +81,32 @@ def test_recall_and_precision() -> None:
         metric.update_state(labels, logits)
         values[kind] = float(metric.result())
     assert values == {"recall": 0.5, "precision": pytest.approx(1 / 3)}
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=5, deadline=None)
+def test_nothing_is_learned_from_what_has_no_label(name: str, seed: int) -> None:
+    tf = pytest.importorskip("tensorflow")
+    labels, logits = sample(seed)
+    labels[0, :, :, 2] = 127
+    labels[1, 3, 3, 0] = 127
+    x = tf.Variable(logits)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(LOSSES[name](labels, x))
+    gradient = tape.gradient(loss, x).numpy()
+    assert (gradient[labels == 127] == 0).all()
+    assert (gradient[labels != 127] != 0).all()
+
+
+def test_an_absent_structure_scores_1_where_nothing_is_found() -> None:
+    labels = np.zeros((2, 4, 4, 1), np.uint8)
+    logits = np.full(labels.shape, -1.0, np.float32)
+    for kind in ("dice", "iou", "recall", "precision"):
+        metric = Overlap(kind)
+        metric.update_state(labels, logits)
+        assert float(metric.result()) == 1
+    logits[1] = 1
+    metric = Overlap("dice")
+    metric.update_state(labels, logits)
+    assert float(metric.result()) == 0.5

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 keras = pytest.importorskip("keras")
 
+from edge_seg_train.losses import LOSSES
 from edge_seg_train.network import PRESETS, NetworkConfig, build
 
 pytestmark = pytest.mark.training
@@ -45,3 +47,24 @@ def test_no_transposed_convolution_is_normalised() -> None:
 def test_what_cannot_be_built_is_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"multiples|unknown"):
         build(keras, replace(PRESETS["lungs"], **wrong))
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_weights_move_by_name_because_each_layer_has_its_own(preset: str) -> None:
+    config = replace(PRESETS[preset], height=64, width=64, base=4)
+    first, second = ([layer.name for layer in build(keras, config).layers] for _ in range(2))
+    # Keras numbers the names that it makes up, so a second model's would differ.
+    assert first == second
+    assert len(set(first)) == len(first)
+
+
+@pytest.mark.slow
+def test_the_seed_network_learns_at_its_own_size() -> None:
+    model = build(keras, PRESETS["seed"])
+    model.compile(keras.optimizers.Adam(1e-5), loss=LOSSES["dice"])
+    rng = np.random.default_rng(0)
+    films = rng.random((1, 512, 512, 3), np.float32)
+    labels = (films[..., :1] > 0.5).astype(np.uint8)
+    before = model.get_layer("down0_a").kernel.numpy().copy()
+    assert 0 < float(model.train_on_batch(films, labels)) < 1
+    assert np.abs(model.get_layer("down0_a").kernel.numpy() - before).max() > 0

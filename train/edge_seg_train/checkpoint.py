@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_seg.errors import InputError, OutputError
+
 _FOLDER = "checkpoints"
 _STATE = "state.json"
 _MODEL = "model.keras"
@@ -32,16 +34,37 @@ class Checkpoint:
 
 
 def newest(run: Path) -> Checkpoint | None:
-    """The newest whole checkpoint of a run."""
+    """The newest whole checkpoint of a run.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     folders = sorted((run / _FOLDER).glob("epoch-[0-9]*"))
     if not folders:
         return None
-    state = json.loads((folders[-1] / _STATE).read_text())
-    return Checkpoint(folders[-1], state["history"])
+    try:
+        state = json.loads((folders[-1] / _STATE).read_text())
+        return Checkpoint(folders[-1], state["history"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{folders[-1]}: the checkpoint is damaged: start the run anew in another --out") from error
 
 
 def save(run: Path, model: Any, history: list[dict[str, float]], is_best: bool) -> None:
-    """Write a checkpoint for the epoch just finished, then remove older ones."""
+    """Write a checkpoint for the epoch just finished, then remove older ones.
+
+    Raises:
+        OutputError: it cannot be written; the checkpoint before it stays.
+    """
+    try:
+        _save(run, model, history, is_best)
+    except OSError as error:
+        raise OutputError(
+            f"{run / _FOLDER}: the checkpoint cannot be written ({error.strerror or error}): "
+            "free space and repeat the command, the run goes on after its last checkpoint"
+        ) from error
+
+
+def _save(run: Path, model: Any, history: list[dict[str, float]], is_best: bool) -> None:
     parent = run / _FOLDER
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"epoch-{len(history):05d}"
@@ -52,6 +75,7 @@ def save(run: Path, model: Any, history: list[dict[str, float]], is_best: bool) 
     (draft / _STATE).write_text(json.dumps({"history": history}))
     for path in draft.iterdir():
         _flush(path)
+    _flush(draft)
     if is_best:
         # Before the checkpoint: a kill in between costs nothing but the same epoch done again.
         save_weights(model, run / f"best.{WEIGHTS_NAME}")

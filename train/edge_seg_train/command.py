@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from edge_seg.errors import UsageError
 
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.config import TrainConfig, read_config
@@ -22,21 +23,36 @@ _SEED_SETTINGS = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "sched
 @click.argument("datasets", metavar="DATASET...", nargs=-1)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--network", type=click.Choice(list(PRESETS)), default="lungs", show_default=True, help="What to train.")
-@click.option("--size", type=int, help="Input height and width, if not the network's own.")
-@click.option("--base", type=int, help="Channels of the first level, if not the network's own.")
-@click.option("--dropout", type=float, help="Dropout after the coarsest level.")
-@click.option("--epochs", type=int, default=30, show_default=True, help="Most epochs.")
-@click.option("--batch-size", type=int, help="Films a step.  [default: 16; seed: 2]")
-@click.option("--films-per-epoch", type=int, default=0, help="Films an epoch; 0 is every film once.")
-@click.option("--validation-films", type=int, default=128, show_default=True, help="Most films scored each epoch.")
+@click.option("--size", type=click.IntRange(min=1), help="Input height and width, if not the network's own.")
+@click.option("--base", type=click.IntRange(min=1), help="Channels of the first level, if not the network's own.")
+@click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Dropout after the coarsest level.")
+@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True, help="Most epochs.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Films a step.  [default: 16; seed: 2]")
+@click.option("--films-per-epoch", type=click.IntRange(min=0), default=0, help="Films an epoch; 0 is every film once.")
+@click.option(
+    "--validation-films",
+    type=click.IntRange(min=1),
+    default=128,
+    show_default=True,
+    help="Most films scored each epoch.",
+)
 @click.option("--loss", type=click.Choice(_LOSSES), help="Loss.  [default: bce+dice; seed: dice]")
-@click.option("--learning-rate", type=float, help="Of Adam, at the start.  [default: 2e-3; seed: 1e-5]")
+@click.option(
+    "--learning-rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Of Adam, at the start.  [default: 2e-3; seed: 1e-5]",
+)
 @click.option(
     "--schedule",
     type=click.Choice(("cosine", "plateau", "constant")),
     help="How the learning rate falls.  [default: cosine; seed: plateau, times 0.1 after 5 epochs]",
 )
-@click.option("--patience", type=int, default=0, help="Stop after so many epochs without better Dice; 0 never.")
+@click.option(
+    "--patience",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Stop after so many epochs without better Dice; 0 never.",
+)
 @click.option(
     "--balance",
     type=click.FloatRange(0, 1),
@@ -47,8 +63,14 @@ _SEED_SETTINGS = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "sched
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Change films as the field does.")
 @click.option("--mixed-precision", is_flag=True, help="Compute in float16; for GPUs.")
 @click.option("--device", "devices", multiple=True, help="Train on this device; repeatable.  [default: every GPU]")
-@click.option("--picture-every", type=int, default=5, show_default=True, help="Epochs between pictures; 0 never.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all chance.")
+@click.option(
+    "--picture-every",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Epochs between pictures; 0 never.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def train(
     datasets: tuple[str, ...],
@@ -66,12 +88,29 @@ def train(
     A DATASET is a folder; its layout is recognised, or named as LAYOUT=PATH. With a run in --out and no DATASET, that
     run goes on with its own settings. Needs `pip install 'edge-seg[train]'`.
     """
-    # A run that goes on repeats its own settings.
+    if not datasets:
+        _refuse_settings(out)
     config = _config(datasets, network, size, base, dropout, augment, settings) if datasets else read_config(out)[0]
     from edge_seg_train.loop import train as run_training
 
     weights = run_training(config, out, quiet=quiet)
     click.echo(f"best weights: {weights}\nnext: edge-seg quantize {out} --out {out.name}.tflite")
+
+
+def _refuse_settings(run: Path) -> None:
+    """A run that goes on repeats its own settings; what was asked for beside them would not happen."""
+    context = click.get_current_context()
+    given = [
+        max(parameter.opts, key=len)
+        for parameter in context.command.params
+        if parameter.name not in ("datasets", "out", "quiet")
+        and context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise UsageError(
+            f"{run}: goes on with its own settings, without {', '.join(given)}: leave that out, "
+            "or name the data sets of a new run"
+        )
 
 
 def _config(
@@ -107,5 +146,9 @@ def _config(
 
 def _absolute(dataset: str) -> str:
     """The same data set from any working directory, so that a run can go on from anywhere."""
-    layout, equals, path = dataset.rpartition("=") if "=" in dataset else ("", "", dataset)
+    from edge_seg.datasets import LAYOUTS
+
+    layout, equals, path = dataset.partition("=")
+    if layout not in LAYOUTS:
+        layout, equals, path = "", "", dataset
     return f"{layout}{equals}{Path(path).expanduser().resolve()}"

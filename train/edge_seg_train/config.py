@@ -83,8 +83,8 @@ def read_config(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
     path = run / CONFIG_NAME
     try:
         raw = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        return TrainConfig.from_json(raw["config"]), raw
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"{run}: holds no training run ({error}): give the folder of `edge-seg train --out`"
         ) from error
-    return TrainConfig.from_json(raw["config"]), raw

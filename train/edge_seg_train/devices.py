@@ -6,30 +6,64 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import keras
+from edge_seg.errors import UsageError
 
 
 @contextmanager
 def training_scope(devices: tuple[str, ...] = ()) -> Iterator[int]:
-    """Scope in which a model is built and compiled to be trained on several devices; yields their number.
+    """Scope in which a model is built, compiled and trained on the devices; yields their number.
 
     Args:
-        devices: names such as `GPU:0`, or `CPU:0` of several logical CPUs; empty means every visible GPU.
+        devices: names such as `GPU:0` (JAX: `gpu:0`), or `CPU:0` of several logical CPUs; empty means every
+            visible GPU.
+
+    Raises:
+        UsageError: there is no device of that name.
     """
     if keras.backend.backend() == "tensorflow":
-        import tensorflow as tf
-
-        names = list(devices) or [
-            d.name.replace("/physical_device:", "") for d in tf.config.list_physical_devices("GPU")
-        ]
-        if len(names) > 1:
-            with tf.distribute.MirroredStrategy(names).scope():
-                yield len(names)
-            return
+        with _tensorflow_scope(devices) as count:
+            yield count
     elif keras.backend.backend() == "jax":
-        found = keras.distribution.list_devices()
-        if len(found) > 1:
-            keras.distribution.set_distribution(keras.distribution.DataParallel(devices=list(devices) or found))
-            yield len(devices or found)
-            keras.distribution.set_distribution(None)
-            return
-    yield 1
+        with _jax_scope(devices) as count:
+            yield count
+    else:
+        yield 1
+
+
+@contextmanager
+def _tensorflow_scope(devices: tuple[str, ...]) -> Iterator[int]:
+    import tensorflow as tf
+
+    there = [device.name.replace("/device:", "") for device in tf.config.list_logical_devices()]
+    names = [name.upper() for name in devices] or [name for name in there if name.startswith("GPU")]
+    _check(devices, names, there)
+    if len(names) > 1:
+        with tf.distribute.MirroredStrategy(names).scope():
+            yield len(names)
+    elif devices:
+        with tf.distribute.OneDeviceStrategy(names[0]).scope():
+            yield 1
+    else:
+        yield 1
+
+
+@contextmanager
+def _jax_scope(devices: tuple[str, ...]) -> Iterator[int]:
+    there = keras.distribution.list_devices()
+    names = [name.lower() for name in devices] or there
+    _check(devices, names, there)
+    if not devices and len(names) == 1:
+        yield 1
+        return
+    before = keras.distribution.distribution()
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names))
+    try:
+        yield len(names)
+    finally:
+        keras.distribution.set_distribution(before)
+
+
+def _check(asked: tuple[str, ...], names: list[str], there: list[str]) -> None:
+    for given, name in zip(asked, names, strict=False):
+        if name not in there:
+            raise UsageError(f"there is no device {given}: choose from {', '.join(there)}")

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 from edge_seg import __version__
 from edge_seg.datasets import Dataset, open_dataset
-from edge_seg.errors import InputError, UsageError
+from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.outputs.atomic import write_atomically
 
 from edge_seg_train import checkpoint
@@ -45,11 +45,13 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
 
     Raises:
         InputError: films cannot be read, or there are none to train on.
-        UsageError: the folder holds a run with another configuration.
+        OutputError: the run's files cannot be written.
+        UsageError: the folder holds a run with another configuration, the network cannot be built, or there are
+            no such devices.
     """
-    run.mkdir(parents=True, exist_ok=True)
+    _make_folder(run)
+    _refuse_other_settings(config, run)
     datasets = [open_dataset(path) for path in config.datasets]
-    _store_config(config, datasets, run)
     films = pack([d.split("train") for d in datasets], config.structures, _input_shape(config))
     if not len(films):
         raise InputError("none of the data sets has films to train on: give one with a train split")
@@ -59,20 +61,22 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
         if config.batch_size % replicas:
             raise UsageError(f"--batch-size {config.batch_size} cannot be shared by {replicas} devices: use a multiple")
         model, history = _model(config, run)
-    batches = _batches(config, films)
-    batches.epoch = len(history)
-    validation = _validation(held_out, config.network.channels, replicas)
-    if len(history) < config.epochs and not should_stop(config, history):
-        model.fit(
-            batches,
-            epochs=config.epochs,
-            initial_epoch=len(history),
-            validation_data=validation,
-            validation_batch_size=config.batch_size,
-            callbacks=[_Epochs(config, run, history, held_out), *_tensorboard(run)],
-            verbose=0 if quiet else 1,
-            shuffle=False,
-        )
+        # Only now: settings that cannot be trained with leave no run behind that would refuse better ones.
+        _store_config(config, datasets, run)
+        batches = _batches(config, films)
+        batches.epoch = len(history)
+        validation = _validation(held_out, config.network.channels, replicas)
+        if len(history) < config.epochs and not should_stop(config, history):
+            model.fit(
+                batches,
+                epochs=config.epochs,
+                initial_epoch=len(history),
+                validation_data=validation,
+                validation_batch_size=config.batch_size,
+                callbacks=[_Epochs(config, run, history, held_out), *_tensorboard(run)],
+                verbose=0 if quiet else 1,
+                shuffle=False,
+            )
     return run / f"best.{checkpoint.WEIGHTS_NAME}"
 
 
@@ -136,7 +140,10 @@ def _model(config: TrainConfig, run: Path) -> tuple[Any, list[dict[str, float]]]
         loss = LOSSES[config.loss]
         model = keras.models.load_model(found.model, custom_objects={loss.__name__: loss, "Overlap": Overlap})
         return model, found.history
-    model = build(keras, config.network)
+    try:
+        model = build(keras, config.network)
+    except ValueError as error:
+        raise UsageError(f"the network cannot be built: {error}") from error
     model.compile(keras.optimizers.Adam(config.learning_rate), loss=LOSSES[config.loss], metrics=overlap_metrics())
     return model, []
 
@@ -188,18 +195,31 @@ def _write_log(path: Path, history: History) -> None:
     write_atomically(path, text.getvalue().encode())
 
 
+def _make_folder(run: Path) -> None:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{run}: cannot be made ({error.strerror}): choose a folder that can be written for --out"
+        ) from error
+
+
+def _refuse_other_settings(config: TrainConfig, run: Path) -> None:
+    if not (run / CONFIG_NAME).exists():
+        return
+    stored = read_config(run)[0].to_json()
+    different = [name for name, value in config.to_json().items() if value != stored[name]]
+    if different:
+        raise UsageError(
+            f"{run} holds a run with other settings ({', '.join(different)}): repeat them, or choose another --out"
+        )
+
+
 def _store_config(config: TrainConfig, datasets: list[Dataset], run: Path) -> None:
-    plain = json.loads(json.dumps(config.to_json()))
     if (run / CONFIG_NAME).exists():
-        stored = read_config(run)[0].to_json()
-        different = [k for k, v in json.loads(json.dumps(stored)).items() if v != plain[k]]
-        if different:
-            raise UsageError(
-                f"{run} holds a run with other settings ({', '.join(different)}): repeat them, or choose another --out"
-            )
         return
     record = {
-        "config": plain,
+        "config": config.to_json(),
         "code_version": code_version(),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
