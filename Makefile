@@ -1,11 +1,14 @@
 # Two commands on a fresh machine with Python 3.11 (venv) and make: `make demo` and `make test`.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
+ifeq ($(PYTHON),)
+$(error Python is not here: install Python 3.11 with venv)
+endif
 DEVICE := .venv
 TESTS := .venv-test
 FRAMES ?= 12
 PIP := -m pip --disable-pip-version-check --quiet
 
-SOURCES := pyproject.toml $(shell find edge/edge_seg -type f -not -name '*.pyc')
+SOURCES := pyproject.toml $(shell find edge train quantize benchmarks -type f -not -name '*.pyc' -not -path '*.egg-info/*')
 
 .PHONY: demo test lint clean
 
@@ -26,11 +29,10 @@ lint: $(TESTS)/.installed
 	$(TESTS)/bin/mypy --allow-untyped-defs --allow-incomplete-defs tests
 	$(TESTS)/bin/lint-imports
 
-# The device part alone, as a clinic installs it.
+# The device part alone, as a clinic installs it. pip always builds a folder anew; what an earlier build left would go in too.
 $(DEVICE)/.installed: $(SOURCES)
 	$(PYTHON) -m venv $(DEVICE)
 	rm -rf build
-	$(DEVICE)/bin/python $(PIP) install --upgrade --force-reinstall --no-deps .
 	$(DEVICE)/bin/python $(PIP) install .
 	rm -rf build
 	touch $@
@@ -42,4 +44,4 @@ $(TESTS)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(DEVICE) $(TESTS) build demo edge/*.egg-info
+	rm -rf $(DEVICE) $(TESTS) build demo *.egg-info
