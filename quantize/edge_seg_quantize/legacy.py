@@ -17,7 +17,7 @@ from typing import Any
 
 import keras
 import tf_keras
-from edge_seg.errors import InputError
+from edge_seg_train.checkpoint import load_best
 from edge_seg_train.config import TrainConfig
 from edge_seg_train.network import NetworkConfig, build
 
@@ -39,12 +39,9 @@ def load_run(run: Path, config: TrainConfig) -> Any:
     """The best network of a training run, as a legacy model in float32.
 
     Raises:
-        InputError: the run has no weights yet.
+        InputError: the run has no weights yet, or they cannot be read.
     """
-    weights = run / "best.model.weights.h5"
-    if not weights.is_file():
-        raise InputError(f"{run}: has no weights yet: let `edge-seg train` finish at least one epoch")
     keras.config.set_dtype_policy("float32")
     model = build(keras, config.network)
-    model.load_weights(weights)
+    load_best(model, run)
     return to_legacy(model, config.network)

@@ -96,6 +96,23 @@ def save_weights(model: Any, path: Path) -> None:
     _flush(path.parent)
 
 
+def load_best(model: Any, run: Path) -> None:
+    """Set a model's weights to those of a run's best epoch.
+
+    Raises:
+        InputError: the run has no weights yet, they cannot be read, or they are another network's.
+    """
+    path = run / f"best.{WEIGHTS_NAME}"
+    if not path.is_file():
+        raise InputError(f"{run}: has no weights yet: let `edge-seg train` finish at least one epoch")
+    try:
+        model.load_weights(path)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{path}: not this network's weights: use the --network, --size and --base of that run"
+        ) from error
+
+
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:

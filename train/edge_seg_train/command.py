@@ -70,6 +70,9 @@ _SEED_SETTINGS = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "sched
     show_default=True,
     help="Epochs between pictures; 0 never.",
 )
+@click.option(
+    "--from", "start", type=click.Path(file_okay=False, path_type=Path), help="Start from the best weights of this run."
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def train(
@@ -80,6 +83,7 @@ def train(
     base: int | None,
     dropout: float | None,
     augment: bool,
+    start: Path | None,
     quiet: bool,
     **settings: object,
 ) -> None:
@@ -90,7 +94,9 @@ def train(
     """
     if not datasets:
         _refuse_settings(out)
-    config = _config(datasets, network, size, base, dropout, augment, settings) if datasets else read_config(out)[0]
+    config = (
+        _config(datasets, network, size, base, dropout, augment, start, settings) if datasets else read_config(out)[0]
+    )
     from edge_seg_train.loop import train as run_training
 
     weights = run_training(config, out, quiet=quiet)
@@ -120,6 +126,7 @@ def _config(
     base: int | None,
     dropout: float | None,
     augment: bool,
+    start: Path | None,
     settings: dict[str, object],
 ) -> TrainConfig:
     from edge_seg.datasets import open_dataset
@@ -140,6 +147,7 @@ def _config(
         structures=structures,
         network=chosen,
         augmentation=Augmentation() if augment else NO_AUGMENTATION,
+        start=str(start.expanduser().resolve()) if start else "",
         **{**defaults, **given},  # type: ignore[arg-type]
     )
 

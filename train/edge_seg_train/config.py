@@ -36,6 +36,7 @@ class TrainConfig:
         devices: devices to train on; empty means every visible GPU, or the CPU.
         picture_every: epochs between pictures of film | truth | prediction; 0 never.
         seed: of weights, films and augmentation.
+        start: run whose best weights this one starts from; empty starts from chance.
     """
 
     datasets: tuple[str, ...]
@@ -57,6 +58,7 @@ class TrainConfig:
     devices: tuple[str, ...] = ()
     picture_every: int = 5
     seed: int = 0
+    start: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain data."""

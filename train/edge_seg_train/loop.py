@@ -144,6 +144,8 @@ def _model(config: TrainConfig, run: Path) -> tuple[Any, list[dict[str, float]]]
         model = build(keras, config.network)
     except ValueError as error:
         raise UsageError(f"the network cannot be built: {error}") from error
+    if config.start:
+        checkpoint.load_best(model, Path(config.start))
     model.compile(keras.optimizers.Adam(config.learning_rate), loss=LOSSES[config.loss], metrics=overlap_metrics())
     return model, []
 
