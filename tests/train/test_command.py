@@ -16,6 +16,7 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from edge_seg_train.config import read_config
+from edge_seg_train.network import build
 
 pytestmark = pytest.mark.training
 
@@ -56,8 +57,10 @@ def test_a_tiny_run_on_each_published_layout(layout: str, tmp_path: Path, edge_s
     assert (run / "best.model.weights.h5").stat().st_size > 0
     pictures = sorted((run / "pictures").glob("*.png"))
     assert [path.name for path in pictures] == ["epoch-00001.png", "epoch-00002.png"]
-    rows = cv2.imread(str(pictures[0])).shape[0] // 32
-    assert cv2.imread(str(pictures[0])).shape == (32 * rows, 3 * 32, 3)
+    picture = cv2.imread(str(pictures[0]))
+    assert picture is not None
+    rows = picture.shape[0] // 32
+    assert picture.shape == (32 * rows, 3 * 32, 3)
     assert list((run / "tensorboard").rglob("events*"))
     assert stored["code_version"]
     assert stored["data"][0]["train"] >= 8
@@ -193,3 +196,27 @@ def test_the_configuration_in_the_run_is_plain_json(tmp_path: Path, chests: Path
     assert raw["config"]["structures"] == ["right_lung", "left_lung", "cardiomediastinum"]
     assert {"code_version", "keras", "backend", "python", "data"} <= raw.keys()
     assert not (tmp_path / "pictures").exists()
+
+
+def test_a_run_starts_from_the_best_weights_of_another(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
+    assert edge_seg("train", chests, "--out", tmp_path / "first", "--epochs", 3, *TINY)[0] == 0
+    # Too small a step to learn anything: what it ends with is what it started from.
+    words = [*TINY, "--epochs", 1, "--films-per-epoch", 4, "--learning-rate", 1e-12]
+    assert edge_seg("train", chests, "--out", tmp_path / "second", "--from", tmp_path / "first", *words)[0] == 0
+    kernels = []
+    for run in ("first", "second"):
+        model = build(keras, read_config(tmp_path / run)[0].network)
+        model.load_weights(tmp_path / run / "best.model.weights.h5")
+        kernels.append([weight.numpy() for weight in model.trainable_weights])
+    for first, second in zip(*kernels, strict=True):
+        np.testing.assert_allclose(second, first, atol=1e-9)
+    assert read_config(tmp_path / "second")[0].start == str(tmp_path / "first")
+
+    code, said = edge_seg(
+        "train", chests, "--out", tmp_path / "third", "--from", tmp_path / "first", "--base", 8, *TINY
+    )
+    assert (code, said.count("\n")) == (3, 1)
+    assert "not this network's weights" in said
+    code, said = edge_seg("train", chests, "--out", tmp_path / "fourth", "--from", chests, *TINY)
+    assert (code, said.count("\n")) == (3, 1)
+    assert "has no weights yet" in said

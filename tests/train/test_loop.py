@@ -124,6 +124,19 @@ def test_two_devices_share_a_batch_and_go_on(chests: Path, tmp_path: Path) -> No
     assert dice_of_best_weights(tmp_path) == pytest.approx(max(float(e["val_dice"]) for e in log), abs=1e-3)
 
 
+def test_one_device_of_several_can_be_named(chests: Path, tmp_path: Path) -> None:
+    words = [chests, "--out", tmp_path, "--epochs", "1", "--films-per-epoch", "8", *TINY]
+    script = TWO_DEVICES.replace(
+        "main(sys", "from edge_seg_train import loop\nbuild = loop.build\n"
+        "def built(*words):\n    model = build(*words)\n"
+        "    assert all('CPU:1' in w.value.device for w in model.weights), model.weights[0].value.device\n"
+        "    return model\n"
+        "loop.build = built\nmain(sys",
+    )  # fmt: skip
+    train(*words, "--device", "CPU:1", start=("-c", script))
+    assert len(log_of(tmp_path)) == 1
+
+
 @pytest.mark.parametrize("devices", [1, 2])
 def test_jax_trains_too(chests: Path, tmp_path: Path, devices: int) -> None:
     pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
