@@ -101,6 +101,38 @@ def test_polarity_and_window_are_resolved(tmp_path: Path) -> None:
     np.testing.assert_allclose(shown[0], shown[1], atol=2e-3)
 
 
+@pytest.mark.parametrize("sequence", ["ModalityLUTSequence", "VOILUTSequence"])
+@pytest.mark.parametrize("bits", [12, 16])
+def test_grey_value_tables_are_applied(sequence: str, bits: int, tmp_path: Path) -> None:
+    made = phantom(64, 64, bits=16)
+    write_dicom(made, tmp_path / "film.dcm")
+    dataset = pydicom.dcmread(tmp_path / "film.dcm")
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [4096, 0, bits]
+    table.ModalityLUTType = "US"
+    # Upside down, so that a table left out is seen.
+    table.LUTData = np.linspace(2**bits - 1, 0, 4096).astype(np.uint16).tolist()
+    setattr(dataset, sequence, [table])
+    table["LUTData"].VR = "US"
+    del dataset.WindowCenter, dataset.WindowWidth
+    dataset.save_as(tmp_path / "film.dcm")
+    shown = read_film(tmp_path / "film.dcm").pixels.astype(float)
+    assert np.corrcoef(shown.ravel(), made.film.pixels.ravel())[0, 1] < -0.999
+
+
+def test_a_damaged_grey_value_table_is_one_line(tmp_path: Path) -> None:
+    write_dicom(phantom(64, 64), tmp_path / "film.dcm")
+    dataset = pydicom.dcmread(tmp_path / "film.dcm")
+    table = pydicom.Dataset()
+    table.LUTDescriptor = [256, 0, 7]
+    table.LUTData = [1, 2, 3]
+    table["LUTData"].VR = "US"
+    dataset.VOILUTSequence = [table]
+    dataset.save_as(tmp_path / "film.dcm")
+    with pytest.raises(InputError, match="table or window is damaged"):
+        read_film(tmp_path / "film.dcm")
+
+
 def test_a_file_without_its_mark_is_read_by_its_name(tmp_path: Path) -> None:
     write_dicom(phantom(64, 64), tmp_path / "film.dcm")
     assert read_film(tmp_path / "film.dcm").shape == (64, 64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
 import time
 import warnings
 from pathlib import Path
@@ -93,15 +94,28 @@ def _decode(dataset: Any, path: Path) -> np.ndarray:
         ) from error
 
 
-def _film(dataset: Any, pixels: np.ndarray, path: Path) -> dict[str, Any]:
+def _shown(dataset: Any, pixels: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """Values after the modality transform and the VOI table, and the VOI window where there is no table."""
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
-    values = np.asarray(apply_modality_lut(pixels, dataset), np.float64)
-    window = None
-    if "VOILUTSequence" in dataset:
-        values = np.asarray(apply_voi_lut(values.astype(np.int64), dataset, prefer_lut=True), np.float64)
-    elif dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
-        window = _window(dataset)
+    try:
+        for item in dataset.get("ModalityLUTSequence") or ():
+            # Any depth from 10 to 16 bits is stored in 16 (PS3.3 C.11.1.1.1); pydicom knows 8 and 16 alone.
+            item.LUTDescriptor[2] = 8 if item.LUTDescriptor[2] == 8 else 16
+        values = np.asarray(apply_modality_lut(pixels, dataset), np.float64)
+        if dataset.get("VOILUTSequence"):
+            return np.asarray(apply_voi_lut(values.astype(np.int64), dataset, prefer_lut=True), np.float64), None
+        if dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
+            return values, _window(dataset)
+    except (ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError, struct.error) as error:
+        raise InputError(
+            f"{path}: its grey-value table or window is damaged ({_line(error)}): send it again"
+        ) from error
+    return values, None
+
+
+def _film(dataset: Any, pixels: np.ndarray, path: Path) -> dict[str, Any]:
+    values, window = _shown(dataset, pixels, path)
     # uint16 holds every film: values are shifted to start at 0, and scaled only where they span more.
     low, high = float(values.min()), float(values.max())
     scale = min(1.0, 65535 / (high - low)) if high > low else 1.0
