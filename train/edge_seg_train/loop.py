@@ -73,7 +73,7 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
                 initial_epoch=len(history),
                 validation_data=validation,
                 validation_batch_size=config.batch_size,
-                callbacks=[_Epochs(config, run, history, held_out), *_tensorboard(run)],
+                callbacks=[_Epochs(config, run, history, held_out, replicas), *_tensorboard(run)],
                 verbose=0 if quiet else 1,
                 shuffle=False,
             )
@@ -106,11 +106,16 @@ def code_version() -> str:
 
 
 def _validation(held_out: PackedFilms, channels: int, replicas: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Validation films and labels, filled up with repeats: TensorFlow fails where a device's share is empty."""
+    """Validation films and labels, in shares for the devices."""
     if not len(held_out):
         return None
-    shown = np.resize(np.arange(len(held_out)), -(-len(held_out) // replicas) * replicas)
+    shown = _shared(np.arange(len(held_out)), replicas)
     return network_input(held_out.grey[shown], channels), held_out.labels[shown]
+
+
+def _shared(films: np.ndarray, replicas: int) -> np.ndarray:
+    """Numbers of films, filled up with repeats: TensorFlow fails where a device's share is empty, JAX on unequal ones."""
+    return np.resize(films, -(-len(films) // replicas) * replicas)
 
 
 def _input_shape(config: TrainConfig) -> tuple[int, int]:
@@ -153,9 +158,16 @@ def _model(config: TrainConfig, run: Path) -> tuple[Any, list[dict[str, float]]]
 class _Epochs(keras.callbacks.Callback):
     """What happens around each epoch: learning rate, log, pictures, checkpoint, early stop."""
 
-    def __init__(self, config: TrainConfig, run: Path, history: list[dict[str, float]], held_out: PackedFilms) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: Path,
+        history: list[dict[str, float]],
+        held_out: PackedFilms,
+        replicas: int,
+    ) -> None:
         super().__init__()
-        self.config, self.run, self.history, self.held_out = config, run, history, held_out
+        self.config, self.run, self.history, self.held_out, self.replicas = config, run, history, held_out, replicas
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.model.optimizer.learning_rate = learning_rate(self.config, self.history)
@@ -175,7 +187,8 @@ class _Epochs(keras.callbacks.Callback):
             return
         chosen = np.linspace(0, len(self.held_out) - 1, min(4, len(self.held_out))).astype(int)
         grey = self.held_out.grey[chosen]
-        logits = self.model.predict(network_input(grey, self.config.network.channels), verbose=0)
+        shared = grey[_shared(np.arange(len(grey)), self.replicas)]
+        logits = self.model.predict(network_input(shared, self.config.network.channels), verbose=0)[: len(grey)]
         folder = self.run / "pictures"
         folder.mkdir(exist_ok=True)
         path = folder / f"epoch-{epoch:05d}.png"
