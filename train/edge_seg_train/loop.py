@@ -25,6 +25,7 @@ from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, 
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.devices import training_scope
 from edge_seg_train.losses import LOSSES
+from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.metrics import Overlap, overlap_metrics
 from edge_seg_train.network import build
 from edge_seg_train.pictures import write_picture
@@ -49,6 +50,7 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
         UsageError: the folder holds a run with another configuration, the network cannot be built, or there are
             no such devices.
     """
+    keep_freed_memory()
     _make_folder(run)
     _refuse_other_settings(config, run)
     datasets = [open_dataset(path) for path in config.datasets]

@@ -59,7 +59,7 @@ PRESETS: dict[str, NetworkConfig] = {
         stem_stride=1,
         momentum=0.99,
     ),
-    "lungs": NetworkConfig(height=192, width=192, widest=96),
+    "lungs": NetworkConfig(widest=96, momentum=0.99),
     "edge": NetworkConfig(family="edge", widest=96),
     "tiny": NetworkConfig(height=64, width=64, base=4, depth=2, stem_stride=1),
 }
