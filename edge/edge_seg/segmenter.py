@@ -11,12 +11,18 @@ from typing import TypeVar
 import numpy as np
 
 from edge_seg import pixels
-from edge_seg.errors import ModelError
+from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film
 from edge_seg.measure import Area, measure_areas
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.runtime import Runtime, TFLiteRuntime
-from edge_seg.structures import regions
+from edge_seg.structures import (
+    Structure,
+    lung_definitions,
+    regions,
+    visible_lungs,
+    with_definition,
+)
 
 _Result = TypeVar("_Result")
 
@@ -33,6 +39,7 @@ class Segmentation:
         manifest: of the model that ran.
         runtime, delegate, threads: what really ran it.
         warnings: what a reader of the result should know.
+        lung: definition of lung that the masks follow, `whole` or `visible`; `None` where they are of something else.
     """
 
     film: Film
@@ -44,11 +51,17 @@ class Segmentation:
     delegate: str
     threads: int
     warnings: tuple[str, ...] = ()
+    lung: str | None = None
 
     @property
     def regions(self) -> dict[str, np.ndarray]:
         """The masks and the regions derived from them (`whole_lung`, `visible_lung`)."""
-        return regions(self.masks)
+        return regions(self.masks, self.lung or "whole")
+
+    @property
+    def structures(self) -> tuple[Structure, ...]:
+        """What the masks are, in the model's order, by the definition of lung they follow."""
+        return with_definition(self.manifest.structures, self.lung) if self.lung else self.manifest.structures
 
 
 class Segmenter:
@@ -57,9 +70,12 @@ class Segmenter:
     Args:
         model: a checked model file.
         runtime: what runs it; by default the first engine installed.
+        lung: definition of lung the masks shall follow: `whole`, or `visible`, which leaves the cardiomediastinum out;
+            by default the model's first.
 
     Raises:
         ModelError: manifest and network disagree about shapes.
+        UsageError: the model cannot give lungs of that definition.
 
     >>> import numpy as np
     >>> from edge_seg import Segmenter
@@ -68,8 +84,9 @@ class Segmenter:
     (480, 640)
     """
 
-    def __init__(self, model: ModelFile, runtime: Runtime | None = None) -> None:
+    def __init__(self, model: ModelFile, runtime: Runtime | None = None, *, lung: str | None = None) -> None:
         self.manifest = manifest = model.manifest
+        self.lung = _definition(manifest, lung)
         self.runtime = runtime = runtime or TFLiteRuntime(model.flatbuffer)
         expected = (1, *manifest.input_shape, manifest.input_channels)
         outputs = (1, *manifest.input_shape, len(manifest.structures))
@@ -81,15 +98,23 @@ class Segmenter:
         self._table = pixels.input_table(manifest.mean, manifest.std, runtime.input.scale, runtime.input.zero_point)
 
     @classmethod
-    def load(cls, model: str | Path = "lungs", *, threads: int | None = None, engine: str | None = None) -> Segmenter:
+    def load(
+        cls,
+        model: str | Path = "lungs",
+        *,
+        threads: int | None = None,
+        engine: str | None = None,
+        lung: str | None = None,
+    ) -> Segmenter:
         """A segmenter for a shipped model (by name) or a model file (by path).
 
         Raises:
             ModelError: no such model, or damaged.
             DeviceError: no engine to run it.
+            UsageError: the model cannot give lungs of that definition.
         """
         file = ModelFile.read(model)
-        return cls(file, TFLiteRuntime(file.flatbuffer, threads, engine))
+        return cls(file, TFLiteRuntime(file.flatbuffer, threads, engine), lung=lung)
 
     def __call__(self, film: Film | np.ndarray) -> Segmentation:
         """Segment a film, or the pixels of one: `(height, width)` uint8 or uint16, bone white.
@@ -106,13 +131,14 @@ class Segmenter:
         return Segmentation(
             film=film,
             masks=masks,
-            areas=measure_areas(regions(masks), film.spacing_mm),
+            areas=measure_areas(regions(masks, self.lung or "whole"), film.spacing_mm),
             timings_ms={"decode": film.decode_ms, **clock.ms},
             manifest=self.manifest,
             runtime=self.runtime.name,
             delegate=self.runtime.delegate,
             threads=self.runtime.threads,
             warnings=film.warnings,
+            lung=self.lung,
         )
 
     def prepare(self, film: Film) -> tuple[np.ndarray, pixels.Letterbox]:
@@ -131,7 +157,20 @@ class Segmenter:
         manifest = self.manifest
         thresholds = manifest.thresholds or (0.5,) * len(manifest.structures)
         masks = pixels.to_masks(self.logits(output), letterbox, thresholds, manifest.single_component)
-        return {structure.name: mask for structure, mask in zip(manifest.structures, masks, strict=True)}
+        named = {structure.name: mask for structure, mask in zip(manifest.structures, masks, strict=True)}
+        return visible_lungs(named) if self.lung == "visible" else named
+
+
+def _definition(manifest: Manifest, lung: str | None) -> str | None:
+    known = lung_definitions(manifest.structures)
+    if lung is None:
+        return known[0] if known else None
+    if lung not in known:
+        raise UsageError(
+            f"{manifest.name} gives no lungs of the definition {lung!r}: "
+            + (f"choose from {', '.join(known)}" if known else "it outlines other structures")
+        )
+    return lung
 
 
 class _Stopwatch:

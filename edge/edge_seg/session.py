@@ -88,7 +88,7 @@ def _segment(
     film: Film, segmenter: Segmenter, output: OutputFolder, again: bool
 ) -> tuple[Arrival, dict[str, Any] | None]:
     """The film and its record, `None` where it was done before; or what went wrong with it."""
-    if not again and output.is_done(film, segmenter.manifest.flatbuffer_sha256):
+    if not again and output.is_done(film, segmenter.manifest.flatbuffer_sha256, segmenter.lung):
         return film, None
     try:
         return film, output.write(segmenter(film))

@@ -6,7 +6,7 @@ SNOMED CT codes are those of the DICOM context groups for chest anatomy (PS3.16,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -30,7 +30,14 @@ class Structure:
     definition: str = ""
 
 
-_WHOLE = "the whole lung on the patient's side of that name, with the part behind the heart"
+LUNG_DEFINITIONS = {
+    "whole": "the whole lung on the patient's side of that name, with the part behind the heart",
+    "visible": "the visible lung field on the patient's side of that name, cardiomediastinum left out",
+}
+"""The two definitions of lung in use in the field; scores of one say nothing about the other."""
+
+_LUNGS, _HEART = ("right_lung", "left_lung"), "cardiomediastinum"
+_WHOLE = LUNG_DEFINITIONS["whole"]
 
 CHEST = (
     Structure("right_lung", "right lung", "#35c4ff", "3341006", _WHOLE),
@@ -48,7 +55,7 @@ CHEST = (
 DERIVED_REGIONS = ("whole_lung", "visible_lung")
 
 
-def regions(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def regions(masks: Mapping[str, np.ndarray], lung: str = "whole") -> dict[str, np.ndarray]:
     """The masks and the regions derived from them: whole lung, visible lung.
 
     Whole lung is right or left lung. Visible lung is whole lung without cardiomediastinum, the
@@ -56,13 +63,37 @@ def regions(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Args:
         masks: bool arrays of one shape, by structure name.
+        lung: definition that the masks of the lungs follow; from visible lungs no whole lung can be had.
     """
     found = dict(masks)
-    if {"right_lung", "left_lung"} <= masks.keys():
-        found["whole_lung"] = masks["right_lung"] | masks["left_lung"]
-    if "whole_lung" in found and "cardiomediastinum" in masks:
-        found["visible_lung"] = found["whole_lung"] & ~masks["cardiomediastinum"]
+    if set(_LUNGS) <= masks.keys():
+        found[f"{lung}_lung"] = masks["right_lung"] | masks["left_lung"]
+    if "whole_lung" in found and _HEART in masks:
+        found["visible_lung"] = found["whole_lung"] & ~masks[_HEART]
     return found
+
+
+def lung_definitions(structures: tuple[Structure, ...]) -> tuple[str, ...]:
+    """Definitions by which these outputs can give right and left lung; visible lungs need the cardiomediastinum too."""
+    names = {structure.name for structure in structures}
+    if not set(_LUNGS) <= names:
+        return ()
+    return ("whole", "visible") if _HEART in names else ("whole",)
+
+
+def visible_lungs(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The masks with the cardiomediastinum left out of both lungs.
+
+    Args:
+        masks: bool arrays of one shape; whole right and left lung and the cardiomediastinum among them.
+    """
+    return {name: mask & ~masks[_HEART] if name in _LUNGS else mask for name, mask in masks.items()}
+
+
+def with_definition(structures: tuple[Structure, ...], lung: str) -> tuple[Structure, ...]:
+    """The structures with the lungs' definition written out."""
+    text = LUNG_DEFINITIONS[lung]
+    return tuple(replace(s, definition=text) if s.name in _LUNGS else s for s in structures)
 
 
 _PALETTE = ("#35c4ff", "#ffb635", "#ff5c7a", "#7ce38b", "#c792ff", "#ffe45c", "#5cfff1", "#ff8f5c")

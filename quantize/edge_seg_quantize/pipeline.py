@@ -12,12 +12,14 @@ from edge_seg_quantize.legacy import load_run  # isort: skip  (chooses legacy Ke
 import numpy as np
 from edge_seg import Segmenter, __version__
 from edge_seg.datasets import LabelledFilm, open_dataset
+from edge_seg.errors import InputError
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.outputs.atomic import write_atomically
 from edge_seg.structures import structures_named
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.loop import code_version
+from edge_seg_train.memory import keep_freed_memory
 
 from edge_seg_quantize import convert, qat
 from edge_seg_quantize.gate import DICE_BUDGET, GateReport, measure
@@ -68,6 +70,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
         ModelError: the gate does not let the model through; nothing is written then.
         OutputError: a file cannot be written.
     """
+    keep_freed_memory()
     config, record = read_config(run)
     model = load_run(run, config)
     datasets = [open_dataset(path) for path in config.datasets]
@@ -180,7 +183,6 @@ def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings
 
 def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSettings) -> Manifest:
     raw = config.to_json()
-    settings_only = {k: v for k, v in raw.items() if k not in ("datasets", "network", "structures", "devices")}
     return Manifest(
         name=settings.name,
         version=settings.version,
@@ -193,7 +195,8 @@ def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSet
         network=raw["network"],
         training={
             "data": record["data"],
-            "settings": settings_only,
+            "settings": _settings(config),
+            **_started_from(config),
             "quantisation": {
                 "epochs": settings.epochs,
                 "films_per_epoch": settings.films_per_epoch or config.films_per_epoch,
@@ -204,6 +207,32 @@ def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSet
             "about": settings.about or {},
         },
     )
+
+
+def _settings(config: TrainConfig) -> dict[str, Any]:
+    """What a reader of the manifest wants of a run's settings: not the folders of the machine that trained it."""
+    elsewhere = ("datasets", "network", "structures", "devices", "start")
+    return {name: value for name, value in config.to_json().items() if name not in elsewhere}
+
+
+def _started_from(config: TrainConfig) -> dict[str, Any]:
+    """The run whose weights this one began with, as far as it is still there, and the one before that."""
+    if not config.start:
+        return {}
+    try:
+        before, record = read_config(Path(config.start))
+    except InputError:
+        return {"started_from": {"run": Path(config.start).name}}
+    return {
+        "started_from": {
+            "run": Path(config.start).name,
+            "data": record["data"],
+            "network": before.to_json()["network"],
+            "settings": _settings(before),
+            "code_version": record["code_version"],
+            **_started_from(before),
+        }
+    }
 
 
 def _file(manifest: Manifest, quantisation: str, flatbuffer: bytes, settings: QuantizeSettings) -> ModelFile:

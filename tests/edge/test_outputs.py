@@ -158,6 +158,7 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     assert record["model"]["sha256"] == segmenter.manifest.flatbuffer_sha256
     assert record["runtime"].startswith("litert")
     assert record["delegate"] == "cpu"
+    assert record["lung"] == "whole"
     for file in record["files"]:
         data = (tmp_path / file["name"]).read_bytes()
         assert (file["bytes"], file["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
@@ -190,7 +191,7 @@ def test_camera_frames_of_another_day_keep_apart(tmp_path, segmenter):
         output = OutputFolder(tmp_path)
         frame = replace(film("camera-000001.png", "camera 0"), checksum=None, taken_at=day)
         stems.append(output.write(segmenter(frame))["stem"])
-        assert not output.is_done(frame, segmenter.manifest.flatbuffer_sha256)
+        assert not output.is_done(frame, segmenter.manifest.flatbuffer_sha256, "whole")
         output.close()
     assert stems[0] == "camera-000001"
     assert stems[1].startswith("camera-000001-")
@@ -199,18 +200,19 @@ def test_camera_frames_of_another_day_keep_apart(tmp_path, segmenter):
 def test_done_means_this_content_with_this_model_and_these_products_here(tmp_path, segmenter):
     model = segmenter.manifest.flatbuffer_sha256
     output = OutputFolder(tmp_path, ["mask"])
-    assert not output.is_done(film(), model)
+    assert not output.is_done(film(), model, "whole")
     output.write(segmenter(film()))
-    assert output.is_done(film(), model)
-    assert not output.is_done(film(value=7), model)
-    assert not output.is_done(film(source="elsewhere/chest.png"), model)
-    assert not output.is_done(film(), "another model")
+    assert output.is_done(film(), model, "whole")
+    assert not output.is_done(film(value=7), model, "whole")
+    assert not output.is_done(film(source="elsewhere/chest.png"), model, "whole")
+    assert not output.is_done(film(), "another model", "whole")
+    assert not output.is_done(film(), model, "visible")
     output.close()
     wider = OutputFolder(tmp_path, ["mask", "overlay"])
-    assert not wider.is_done(film(), model)
+    assert not wider.is_done(film(), model, "whole")
     wider.close()
     (tmp_path / "chest.left_lung.png").unlink()
-    assert not OutputFolder(tmp_path, ["mask"]).is_done(film(), model)
+    assert not OutputFolder(tmp_path, ["mask"]).is_done(film(), model, "whole")
 
 
 def test_a_later_failure_or_another_model_undoes_done(tmp_path, segmenter):
@@ -219,11 +221,11 @@ def test_a_later_failure_or_another_model_undoes_done(tmp_path, segmenter):
     output.write(segmenter(film()))
     other = replace(segmenter(film()), manifest=replace(segmenter.manifest, flatbuffer_sha256="f" * 64))
     output.write(other)
-    assert not output.is_done(film(), model)
+    assert not output.is_done(film(), model, "whole")
     output.write(segmenter(film()))
-    assert output.is_done(film(), model)
+    assert output.is_done(film(), model, "whole")
     output.write_failure(Failure("chest.png", "films/chest.png", InputError("gone: bring it back")))
-    assert not output.is_done(film(), model)
+    assert not output.is_done(film(), model, "whole")
 
 
 def test_one_run_at_a_time_and_drafts_of_killed_ones_are_swept(tmp_path):
@@ -308,7 +310,7 @@ def test_ctrl_c_ends_a_session_with_what_is_done(tmp_path, segmenter):
 
 def test_a_film_too_large_for_the_memory_is_a_failure_of_that_film(tmp_path, segmenter):
     class Full:
-        manifest = segmenter.manifest
+        manifest, lung = segmenter.manifest, segmenter.lung
 
         def __call__(self, film):
             if film.name == "big.png":

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_seg import Film, InputError, ModelError, Segmenter
+from edge_seg import Film, InputError, ModelError, Segmenter, UsageError
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.runtime import TensorSpec
-from edge_seg.structures import CHEST, regions
+from edge_seg.structures import CHEST, LUNG_DEFINITIONS, regions, structures_named
 
 
 class BrightRuntime:
@@ -73,6 +73,46 @@ def test_regions_follow_both_definitions_of_lung() -> None:
     found = regions({"right_lung": right, "left_lung": left, "cardiomediastinum": heart})
     assert found["whole_lung"].sum() == 8
     assert found["visible_lung"].sum() == 6
+
+
+class ThreePlanes(BrightRuntime):
+    """Right lung in the left half, left lung in the right half, heart in the middle columns."""
+
+    def run(self, tensor: np.ndarray) -> np.ndarray:
+        logits = np.full((1, 64, 64, 3), -10, np.float32)
+        logits[0, :, :32, 0] = logits[0, :, 32:, 1] = logits[0, :, 24:40, 2] = 10
+        return logits
+
+
+def test_the_visible_lung_is_the_whole_lung_without_the_heart() -> None:
+    film = np.zeros((128, 128), np.uint8)
+    whole, visible = (Segmenter(ModelFile(MANIFEST, b""), ThreePlanes(), lung=lung)(film) for lung in LUNG_DEFINITIONS)
+    assert (whole.lung, visible.lung) == ("whole", "visible")
+    for name in ("right_lung", "left_lung"):
+        np.testing.assert_array_equal(visible.masks[name], whole.masks[name] & ~whole.masks["cardiomediastinum"])
+        assert visible.areas[name].pixels < whole.areas[name].pixels
+    np.testing.assert_array_equal(visible.regions["visible_lung"], whole.regions["visible_lung"])
+    # What was left out is gone: nothing may be called whole lung any more.
+    assert "whole_lung" not in visible.regions
+    assert "whole_lung" not in visible.areas
+    assert [s.definition for s in visible.structures[:2]] == [LUNG_DEFINITIONS["visible"]] * 2
+    assert [s.definition for s in whole.structures[:2]] == [LUNG_DEFINITIONS["whole"]] * 2
+
+
+def test_a_model_without_a_heart_gives_no_visible_lungs() -> None:
+    class TwoPlanes(ThreePlanes):
+        output = TensorSpec((1, 64, 64, 2), "float32", None, 0)
+
+    class OnePlane(ThreePlanes):
+        output = TensorSpec((1, 64, 64, 1), "float32", None, 0)
+
+    lungs_only = Manifest("lungs-only", "1", CHEST[:2], 64, 64)
+    tumour = Manifest("tumour", "1", structures_named(("tumour",)), 64, 64)
+    with pytest.raises(UsageError, match="choose from whole"):
+        Segmenter(ModelFile(lungs_only, b""), TwoPlanes(), lung="visible")
+    with pytest.raises(UsageError, match="outlines other structures"):
+        Segmenter(ModelFile(tumour, b""), OnePlane(), lung="whole")
+    assert Segmenter(ModelFile(tumour, b""), OnePlane()).lung is None
 
 
 def test_a_real_engine_gives_the_same_masks_twice(tiny_model: Path) -> None:

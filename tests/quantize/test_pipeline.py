@@ -22,9 +22,10 @@ from edge_seg.phantom import phantom
 from edge_seg_quantize import convert
 from edge_seg_quantize.command import quantize as quantize_command
 from edge_seg_quantize.gate import GateReport
-from edge_seg_quantize.pipeline import QuantizeSettings, quantize
+from edge_seg_quantize.pipeline import QuantizeSettings, export_float, quantize
 from edge_seg_train.batches import pack
 from edge_seg_train.command import train
+from edge_seg_train.config import read_config
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
@@ -63,6 +64,21 @@ def test_the_int8_model_is_int8_all_through_and_its_manifest_says_how_it_was_che
     assert file.manifest.checks["drop"] <= 0.05
     assert file.manifest.checks["differing_pixels"] < 0.02
     assert file.manifest.training["data"][0]["name"] == "chests"
+
+
+def test_the_manifest_says_what_a_run_started_from_and_names_no_folder_of_this_machine(
+    run: Path, tmp_path: Path
+) -> None:
+    words = "--network lungs --size 64 --base 6 --epochs 1 --films-per-epoch 8 --batch-size 8 -q".split()  # noqa: SIM905
+    chests = read_config(run)[0].datasets[0]
+    arguments = [chests, "--from", str(run), "--out", str(tmp_path / "more"), *words]
+    assert CliRunner().invoke(train, arguments, catch_exceptions=False).exit_code == 0
+    export_float(tmp_path / "more", tmp_path / "more.tflite", QuantizeSettings("more"))
+    manifest = ModelFile.read(tmp_path / "more.tflite").manifest
+    assert manifest.training["settings"]["epochs"] == 1
+    assert manifest.training["started_from"]["run"] == run.name
+    assert manifest.training["started_from"]["settings"]["epochs"] == 10
+    assert str(tmp_path.parent) not in manifest.to_json()
 
 
 def test_float_and_post_training_models_stand_beside_it(model: Path) -> None:

@@ -116,7 +116,7 @@ def _validation(held_out: PackedFilms, channels: int, replicas: int) -> tuple[np
 
 
 def _shared(films: np.ndarray, replicas: int) -> np.ndarray:
-    """Numbers of films, filled up with repeats: TensorFlow fails where a device's share is empty, JAX on unequal ones."""
+    """Films, filled up with repeats: TensorFlow fails where a device's share is empty, JAX on unequal shares."""
     return np.resize(films, -(-len(films) // replicas) * replicas)
 
 

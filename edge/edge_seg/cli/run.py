@@ -29,6 +29,11 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
 @click.option("--camera", metavar="demo|INDEX|URL", help="Take films from a camera.")
 @click.option("--model", default="lungs", show_default=True, help="Shipped model or model file.")
 @click.option(
+    "--lung",
+    type=click.Choice(("whole", "visible")),
+    help="What a lung is: with the part behind the heart, or without.  [default: whole]",
+)
+@click.option(
     "--out",
     type=click.Path(path_type=Path),
     default="edge-seg-results",
@@ -51,6 +56,7 @@ def run(
     inputs: tuple[str, ...],
     camera: str | None,
     model: str,
+    lung: str | None,
     out: Path,
     save: str,
     frames: int | None,
@@ -79,7 +85,7 @@ def run(
     _end_cleanly_when_terminated()
     with closing(OutputFolder(out, [word.strip() for word in save.split(",") if word.strip()])) as output:
         with native_libraries_quiet():
-            segmenter = Segmenter.load(model, threads=threads, engine=engine)
+            segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung)
         source = open_source(inputs, camera, frames)
         progress = Progress(source.total, source.live, quiet, verbose, as_json)
         try:

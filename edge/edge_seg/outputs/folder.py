@@ -85,8 +85,8 @@ class OutputFolder:
             os.close(self._lock)
             self._lock = None
 
-    def is_done(self, film: Film, model_checksum: str) -> bool:
-        """Whether this very film, by path and content, has its results of this very model here.
+    def is_done(self, film: Film, model_checksum: str, lung: str | None) -> bool:
+        """Whether this very film, by path and content, has its results of this very model and definition of lung here.
 
         Frames of cameras and videos never are: they have no checksum to know them by.
         """
@@ -94,7 +94,7 @@ class OutputFolder:
         if film.checksum is None or done is None:
             return False
         identity, products, files = done
-        if identity != _identity(film.checksum, model_checksum) or not self.products <= products:
+        if identity != _identity(film.checksum, model_checksum, lung) or not self.products <= products:
             return False
         # Somebody may have cleared away the pictures and left the records.
         return all((self.folder / name).exists() for name in files)
@@ -146,7 +146,7 @@ class OutputFolder:
         film = record["film"]
         self._names.claim(record["stem"], owner_of(source, film["sha256"], film["taken_at"]))
         if film["sha256"]:
-            identity = _identity(film["sha256"], record["model"]["sha256"])
+            identity = _identity(film["sha256"], record["model"]["sha256"], record["lung"])
             names = [file["name"] for file in record["files"]]
             self._done[source] = identity, frozenset(record["products"]), names
 
@@ -156,8 +156,8 @@ class OutputFolder:
         return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _identity(film_checksum: str, model_checksum: str) -> str:
-    return f"{film_checksum} {model_checksum}"
+def _identity(film_checksum: str, model_checksum: str, lung: str | None) -> str:
+    return f"{film_checksum} {model_checksum} {lung}"
 
 
 def _take(folder: Path) -> int | None:

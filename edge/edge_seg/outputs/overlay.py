@@ -38,7 +38,7 @@ def draw_overlay(segmentation: Segmentation) -> np.ndarray:
     picture = cv2.cvtColor(cv2.resize(pixels.to_grey8(film), size, interpolation=way), cv2.COLOR_GRAY2BGR)
     thickness = max(2, round(max(size) / 640))
     inks = []
-    for structure in segmentation.manifest.structures:
+    for structure in segmentation.structures:
         colour = _bgr(structure.colour)
         inside = _scaled(segmentation.masks[structure.name], size)
         picture[inside] = (picture[inside] * (1 - _TINT) + np.array(colour) * _TINT).astype(np.uint8)
@@ -65,7 +65,7 @@ def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
     """Names and areas, then film, warnings and what made them; each line shrinks to fit."""
     film, manifest = segmentation.film, segmentation.manifest
-    entries = [(_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}") for s in manifest.structures]
+    entries = [(_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}") for s in segmentation.structures]
     threads = f"{segmentation.threads} thread{'s' if segmentation.threads > 1 else ''}"
     lines = [
         (" | ".join(filter(None, (film.name, film.view, film.taken_at))), _INK),
@@ -74,6 +74,7 @@ def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
             f" on {segmentation.runtime}, {segmentation.delegate}, {threads}",
             _QUIET,
         ),
+        *((text, _QUIET) for text in _definition(segmentation)),
         *((f"! {warning}", _WARNING) for warning in segmentation.warnings),
         (RESEARCH_USE, _WARNING),
     ]
@@ -131,6 +132,11 @@ def _printable(text: str) -> str:
         return text
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
     return plain.encode("ascii", "replace").decode()
+
+
+def _definition(segmentation: Segmentation) -> list[str]:
+    said = {"whole": "whole, with the part behind the heart", "visible": "visible field, heart shadow left out"}
+    return [f"lung outlines: {said[segmentation.lung]}"] if segmentation.lung else []
 
 
 def _area(segmentation: Segmentation, name: str) -> str:

@@ -53,6 +53,7 @@ def record_of(
             "age_s": film.age_s,
             "sha256": film.checksum,
         },
+        "lung": segmentation.lung,
         "areas": {name: asdict(area) for name, area in segmentation.areas.items()},
         "timings_ms": timings_ms,
         "model": {
