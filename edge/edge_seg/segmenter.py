@@ -13,7 +13,7 @@ import numpy as np
 from edge_seg import pixels
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film
-from edge_seg.measure import Area, measure_areas
+from edge_seg.measure import Area, Measurements, measure
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.runtime import Runtime, TFLiteRuntime
 from edge_seg.structures import (
@@ -34,8 +34,8 @@ class Segmentation:
     Attributes:
         film: the film.
         masks: per structure, bool `(film height, film width)`.
-        areas: per structure and derived region, in pixels, and in cm2 where the film's spacing is known.
-        timings_ms: `decode`, `pixels_in`, `inference`, `pixels_out`.
+        measurements: areas, widths and ratios, in mm and cm2 where the film's spacing is known.
+        timings_ms: `decode`, `pixels_in`, `inference`, `pixels_out`, `measure`.
         manifest: of the model that ran.
         runtime, delegate, threads: what really ran it.
         warnings: what a reader of the result should know.
@@ -44,7 +44,7 @@ class Segmentation:
 
     film: Film
     masks: dict[str, np.ndarray] = field(repr=False)
-    areas: dict[str, Area]
+    measurements: Measurements
     timings_ms: dict[str, float]
     manifest: Manifest = field(repr=False)
     runtime: str
@@ -57,6 +57,11 @@ class Segmentation:
     def regions(self) -> dict[str, np.ndarray]:
         """The masks and the regions derived from them (`whole_lung`, `visible_lung`)."""
         return regions(self.masks, self.lung or "whole")
+
+    @property
+    def areas(self) -> dict[str, Area]:
+        """Per structure and derived region, in pixels, and in cm2 where the film's spacing is known."""
+        return self.measurements.areas
 
     @property
     def structures(self) -> tuple[Structure, ...]:
@@ -128,16 +133,17 @@ class Segmenter:
         tensor, letterbox = clock.time("pixels_in", lambda: self.prepare(film))
         output = clock.time("inference", lambda: self.runtime.run(tensor))
         masks = clock.time("pixels_out", lambda: self._masks(output, letterbox))
+        measurements = clock.time("measure", lambda: measure(regions(masks, self.lung or "whole"), film))
         return Segmentation(
             film=film,
             masks=masks,
-            areas=measure_areas(regions(masks, self.lung or "whole"), film.spacing_mm),
+            measurements=measurements,
             timings_ms={"decode": film.decode_ms, **clock.ms},
             manifest=self.manifest,
             runtime=self.runtime.name,
             delegate=self.runtime.delegate,
             threads=self.runtime.threads,
-            warnings=film.warnings,
+            warnings=(*film.warnings, *measurements.notes),
             lung=self.lung,
         )
 

@@ -154,11 +154,15 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     assert record["notice"] == RESEARCH_USE
     assert record["film"]["spacing_mm"] == (0.5, 0.5)
     assert record["areas"]["right_lung"]["cm2"] == round(int(result.masks["right_lung"].sum()) * 0.0025, 2)
-    assert set(record["timings_ms"]) == {"decode", "pixels_in", "inference", "pixels_out", "write"}
+    assert set(record["timings_ms"]) == {"decode", "pixels_in", "inference", "pixels_out", "measure", "write"}
     assert record["model"]["sha256"] == segmenter.manifest.flatbuffer_sha256
     assert record["runtime"].startswith("litert")
     assert record["delegate"] == "cpu"
     assert record["lung"] == "whole"
+    columns = np.flatnonzero(result.masks["right_lung"].any(axis=0))
+    across = int(columns[-1] - columns[0]) + 1
+    assert record["widths"]["thorax"] == {"pixels": across, "mm": across / 2}
+    assert record["ratios"] == {"left_to_right_area": 1.0, "cardiothoracic": 1.0}
     for file in record["files"]:
         data = (tmp_path / file["name"]).read_bytes()
         assert (file["bytes"], file["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())

@@ -75,6 +75,7 @@ def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
             _QUIET,
         ),
         *((text, _QUIET) for text in _definition(segmentation)),
+        *((text, _INK) for text in _measured(segmentation)),
         *((f"! {warning}", _WARNING) for warning in segmentation.warnings),
         (RESEARCH_USE, _WARNING),
     ]
@@ -137,6 +138,16 @@ def _printable(text: str) -> str:
 def _definition(segmentation: Segmentation) -> list[str]:
     said = {"whole": "whole, with the part behind the heart", "visible": "visible field, heart shadow left out"}
     return [f"lung outlines: {said[segmentation.lung]}"] if segmentation.lung else []
+
+
+def _measured(segmentation: Segmentation) -> list[str]:
+    widths, ratios = segmentation.measurements.widths, segmentation.measurements.ratios
+    thorax, cardiothoracic = widths.get("thorax"), ratios.get("cardiothoracic")
+    parts = [
+        f"cardiothoracic ratio {cardiothoracic:.2f}" if cardiothoracic is not None else "",
+        f"thorax {thorax.mm:.0f} mm wide" if thorax and thorax.mm is not None else "",
+    ]
+    return [text for text in (", ".join(filter(None, parts)),) if text]
 
 
 def _area(segmentation: Segmentation, name: str) -> str:

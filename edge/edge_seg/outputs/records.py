@@ -55,6 +55,8 @@ def record_of(
         },
         "lung": segmentation.lung,
         "areas": {name: asdict(area) for name, area in segmentation.areas.items()},
+        "widths": {name: asdict(width) for name, width in segmentation.measurements.widths.items()},
+        "ratios": segmentation.measurements.ratios,
         "timings_ms": timings_ms,
         "model": {
             "name": manifest.name,
