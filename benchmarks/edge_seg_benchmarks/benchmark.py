@@ -49,11 +49,13 @@ def run_benchmark(
         InputError: a data set has no films to score.
     """
     segmenters = [Segmenter(model, TFLiteRuntime(model.flatbuffer, threads)) for model in models]
+    # Scores are the network's: a film that the gate would turn away is scored like every other.
+    ungated = [Segmenter(model, s.runtime, gate=False) for model, s in zip(models, segmenters, strict=True)]
     scores: list[list[FilmScore]] = [[] for _ in models]
     for dataset in datasets:
         films = scored_films(dataset, split, limit)
         for index, film in enumerate(films, 1):
-            for segmenter, found in zip(segmenters, scores, strict=True):
+            for segmenter, found in zip(ungated, scores, strict=True):
                 found += score_film(segmenter, dataset.name, film)
             if index == len(films) or index % 50 == 0:
                 say(f"{dataset.name}: {index} of {len(films)} films scored")

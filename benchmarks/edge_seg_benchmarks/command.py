@@ -69,7 +69,7 @@ def benchmark(
         command=_command(models, datasets, split, limit, threads),
         say=(lambda text: None) if quiet or as_json else click.echo,
     )
-    page = write_report(report, out, [Segmenter(file) for file in files], opened, pictures)
+    page = write_report(report, out, [Segmenter(file, gate=False) for file in files], opened, pictures)
     if write_scores:
         for file, entry in zip(files, report["models"], strict=True):
             if file.path is not None and entry["scores"]:

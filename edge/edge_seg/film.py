@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class Film:
         age_s: for camera frames, seconds between capture and hand-over.
         checksum: SHA-256 (hex) of the bytes the film was decoded from, where it came from a file.
         decode_ms: how long decoding took.
+        polarity_known: whether a header said what is black and what is white.
+        colour: mean difference between the strongest and the weakest colour channel, 0 to 1, before it became grey.
         warnings: what a reader of the result should know about this film.
 
     Raises:
@@ -50,6 +52,8 @@ class Film:
     age_s: float | None = None
     checksum: str | None = None
     decode_ms: float = 0.0
+    polarity_known: bool = False
+    colour: float = 0.0
     warnings: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -65,6 +69,13 @@ class Film:
         """`(height, width)` in pixels."""
         height, width = self.pixels.shape
         return height, width
+
+
+def inverted(film: Film) -> Film:
+    """The film with black and white exchanged."""
+    top = np.iinfo(film.pixels.dtype).max
+    window = (top - film.window[1], top - film.window[0]) if film.window else None
+    return replace(film, pixels=top - film.pixels, window=window)
 
 
 def check_size(name: str, height: int, width: int) -> None:

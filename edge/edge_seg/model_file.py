@@ -38,6 +38,7 @@ class Manifest:
         quantisation: `float32`, `int8-ptq` or `int8-qat`.
         thresholds: per structure, the probability above which a pixel belongs to it.
         single_component: whether only the largest piece of each structure is kept.
+        expects: kind of film the gate holds every film against (`chest`); empty means no gate.
         network: the configuration the network was built from.
         training: data sets, splits, licences, code version, command.
         scores: one entry per data set and region: `{dataset, split, region, metric, mean, low, high, n, ...}`.
@@ -58,6 +59,7 @@ class Manifest:
     quantisation: str = "float32"
     thresholds: tuple[float, ...] = ()
     single_component: bool = False
+    expects: str = ""
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     scores: tuple[dict[str, Any], ...] = ()

@@ -11,10 +11,12 @@ from typing import TypeVar
 import numpy as np
 
 from edge_seg import pixels
+from edge_seg.appearance import load_appearance
 from edge_seg.errors import ModelError, UsageError
-from edge_seg.film import Film
+from edge_seg.film import Film, inverted
 from edge_seg.measure import Area, Measurements, measure
 from edge_seg.model_file import Manifest, ModelFile
+from edge_seg.quality import REJECT, Quality, look_at_film, look_at_masks
 from edge_seg.runtime import Runtime, TFLiteRuntime
 from edge_seg.structures import (
     Structure,
@@ -32,13 +34,15 @@ class Segmentation:
     """What was found on one film. Research use only, not for diagnosis.
 
     Attributes:
-        film: the film.
-        masks: per structure, bool `(film height, film width)`.
+        film: the film, its polarity corrected where the gate found it wrong.
+        masks: per structure, bool `(film height, film width)`; empty where the gate rejected the film.
         measurements: areas, widths and ratios, in mm and cm2 where the film's spacing is known.
-        timings_ms: `decode`, `pixels_in`, `inference`, `pixels_out`, `measure`.
+        timings_ms: `decode`, `pixels_in`, `gate`, `inference`, `pixels_out`, `measure`.
         manifest: of the model that ran.
         runtime, delegate, threads: what really ran it.
         warnings: what a reader of the result should know.
+        quality: what the gate found on the film and its outlines.
+        gate: whether there was a gate to find anything.
         lung: definition of lung that the masks follow, `whole` or `visible`; `None` where they are of something else.
     """
 
@@ -51,6 +55,8 @@ class Segmentation:
     delegate: str
     threads: int
     warnings: tuple[str, ...] = ()
+    quality: Quality = field(default_factory=Quality)
+    gate: bool = False
     lung: str | None = None
 
     @property
@@ -77,6 +83,7 @@ class Segmenter:
         runtime: what runs it; by default the first engine installed.
         lung: definition of lung the masks shall follow: `whole`, or `visible`, which leaves the cardiomediastinum out;
             by default the model's first.
+        gate: whether films that the model does not expect are rejected; without it whatever comes is segmented.
 
     Raises:
         ModelError: manifest and network disagree about shapes.
@@ -89,9 +96,12 @@ class Segmenter:
     (480, 640)
     """
 
-    def __init__(self, model: ModelFile, runtime: Runtime | None = None, *, lung: str | None = None) -> None:
+    def __init__(
+        self, model: ModelFile, runtime: Runtime | None = None, *, lung: str | None = None, gate: bool = True
+    ) -> None:
         self.manifest = manifest = model.manifest
         self.lung = _definition(manifest, lung)
+        self._appearance = load_appearance(manifest.expects) if gate and manifest.expects else None
         self.runtime = runtime = runtime or TFLiteRuntime(model.flatbuffer)
         expected = (1, *manifest.input_shape, manifest.input_channels)
         outputs = (1, *manifest.input_shape, len(manifest.structures))
@@ -102,6 +112,11 @@ class Segmenter:
             )
         self._table = pixels.input_table(manifest.mean, manifest.std, runtime.input.scale, runtime.input.zero_point)
 
+    @property
+    def gate(self) -> bool:
+        """Whether films are looked at before they are segmented."""
+        return self._appearance is not None
+
     @classmethod
     def load(
         cls,
@@ -110,6 +125,7 @@ class Segmenter:
         threads: int | None = None,
         engine: str | None = None,
         lung: str | None = None,
+        gate: bool = True,
     ) -> Segmenter:
         """A segmenter for a shipped model (by name) or a model file (by path).
 
@@ -119,7 +135,7 @@ class Segmenter:
             UsageError: the model cannot give lungs of that definition.
         """
         file = ModelFile.read(model)
-        return cls(file, TFLiteRuntime(file.flatbuffer, threads, engine), lung=lung)
+        return cls(file, TFLiteRuntime(file.flatbuffer, threads, engine), lung=lung, gate=gate)
 
     def __call__(self, film: Film | np.ndarray) -> Segmentation:
         """Segment a film, or the pixels of one: `(height, width)` uint8 or uint16, bone white.
@@ -127,30 +143,42 @@ class Segmenter:
         Raises:
             InputError: an array that is no film.
         """
-        if not isinstance(film, Film):
-            film = Film(np.asarray(film))
+        taken = film if isinstance(film, Film) else Film(np.asarray(film))
         clock = _Stopwatch()
-        tensor, letterbox = clock.time("pixels_in", lambda: self.prepare(film))
-        output = clock.time("inference", lambda: self.runtime.run(tensor))
-        masks = clock.time("pixels_out", lambda: self._masks(output, letterbox))
-        measurements = clock.time("measure", lambda: measure(regions(masks, self.lung or "whole"), film))
+        grey, letterbox = clock.time("pixels_in", lambda: pixels.to_input(taken, self.manifest.input_shape))
+        quality = clock.time("gate", lambda: self._look(taken, grey[letterbox.content]))
+        if quality.has("inverted"):
+            taken = inverted(taken)
+            grey, letterbox = pixels.to_input(taken, self.manifest.input_shape)
+        if quality.verdict == REJECT:
+            masks = {structure.name: np.zeros(taken.shape, bool) for structure in self.manifest.structures}
+            clock.ms.update(inference=0.0, pixels_out=0.0, measure=0.0)
+            measurements = Measurements({}, {}, {})
+        else:
+            output = clock.time("inference", lambda: self.runtime.run(self._tensor(grey)))
+            masks = clock.time("pixels_out", lambda: self._masks(output, letterbox))
+            measurements = clock.time("measure", lambda: measure(regions(masks, self.lung or "whole"), taken))
+            if self.gate:
+                quality = Quality((*quality.findings, *look_at_masks(masks).findings))
         return Segmentation(
-            film=film,
+            film=taken,
             masks=masks,
             measurements=measurements,
-            timings_ms={"decode": film.decode_ms, **clock.ms},
+            timings_ms={"decode": taken.decode_ms, **clock.ms},
             manifest=self.manifest,
             runtime=self.runtime.name,
             delegate=self.runtime.delegate,
             threads=self.runtime.threads,
-            warnings=(*film.warnings, *measurements.notes),
+            warnings=(*taken.warnings, *(finding.text for finding in quality.findings), *measurements.notes),
+            quality=quality,
+            gate=self.gate,
             lung=self.lung,
         )
 
     def prepare(self, film: Film) -> tuple[np.ndarray, pixels.Letterbox]:
         """The model's input tensor for a film, and where the film lies in it."""
         grey, letterbox = pixels.to_input(film, self.manifest.input_shape)
-        return pixels.to_tensor(grey, self._table, self.manifest.input_channels), letterbox
+        return self._tensor(grey), letterbox
 
     def logits(self, output: np.ndarray) -> np.ndarray:
         """Real-valued logits `(height, width, structures)` float32 of an output tensor."""
@@ -158,6 +186,12 @@ class Segmenter:
         if spec.scale is None:
             return output[0]
         return (output[0].astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+
+    def _tensor(self, grey: np.ndarray) -> np.ndarray:
+        return pixels.to_tensor(grey, self._table, self.manifest.input_channels)
+
+    def _look(self, film: Film, grey: np.ndarray) -> Quality:
+        return look_at_film(film, grey, self._appearance) if self._appearance is not None else Quality()
 
     def _masks(self, output: np.ndarray, letterbox: pixels.Letterbox) -> dict[str, np.ndarray]:
         manifest = self.manifest

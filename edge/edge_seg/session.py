@@ -9,6 +9,7 @@ from typing import Any
 from edge_seg.errors import EdgeSegError, InputError, OutputError
 from edge_seg.film import Film
 from edge_seg.outputs.folder import OutputFolder
+from edge_seg.quality import REJECT
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import Arrival, Failure, Source
 
@@ -18,24 +19,25 @@ MIXED_FAILURES = 3
 
 @dataclass
 class Summary:
-    """What a session did: films done, films done before, and failures."""
+    """What a session did: films done, films done before, films rejected with the reasons, and failures."""
 
     done: int = 0
     skipped: int = 0
+    rejected: list[str] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     interrupted: bool = False
 
     @property
     def count(self) -> int:
         """Films met so far."""
-        return self.done + self.skipped + len(self.failures)
+        return self.done + self.skipped + len(self.rejected) + len(self.failures)
 
     @property
     def exit_code(self) -> int:
-        """0, 130 after Ctrl-C, the failures' own code where all agree, else `MIXED_FAILURES`."""
+        """0, 130 after Ctrl-C, the problems' own code where all agree, else `MIXED_FAILURES`; rejected is bad input."""
         if self.interrupted:
             return 130
-        codes = {failure.error.exit_code for failure in self.failures}
+        codes = {failure.error.exit_code for failure in self.failures} | {InputError.exit_code for _ in self.rejected}
         return 0 if not codes else codes.pop() if len(codes) == 1 else MIXED_FAILURES
 
 
@@ -73,6 +75,9 @@ def run_session(
                 summary.failures.append(arrival)
             elif record is None:
                 summary.skipped += 1
+            elif record["quality"]["verdict"] == REJECT:
+                reasons = [f["text"] for f in record["quality"]["findings"] if f["verdict"] == REJECT]
+                summary.rejected.append(f"{arrival.source}: rejected: {'; '.join(reasons)}")
             else:
                 summary.done += 1
             report(summary, arrival, record)
@@ -88,7 +93,7 @@ def _segment(
     film: Film, segmenter: Segmenter, output: OutputFolder, again: bool
 ) -> tuple[Arrival, dict[str, Any] | None]:
     """The film and its record, `None` where it was done before; or what went wrong with it."""
-    if not again and output.is_done(film, segmenter.manifest.flatbuffer_sha256, segmenter.lung):
+    if not again and output.is_done(film, segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate):
         return film, None
     try:
         return film, output.write(segmenter(film))

@@ -15,7 +15,7 @@ from edge_seg.datasets import LabelledFilm, open_dataset
 from edge_seg.errors import InputError
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.outputs.atomic import write_atomically
-from edge_seg.structures import structures_named
+from edge_seg.structures import lung_definitions, structures_named
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.loop import code_version
@@ -99,7 +99,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
         "qat": _file(manifest, "int8-qat", convert.to_int8(aware), settings),
     }
     say(f"measuring on {len(validation)} validation films")
-    segmenters = {kind: Segmenter(file) for kind, file in models.items()}
+    segmenters = {kind: Segmenter(file, gate=False) for kind, file in models.items()}
     compared = _representative(films)
     report = measure(
         **segmenters,
@@ -182,16 +182,17 @@ def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings
 
 
 def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSettings) -> Manifest:
-    raw = config.to_json()
+    raw, structures = config.to_json(), structures_named(config.structures)
     return Manifest(
         name=settings.name,
         version=settings.version,
-        structures=structures_named(config.structures),
+        structures=structures,
         input_height=config.network.height,
         input_width=config.network.width,
         input_channels=config.network.channels,
         thresholds=(0.5,) * len(config.structures),
         single_component=settings.single_component,
+        expects="chest" if lung_definitions(structures) else "",
         network=raw["network"],
         training={
             "data": record["data"],

@@ -154,7 +154,7 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     assert record["notice"] == RESEARCH_USE
     assert record["film"]["spacing_mm"] == (0.5, 0.5)
     assert record["areas"]["right_lung"]["cm2"] == round(int(result.masks["right_lung"].sum()) * 0.0025, 2)
-    assert set(record["timings_ms"]) == {"decode", "pixels_in", "inference", "pixels_out", "measure", "write"}
+    assert set(record["timings_ms"]) == {"decode", "pixels_in", "gate", "inference", "pixels_out", "measure", "write"}
     assert record["model"]["sha256"] == segmenter.manifest.flatbuffer_sha256
     assert record["runtime"].startswith("litert")
     assert record["delegate"] == "cpu"
@@ -314,7 +314,7 @@ def test_ctrl_c_ends_a_session_with_what_is_done(tmp_path, segmenter):
 
 def test_a_film_too_large_for_the_memory_is_a_failure_of_that_film(tmp_path, segmenter):
     class Full:
-        manifest, lung = segmenter.manifest, segmenter.lung
+        manifest, lung, gate = segmenter.manifest, segmenter.lung, segmenter.gate
 
         def __call__(self, film):
             if film.name == "big.png":

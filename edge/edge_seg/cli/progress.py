@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from edge_seg.quality import REJECT
 from edge_seg.session import Summary
 from edge_seg.sources import Arrival, Failure
 from edge_seg.structures import DERIVED_REGIONS
@@ -68,7 +69,8 @@ class Progress:
     def _batch_line(self, summary: Summary) -> str:
         elapsed = time.monotonic() - self._start
         failed = f", {len(summary.failures)} failed" if summary.failures else ""
-        worked = summary.done + len(summary.failures)
+        failed += f", {len(summary.rejected)} rejected" if summary.rejected else ""
+        worked = summary.done + len(summary.rejected) + len(summary.failures)
         if self._total is None:
             return f"{summary.count} films{failed}, {summary.count / elapsed:.1f} a second"
         # Films done before take next to no time and would promise too early an end.
@@ -83,6 +85,8 @@ class Progress:
 
 def numbers(record: dict[str, Any]) -> str:
     """A done record in a few words: frame age, inference time, areas of the structures."""
+    if record["quality"]["verdict"] == REJECT:
+        return f"rejected: {'; '.join(f['text'] for f in record['quality']['findings'] if f['verdict'] == REJECT)}"
     areas = [
         f"{name.replace('_', ' ')} " + (f"{area['cm2']:.0f} cm2" if area["cm2"] is not None else f"{area['pixels']} px")
         for name, area in record["areas"].items()

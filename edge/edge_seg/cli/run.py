@@ -48,6 +48,9 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     type=click.Choice(("litert", "tflite")),
     help="Inference engine.  [default: the one installed]",
 )
+@click.option(
+    "--gate/--no-gate", default=True, show_default=True, help="Reject what is no film of the kind the model expects."
+)
 @click.option("--again", is_flag=True, help="Also films that are done already.")
 @click.option("--json", "as_json", is_flag=True, help="Print each record as a JSON line.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress; errors only.")
@@ -62,6 +65,7 @@ def run(
     frames: int | None,
     threads: int | None,
     engine: str | None,
+    gate: bool,
     again: bool,
     as_json: bool,
     quiet: bool,
@@ -85,17 +89,20 @@ def run(
     _end_cleanly_when_terminated()
     with closing(OutputFolder(out, [word.strip() for word in save.split(",") if word.strip()])) as output:
         with native_libraries_quiet():
-            segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung)
+            segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung, gate=gate)
         source = open_source(inputs, camera, frames)
         progress = Progress(source.total, source.live, quiet, verbose, as_json)
         try:
             summary = run_session(source, segmenter, output, progress, again=again)
         finally:
             progress.finish()
-    for failure in summary.failures:
-        complain(str(failure.error))
+    for problem in (*summary.rejected, *(str(failure.error) for failure in summary.failures)):
+        complain(problem)
     if not quiet:
         parts = [f"{summary.done} done", f"{len(summary.failures)} failed"]
+        parts += (
+            [f"{len(summary.rejected)} rejected (--no-gate segments them all the same)"] if summary.rejected else []
+        )
         parts += [f"{summary.skipped} done before (--again repeats them)"] if summary.skipped else []
         parts += ["stopped"] if summary.interrupted else []
         click.echo(f"{', '.join(parts)}; results in {out}. {RESEARCH_USE}.", err=True)

@@ -18,6 +18,7 @@ from edge_seg.outputs.atomic import sweep_drafts, write_atomically
 from edge_seg.outputs.names import Names, owner_of
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.records import Records, record_of, record_of_failure
+from edge_seg.quality import REJECT
 from edge_seg.segmenter import Segmentation
 from edge_seg.sources import Failure
 
@@ -85,8 +86,8 @@ class OutputFolder:
             os.close(self._lock)
             self._lock = None
 
-    def is_done(self, film: Film, model_checksum: str, lung: str | None) -> bool:
-        """Whether this very film, by path and content, has its results of this very model and definition of lung here.
+    def is_done(self, film: Film, model_checksum: str, lung: str | None, gate: bool = False) -> bool:
+        """Whether this very film, by path and content, has results of this model, definition of lung and gate here.
 
         Frames of cameras and videos never are: they have no checksum to know them by.
         """
@@ -94,7 +95,7 @@ class OutputFolder:
         if film.checksum is None or done is None:
             return False
         identity, products, files = done
-        if identity != _identity(film.checksum, model_checksum, lung) or not self.products <= products:
+        if identity != _identity(film.checksum, model_checksum, lung, gate) or not self.products <= products:
             return False
         # Somebody may have cleared away the pictures and left the records.
         return all((self.folder / name).exists() for name in files)
@@ -112,7 +113,8 @@ class OutputFolder:
         film = segmentation.film
         stem = self._names.stem(film.name, owner_of(film.source, film.checksum, film.taken_at))
         files = []
-        if "mask" in self.products:
+        # Empty masks of a film that was not segmented would look like a finding.
+        if "mask" in self.products and segmentation.quality.verdict != REJECT:
             for name, mask in segmentation.masks.items():
                 files.append(self._picture(f"{stem}.{name}.png", mask.astype(np.uint8) * np.uint8(255)))
         if "overlay" in self.products:
@@ -146,7 +148,7 @@ class OutputFolder:
         film = record["film"]
         self._names.claim(record["stem"], owner_of(source, film["sha256"], film["taken_at"]))
         if film["sha256"]:
-            identity = _identity(film["sha256"], record["model"]["sha256"], record["lung"])
+            identity = _identity(film["sha256"], record["model"]["sha256"], record["lung"], record["quality"]["gate"])
             names = [file["name"] for file in record["files"]]
             self._done[source] = identity, frozenset(record["products"]), names
 
@@ -156,8 +158,8 @@ class OutputFolder:
         return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
-def _identity(film_checksum: str, model_checksum: str, lung: str | None) -> str:
-    return f"{film_checksum} {model_checksum} {lung}"
+def _identity(film_checksum: str, model_checksum: str, lung: str | None, gate: bool) -> str:
+    return f"{film_checksum} {model_checksum} {lung} {gate}"
 
 
 def _take(folder: Path) -> int | None:

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from edge_seg import RESEARCH_USE, pixels
+from edge_seg.quality import REJECT
 from edge_seg.segmenter import Segmentation
 
 LONGEST_SIDE = 2048
@@ -65,7 +66,10 @@ def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
     """Names and areas, then film, warnings and what made them; each line shrinks to fit."""
     film, manifest = segmentation.film, segmentation.manifest
-    entries = [(_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}") for s in segmentation.structures]
+    rejected = segmentation.quality.verdict == REJECT
+    entries = [
+        (_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}") for s in segmentation.structures if not rejected
+    ]
     threads = f"{segmentation.threads} thread{'s' if segmentation.threads > 1 else ''}"
     lines = [
         (" | ".join(filter(None, (film.name, film.view, film.taken_at))), _INK),
@@ -76,6 +80,7 @@ def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
         ),
         *((text, _QUIET) for text in _definition(segmentation)),
         *((text, _INK) for text in _measured(segmentation)),
+        *([("! REJECTED, not segmented", _WARNING)] if rejected else []),
         *((f"! {warning}", _WARNING) for warning in segmentation.warnings),
         (RESEARCH_USE, _WARNING),
     ]

@@ -68,6 +68,11 @@ def record_of(
         "runtime": segmentation.runtime,
         "delegate": segmentation.delegate,
         "threads": segmentation.threads,
+        "quality": {
+            "gate": segmentation.gate,
+            "verdict": segmentation.quality.verdict,
+            "findings": [asdict(finding) for finding in segmentation.quality.findings],
+        },
         "warnings": list(segmentation.warnings),
         "products": products,
         "files": files,

@@ -17,7 +17,7 @@ import numpy as np
 
 from edge_seg.errors import DeviceError, UsageError
 from edge_seg.film import Film
-from edge_seg.sources.image import to_grey
+from edge_seg.sources.image import colour_of, to_grey
 from edge_seg.sources.source import Arrival, Failure
 
 PATIENCE_S = 5.0
@@ -63,6 +63,7 @@ class Camera:
             delivered += 1
             yield Film(
                 to_grey(frame, self._address),
+                colour=colour_of(frame),
                 name=f"camera-{delivered:06d}.png",
                 source=f"camera {self._address}",
                 taken_at=wall.isoformat(timespec="milliseconds"),

@@ -139,6 +139,7 @@ def _film(dataset: Any, pixels: np.ndarray, path: Path) -> dict[str, Any]:
         "view": str(dataset.get("ViewPosition", "") or "") or None,
         "taken_at": _taken_at(dataset),
         "warnings": tuple(notes),
+        "polarity_known": True,
     }
 
 

@@ -51,6 +51,7 @@ def decode_picture(data: bytes, path: Path) -> Film:
         raise InputError(f"{path}: not a picture that can be decoded: give PNG, JPEG, TIFF or DICOM")
     return Film(
         to_grey(picture, str(path)),
+        colour=colour_of(picture),
         name=path.name,
         source=str(path),
         checksum=hashlib.sha256(data).hexdigest(),
@@ -79,6 +80,15 @@ def to_grey(picture: np.ndarray, name: str) -> np.ndarray:
     if np.array_equal(colour[:, :, 0], colour[:, :, 1]) and np.array_equal(colour[:, :, 1], colour[:, :, 2]):
         return np.ascontiguousarray(colour[:, :, 0])
     return cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_BGR2GRAY)
+
+
+def colour_of(picture: np.ndarray) -> float:
+    """How coloured a decoded picture is; see `Film.colour`. Evenly spaced pixels tell."""
+    if picture.ndim == 2 or picture.shape[2] < 3:
+        return 0.0
+    step = max(1, min(picture.shape[:2]) // 256)
+    sample = picture[::step, ::step, :3].astype(np.float32)
+    return round(float((sample.max(axis=2) - sample.min(axis=2)).mean() / np.iinfo(picture.dtype).max), 4)
 
 
 def _decode(data: bytes, flags: int) -> np.ndarray | None:

@@ -13,7 +13,7 @@ import cv2
 
 from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.film import Film
-from edge_seg.sources.image import to_grey
+from edge_seg.sources.image import colour_of, to_grey
 from edge_seg.sources.source import Arrival, Failure
 
 SUFFIXES = frozenset({".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v", ".mjpeg", ".mjpg"})
@@ -46,6 +46,7 @@ class VideoFile:
                 try:
                     yield Film(
                         to_grey(frame, str(self._path)),
+                        colour=colour_of(frame),
                         name=f"{self._path.stem}-{delivered:06d}.png",
                         source=f"{self._path}#{delivered}",
                         decode_ms=round((time.perf_counter() - start) * 1000, 3),
