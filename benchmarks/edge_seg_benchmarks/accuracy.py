@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,8 @@ from edge_seg.structures import regions
 
 from edge_seg_benchmarks.statistics import bootstrap_mean
 
+_MAIN_REGIONS = ("whole_lung", "visible_lung", "tumour", "object")
+
 METRICS: dict[str, Callable[..., float]] = {
     "dice": dice,
     "iou": intersection_over_union,
@@ -25,7 +27,7 @@ METRICS: dict[str, Callable[..., float]] = {
 
 @dataclass(frozen=True)
 class FilmScore:
-    """Scores of one region on one film."""
+    """Scores of one region on one film; `attributes` as the data set knows them (`view`, `finding`)."""
 
     dataset: str
     split: str
@@ -35,6 +37,7 @@ class FilmScore:
     dice: float
     iou: float
     hd95_px: float
+    attributes: dict[str, str] = field(default_factory=dict)
 
 
 def scored_films(dataset: Dataset, split: str, limit: int | None) -> tuple[LabelledFilm, ...]:
@@ -62,6 +65,7 @@ def score_film(segmenter: Segmenter, dataset: str, film: LabelledFilm) -> list[F
             film.patient,
             region,
             **{name: metric(truth, found[region], valid) for name, metric in METRICS.items()},
+            attributes=film.attributes,
         )
         for region, (truth, valid) in truth_regions(outlines).items()
         if region in found
@@ -99,6 +103,31 @@ def summarise(scores: Iterable[FilmScore]) -> list[dict[str, Any]]:
             }
         rows.append(row)
     return rows
+
+
+def subgroups(scores: Iterable[FilmScore], region: str) -> list[dict[str, Any]]:
+    """Mean Dice of a region with its interval, per data set and value of each attribute of its films."""
+    groups: dict[tuple[str, str, str, str], list[FilmScore]] = {}
+    for score in scores:
+        for attribute, value in score.attributes.items() if score.region == region else ():
+            groups.setdefault((score.dataset, score.split, attribute, value), []).append(score)
+    return [
+        {
+            "dataset": dataset,
+            "split": split,
+            "region": region,
+            "attribute": attribute,
+            "value": value,
+            **asdict(bootstrap_mean([s.dice for s in group], [s.patient for s in group])),
+        }
+        for (dataset, split, attribute, value), group in sorted(groups.items())
+    ]
+
+
+def main_region(regions: Iterable[str]) -> str | None:
+    """The region a summary is about: whole lung where it was scored, else the first that was."""
+    scored = list(regions)
+    return next((name for name in _MAIN_REGIONS if name in scored), scored[0] if scored else None)
 
 
 def degradation(scores: Sequence[FilmScore], reference: Sequence[FilmScore]) -> list[dict[str, Any]]:

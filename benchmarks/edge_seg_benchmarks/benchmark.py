@@ -12,9 +12,18 @@ from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile
 from edge_seg.runtime import TFLiteRuntime
 
-from edge_seg_benchmarks.accuracy import FilmScore, degradation, score_film, scored_films, summarise
+from edge_seg_benchmarks.accuracy import (
+    FilmScore,
+    degradation,
+    main_region,
+    score_film,
+    scored_films,
+    subgroups,
+    summarise,
+)
 from edge_seg_benchmarks.latency import measure_cold_start, measure_latency
 from edge_seg_benchmarks.machine import machine_facts
+from edge_seg_benchmarks.robustness import measure_robustness
 
 SCHEMA = 1
 
@@ -27,6 +36,7 @@ def run_benchmark(
     limit: int | None = None,
     threads: int = 1,
     repeats: int = 30,
+    robustness: int = 0,
     command: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -39,6 +49,7 @@ def run_benchmark(
         limit: at most so many films of each data set.
         threads: for inference.
         repeats: rounds of the latency measurement.
+        robustness: at most so many films of each data set are corrupted and scored, with the last model; 0 is none.
         command: how to repeat this.
         say: told of progress.
 
@@ -86,9 +97,11 @@ def run_benchmark(
                 "cold_start": measure_cold_start(str(model.path), threads) if model.path else None,
                 "scores": summarise(scores[i]),
                 "degradation": [] if reference is None else degradation(scores[i], scores[reference]),
+                "subgroups": subgroups(scores[i], main_region(s.region for s in scores[i]) or ""),
                 "films": [asdict(score) for score in scores[i]],
             }
         )
+    corrupted = measure_robustness(ungated[-1], datasets, split, robustness, say) if robustness else []
     return {
         "schema": SCHEMA,
         "notice": RESEARCH_USE,
@@ -96,6 +109,7 @@ def run_benchmark(
         "machine": machine_facts(),
         "datasets": [{"name": d.name, "layout": d.layout, "split": split, "limit": limit, **d.facts} for d in datasets],
         "models": entries,
+        "robustness": [{"model": entries[-1]["label"], **row} for row in corrupted],
     }
 
 

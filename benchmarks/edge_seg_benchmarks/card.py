@@ -10,6 +10,7 @@ from edge_seg.model_file import ModelFile
 from edge_seg.outputs.atomic import write_atomically
 
 from edge_seg_benchmarks.report import render
+from edge_seg_benchmarks.robustness import robustness_table
 
 
 def with_scores(model: ModelFile, entry: dict[str, Any], report: dict[str, Any]) -> ModelFile:
@@ -44,7 +45,8 @@ def with_scores(model: ModelFile, entry: dict[str, Any], report: dict[str, Any])
         "command": report["command"],
     }
     manifest = replace(model.manifest, scores=tuple(scores), checks={**model.manifest.checks, "measured": measured})
-    card = render("card.md.j2", manifest=manifest, entry=entry, measured=measured)
+    corrupted = robustness_table([row for row in report["robustness"] if row["model"] == entry["label"]])
+    card = render("card.md.j2", manifest=manifest, entry=entry, measured=measured, robustness=corrupted)
     return replace(model, manifest=manifest, card=card)
 
 

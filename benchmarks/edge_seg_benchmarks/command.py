@@ -21,6 +21,13 @@ import click
     "--repeats", type=click.IntRange(1), default=30, show_default=True, help="Rounds of the latency measurement."
 )
 @click.option(
+    "--robustness",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Corrupt so many films of each data set, and score the last model on them.",
+)
+@click.option(
     "--pictures",
     type=click.Choice(("films", "phantom", "none")),
     default="films",
@@ -38,6 +45,7 @@ def benchmark(
     limit: int | None,
     threads: int,
     repeats: int,
+    robustness: int,
     pictures: str,
     write_scores: bool,
     as_json: bool,
@@ -66,7 +74,8 @@ def benchmark(
         limit=limit,
         threads=threads,
         repeats=repeats,
-        command=_command(models, datasets, split, limit, threads),
+        robustness=robustness,
+        command=_command(models, datasets, split, limit, threads, robustness),
         say=(lambda text: None) if quiet or as_json else click.echo,
     )
     page = write_report(report, out, [Segmenter(file, gate=False) for file in files], opened, pictures)
@@ -77,9 +86,12 @@ def benchmark(
     click.echo(json.dumps(report) if as_json else f"report: {page}")
 
 
-def _command(models: tuple[str, ...], datasets: tuple[str, ...], split: str, limit: int | None, threads: int) -> str:
+def _command(
+    models: tuple[str, ...], datasets: tuple[str, ...], split: str, limit: int | None, threads: int, robustness: int
+) -> str:
     """The command without this machine's folders."""
     data = " ".join(f"--data {Path(name).name}" for name in datasets)
     few = f" --limit {limit}" if limit else ""
+    few += f" --robustness {robustness}" if robustness else ""
     names = " ".join(Path(model).name for model in models)
     return f"edge-seg benchmark {names} {data} --split {split}{few} --threads {threads} --out report"

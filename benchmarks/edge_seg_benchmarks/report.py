@@ -12,10 +12,10 @@ from edge_seg import Segmenter
 from edge_seg.datasets import Dataset
 from edge_seg.outputs.atomic import write_atomically
 
+from edge_seg_benchmarks.accuracy import main_region
 from edge_seg_benchmarks.latency import STAGES
 from edge_seg_benchmarks.pictures import data_uri, draw_examples, plot_degradation
-
-_MAIN_REGIONS = ("whole_lung", "visible_lung", "tumour", "object")
+from edge_seg_benchmarks.robustness import robustness_table
 
 
 def write_report(
@@ -38,10 +38,16 @@ def write_report(
         OutputError: it cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    region = main_region(report["models"])
+    region = main_region(row["region"] for model in report["models"] for row in model["scores"])
     plot = plot_degradation(report["models"], region) if region else None
     examples = _examples(report, segmenters, datasets, pictures) if pictures != "none" else []
-    facts = {"report": report, "stages": STAGES, "plot": plot is not None, "region": region}
+    facts = {
+        "report": report,
+        "stages": STAGES,
+        "plot": plot is not None,
+        "region": region,
+        "robustness": robustness_table(report["robustness"]),
+    }
     write_atomically(out / "report.json", (json.dumps(report, indent=1) + "\n").encode())
     write_atomically(out / "report.md", render("report.md.j2", **facts).encode())
     if plot:
@@ -64,12 +70,6 @@ def render(template: str, **facts: Any) -> str:
     return environment.get_template(template).render(**facts)
 
 
-def main_region(models: Sequence[dict[str, Any]]) -> str | None:
-    """The region the plot is about: whole lung where it was scored, else the first that was."""
-    scored = [row["region"] for model in models for row in model["scores"]]
-    return next((name for name in _MAIN_REGIONS if name in scored), scored[0] if scored else None)
-
-
 def _examples(
     report: dict[str, Any], segmenters: Sequence[Segmenter], datasets: Sequence[Dataset], pictures: str
 ) -> list[dict[str, str]]:
@@ -82,7 +82,7 @@ def _examples(
         if pictures == "phantom" and dataset.name != "phantom":
             continue
         rows = [row for row in model["films"] if row["dataset"] == dataset.name]
-        region = main_region([{"scores": rows}]) if rows else None
+        region = main_region(row["region"] for row in rows)
         if region is not None:
             films = [(row["film"], row["dice"]) for row in rows if row["region"] == region]
             picture = draw_examples(segmenters[scored[-1]], dataset, films, region)

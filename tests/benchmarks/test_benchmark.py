@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from edge_seg.corruptions import CORRUPTIONS, SEVERITIES
 from edge_seg.errors import InputError
 from edge_seg.model_file import ModelFile
-from edge_seg_benchmarks.accuracy import FilmScore, degradation, scored_films, summarise, truth_regions
+from edge_seg_benchmarks.accuracy import FilmScore, degradation, scored_films, subgroups, summarise, truth_regions
 from edge_seg_benchmarks.command import benchmark
 from edge_seg_benchmarks.data import open_benchmark_data
 from edge_seg_benchmarks.statistics import bootstrap_mean
@@ -68,6 +69,17 @@ def test_ignored_pixels_follow_into_derived_regions() -> None:
     assert valid.tolist() == [[True, True, False, True]]
 
 
+def test_subgroups_are_scored_apart() -> None:
+    rows = [
+        FilmScore("d", "test", str(i), str(i), "whole_lung", value, value, 1.0, {"view": view})
+        for i, (view, value) in enumerate([("PA", 0.9), ("PA", 0.92), ("AP", 0.8)])
+    ]
+    found = {(row["attribute"], row["value"]): row for row in subgroups(rows, "whole_lung")}
+    assert found["view", "PA"]["mean"] == pytest.approx(0.91)
+    assert (found["view", "AP"]["mean"], found["view", "AP"]["n"]) == (0.8, 1)
+    assert subgroups(rows, "right_lung") == []
+
+
 def test_a_split_without_films_is_refused() -> None:
     with pytest.raises(InputError, match="no films to score"):
         scored_films(open_benchmark_data("phantom"), "val", None)
@@ -82,6 +94,7 @@ def report(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     model.write_bytes(file.to_bytes())
     twin.write_bytes(replace(file, manifest=replace(file.manifest, quantisation="float32")).to_bytes())
     words = [str(twin), str(model), "--data", "phantom", "--limit", "3", "--repeats", "3", "--out", str(folder / "out")]
+    words += ["--robustness", "2"]
     done = CliRunner().invoke(benchmark, [*words, "--write-scores", "-q"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return folder / "out", model
@@ -100,6 +113,10 @@ def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
         assert 0 <= latency["p50"] <= latency["p95"] <= latency["p99"]
     assert {row["region"] for row in second["scores"]} >= {"whole_lung", "visible_lung"}
     assert all(0 <= film["dice"] <= 1 for film in second["films"])
+    corrupted = [row for row in data["robustness"] if row["region"] == "whole_lung"]
+    assert len(corrupted) == 1 + len(CORRUPTIONS) * len(SEVERITIES)
+    assert {row["n"] for row in corrupted} == {2}
+    assert len({row["mean"] for row in corrupted}) > 10
 
 
 def test_the_page_needs_no_other_file(report: tuple[Path, Path]) -> None:
@@ -117,6 +134,8 @@ def test_scores_and_card_ride_in_the_model(report: tuple[Path, Path]) -> None:
     assert whole["low"] <= whole["mean"] <= whole["high"]
     assert f"{whole['mean']:.4f}" in file.card
     assert "Research use only" in file.card
+    assert "## Robustness" in file.card
+    assert file.card.count("| rotation (") == 1
 
 
 def test_latency_alone_needs_no_films(tiny_model: Path, tmp_path: Path) -> None:
