@@ -67,7 +67,7 @@ def _changes() -> list[tuple[str, int, float, Callable[[LabelledFilm], LabelledF
 
 
 def robustness_table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows for a page, each data set's main region alone: a line per corruption, its `clean` row and its `doses`."""
+    """The rows for a page, each data set's main region alone: a line per corruption with `clean` and `doses`."""
     lines = []
     for dataset in dict.fromkeys(row["dataset"] for row in rows):
         of_set = [row for row in rows if row["dataset"] == dataset]
