@@ -17,7 +17,7 @@ from edge_seg import Segmenter
 from edge_seg.phantom import phantom
 from edge_seg.sources import read_film
 
-STAGES = ("decode", "pixels_in", "gate", "inference", "pixels_out", "measure", "end_to_end")
+STAGES = ("decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "end_to_end")
 _WARM_UP = 3
 _PERCENTILES = (50, 95, 99)
 

@@ -1,7 +1,8 @@
 """What the field does to films, in known doses: the same film and seed give the same corrupted film.
 
-For measuring how a model stands up to it. Training's augmentation is another thing: it draws mild doses of everything
-at once. Named corruptions in graded severities are the idea of ImageNet-C (Hendrycks & Dietterich 2019).
+For measuring how a model stands up to it, and for calibrating its trust score. Training's augmentation is another
+thing: it draws mild doses of everything at once. Named corruptions in graded severities are the idea of ImageNet-C
+(Hendrycks & Dietterich 2019).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 from edge_seg.film import Film
 from edge_seg.pixels import IGNORE, to_grey8
 
-SEVERITIES = (1, 2, 3)
+SEVERITIES = (1, 2, 3, 4, 5)
 
 Planes = dict[str, np.ndarray]
 
@@ -36,7 +37,7 @@ class Corruption:
     """
 
     name: str
-    doses: tuple[float, float, float]
+    doses: tuple[float, float, float, float, float]
     title: str
     apply: Callable[[np.ndarray, float, np.random.Generator], _Changed]
 
@@ -146,15 +147,15 @@ def _text(picture: np.ndarray, count: float, chance: np.random.Generator) -> _Ch
 
 
 CORRUPTIONS = (
-    Corruption("rotation", (5, 10, 15), "turned by degrees", _rotation),
-    Corruption("keystone", (0.03, 0.06, 0.1), "seen from aside, corners drawn in, share of the side", _keystone),
-    Corruption("gamma", (1.4, 1.9, 2.6), "exponent of the grey values, or one over it", _gamma),
-    Corruption("contrast", (0.6, 0.4, 0.25), "share of the grey values left", _contrast),
-    Corruption("noise", (0.05, 0.1, 0.2), "quantum noise, share of the range", _noise),
-    Corruption("blur", (0.003, 0.006, 0.012), "standard deviation, share of the longer side", _blur),
-    Corruption("low resolution", (160, 96, 64), "pixels left on the longer side", _low_resolution),
-    Corruption("compression", (30, 12, 5), "JPEG quality", _compression),
-    Corruption("collimation", (0.05, 0.1, 0.15), "edges covered by up to a share of the side", _collimation),
-    Corruption("text", (4, 10, 25), "lines of letters over the film", _text),
+    Corruption("rotation", (5, 10, 15, 25, 40), "turned by degrees", _rotation),
+    Corruption("keystone", (0.03, 0.06, 0.1, 0.16, 0.24), "seen from aside, corners drawn in", _keystone),
+    Corruption("gamma", (1.4, 1.9, 2.6, 3.6, 5), "exponent of the grey values, or one over it", _gamma),
+    Corruption("contrast", (0.6, 0.4, 0.25, 0.12, 0.05), "share of the grey values left", _contrast),
+    Corruption("noise", (0.05, 0.1, 0.2, 0.4, 0.8), "quantum noise, share of the range", _noise),
+    Corruption("blur", (0.003, 0.006, 0.012, 0.02, 0.035), "standard deviation, share of the longer side", _blur),
+    Corruption("low resolution", (160, 96, 64, 40, 24), "pixels left on the longer side", _low_resolution),
+    Corruption("compression", (30, 12, 6, 3, 1), "JPEG quality", _compression),
+    Corruption("collimation", (0.05, 0.1, 0.15, 0.22, 0.3), "edges covered by up to a share of the side", _collimation),
+    Corruption("text", (4, 10, 25, 60, 150), "lines of letters over the film", _text),
 )  # fmt: skip
 """In the order of the tables."""

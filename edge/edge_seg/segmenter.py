@@ -16,7 +16,7 @@ from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
 from edge_seg.measure import Area, Measurements, measure
 from edge_seg.model_file import Manifest, ModelFile
-from edge_seg.quality import REJECT, Quality, look_at_film, look_at_masks
+from edge_seg.quality import REJECT, WARN, Finding, Quality, look_at_film, look_at_masks
 from edge_seg.runtime import Runtime, TFLiteRuntime
 from edge_seg.structures import (
     Structure,
@@ -25,6 +25,7 @@ from edge_seg.structures import (
     visible_lungs,
     with_definition,
 )
+from edge_seg.trust import LOW_TRUST, Calibration, lung_features
 
 _Result = TypeVar("_Result")
 
@@ -37,12 +38,14 @@ class Segmentation:
         film: the film, its polarity corrected where the gate found it wrong.
         masks: per structure, bool `(film height, film width)`; empty where the gate rejected the film.
         measurements: areas, widths and ratios, in mm and cm2 where the film's spacing is known.
-        timings_ms: `decode`, `pixels_in`, `gate`, `inference`, `pixels_out`, `measure`.
+        timings_ms: `decode`, `pixels_in`, `gate`, `inference`, `pixels_out`, `trust`, `measure`.
         manifest: of the model that ran.
         runtime, delegate, threads: what really ran it.
         warnings: what a reader of the result should know.
         quality: what the gate found on the film and its outlines.
         gate: whether there was a gate to find anything.
+        trust: estimated Dice of the whole lung, `None` where the model has no calibration or the film was rejected.
+        trust_features: what the estimate is made from, empty where the model outlines no lungs.
         lung: definition of lung that the masks follow, `whole` or `visible`; `None` where they are of something else.
     """
 
@@ -57,6 +60,8 @@ class Segmentation:
     warnings: tuple[str, ...] = ()
     quality: Quality = field(default_factory=Quality)
     gate: bool = False
+    trust: float | None = None
+    trust_features: dict[str, float] = field(default_factory=dict, repr=False)
     lung: str | None = None
 
     @property
@@ -101,6 +106,7 @@ class Segmenter:
     ) -> None:
         self.manifest = manifest = model.manifest
         self.lung = _definition(manifest, lung)
+        self._calibration = Calibration.from_json(manifest.trust) if manifest.trust else None
         self._appearance = load_appearance(manifest.expects) if gate and manifest.expects else None
         self.runtime = runtime = runtime or TFLiteRuntime(model.flatbuffer)
         expected = (1, *manifest.input_shape, manifest.input_channels)
@@ -152,14 +158,19 @@ class Segmenter:
             grey, letterbox = pixels.to_input(taken, self.manifest.input_shape)
         if quality.verdict == REJECT:
             masks = {structure.name: np.zeros(taken.shape, bool) for structure in self.manifest.structures}
-            clock.ms.update(inference=0.0, pixels_out=0.0, measure=0.0)
-            measurements = Measurements({}, {}, {})
+            clock.ms.update(inference=0.0, pixels_out=0.0, trust=0.0, measure=0.0)
+            measurements, sure = Measurements({}, {}, {}), {}
         else:
             output = clock.time("inference", lambda: self.runtime.run(self._tensor(grey)))
             masks = clock.time("pixels_out", lambda: self._masks(output, letterbox))
+            sure = clock.time("trust", lambda: self._trust_features(output, letterbox))
             measurements = clock.time("measure", lambda: measure(regions(masks, self.lung or "whole"), taken))
             if self.gate:
                 quality = Quality((*quality.findings, *look_at_masks(masks).findings))
+        trust = self._calibration.estimate(sure) if self._calibration and sure else None
+        if trust is not None and trust < LOW_TRUST:
+            low = f"low trust, estimated Dice {trust:.2f}: check the outlines and every number taken from them"
+            quality = Quality((*quality.findings, Finding("low-trust", WARN, low)))
         return Segmentation(
             film=taken,
             masks=masks,
@@ -172,6 +183,8 @@ class Segmenter:
             warnings=(*taken.warnings, *(finding.text for finding in quality.findings), *measurements.notes),
             quality=quality,
             gate=self.gate,
+            trust=trust,
+            trust_features=sure,
             lung=self.lung,
         )
 
@@ -189,6 +202,13 @@ class Segmenter:
 
     def _tensor(self, grey: np.ndarray) -> np.ndarray:
         return pixels.to_tensor(grey, self._table, self.manifest.input_channels)
+
+    def _trust_features(self, output: np.ndarray, letterbox: pixels.Letterbox) -> dict[str, float]:
+        names = [structure.name for structure in self.manifest.structures]
+        if not lung_definitions(self.manifest.structures):
+            return {}
+        lungs = [names.index("right_lung"), names.index("left_lung")]
+        return lung_features(self.logits(output)[letterbox.content][:, :, lungs])
 
     def _look(self, film: Film, grey: np.ndarray) -> Quality:
         return look_at_film(film, grey, self._appearance) if self._appearance is not None else Quality()

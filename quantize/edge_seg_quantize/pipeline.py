@@ -23,6 +23,7 @@ from edge_seg_train.memory import keep_freed_memory
 
 from edge_seg_quantize import convert, qat
 from edge_seg_quantize.gate import DICE_BUDGET, GateReport, measure
+from edge_seg_quantize.trust import with_trust
 
 REPRESENTATIVE_FILMS = 128
 """Films whose activations set the ranges of the PTQ model."""
@@ -110,9 +111,10 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
         budget=settings.dice_budget,
     )
     report.check()
+    say("calibrating the trust score")
     for kind, file in models.items():
         path = out if kind == "qat" else out.with_name(f"{out.stem}.{kind}{out.suffix}")
-        checked = replace(file, manifest=replace(file.manifest, checks=report.to_json()))
+        checked = with_trust(replace(file, manifest=replace(file.manifest, checks=report.to_json())), validation)
         write_atomically(path, checked.to_bytes())
         say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
     return report

@@ -154,7 +154,8 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     assert record["notice"] == RESEARCH_USE
     assert record["film"]["spacing_mm"] == (0.5, 0.5)
     assert record["areas"]["right_lung"]["cm2"] == round(int(result.masks["right_lung"].sum()) * 0.0025, 2)
-    assert set(record["timings_ms"]) == {"decode", "pixels_in", "gate", "inference", "pixels_out", "measure", "write"}
+    stages = {"decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "write"}
+    assert set(record["timings_ms"]) == stages
     assert record["model"]["sha256"] == segmenter.manifest.flatbuffer_sha256
     assert record["runtime"].startswith("litert")
     assert record["delegate"] == "cpu"

@@ -36,7 +36,7 @@ def test_a_film_becomes_masks_areas_and_timings() -> None:
     assert mask.dtype == bool
     assert abs(int(mask.sum()) - 10_000) < 400
     assert result.areas["right_lung"].cm2 == pytest.approx(25, abs=1)
-    assert {"decode", "pixels_in", "gate", "inference", "pixels_out", "measure"} == set(result.timings_ms)
+    assert {"decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure"} == set(result.timings_ms)
     assert not result.regions["visible_lung"].any()
 
 

@@ -66,6 +66,21 @@ def test_the_int8_model_is_int8_all_through_and_its_manifest_says_how_it_was_che
     assert file.manifest.training["data"][0]["name"] == "chests"
 
 
+def test_the_trust_score_is_calibrated_and_tells_good_outlines_from_bad(model: Path) -> None:
+    segmenter = Segmenter.load(model, gate=False)
+    assert segmenter.manifest.trust is not None
+    facts = segmenter.manifest.trust["facts"]
+    assert facts["with_corruptions"] > facts["films"] > 0
+    made = phantom(300, 280, seed=77)
+    noise = np.random.default_rng(0).integers(0, 256, (300, 280), dtype=np.uint8)
+    good, bad = segmenter(made.film), segmenter(noise)
+    assert good.trust is not None
+    assert bad.trust is not None
+    assert 0 <= bad.trust < good.trust <= 1
+    assert bad.quality.has("low-trust")
+    assert any("estimated Dice" in warning for warning in bad.warnings)
+
+
 def test_the_manifest_says_what_a_run_started_from_and_names_no_folder_of_this_machine(
     run: Path, tmp_path: Path
 ) -> None:

@@ -149,6 +149,7 @@ def _measured(segmentation: Segmentation) -> list[str]:
     widths, ratios = segmentation.measurements.widths, segmentation.measurements.ratios
     thorax, cardiothoracic = widths.get("thorax"), ratios.get("cardiothoracic")
     parts = [
+        f"estimated Dice of the lungs {segmentation.trust:.2f}" if segmentation.trust is not None else "",
         f"cardiothoracic ratio {cardiothoracic:.2f}" if cardiothoracic is not None else "",
         f"thorax {thorax.mm:.0f} mm wide" if thorax and thorax.mm is not None else "",
     ]

@@ -57,6 +57,7 @@ def record_of(
         "areas": {name: asdict(area) for name, area in segmentation.areas.items()},
         "widths": {name: asdict(width) for name, width in segmentation.measurements.widths.items()},
         "ratios": segmentation.measurements.ratios,
+        "estimated_dice": segmentation.trust,
         "timings_ms": timings_ms,
         "model": {
             "name": manifest.name,

@@ -1,0 +1,109 @@
+"""The trust score: an estimate of this film's Dice with no truth at hand.
+
+A linear model on what the network's own output tells: how sure it is along the outlines, whether the
+outlines have sizes and shapes that lungs have. The weights are fitted on validation films and their
+corruptions (`edge_seg_quantize.trust`) and stand in the manifest, so a model without calibration has no score.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+LOW_TRUST = 0.85
+"""Below this estimated Dice an outline is to be checked by a person."""
+
+_SURE = 2.2  # logit of 0.9
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Weights of the linear model.
+
+    Attributes:
+        features: names, in order.
+        centre, spread: of each feature on the films it was fitted on.
+        weights, bias: of the standardised features; the sum is the logit of the estimated Dice.
+        facts: what it was fitted on and how well it does there.
+    """
+
+    features: tuple[str, ...]
+    centre: tuple[float, ...]
+    spread: tuple[float, ...]
+    weights: tuple[float, ...]
+    bias: float
+    facts: dict[str, Any]
+
+    def estimate(self, found: Mapping[str, float]) -> float:
+        """Estimated whole-lung Dice of a film, 0 to 1, from its features."""
+        values = np.array([found[name] for name in self.features])
+        # Far outside what was calibrated on, a linear model promises anything.
+        standard = np.clip((values - self.centre) / self.spread, -6, 6)
+        logit = float(standard @ np.array(self.weights)) + self.bias
+        return round(float(1 / (1 + np.exp(-logit))), 4)
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        return {
+            "features": list(self.features),
+            "centre": list(self.centre),
+            "spread": list(self.spread),
+            "weights": list(self.weights),
+            "bias": self.bias,
+            "facts": self.facts,
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
+        """What `to_json` gave."""
+        centre, spread, weights = (tuple(map(float, raw[name])) for name in ("centre", "spread", "weights"))
+        return cls(tuple(raw["features"]), centre, spread, weights, float(raw["bias"]), dict(raw["facts"]))
+
+
+def lung_features(logits: np.ndarray) -> dict[str, float]:
+    """What tells how good the outlines of both lungs are.
+
+    Args:
+        logits: `(height, width, 2)` float32 of right and left lung, the film's rectangle alone.
+    """
+    inside = logits > 0
+    sizes = inside.sum(axis=(0, 1)).astype(np.float64)
+    probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
+    # What Dice with the truth would be, were the probabilities true.
+    soft = 2 * probability[inside].sum() / max(probability.sum() + sizes.sum(), 1.0)
+    unsure = np.count_nonzero(np.abs(logits) < _SURE)
+    outline = sum(_outline_length(inside[:, :, k]) for k in range(2))
+    pieces = [_pieces(inside[:, :, k]) for k in range(2)]
+    share = sizes / logits[:, :, 0].size
+    return {
+        "soft_dice": _logit(soft),
+        "unsure_width": float(np.log1p(unsure / max(outline, 1.0))),
+        "asymmetry": float(abs(np.log((sizes[0] + 1) / (sizes[1] + 1)))),
+        "coverage": float(np.log(share.sum() + 1e-3)),
+        "smaller_lung": float(np.log(share.min() + 1e-3)),
+        "fragments": float(max(pieces)),
+        "raggedness": float(np.log(max(outline, 1.0) / np.sqrt(max(sizes.sum(), 1.0)))),
+    }
+
+
+def _logit(value: float) -> float:
+    clipped = float(np.clip(value, 1e-4, 1 - 1e-4))
+    return float(np.log(clipped / (1 - clipped)))
+
+
+def _outline_length(mask: np.ndarray) -> float:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    return float(sum(cv2.arcLength(outline, True) for outline in outlines))
+
+
+def _pieces(mask: np.ndarray) -> float:
+    """Share of a mask that lies outside its largest piece."""
+    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    if count <= 2:
+        return 0.0
+    areas = stats[1:, cv2.CC_STAT_AREA]
+    return float(1 - areas.max() / areas.sum())
