@@ -219,4 +219,4 @@ def test_a_run_starts_from_the_best_weights_of_another(chests: Path, tmp_path: P
     assert "not this network's weights" in said
     code, said = edge_seg("train", chests, "--out", tmp_path / "fourth", "--from", chests, *TINY)
     assert (code, said.count("\n")) == (3, 1)
-    assert "has no weights yet" in said
+    assert "holds no training run" in said

@@ -11,7 +11,8 @@ from edge_seg.errors import UsageError
 
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.config import TrainConfig, read_config
-from edge_seg_train.network import PRESETS
+from edge_seg_train.network import PRESETS, NetworkConfig
+from edge_seg_train.pretrained import read_pretrained, shipped_weights
 
 _LOSSES = ("dice", "bce", "bce+dice")
 
@@ -70,8 +71,11 @@ _SEED_SETTINGS = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "sched
     show_default=True,
     help="Epochs between pictures; 0 never.",
 )
+@click.option("--from", "start", metavar="MODEL|RUN", help="Start from the weights of a shipped model, or of a run.")
 @click.option(
-    "--from", "start", type=click.Path(file_okay=False, path_type=Path), help="Start from the best weights of this run."
+    "--freeze/--no-freeze",
+    default=None,
+    help="Train the decoder alone.  [default: after a shipped model]",
 )
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
@@ -83,7 +87,7 @@ def train(
     base: int | None,
     dropout: float | None,
     augment: bool,
-    start: Path | None,
+    start: str | None,
     quiet: bool,
     **settings: object,
 ) -> None:
@@ -126,7 +130,7 @@ def _config(
     base: int | None,
     dropout: float | None,
     augment: bool,
-    start: Path | None,
+    start: str | None,
     settings: dict[str, object],
 ) -> TrainConfig:
     from edge_seg.datasets import open_dataset
@@ -134,22 +138,33 @@ def _config(
     opened = [open_dataset(path) for path in datasets]
     structures = tuple(dict.fromkeys(name for dataset in opened for name in dataset.structures))
     changes: dict[str, Any] = {"height": size, "width": size, "base": base, "dropout": dropout}
+    start, known = _start(start)
+    named = click.get_current_context().get_parameter_source("network") is click.core.ParameterSource.COMMANDLINE
     chosen = replace(
-        PRESETS[network],
+        known if known and not named else PRESETS[network],
         outputs=len(structures),
         **{key: value for key, value in changes.items() if value is not None},
     )
     defaults = _SEED_SETTINGS if network == "seed" else {}
-    given = {key: value for key, value in settings.items() if value is not None}
+    given = {key: value for key, value in settings.items() if value is not None and key != "freeze"}
     absolute = tuple(_absolute(path) for path in datasets)
     return TrainConfig(
         datasets=absolute,
         structures=structures,
         network=chosen,
         augmentation=Augmentation() if augment else NO_AUGMENTATION,
-        start=str(start.expanduser().resolve()) if start else "",
+        start=start,
+        freeze=start in shipped_weights() if settings["freeze"] is None else bool(settings["freeze"]),
         **{**defaults, **given},  # type: ignore[arg-type]
     )
+
+
+def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
+    """Where to start from, from any working directory, and the network that has the weights."""
+    if not start:
+        return "", None
+    where = start if start in shipped_weights() else str(Path(start).expanduser().resolve())
+    return where, read_pretrained(where, weights=False).network
 
 
 def _absolute(dataset: str) -> str:

@@ -36,7 +36,8 @@ class TrainConfig:
         devices: devices to train on; empty means every visible GPU, or the CPU.
         picture_every: epochs between pictures of film | truth | prediction; 0 never.
         seed: of weights, films and augmentation.
-        start: run whose best weights this one starts from; empty starts from chance.
+        start: run, or shipped model, whose weights this one starts from; empty starts from chance.
+        freeze: keep the encoder and all batch statistics as they are.
     """
 
     datasets: tuple[str, ...]
@@ -59,6 +60,7 @@ class TrainConfig:
     picture_every: int = 5
     seed: int = 0
     start: str = ""
+    freeze: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain data."""

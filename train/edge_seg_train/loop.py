@@ -29,6 +29,7 @@ from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.metrics import Overlap, overlap_metrics
 from edge_seg_train.network import build
 from edge_seg_train.pictures import write_picture
+from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
 
 
@@ -152,7 +153,9 @@ def _model(config: TrainConfig, run: Path) -> tuple[Any, list[dict[str, float]]]
     except ValueError as error:
         raise UsageError(f"the network cannot be built: {error}") from error
     if config.start:
-        checkpoint.load_best(model, Path(config.start))
+        load_pretrained(model, config.structures, read_pretrained(config.start))
+    if config.freeze:
+        freeze(model)
     model.compile(keras.optimizers.Adam(config.learning_rate), loss=LOSSES[config.loss], metrics=overlap_metrics())
     return model, []
 

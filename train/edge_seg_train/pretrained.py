@@ -1,0 +1,147 @@
+"""Weights to start from: those of another run, or the float weights of a shipped model.
+
+`python -m edge_seg_train.pretrained RUN --out train/edge_seg_train/weights/lungs.npz` makes the latter.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+from edge_seg.errors import InputError
+
+from edge_seg_train.checkpoint import load_best
+from edge_seg_train.config import read_config
+from edge_seg_train.network import NetworkConfig, build
+
+FROZEN = ("stem", "down")
+"""Beginnings of the names of the encoder's layers: what a chest film looks like, they know already."""
+
+_WEIGHTS = Path(__file__).parent / "weights"
+_CONFIG = "config"
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """A trained network.
+
+    Attributes:
+        network: what it was built from.
+        structures: what its outputs are.
+        layers: weights by layer name, in Keras's order; empty until they are read.
+    """
+
+    network: NetworkConfig
+    structures: tuple[str, ...]
+    layers: dict[str, list[np.ndarray]]
+
+
+def shipped_weights() -> dict[str, Path]:
+    """Float weights that come with the trainer, by the name of the model."""
+    return {path.stem: path for path in sorted(_WEIGHTS.glob("*.npz"))}
+
+
+def read_pretrained(start: str, *, weights: bool = True) -> Pretrained:
+    """A shipped model's weights by name, or those of a run's best epoch by folder.
+
+    Args:
+        start: name or folder.
+        weights: false reads what the network is alone, which needs no framework.
+
+    Raises:
+        InputError: there is neither such weights nor such a run, or they cannot be read.
+    """
+    path = shipped_weights().get(start)
+    if path is not None:
+        with np.load(path) as file:
+            config = json.loads(str(file[_CONFIG]))
+            layers: dict[str, list[np.ndarray]] = {}
+            for name in file.files if weights else ():
+                if name != _CONFIG:
+                    layers.setdefault(name.rpartition("/")[0], []).append(file[name].astype(np.float32))
+        return Pretrained(NetworkConfig(**config["network"]), tuple(config["structures"]), layers)
+    if not Path(start).is_dir():
+        known = ", ".join(shipped_weights()) or "none here"
+        raise InputError(f"{start}: neither a run's folder nor a model whose weights are here ({known}): give one")
+    config, _ = read_config(Path(start))
+    if not weights:
+        return Pretrained(config.network, config.structures, {})
+    import keras
+
+    model = build(keras, config.network)
+    load_best(model, Path(start))
+    found = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
+    return Pretrained(config.network, config.structures, found)
+
+
+def load_pretrained(model: Any, structures: tuple[str, ...], found: Pretrained) -> None:
+    """Set a model's weights; an output that the other network does not have begins from chance.
+
+    Args:
+        model: of `build`, with one output for each of the structures.
+        structures: its outputs.
+        found: weights to set; the networks may differ in input size and outputs, not in layers.
+
+    Raises:
+        InputError: the layers are not the same.
+    """
+    for layer in model.layers:
+        own = layer.get_weights()
+        if not own:
+            continue
+        theirs = found.layers.get(layer.name, [])
+        if layer.name == "logits":
+            pairs = zip(own, theirs, strict=False)
+            theirs = [_outputs(mine, other, structures, found.structures) for mine, other in pairs]
+        if [w.shape for w in own] != [w.shape for w in theirs]:
+            raise InputError(
+                f"layer {layer.name} of the network to start from is another: not this network's weights: "
+                "leave --network, --base and --dropout away"
+            )
+        layer.set_weights(theirs)
+
+
+def freeze(model: Any) -> None:
+    """Keep the encoder and all batch statistics as they are: a few films would only spoil them."""
+    for layer in model.layers:
+        if layer.name.startswith(FROZEN) or layer.name.endswith("_norm"):
+            layer.trainable = False
+
+
+def save_pretrained(run: Path, out: Path) -> None:
+    """Write a run's best weights in float16, with what they belong to.
+
+    Raises:
+        InputError: the run has none.
+    """
+    found = read_pretrained(str(run))
+    arrays = {f"{name}/{i}": w.astype(np.float16) for name, ws in found.layers.items() for i, w in enumerate(ws)}
+    config = json.dumps({"network": asdict(found.network), "structures": found.structures})
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez_compressed(out, allow_pickle=False, **{_CONFIG: np.array(config)}, **arrays)
+
+
+def _outputs(mine: np.ndarray, other: np.ndarray, names: tuple[str, ...], known: tuple[str, ...]) -> np.ndarray:
+    """The last axis is one slice for each output; those of the same name come from the other network."""
+    taken = mine.copy()
+    for i, name in enumerate(names):
+        if name in known and other.shape[:-1] == mine.shape[:-1]:
+            taken[..., i] = other[..., known.index(name)]
+    return taken
+
+
+@click.command()
+@click.argument("run", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def main(run: Path, out: Path) -> None:
+    """Write the float weights of RUN, to start other runs from."""
+    save_pretrained(run, out)
+    click.echo(f"{out}: {out.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    main()
