@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from edge_seg import Segmenter
-from edge_seg.corruptions import CORRUPTIONS, SEVERITIES
-from edge_seg.datasets import Dataset, LabelledFilm
+from edge_seg.corruptions import CORRUPTIONS, SEVERITIES, Corruption
+from edge_seg.datasets import Dataset
+from edge_seg.scores import dice
 
-from edge_seg_benchmarks.accuracy import main_region, score_film, scored_films
+from edge_seg_benchmarks.accuracy import main_region, scored_films, truth_regions
 from edge_seg_benchmarks.statistics import bootstrap_mean
 
 CLEAN = "none"
@@ -31,39 +32,27 @@ def measure_robustness(
     Raises:
         InputError: a data set has no films to score.
     """
+    doses: list[tuple[str, int, float, Corruption | None]] = [(CLEAN, 0, 0.0, None)]
+    doses += [(c.name, severity, c.doses[severity - 1], c) for c in CORRUPTIONS for severity in SEVERITIES]
     rows = []
     for dataset in datasets:
         films = scored_films(dataset, split, limit)
-        for name, severity, dose, change in _changes():
-            found = [score for film in films for score in score_film(segmenter, dataset.name, change(film))]
-            for region in dict.fromkeys(score.region for score in found):
-                group = [score for score in found if score.region == region]
-                estimate = bootstrap_mean([score.dice for score in group], [score.patient for score in group])
-                rows.append(
-                    {
-                        "dataset": dataset.name,
-                        "split": split,
-                        "region": region,
-                        "corruption": name,
-                        "severity": severity,
-                        "dose": dose,
-                        **asdict(estimate),
-                    }
-                )
+        found: dict[tuple[str, int, float, str], list[tuple[float, str]]] = {}
+        for labelled in films:
+            film, outlines = labelled.load()
+            for name, severity, dose, corruption in doses:
+                seen, planes = corruption(film, outlines, severity) if corruption else (film, outlines)
+                predicted = segmenter(seen).regions
+                for region, (truth, valid) in truth_regions(planes).items():
+                    if region in predicted:
+                        score = dice(truth, predicted[region], valid), labelled.patient
+                        found.setdefault((name, severity, dose, region), []).append(score)
+        for (name, severity, dose, region), group in found.items():
+            estimate = bootstrap_mean([value for value, _ in group], [patient for _, patient in group])
+            what = {"region": region, "corruption": name, "severity": severity, "dose": dose}
+            rows.append({"dataset": dataset.name, "split": split, **what, **asdict(estimate)})
         say(f"{dataset.name}: {len(films)} films under {len(CORRUPTIONS)} corruptions")
     return rows
-
-
-def _changes() -> list[tuple[str, int, float, Callable[[LabelledFilm], LabelledFilm]]]:
-    changes: list[tuple[str, int, float, Callable[[LabelledFilm], LabelledFilm]]] = [(CLEAN, 0, 0.0, lambda film: film)]
-    for corruption in CORRUPTIONS:
-        for severity in SEVERITIES:
-
-            def change(film: LabelledFilm, corruption: Any = corruption, severity: int = severity) -> LabelledFilm:
-                return replace(film, read=lambda: corruption(*film.load(), severity))
-
-            changes.append((corruption.name, severity, corruption.doses[severity - 1], change))
-    return changes
 
 
 def robustness_table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

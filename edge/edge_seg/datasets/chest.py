@@ -60,11 +60,12 @@ def read_whole(folder: Path) -> Dataset:
 
 
 def read_visible(folder: Path) -> Dataset:
-    """Films with one mask of the visible lung field, for scoring only: all of them are test films."""
+    """Films with one mask of the visible lung field; where no `index.csv` splits them, all are test films."""
+    splits = {row["stem"]: (row.get("patient") or row["stem"], row.get("split") or "test") for row in _index(folder)}
     films = [
-        LabelledFilm(path.stem, path.stem, "test", partial(_read_visible, folder, path))
+        LabelledFilm(path.stem, *splits[path.stem], partial(_read_visible, folder, path))
         for path in picture_files(folder / "images")
-        if _picture(folder / "masks", path.stem).is_file()
+        if path.stem in splits and _picture(folder / "masks", path.stem).is_file()
     ]
     return Dataset(folder.name, "visible-lung", ("visible_lung",), tuple(films))
 
