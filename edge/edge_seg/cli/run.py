@@ -24,6 +24,10 @@ edge-seg run needs films:
 Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: edge-seg run --help"""
 
 
+_MOST_PROBLEMS = 50
+"""So many films' problems are listed at the end; a camera can have thousands."""
+
+
 @click.command(epilog="Example: edge-seg run films/ --out results")
 @click.argument("inputs", metavar="[FILE|FOLDER|GLOB]...", nargs=-1)
 @click.option("--camera", metavar="demo|INDEX|URL", help="Take films from a camera.")
@@ -96,8 +100,11 @@ def run(
             summary = run_session(source, segmenter, output, progress, again=again)
         finally:
             progress.finish()
-    for problem in (*summary.rejected, *(str(failure.error) for failure in summary.failures)):
+    problems = [*summary.rejected, *(str(failure.error) for failure in summary.failures)]
+    for problem in problems[:_MOST_PROBLEMS]:
         complain(problem)
+    if len(problems) > _MOST_PROBLEMS:
+        complain(f"and {len(problems) - _MOST_PROBLEMS} more: see {out / 'records.jsonl'}")
     if not quiet:
         parts = [f"{summary.done} done", f"{len(summary.failures)} failed"]
         parts += (
