@@ -199,6 +199,7 @@ def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSet
         training={
             "data": record["data"],
             "settings": _settings(config),
+            **({"averaged": record["averaged"]} if "averaged" in record else {}),
             **_started_from(config),
             "quantisation": {
                 "epochs": settings.epochs,

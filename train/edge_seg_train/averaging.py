@@ -1,0 +1,118 @@
+"""The average of several runs' weights, which often does better on films from elsewhere than any of them.
+
+Weights of one line of training lie in one basin, so their mean is a network too (Wortsman et al. 2022, "Model soups").
+Batch statistics do not average: they are estimated anew on training films.
+
+`python -m edge_seg_train.averaging RUN RUN... --out RUN` writes a run that `edge-seg quantize` takes like any other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from edge_seg.datasets import open_dataset
+from edge_seg.errors import UsageError
+from edge_seg.outputs.atomic import write_atomically
+
+from edge_seg_train import checkpoint
+from edge_seg_train.batches import TrainingBatches, pack
+from edge_seg_train.config import CONFIG_NAME, read_config
+from edge_seg_train.memory import keep_freed_memory
+from edge_seg_train.network import build
+from edge_seg_train.pretrained import load_pretrained, read_pretrained
+
+BATCHES = 200
+"""Batches of training films that the batch statistics are estimated from."""
+
+
+def average(runs: Sequence[Path], out: Path) -> Path:
+    """Write the average of runs' best weights as a run of its own, with the settings of the last.
+
+    Args:
+        runs: of networks with the same layers and outputs; input sizes may differ.
+        out: folder, which must not hold a run yet.
+
+    Returns:
+        Path of the weights.
+
+    Raises:
+        InputError: a run has no weights, or other layers.
+        UsageError: `out` holds a run, or the outputs differ.
+    """
+    import keras
+
+    from edge_seg_train.loop import code_version
+
+    keep_freed_memory()
+    if (out / CONFIG_NAME).exists():
+        raise UsageError(f"{out} holds a run: choose another --out")
+    config, record = read_config(runs[-1])
+    found = [read_pretrained(str(run)) for run in runs]
+    if len({one.structures for one in found}) > 1:
+        raise UsageError("the runs have different outputs: average runs of the same structures")
+    model = build(keras, config.network)
+    mean: dict[str, Any] = {}
+    for one in found:
+        load_pretrained(model, config.structures, one)
+        for layer in model.layers:
+            weights = [weight / len(found) for weight in layer.get_weights()]
+            before = mean.get(layer.name)
+            mean[layer.name] = weights if before is None else [a + b for a, b in zip(before, weights, strict=True)]
+    for layer in model.layers:
+        layer.set_weights(mean[layer.name])
+    films = pack(
+        [open_dataset(path).split("train") for path in config.datasets],
+        config.structures,
+        (config.network.height, config.network.width),
+    )
+    estimate_batch_statistics(
+        model,
+        TrainingBatches(
+            films,
+            config.batch_size,
+            BATCHES,
+            config.network.channels,
+            config.augmentation,
+            config.balance,
+            config.seed,
+        ),
+    )
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / f"best.{checkpoint.WEIGHTS_NAME}"
+    checkpoint.save_weights(model, path)
+    settings = replace(config, epochs=0, start=str(runs[-1].resolve())).to_json()
+    averaged = {"averaged": [run.name for run in runs], "code_version": code_version()}
+    write_atomically(out / CONFIG_NAME, json.dumps({**record, "config": settings, **averaged}, indent=2).encode())
+    return path
+
+
+def estimate_batch_statistics(model: Any, batches: TrainingBatches) -> None:
+    """Set moving mean and variance of every batch normalisation to their mean over the batches."""
+    import keras
+
+    layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    momenta = [layer.momentum for layer in layers]
+    for index in range(len(batches)):
+        for layer in layers:
+            # The running mean of all batches so far.
+            layer.momentum = index / (index + 1)
+        model(batches[index][0], training=True)
+    for layer, momentum in zip(layers, momenta, strict=True):
+        layer.momentum = momentum
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--out", type=click.Path(path_type=Path), required=True)
+def main(runs: tuple[Path, ...], out: Path) -> None:
+    """Average the best weights of RUN... into a new run."""
+    click.echo(f"{average(runs, out)}\nnext: edge-seg quantize {out} --out {out.name}.tflite")
+
+
+if __name__ == "__main__":
+    main()
