@@ -14,7 +14,7 @@ from edge_seg import pixels
 from edge_seg.appearance import load_appearance
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
-from edge_seg.measure import Area, Measurements, measure
+from edge_seg.measure import Area, Measurements, measure, measure_areas
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.quality import REJECT, WARN, Finding, Quality, look_at_film, look_at_masks
 from edge_seg.runtime import Runtime, TFLiteRuntime
@@ -159,7 +159,9 @@ class Segmenter:
         if quality.verdict == REJECT:
             masks = {structure.name: np.zeros(taken.shape, bool) for structure in self.manifest.structures}
             clock.ms.update(inference=0.0, pixels_out=0.0, trust=0.0, measure=0.0)
-            measurements, sure = Measurements({}, {}, {}), {}
+            # The same keys as ever, so that whoever asks for an area gets 0 and not an error.
+            empty = measure_areas(regions(masks, self.lung or "whole"), taken.spacing_mm)
+            measurements, sure = Measurements(empty, {}, {}), {}
         else:
             output = clock.time("inference", lambda: self.runtime.run(self._tensor(grey)))
             masks = clock.time("pixels_out", lambda: self._masks(output, letterbox))

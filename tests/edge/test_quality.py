@@ -72,6 +72,15 @@ def test_a_header_that_tells_black_from_white_is_believed() -> None:
     assert codes(look(film)) == {"not-a-chest-film"}
 
 
+def test_a_rejected_film_has_empty_masks_of_its_size_and_no_numbers(segmenter: Segmenter) -> None:
+    result = segmenter(np.zeros((200, 160), np.uint16))
+    assert result.quality.verdict == REJECT
+    assert all(mask.shape == (200, 160) and not mask.any() for mask in result.masks.values())
+    assert result.areas["whole_lung"].pixels == 0
+    assert result.measurements.ratios == {}
+    assert result.trust is None
+
+
 def noise(dtype: type, rng: np.random.Generator) -> Film:
     return Film(rng.integers(0, np.iinfo(dtype).max, (500, 400)).astype(dtype))
 
