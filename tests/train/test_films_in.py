@@ -53,7 +53,7 @@ def test_every_change_keeps_types_and_unlabelled_planes(seed: int) -> None:
     films = packed(1)
     labels = films.labels[0].copy()
     labels[:, :, 2] = pixels.IGNORE
-    strong = replace(Augmentation(), collimation=1, inversion=1, marker=1)
+    strong = replace(Augmentation(), collimation=1, inversion=1, marker=1, opacity=1)
     grey, moved = strong(films.grey[0], labels, np.random.default_rng(seed))
     assert grey.dtype == moved.dtype == np.uint8
     assert (moved[:, :, 2] == pixels.IGNORE).all()
@@ -65,6 +65,22 @@ def test_no_augmentation_changes_nothing() -> None:
     grey, labels = NO_AUGMENTATION(films.grey[0], films.labels[0], np.random.default_rng(0))
     np.testing.assert_array_equal(grey, films.grey[0])
     np.testing.assert_array_equal(labels, films.labels[0])
+
+
+def test_opacities_whiten_what_is_outlined_and_leave_the_outline() -> None:
+    grey = np.full((64, 64), 40, np.uint8)
+    grey[:, :10] = 200
+    labels = np.zeros((64, 64, 2), np.uint8)
+    labels[15:50, 15:50] = 1
+    white = replace(NO_AUGMENTATION, opacity=1)
+    changed = [white(grey, labels, np.random.default_rng(seed)) for seed in range(20)]
+    for picture, outline in changed:
+        np.testing.assert_array_equal(outline, labels)
+        difference = picture.astype(int) - grey
+        assert difference.min() >= -1
+        assert picture.max() <= 200
+        assert difference[15:50, 15:50].sum() > 0.8 * difference.sum()
+    assert np.mean([(picture != grey).mean() for picture, _ in changed]) > 0.05
 
 
 def test_a_batch_depends_on_seed_epoch_and_step_alone() -> None:

@@ -1,8 +1,8 @@
 """What happens to films in the field, done to films in training.
 
 Geometry: rotation, scale, shift, and a little stretch. Exposure: gamma, contrast, brightness, inversion. Detector:
-noise, blur. Technique: collimation edges, text and markers. Never a left-right flip: the outputs know
-the patient's right from left.
+noise, blur. Technique: collimation edges, text and markers. Disease: opacities in what is outlined, so that a lung is
+outlined where it is white too. Never a left-right flip: the outputs know the patient's right from left.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class Augmentation:
         noise: most noise, as a share of the range (standard deviation).
         blur: most blur, in pixels of the network's input (standard deviation).
         collimation, inversion, marker: how often (probability) each happens.
+        opacity: the same; for lungs alone, which disease whitens while their outline stays.
     """
 
     rotation: float = 12.0
@@ -41,6 +42,7 @@ class Augmentation:
     collimation: float = 0.2
     inversion: float = 0.03
     marker: float = 0.2
+    opacity: float = 0.0
 
     def __call__(self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         """A changed copy of one film.
@@ -54,7 +56,10 @@ class Augmentation:
             Film and labels of the same shapes and types.
         """
         grey, labels = self._move(grey, labels, rng)
-        picture = self._expose(grey.astype(np.float32) / 255, rng)
+        picture = grey.astype(np.float32) / 255
+        if rng.random() < self.opacity:
+            picture = _consolidate(picture, labels, rng)
+        picture = self._expose(picture, rng)
         if rng.random() < self.marker:
             _stamp(picture, rng)
         picture = self._detect(picture, rng)
@@ -103,6 +108,27 @@ class Augmentation:
         return picture
 
 
+def _consolidate(picture: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Whiten one to four soft patches of one outlined structure, up to all of it, towards the film's soft tissue."""
+    inside = labels[:, :, int(rng.integers(labels.shape[2]))] == 1
+    rows, columns = np.nonzero(inside)
+    if not len(rows):
+        return picture
+    height, width = picture.shape
+    extent = np.sqrt(len(rows))
+    patches = np.zeros(picture.shape, np.float32)
+    for _ in range(int(rng.integers(1, 5))):
+        at = int(rng.integers(len(rows)))
+        axes = rng.uniform(0.15, 0.6, 2) * extent
+        turn = float(rng.uniform(0, 180))
+        centre = int(columns[at]), int(rows[at])
+        cv2.ellipse(patches, centre, (int(axes[0]) + 1, int(axes[1]) + 1), turn, 0, 360, 1.0, -1)
+    soft = cv2.GaussianBlur(patches * inside, (0, 0), max(1.0, 0.02 * max(height, width) * float(rng.uniform(0.5, 2))))
+    white = np.float32(np.quantile(picture[picture > 0], 0.85)) if (picture > 0).any() else np.float32(1)
+    strength = soft * np.float32(rng.uniform(0.3, 0.95))
+    return picture * (1 - strength) + np.maximum(picture, white) * strength
+
+
 def _collimate(picture: np.ndarray, rng: np.random.Generator) -> None:
     """Blacken or whiten up to 8 % at one to four edges: the shutters of the X-ray tube, or a screen's frame."""
     height, width = picture.shape
@@ -127,4 +153,4 @@ def _stamp(picture: np.ndarray, rng: np.random.Generator) -> None:
     np.maximum(picture, letters * np.float32(rng.uniform(0.6, 1.0) / 255), out=picture)
 
 
-NO_AUGMENTATION = Augmentation(*[0.0] * 11)
+NO_AUGMENTATION = Augmentation(*[0.0] * 12)

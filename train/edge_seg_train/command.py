@@ -152,11 +152,15 @@ def _config(
         datasets=absolute,
         structures=structures,
         network=chosen,
-        augmentation=Augmentation() if augment else NO_AUGMENTATION,
+        augmentation=_augmentation(structures) if augment else NO_AUGMENTATION,
         start=start,
         freeze=start in shipped_weights() if settings["freeze"] is None else bool(settings["freeze"]),
         **{**defaults, **given},  # type: ignore[arg-type]
     )
+
+
+def _augmentation(structures: tuple[str, ...]) -> Augmentation:
+    return Augmentation(opacity=0.25) if {"right_lung", "left_lung"} <= set(structures) else Augmentation()
 
 
 def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
