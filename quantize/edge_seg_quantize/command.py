@@ -24,7 +24,7 @@ from edge_seg.version import __version__
     "--single-component/--all-components",
     default=True,
     show_default=True,
-    help="Whether only the largest piece of each structure is kept.",
+    help="Keep only the largest piece of each structure, where the training films' outlines are in one piece.",
 )
 @click.option("--about", type=click.Path(path_type=Path), help="JSON file with what the model card should add.")
 @click.option("--licence", type=click.Path(path_type=Path), help="Licence text that travels with the model.")

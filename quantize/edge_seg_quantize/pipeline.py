@@ -9,6 +9,7 @@ from typing import Any
 
 from edge_seg_quantize.legacy import load_run  # isort: skip  (chooses legacy Keras before TensorFlow is imported)
 
+import cv2
 import numpy as np
 from edge_seg import Segmenter, __version__
 from edge_seg.datasets import LabelledFilm, open_dataset
@@ -25,6 +26,10 @@ from edge_seg_quantize import convert, qat
 from edge_seg_quantize.gate import DICE_BUDGET, GateReport, measure
 from edge_seg_quantize.trust import with_trust
 
+_PIECES_FILMS = 400  # at most so many films are looked at
+_WHOLE = 0.95  # a structure whose largest piece holds so much of it is whole
+_CARELESS = 0.05  # share of films that may be otherwise
+
 REPRESENTATIVE_FILMS = 128
 """Films whose activations set the ranges of the PTQ model."""
 
@@ -38,7 +43,7 @@ class QuantizeSettings:
         epochs, films_per_epoch, learning_rate: of quantization-aware fine-tuning; `films_per_epoch` 0 is the run's own.
         dice_budget: most validation Dice that int8 may lose.
         validation_films: at most so many films decide it; 0 is all.
-        single_component: see `Manifest`.
+        single_component: see `Manifest`; it holds only where the training films' outlines are in one piece.
         about: what a model card should say beside the figures (title, sources, licences, limits).
         licence: text of the model's licence.
         quiet: no progress bars.
@@ -92,7 +97,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     )
 
     say("converting")
-    manifest = _manifest(config, record, settings)
+    manifest = _manifest(config, record, settings, films)
     representative = network_input(_representative(films), config.network.channels)
     models = {
         "float32": _file(manifest, "float32", convert.to_float32(model), settings),
@@ -129,7 +134,10 @@ def export_float(run: Path, out: Path, settings: QuantizeSettings) -> None:
     """
     config, record = read_config(run)
     flatbuffer = convert.to_float32(load_run(run, config))
-    file = _file(_manifest(config, record, settings), "float32", flatbuffer, settings)
+    outlined = [film for path in config.datasets for film in open_dataset(path).split("train")]
+    chosen = [outlined[i] for i in np.linspace(0, len(outlined) - 1, min(len(outlined), _PIECES_FILMS)).astype(int)]
+    films = pack([chosen], config.structures, (config.network.height, config.network.width))
+    file = _file(_manifest(config, record, settings, films), "float32", flatbuffer, settings)
     write_atomically(out, file.to_bytes())
 
 
@@ -151,6 +159,28 @@ def differing_pixels(aware: Any, segmenter: Segmenter, grey: np.ndarray) -> floa
         for film in grey
     ]
     return float(np.mean(fake != np.stack(real)))
+
+
+def in_one_piece(labels: np.ndarray) -> bool:
+    """Whether every structure is one piece wherever it is outlined: only then may smaller pieces be dropped.
+
+    A mask of both lungs is two; a film in twenty may have more, or be outlined carelessly.
+
+    Args:
+        labels: `(films, height, width, structures)` uint8 of 0, 1 and 127.
+    """
+    chosen = labels[np.linspace(0, len(labels) - 1, min(len(labels), _PIECES_FILMS)).astype(int)]
+    for k in range(labels.shape[3]):
+        torn = outlined = 0
+        for plane in chosen[:, :, :, k] == 1:
+            count, _, stats, _ = cv2.connectedComponentsWithStats(plane.astype(np.uint8), connectivity=8)
+            if count > 1:
+                areas = stats[1:, cv2.CC_STAT_AREA]
+                outlined += 1
+                torn += bool(areas.max() < _WHOLE * areas.sum())
+        if torn > _CARELESS * outlined:
+            return False
+    return True
 
 
 def _evenly(films: list[LabelledFilm], settings: QuantizeSettings) -> list[LabelledFilm]:
@@ -183,7 +213,7 @@ def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings
     )
 
 
-def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSettings) -> Manifest:
+def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSettings, films: PackedFilms) -> Manifest:
     raw, structures = config.to_json(), structures_named(config.structures)
     return Manifest(
         name=settings.name,
@@ -193,7 +223,7 @@ def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSet
         input_width=config.network.width,
         input_channels=config.network.channels,
         thresholds=(0.5,) * len(config.structures),
-        single_component=settings.single_component,
+        single_component=settings.single_component and in_one_piece(films.labels),
         expects="chest" if lung_definitions(structures) else "",
         network=raw["network"],
         training={

@@ -22,7 +22,7 @@ from edge_seg.phantom import phantom
 from edge_seg_quantize import convert
 from edge_seg_quantize.command import quantize as quantize_command
 from edge_seg_quantize.gate import GateReport
-from edge_seg_quantize.pipeline import QuantizeSettings, export_float, quantize
+from edge_seg_quantize.pipeline import QuantizeSettings, export_float, in_one_piece, quantize
 from edge_seg_train.batches import pack
 from edge_seg_train.command import train
 from edge_seg_train.config import read_config
@@ -64,6 +64,19 @@ def test_the_int8_model_is_int8_all_through_and_its_manifest_says_how_it_was_che
     assert file.manifest.checks["drop"] <= 0.05
     assert file.manifest.checks["differing_pixels"] < 0.02
     assert file.manifest.training["data"][0]["name"] == "chests"
+
+
+def test_smaller_pieces_are_dropped_only_where_outlines_are_in_one_piece() -> None:
+    made = [phantom(96, 90, seed=seed).masks for seed in range(20)]
+    right = np.stack([masks["right_lung"] for masks in made]).astype(np.uint8)
+    both = np.stack([masks["right_lung"] | masks["left_lung"] for masks in made]).astype(np.uint8)
+    assert in_one_piece(right[..., None])
+    assert not in_one_piece(both[..., None])
+    assert not in_one_piece(np.stack([right, both], axis=3))
+    careless = right.copy()
+    careless[0] = both[0]
+    assert in_one_piece(careless[..., None])
+    assert in_one_piece(np.full((3, 8, 8, 1), 127, np.uint8))
 
 
 def test_the_trust_score_is_calibrated_and_tells_good_outlines_from_bad(model: Path) -> None:
