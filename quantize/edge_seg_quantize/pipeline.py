@@ -86,6 +86,8 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     validation = [f for d in datasets for f in _evenly([f for f in d.split("val") if f.scored], settings)]
 
     aware = qat.quantization_aware(model)
+    if config.freeze:
+        qat.keep_batch_statistics(aware)
     say(f"quantization-aware fine-tuning: {settings.epochs} epochs")
     qat.fine_tune(
         aware,

@@ -50,6 +50,16 @@ def fine_tune(
     pin_input_range(model)
 
 
+def keep_batch_statistics(model: Any) -> None:
+    """Use the float run's moving means and variances while fine-tuning: those of a few films would spoil them.
+
+    All weights go on learning, to bear the quantisation.
+    """
+    for layer in model.layers:
+        if layer.name.endswith("_norm"):
+            layer.trainable = False
+
+
 def pin_input_range(model: Any) -> None:
     """Set the input's range to exactly [0, 1], so that the int8 input is the grey value minus 128.
 

@@ -19,13 +19,14 @@ from edge_seg.errors import ModelError
 from edge_seg.inspection import purity_violations
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
-from edge_seg_quantize import convert
+from edge_seg_quantize import convert, qat
 from edge_seg_quantize.command import quantize as quantize_command
 from edge_seg_quantize.gate import GateReport
 from edge_seg_quantize.pipeline import QuantizeSettings, export_float, in_one_piece, quantize
 from edge_seg_train.batches import pack
 from edge_seg_train.command import train
 from edge_seg_train.config import read_config
+from edge_seg_train.losses import bce_loss
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
@@ -64,6 +65,31 @@ def test_the_int8_model_is_int8_all_through_and_its_manifest_says_how_it_was_che
     assert file.manifest.checks["drop"] <= 0.05
     assert file.manifest.checks["differing_pixels"] < 0.02
     assert file.manifest.training["data"][0]["name"] == "chests"
+
+
+def test_batch_statistics_of_the_float_run_can_be_kept_while_all_weights_learn() -> None:
+    import tf_keras
+    from edge_seg_train.network import PRESETS, build
+
+    def moved(keep: bool) -> tuple[float, float]:
+        aware = qat.quantization_aware(build(tf_keras, PRESETS["tiny"]))
+        if keep:
+            qat.keep_batch_statistics(aware)
+        norms = [layer.layer for layer in aware.layers if layer.name.endswith("_norm")]
+        kernel = next(w for w in aware.get_layer("quant_bottom_a").weights if w.name.endswith("kernel:0"))
+        statistics, before = [norm.moving_variance.numpy() for norm in norms], kernel.numpy()
+        aware.compile("sgd", loss=bce_loss)
+        rng = np.random.default_rng(0)
+        shape = (4, *aware.input_shape[1:])
+        aware.fit(rng.random(shape), (rng.random((*shape[:3], 3)) > 0.5).astype(np.uint8), verbose=0)
+        assert norms
+        change = [np.abs(n.moving_variance.numpy() - s).max() for n, s in zip(norms, statistics, strict=True)]
+        return max(change), float(np.abs(kernel.numpy() - before).max())
+
+    kept, learned = moved(keep=True)
+    assert kept == 0
+    assert learned > 0
+    assert moved(keep=False)[0] > 0.01
 
 
 def test_smaller_pieces_are_dropped_only_where_outlines_are_in_one_piece() -> None:
