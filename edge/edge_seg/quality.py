@@ -68,8 +68,10 @@ def look_at_film(film: Film, grey: np.ndarray, appearance: Appearance) -> Qualit
         grey: the film as the network will see it, without the letterbox's borders, `(height, width)` uint8.
         appearance: what films of this kind look like.
     """
-    empty = tuple(_emptiness(film, grey))
-    there = () if empty else (*_exposure(film, grey), *_likeness(film, grey, appearance))
+    low, high = pixels.value_range(film)
+    detail = _fine_detail(grey)
+    empty = tuple(_emptiness(grey, high - low, detail))
+    there = () if empty else (*_exposure(film, grey, high - low, detail), *_likeness(film, grey, appearance))
     return Quality((*_size(film), *empty, *there))
 
 
@@ -90,10 +92,8 @@ def _size(film: Film) -> Iterator[Finding]:
         yield Finding("small", WARN, f"only {side} pixels on its shorter side: outlines are coarse")
 
 
-def _emptiness(film: Film, grey: np.ndarray) -> Iterator[Finding]:
-    low, high = pixels.value_range(film)
-    detail = _fine_detail(grey)
-    if high - low < _BLANK_LEVELS or grey.std() < _BLANK_LEVELS:
+def _emptiness(grey: np.ndarray, levels: float, detail: float) -> Iterator[Finding]:
+    if levels < _BLANK_LEVELS or grey.std() < _BLANK_LEVELS:
         yield Finding("blank", REJECT, "nothing to see on it: was it exposed?")
     elif detail < _SMOOTH:
         yield Finding("no-detail", REJECT, "no anatomy on it, only smooth shades: was anybody before the detector?")
@@ -101,7 +101,7 @@ def _emptiness(film: Film, grey: np.ndarray) -> Iterator[Finding]:
         yield Finding("noise-or-print", REJECT, "noise, print or fine patterns, no chest film: send another")
 
 
-def _exposure(film: Film, grey: np.ndarray) -> Iterator[Finding]:
+def _exposure(film: Film, grey: np.ndarray, levels: float, detail: float) -> Iterator[Finding]:
     height, width = grey.shape
     middle = grey[height // 6 : height - height // 6, width // 8 : width - width // 8]
     if np.mean(middle <= 2) > _CLIPPED:
@@ -112,10 +112,9 @@ def _exposure(film: Film, grey: np.ndarray) -> Iterator[Finding]:
         yield Finding(
             "under-exposed", WARN, "large parts are white without detail: under-exposed, or the window is wrong"
         )
-    if _fine_detail(grey) > _GRAINY:
+    if detail > _GRAINY:
         yield Finding("grainy", WARN, "grainy: exposed too little, or much text on it")
-    low, high = pixels.value_range(film)
-    if film.pixels.dtype == np.uint8 and film.window is None and high - low < _FLAT * 255:
+    if film.pixels.dtype == np.uint8 and film.window is None and levels < _FLAT * 255:
         yield Finding(
             "little-contrast", WARN, "few shades of grey: send the film itself, no photograph or preview of it"
         )

@@ -164,8 +164,8 @@ class Segmenter:
             measurements, sure = Measurements(empty, {}, {}), {}
         else:
             output = clock.time("inference", lambda: self.runtime.run(self._tensor(grey)))
-            masks = clock.time("pixels_out", lambda: self._masks(output, letterbox))
-            sure = clock.time("trust", lambda: self._trust_features(output, letterbox))
+            logits, masks = clock.time("pixels_out", lambda: self._decode(output, letterbox))
+            sure = clock.time("trust", lambda: self._trust_features(logits, letterbox))
             measurements = clock.time("measure", lambda: measure(regions(masks, self.lung or "whole"), taken))
             if self.gate:
                 quality = Quality((*quality.findings, *look_at_masks(masks).findings))
@@ -205,22 +205,24 @@ class Segmenter:
     def _tensor(self, grey: np.ndarray) -> np.ndarray:
         return pixels.to_tensor(grey, self._table, self.manifest.input_channels)
 
-    def _trust_features(self, output: np.ndarray, letterbox: pixels.Letterbox) -> dict[str, float]:
+    def _trust_features(self, logits: np.ndarray, letterbox: pixels.Letterbox) -> dict[str, float]:
         names = [structure.name for structure in self.manifest.structures]
         if not lung_definitions(self.manifest.structures):
             return {}
         lungs = [names.index("right_lung"), names.index("left_lung")]
-        return lung_features(self.logits(output)[letterbox.content][:, :, lungs])
+        return lung_features(logits[letterbox.content][:, :, lungs])
 
     def _look(self, film: Film, grey: np.ndarray) -> Quality:
         return look_at_film(film, grey, self._appearance) if self._appearance is not None else Quality()
 
-    def _masks(self, output: np.ndarray, letterbox: pixels.Letterbox) -> dict[str, np.ndarray]:
+    def _decode(self, output: np.ndarray, letterbox: pixels.Letterbox) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Logits of an output tensor, and the masks at the film's own size."""
+        logits = self.logits(output)
         manifest = self.manifest
         thresholds = manifest.thresholds or (0.5,) * len(manifest.structures)
-        masks = pixels.to_masks(self.logits(output), letterbox, thresholds, manifest.single_component)
+        masks = pixels.to_masks(logits, letterbox, thresholds, manifest.single_component)
         named = {structure.name: mask for structure, mask in zip(manifest.structures, masks, strict=True)}
-        return visible_lungs(named) if self.lung == "visible" else named
+        return logits, visible_lungs(named) if self.lung == "visible" else named
 
 
 def _definition(manifest: Manifest, lung: str | None) -> str | None:
