@@ -20,11 +20,30 @@ _LOSSES = ("dice", "bce", "bce+dice")
 _SEED_SETTINGS = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "schedule": "plateau"}
 
 
+class Size(click.ParamType):
+    """`192` or `192x224`, as `(height, width)`."""
+
+    name = "size"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Height and width of the text."""
+        height, _, width = str(value).lower().partition("x")
+        try:
+            found = int(height), int(width or height)
+        except ValueError:
+            found = 0, 0
+        if min(found) < 1:
+            self.fail(f"{value}: no size: give pixels (192), or height and width (192x224)", param, ctx)
+        return found
+
+
 @click.command(epilog="Example: edge-seg train films/paediatric films/adult --out runs/lungs --epochs 30")
 @click.argument("datasets", metavar="DATASET...", nargs=-1)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
 @click.option("--network", type=click.Choice(list(PRESETS)), default="lungs", show_default=True, help="What to train.")
-@click.option("--size", type=click.IntRange(min=1), help="Input height and width, if not the network's own.")
+@click.option(
+    "--size", type=Size(), metavar="PIXELS|HxW", help="Input height and width (192, 192x224), if not the network's own."
+)
 @click.option("--base", type=click.IntRange(min=1), help="Channels of the first level, if not the network's own.")
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Dropout after the coarsest level.")
 @click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True, help="Most epochs.")
@@ -83,7 +102,7 @@ def train(
     datasets: tuple[str, ...],
     out: Path,
     network: str,
-    size: int | None,
+    size: tuple[int, int] | None,
     base: int | None,
     dropout: float | None,
     augment: bool,
@@ -126,7 +145,7 @@ def _refuse_settings(run: Path) -> None:
 def _config(
     datasets: tuple[str, ...],
     network: str,
-    size: int | None,
+    size: tuple[int, int] | None,
     base: int | None,
     dropout: float | None,
     augment: bool,
@@ -137,7 +156,8 @@ def _config(
 
     opened = [open_dataset(path) for path in datasets]
     structures = tuple(dict.fromkeys(name for dataset in opened for name in dataset.structures))
-    changes: dict[str, Any] = {"height": size, "width": size, "base": base, "dropout": dropout}
+    height, width = size or (None, None)
+    changes: dict[str, Any] = {"height": height, "width": width, "base": base, "dropout": dropout}
     start, known = _start(start)
     named = click.get_current_context().get_parameter_source("network") is click.core.ParameterSource.COMMANDLINE
     chosen = replace(

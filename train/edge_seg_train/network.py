@@ -16,7 +16,8 @@ class NetworkConfig:
     """What to build.
 
     Attributes:
-        family: `plain` (two 3x3 convolutions a level; Ronneberger et al. 2015, with batch normalisation) or
+        family: `plain` (two 3x3 convolutions a level; Ronneberger et al. 2015, with batch normalisation),
+            `link` (one convolution a level on the way up, skips added; after Chaurasia & Culurciello 2017) or
             `edge` (inverted residuals, Sandler et al. 2018, with a narrow depthwise-separable decoder).
         height, width, channels: of the input; height and width are multiples of `2**depth`.
         outputs: number of structures; the model gives one logit each, at the input's size.
@@ -59,7 +60,9 @@ PRESETS: dict[str, NetworkConfig] = {
         stem_stride=1,
         momentum=0.99,
     ),
-    "lungs": NetworkConfig(widest=96, momentum=0.99),
+    "lungs": NetworkConfig(family="link", height=192, width=224, widest=128, momentum=0.99),
+    "lungs-nano": NetworkConfig(family="link", height=160, width=192, base=8, widest=40, momentum=0.99),
+    "lungs-large": NetworkConfig(widest=96, momentum=0.99),
     "edge": NetworkConfig(family="edge", widest=96),
     "tiny": NetworkConfig(height=64, width=64, base=4, depth=2, stem_stride=1),
 }
@@ -91,7 +94,7 @@ def build(keras: Any, config: NetworkConfig) -> Any:
 
 
 class _Draw:
-    """Layers with the names and settings that both families share."""
+    """Layers with the names and settings that the families share."""
 
     def __init__(self, layers: Any, config: NetworkConfig) -> None:
         self.layers, self.config = layers, config
@@ -165,4 +168,19 @@ def _edge(draw: _Draw, x: Any) -> Any:
     return draw.depthwise(x, "last_space")
 
 
-_FAMILIES = {"plain": _plain, "edge": _edge}
+def _link(draw: _Draw, x: Any) -> Any:
+    config, skips = draw.config, []
+    x = draw.conv(x, draw.width(0), "stem", stride=config.stem_stride)
+    for level in range(1, config.depth + 1):
+        skips.append(x)
+        x = draw.conv(x, draw.width(level), f"down{level}_a", stride=2)
+        x = draw.conv(x, draw.width(level), f"down{level}_b")
+    x = draw.dropout(x)
+    for level in reversed(range(config.depth)):
+        x = draw.up(draw.conv(x, draw.width(level), f"narrow{level}", size=1), draw.width(level), f"up{level}")
+        x = draw.layers.Add(name=f"join{level}")([x, skips[level]])
+        x = draw.conv(x, draw.width(level), f"merge{level}")
+    return x
+
+
+_FAMILIES = {"plain": _plain, "link": _link, "edge": _edge}
