@@ -1,8 +1,9 @@
 """What happens to films in the field, done to films in training.
 
-Geometry: rotation, scale, shift, a little stretch and bending. Exposure: gamma, tone curve, contrast, brightness, uneven
-light, equalisation, inversion. Detector: noise, blur, resolution, compression. Technique: collimation edges, text and
-markers, tubes. Disease: opacities in what is outlined, so that a lung is outlined where it is white too. Never a left-right flip: the outputs know the patient's right from left.
+Geometry: rotation, scale, shift, a little stretch and bending. Exposure: gamma, tone curve, contrast, brightness,
+uneven light, equalisation, inversion. Detector: noise, blur, resolution, compression. Technique: collimation edges,
+text and markers, tubes. Disease: opacities in what is outlined, so that a lung is outlined where it is white too.
+Never a left-right flip: the outputs know the patient's right from left.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ PRESETS: dict[str, NetworkConfig] = {
         momentum=0.99,
     ),
     "lungs": NetworkConfig(family="link", height=192, width=224, widest=128, momentum=0.99),
-    "lungs-nano": NetworkConfig(family="link", height=160, width=192, base=8, widest=40, momentum=0.99),
+    "lungs-nano": NetworkConfig(family="link", height=160, width=192, base=8, widest=36, momentum=0.99),
     "lungs-large": NetworkConfig(widest=96, momentum=0.99),
     "edge": NetworkConfig(family="edge", widest=96),
     "tiny": NetworkConfig(height=64, width=64, base=4, depth=2, stem_stride=1),
