@@ -42,6 +42,9 @@ _OPERATOR_NAMES = """
 _OPERATORS = tuple(_OPERATOR_NAMES.split())
 """Names of the built-in operators by number (enum BuiltinOperator of the schema)."""
 
+_ACTIVATION_FIELDS = {"AVERAGE_POOL_2D": 5, "CONCATENATION": 1, "MAX_POOL_2D": 5, "TRANSPOSE_CONV": 3}
+"""Where the options of these operators name the activation function fused into them."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -58,12 +61,17 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Operator:
-    """One operator with its version, inputs and outputs."""
+    """One operator with its version, inputs and outputs.
+
+    `activation` tells whether an activation function is fused into it; it is read of pools, concatenations and
+    transposed convolutions alone.
+    """
 
     name: str
     version: int
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    activation: bool = False
 
 
 @dataclass(frozen=True)
@@ -179,9 +187,11 @@ def _tensor(tensor: _Table, sizes: list[int]) -> Tensor:
 
 def _operator(operator: _Table, codes: list[tuple[str, int]], tensors: tuple[Tensor, ...]) -> Operator:
     name, version = codes[operator.scalar(0, number_types.Uint32Flags, 0)]
+    field, options = _ACTIVATION_FIELDS.get(name), operator.child(4)
     return Operator(
         name,
         version,
         tuple(tensors[i] for i in operator.integers(1) if i >= 0),
         tuple(tensors[i] for i in operator.integers(2) if i >= 0),
+        field is not None and options is not None and options.scalar(field, number_types.Int8Flags, 0) != 0,
     )

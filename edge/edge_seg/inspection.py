@@ -6,17 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from math import prod
 
+from edge_seg.edge_tpu import NEWEST_VERSIONS, EdgeTpuPrediction, predict_edge_tpu
 from edge_seg.flatbuffer import Graph, Operator, Tensor, read_graph
 from edge_seg.model_file import ModelFile
-
-_EDGE_TPU = """
-    ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D EXPAND_DIMS FULLY_CONNECTED L2_NORMALIZATION LOGISTIC
-    LSTM MAXIMUM MAX_POOL_2D MEAN MINIMUM MUL PACK PAD PRELU QUANTIZE REDUCE_MAX REDUCE_MIN RELU RELU6 RELU_N1_TO_1
-    RESHAPE RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RSQRT SLICE SOFTMAX SPACE_TO_DEPTH SPLIT SQUARED_DIFFERENCE SQUEEZE
-    STRIDED_SLICE SUB SUM TANH TRANSPOSE TRANSPOSE_CONV
-"""
-EDGE_TPU_OPERATORS = frozenset(_EDGE_TPU.split())
-"""Operators the Edge TPU compiler maps (coral.ai/docs/edgetpu/models-intro, table 1)."""
 
 _CONVERTS_OR_SHAPES = frozenset({"DEQUANTIZE", "SHAPE", "PACK", "STRIDED_SLICE"})
 _CHANNEL_AXIS = {"CONV_2D": 0, "DEPTHWISE_CONV_2D": -1, "TRANSPOSE_CONV": 0}
@@ -43,6 +35,7 @@ class ModelFacts:
         parameters: weights and biases.
         weight_bytes, flatbuffer_bytes, file_bytes: sizes.
         violations: what keeps the model from being int8 all through; empty where it is.
+        edge_tpu: what is to be expected of the Edge TPU compiler.
     """
 
     operators: tuple[OperatorKind, ...]
@@ -52,6 +45,7 @@ class ModelFacts:
     flatbuffer_bytes: int
     file_bytes: int
     violations: tuple[str, ...]
+    edge_tpu: EdgeTpuPrediction
 
 
 def inspect_model(model: ModelFile) -> ModelFacts:
@@ -77,6 +71,7 @@ def inspect_model(model: ModelFile) -> ModelFacts:
         len(model.flatbuffer),
         model.path.stat().st_size if model.path else len(model.to_bytes()),
         tuple(_violations(graph)),
+        predict_edge_tpu(graph),
     )
 
 
@@ -128,7 +123,7 @@ def _violations(graph: Graph) -> list[str]:
     for name, count in Counter(operator.name for operator in graph.operators).items():
         if name in _CONVERTS_OR_SHAPES:
             found.append(f"{count} {name}")
-        elif name not in EDGE_TPU_OPERATORS:
+        elif name not in NEWEST_VERSIONS:
             found.append(f"{count} {name}, which the Edge TPU does not map")
     moving = [t.name for t in graph.tensors if not t.static]
     if moving:

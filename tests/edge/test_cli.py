@@ -159,9 +159,11 @@ def test_inspect(tiny_model):
     assert seen.returncode == 0, seen.stderr
     for words in ("int8        all through", "CONV_2D (version 3)", "holds (", "right lung", RESEARCH_USE):
         assert words in seen.stdout
+    assert "Edge TPU    obeys its rules (predicted, the compiler was not run)" in seen.stdout
     facts = json.loads(command("inspect", tiny_model, "--json").stdout)
     assert facts["manifest"]["name"] == "tiny"
     assert facts["facts"]["violations"] == []
+    assert facts["facts"]["edge_tpu"]["mapped"]
     assert command("inspect", tiny_model, "--card").stdout.strip() == "# Card"
 
 

@@ -7,8 +7,9 @@ import random
 import numpy as np
 import pytest
 from edge_seg import ModelError
+from edge_seg.edge_tpu import NEWEST_VERSIONS
 from edge_seg.flatbuffer import _OPERATORS, read_graph
-from edge_seg.inspection import EDGE_TPU_OPERATORS, inspect_model, purity_violations
+from edge_seg.inspection import inspect_model, purity_violations
 from edge_seg.model_file import Manifest, ModelFile, shipped_models
 from edge_seg.structures import CHEST
 
@@ -17,7 +18,7 @@ def test_operator_names_are_those_of_the_schema():
     schema = pytest.importorskip("ai_edge_litert.schema_py_generated")
     for number, name in enumerate(_OPERATORS):
         assert getattr(schema.BuiltinOperator, name) == number
-    assert set(_OPERATORS) >= EDGE_TPU_OPERATORS
+    assert set(_OPERATORS) >= set(NEWEST_VERSIONS)
 
 
 def test_one_convolution(make_flatbuffer):
@@ -37,6 +38,7 @@ def test_facts(tiny_model):
     assert facts.macs == 64 * 64 * 3
     assert (facts.parameters, facts.weight_bytes) == (6, 15)
     assert facts.violations == ()
+    assert facts.edge_tpu.mapped
     assert facts.file_bytes == tiny_model.stat().st_size > facts.flatbuffer_bytes
 
 

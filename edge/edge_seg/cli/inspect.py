@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from edge_seg.edge_tpu import EdgeTpuPrediction
 
 
 @click.command(epilog="Example: edge-seg inspect lungs")
@@ -35,6 +39,7 @@ def inspect(model: str, as_json: bool, card: bool) -> None:
         ("parameters", f"{facts.parameters:,} ({facts.weight_bytes:,} bytes)"),
         ("cost", f"{_millions(facts.macs)} multiply-accumulates (MACs) per film"),
         ("int8", "all through" if not facts.violations else f"no: {'; '.join(facts.violations)}"),
+        *_edge_tpu(facts.edge_tpu),
         ("code", str(manifest.training.get("code_version", "unknown"))),
     ]
     for name, text in lines:
@@ -55,6 +60,22 @@ def inspect(model: str, as_json: bool, card: bool) -> None:
             f"{score['mean']:.4f} ({score['low']:.4f} to {score['high']:.4f}), {score['n']} films"
         )
     click.echo("Research use only, not for diagnosis")
+
+
+def _edge_tpu(predicted: EdgeTpuPrediction) -> list[tuple[str, str]]:
+    kept = f"{_megabytes(predicted.parameter_bytes)} of parameters in 8 MiB on the chip ({predicted.sram_share:.0%})"
+    streamed = predicted.streamed_bytes
+    room = f"up to {_megabytes(streamed)} streamed for each film" if streamed else "all cached"
+    verdict = "obeys its rules" if predicted.mapped else f"breaks its rules: {'; '.join(predicted.reasons)}"
+    return [
+        ("Edge TPU", f"{verdict} (predicted, the compiler was not run)"),
+        ("", f"{kept}, {room}; largest activation {_megabytes(predicted.largest_activation_bytes)}"),
+        *(("", f"not certain: {doubt}") for doubt in predicted.doubts),
+    ]
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:,.2f} MB"
 
 
 def _millions(macs: int) -> str:
