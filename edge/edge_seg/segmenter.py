@@ -70,6 +70,11 @@ class Segmentation:
         return regions(self.masks, self.lung or "whole")
 
     @property
+    def low_trust(self) -> bool:
+        """Whether the estimated Dice is so low that no measurement is to be used unchecked."""
+        return self.quality.has("low-trust")
+
+    @property
     def areas(self) -> dict[str, Area]:
         """Per structure and derived region, in pixels, and in cm2 where the film's spacing is known."""
         return self.measurements.areas

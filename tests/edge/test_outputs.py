@@ -13,11 +13,13 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg import RESEARCH_USE, Film, InputError, OutputError, Segmenter, UsageError
+from edge_seg.cli.progress import numbers
 from edge_seg.outputs.atomic import write_atomically
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.overlay import LONGEST_SIDE, draw_overlay
 from edge_seg.outputs.records import Records
+from edge_seg.quality import Quality
 from edge_seg.session import Summary, run_session
 from edge_seg.sources import Failure
 from hypothesis import given, settings
@@ -164,9 +166,27 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     across = int(columns[-1] - columns[0]) + 1
     assert record["widths"]["thorax"] == {"pixels": across, "mm": across / 2}
     assert record["ratios"] == {"left_to_right_area": 1.0, "cardiothoracic": 1.0}
+    assert record["flagged"] == {}
     for file in record["files"]:
         data = (tmp_path / file["name"]).read_bytes()
         assert (file["bytes"], file["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+
+
+def test_under_low_trust_every_measurement_is_flagged(tmp_path, lungs):
+    noise = np.random.default_rng(0).integers(0, 256, (300, 280), np.uint8)
+    result = Segmenter(lungs, gate=False)(Film(noise, spacing_mm=(0.5, 0.5)))
+    assert result.low_trust
+    record = OutputFolder(tmp_path).write(result)
+    assert record["areas"].keys() >= {"right_lung", "left_lung", "cardiomediastinum", "whole_lung"}
+    assert record["ratios"]
+    assert record["flagged"] == {
+        kind: dict.fromkeys(record[kind], "low trust") for kind in ("areas", "widths", "ratios")
+    }
+    assert numbers(record).endswith("(low trust)")
+    drawn, plain = draw_overlay(result), draw_overlay(replace(result, quality=Quality()))
+    first_row = slice(686, 706)  # under a film of 300 x 280 at 640 pixels wide
+    assert (drawn[:686] == plain[:686]).all()
+    assert (drawn[first_row] != plain[first_row]).any()
 
 
 def test_only_what_was_asked(tmp_path, segmenter):

@@ -94,7 +94,8 @@ def numbers(record: dict[str, Any]) -> str:
     ]
     age = record["film"]["age_s"]
     aged = f"{age * 1000:.0f} ms old, " if age is not None else ""
-    return f"{aged}inference {record['timings_ms']['inference']:.0f} ms, {', '.join(areas)}"
+    flag = " (low trust)" if record["flagged"] else ""
+    return f"{aged}inference {record['timings_ms']['inference']:.0f} ms, {', '.join(areas)}{flag}"
 
 
 def _outcome(arrival: Arrival, record: dict[str, Any] | None) -> str:

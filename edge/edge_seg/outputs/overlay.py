@@ -79,7 +79,7 @@ def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
             _QUIET,
         ),
         *((text, _QUIET) for text in _definition(segmentation)),
-        *((text, _INK) for text in _measured(segmentation)),
+        *((text, _WARNING if segmentation.low_trust else _INK) for text in _measured(segmentation)),
         *([("! REJECTED, not segmented", _WARNING)] if rejected else []),
         *((f"! {warning}", _WARNING) for warning in segmentation.warnings),
         (RESEARCH_USE, _WARNING),
@@ -146,19 +146,23 @@ def _definition(segmentation: Segmentation) -> list[str]:
 
 
 def _measured(segmentation: Segmentation) -> list[str]:
-    widths, ratios = segmentation.measurements.widths, segmentation.measurements.ratios
+    widths, ratios, flag = segmentation.measurements.widths, segmentation.measurements.ratios, _flag(segmentation)
     thorax, cardiothoracic = widths.get("thorax"), ratios.get("cardiothoracic")
     parts = [
         f"estimated Dice of the lungs {segmentation.trust:.2f}" if segmentation.trust is not None else "",
-        f"cardiothoracic ratio {cardiothoracic:.2f}" if cardiothoracic is not None else "",
-        f"thorax {thorax.mm:.0f} mm wide" if thorax and thorax.mm is not None else "",
+        f"cardiothoracic ratio {cardiothoracic:.2f}{flag}" if cardiothoracic is not None else "",
+        f"thorax {thorax.mm:.0f} mm wide{flag}" if thorax and thorax.mm is not None else "",
     ]
     return [text for text in (", ".join(filter(None, parts)),) if text]
 
 
 def _area(segmentation: Segmentation, name: str) -> str:
     area = segmentation.areas[name]
-    return f"{area.cm2:.0f} cm2" if area.cm2 is not None else f"{area.pixels:,} px"
+    return (f"{area.cm2:.0f} cm2" if area.cm2 is not None else f"{area.pixels:,} px") + _flag(segmentation)
+
+
+def _flag(segmentation: Segmentation) -> str:
+    return " (low trust)" if segmentation.low_trust else ""
 
 
 def _bgr(colour: str) -> tuple[int, ...]:

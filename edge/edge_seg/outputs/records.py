@@ -40,6 +40,12 @@ def record_of(
         timings_ms: all stages, writing included.
     """
     film, manifest = segmentation.film, segmentation.manifest
+    measured = {
+        "areas": {name: asdict(area) for name, area in segmentation.areas.items()},
+        "widths": {name: asdict(width) for name, width in segmentation.measurements.widths.items()},
+        "ratios": segmentation.measurements.ratios,
+    }
+    flags = {kind: dict.fromkeys(values, "low trust") for kind, values in measured.items()}
     return {
         **_head(film.name, film.source, "done"),
         "stem": stem,
@@ -54,9 +60,9 @@ def record_of(
             "sha256": film.checksum,
         },
         "lung": segmentation.lung,
-        "areas": {name: asdict(area) for name, area in segmentation.areas.items()},
-        "widths": {name: asdict(width) for name, width in segmentation.measurements.widths.items()},
-        "ratios": segmentation.measurements.ratios,
+        **measured,
+        # Under the same names as the measurements that they are about; nothing where they can be trusted.
+        "flagged": flags if segmentation.low_trust else {},
         "estimated_dice": segmentation.trust,
         "timings_ms": timings_ms,
         "model": {
