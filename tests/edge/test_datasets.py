@@ -14,6 +14,8 @@ from edge_seg.datasets import open_dataset
 from edge_seg.datasets.dataset import LabelledFilm, split_by_patient
 from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
+from edge_seg.phantom.brain import brain_slice
+from edge_seg.phantom.brain_set import write_brain_set
 from edge_seg.sources import read_film as read_device_film
 from hypothesis import given
 from hypothesis import strategies as st
@@ -44,20 +46,8 @@ def pairs(folder: Path, suffix: str = "_mask", value: int = 255, count: int = 10
 
 
 def tumours(folder: Path, count: int = 12) -> Path:
-    """MATLAB 7.3 files as figshare 1512427 has them: HDF5 with columns first and text as UTF-16 codes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    for i in range(1, count + 1):
-        image = rng.integers(0, 1500, (512, 512)).astype(np.int16)
-        mask = np.zeros((512, 512), np.uint8)
-        mask[100:160, 200:300] = 1
-        image[100:160, 200:300] += 3000
-        with h5py.File(folder / f"{i}.mat", "w") as file:
-            data = file.create_group("cjdata")
-            data["image"], data["tumorMask"] = image.T, mask.T
-            data["label"] = np.array([[float(i % 3 + 1)]])
-            data["PID"] = np.array([[ord(c)] for c in f"{100000 + i // 2}"], np.uint16)
-            data["tumorBorder"] = np.zeros((1, 40))
+    """Two slices of each patient."""
+    write_brain_set(folder, count, max(1, count // 2))
     return folder
 
 
@@ -96,12 +86,12 @@ def test_brain_tumours(tmp_path: Path) -> None:
     dataset = open_dataset(tumours(tmp_path / "brain"))
     assert (dataset.layout, dataset.structures, len(dataset.films)) == ("brain-tumour", ("tumour",), 12)
     film, outlines = dataset.films[0].load()
-    assert film.shape == (512, 512)
-    assert film.pixels[120, 250] > 2000
-    assert outlines["tumour"][120, 250] == 1
-    assert outlines["tumour"].sum() == 60 * 100
-    assert dataset.films[0].patient == "100000"
+    made = brain_slice(0, -0.8)
+    np.testing.assert_array_equal(film.pixels, made.image)
+    np.testing.assert_array_equal(outlines["tumour"] == 1, made.mask)
+    assert [f.patient for f in dataset.films] == [f"{100_000 + i // 2}" for i in range(12)]
     assert {f.attributes["finding"] for f in dataset.films} == {"meningioma", "glioma", "pituitary_tumour"}
+    assert Counter(f.split for f in dataset.films) == {"train": 8, "val": 2, "test": 2}
 
 
 def unread() -> NoReturn:

@@ -40,7 +40,7 @@ def record_of(
         timings_ms: all stages, writing included.
     """
     film, manifest = segmentation.film, segmentation.manifest
-    measured = {
+    measured: dict[str, dict[str, Any]] = {
         "areas": {name: asdict(area) for name, area in segmentation.areas.items()},
         "widths": {name: asdict(width) for name, width in segmentation.measurements.widths.items()},
         "ratios": segmentation.measurements.ratios,
