@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 from edge_seg import Segmenter
-from edge_seg.datasets import Dataset, LabelledFilm, Outlines
+from edge_seg.datasets import Dataset, LabelledFilm, truth_regions
 from edge_seg.errors import InputError
-from edge_seg.pixels import IGNORE
 from edge_seg.scores import dice, hausdorff95, intersection_over_union
-from edge_seg.structures import regions
 
 from edge_seg_benchmarks.statistics import bootstrap_mean
 
@@ -70,21 +68,6 @@ def score_film(segmenter: Segmenter, dataset: str, film: LabelledFilm) -> list[F
         for region, (truth, valid) in truth_regions(outlines).items()
         if region in found
     ]
-
-
-def truth_regions(outlines: Outlines) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Truth and validity of every outlined region, and of those derived from them: bool arrays.
-
-    A region that the film has an outline for is scored against that outline, not against a derived one.
-    """
-    truth = {name: plane == 1 for name, plane in outlines.items()}
-    ignored = np.zeros(next(iter(outlines.values())).shape, bool) if outlines else np.zeros((0, 0), bool)
-    for plane in outlines.values():
-        ignored |= plane == IGNORE
-    return {
-        name: (mask, outlines[name] != IGNORE if name in outlines else ~ignored)
-        for name, mask in regions(truth).items()
-    }
 
 
 def summarise(scores: Iterable[FilmScore]) -> list[dict[str, Any]]:

@@ -11,9 +11,7 @@ import cv2
 import matplotlib
 import numpy as np
 from edge_seg import Segmenter, pixels
-from edge_seg.datasets import Dataset
-
-from edge_seg_benchmarks.accuracy import truth_regions
+from edge_seg.datasets import Dataset, truth_regions
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt

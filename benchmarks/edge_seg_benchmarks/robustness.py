@@ -8,10 +8,10 @@ from typing import Any
 
 from edge_seg import Segmenter
 from edge_seg.corruptions import CORRUPTIONS, SEVERITIES, Corruption
-from edge_seg.datasets import Dataset
+from edge_seg.datasets import Dataset, truth_regions
 from edge_seg.scores import dice
 
-from edge_seg_benchmarks.accuracy import main_region, scored_films, truth_regions
+from edge_seg_benchmarks.accuracy import main_region, scored_films
 from edge_seg_benchmarks.statistics import bootstrap_mean
 
 CLEAN = "none"

@@ -22,6 +22,7 @@ from edge_seg.structures import Structure
 MANIFEST_NAME = "edge_seg.json"
 CARD_NAME = "MODEL_CARD.md"
 LICENCE_NAME = "LICENSE"
+OUTPUTS = ("sigmoid", "softmax")
 SCHEMA = 1
 
 
@@ -34,7 +35,8 @@ class Manifest:
         structures: the outputs, in the order of the network's output channels.
         input_height, input_width, input_channels: of the input tensor.
         mean, std: the network sees `(grey / 255 - mean) / std`.
-        output: `sigmoid`: one logit per structure, structures may overlap.
+        output: `sigmoid`: one logit per structure, structures may overlap; or `softmax`: one per class, the background
+            first.
         quantisation: `float32`, `int8-ptq` or `int8-qat`.
         thresholds: per structure, the probability above which a pixel belongs to it.
         single_component: whether only the largest piece of each structure is kept.
@@ -66,6 +68,17 @@ class Manifest:
     checks: dict[str, Any] = field(default_factory=dict)
     trust: dict[str, Any] | None = None
     flatbuffer_sha256: str = ""
+
+    @property
+    def output_channels(self) -> int:
+        """Channels of the network's output; of a softmax the first is the background.
+
+        Raises:
+            ModelError: an output of a kind that this version does not know.
+        """
+        if self.output not in OUTPUTS:
+            raise ModelError(f"{self.name}: output {self.output!r} is unknown: update edge-seg")
+        return len(self.structures) + (self.output == "softmax")
 
     @property
     def input_shape(self) -> tuple[int, int]:

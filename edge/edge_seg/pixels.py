@@ -143,6 +143,25 @@ def to_tensor(grey: np.ndarray, table: np.ndarray, channels: int) -> np.ndarray:
     return np.repeat(plane[None, :, :, None], channels, axis=3) if channels > 1 else plane[None, :, :, None]
 
 
+def structure_logits(logits: np.ndarray, output: str) -> np.ndarray:
+    """The logit of each structure's probability, whatever the network's output is.
+
+    Args:
+        logits: `(..., channels)` float32.
+        output: `sigmoid` gives them as they are; `softmax` has the background first, and the logit of a class is its
+            score less the log of the sum of the others' exponentials.
+
+    Returns:
+        `(..., structures)` float32.
+    """
+    if output == "sigmoid":
+        return logits
+    found = np.empty((*logits.shape[:-1], logits.shape[-1] - 1), np.float32)
+    for k in range(1, logits.shape[-1]):
+        found[..., k - 1] = logits[..., k] - np.logaddexp.reduce(np.delete(logits, k, axis=-1), axis=-1)
+    return found
+
+
 def to_masks(
     logits: np.ndarray, letterbox: Letterbox, thresholds: tuple[float, ...], single_component: bool = False
 ) -> np.ndarray:

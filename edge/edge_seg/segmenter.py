@@ -46,7 +46,8 @@ class Segmentation:
         gate: whether there was a gate to find anything.
         trust: estimated Dice of the whole lung, `None` where the model has no calibration or the film was rejected.
         trust_features: what the estimate is made from, empty where the model outlines no lungs.
-        lung: definition of lung that the masks follow, `whole` or `visible`; `None` where they are of something else.
+        lung: definition of lung that the masks follow, `whole`, `visible`, or `own` where the model's structures have
+            one of their own; `None` where they are of something else.
     """
 
     film: Film
@@ -82,7 +83,8 @@ class Segmentation:
     @property
     def structures(self) -> tuple[Structure, ...]:
         """What the masks are, in the model's order, by the definition of lung they follow."""
-        return with_definition(self.manifest.structures, self.lung) if self.lung else self.manifest.structures
+        named = self.manifest.structures
+        return with_definition(named, "visible") if self.lung == "visible" else named
 
 
 class Segmenter:
@@ -115,7 +117,7 @@ class Segmenter:
         self._appearance = load_appearance(manifest.expects) if gate and manifest.expects else None
         self.runtime = runtime = runtime or TFLiteRuntime(model.flatbuffer)
         expected = (1, *manifest.input_shape, manifest.input_channels)
-        outputs = (1, *manifest.input_shape, len(manifest.structures))
+        outputs = (1, *manifest.input_shape, manifest.output_channels)
         if runtime.input.shape != expected or runtime.output.shape != outputs:
             raise ModelError(
                 f"{manifest.name}: the manifest says {expected} -> {outputs}, the network is "
@@ -201,11 +203,11 @@ class Segmenter:
         return self._tensor(grey), letterbox
 
     def logits(self, output: np.ndarray) -> np.ndarray:
-        """Real-valued logits `(height, width, structures)` float32 of an output tensor."""
-        spec = self.runtime.output
-        if spec.scale is None:
-            return output[0]
-        return (output[0].astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+        """Logits of the structures' probabilities, `(height, width, structures)` float32, of an output tensor."""
+        spec, raw = self.runtime.output, output[0]
+        if spec.scale is not None:
+            raw = (raw.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+        return pixels.structure_logits(raw, self.manifest.output)
 
     def _tensor(self, grey: np.ndarray) -> np.ndarray:
         return pixels.to_tensor(grey, self._table, self.manifest.input_channels)
@@ -227,7 +229,8 @@ class Segmenter:
         thresholds = manifest.thresholds or (0.5,) * len(manifest.structures)
         masks = pixels.to_masks(logits, letterbox, thresholds, manifest.single_component)
         named = {structure.name: mask for structure, mask in zip(manifest.structures, masks, strict=True)}
-        return logits, visible_lungs(named) if self.lung == "visible" else named
+        derived = self.lung is not None and self.lung != lung_definitions(manifest.structures)[0]
+        return logits, visible_lungs(named) if derived else named
 
 
 def _definition(manifest: Manifest, lung: str | None) -> str | None:

@@ -52,7 +52,15 @@ CHEST = (
 )
 """What the shipped models outline; right and left are the patient's."""
 
-DERIVED_REGIONS = ("whole_lung", "visible_lung")
+_BOTH_LUNGS = (
+    Structure("whole_lung", "whole lung", "#35c4ff", "39607008", "both whole lungs, with the part behind the heart"),
+    Structure(
+        "visible_lung", "visible lung", "#35c4ff", "39607008", "both visible lung fields, cardiomediastinum left out"
+    ),
+)
+
+OWN = "own"
+"""What a definition of lung is called that is neither: whoever trained the model put it into words of their own."""
 
 
 def regions(masks: Mapping[str, np.ndarray], lung: str = "whole") -> dict[str, np.ndarray]:
@@ -74,11 +82,22 @@ def regions(masks: Mapping[str, np.ndarray], lung: str = "whole") -> dict[str, n
 
 
 def lung_definitions(structures: tuple[Structure, ...]) -> tuple[str, ...]:
-    """Definitions by which these outputs can give right and left lung; visible lungs need the cardiomediastinum too."""
-    names = {structure.name for structure in structures}
-    if not set(_LUNGS) <= names:
+    """Definitions by which these outputs can give right and left lung, the one they were trained on first.
+
+    From whole lungs visible ones can be had, with the cardiomediastinum; from visible lungs no whole ones.
+    """
+    named = {structure.name: structure for structure in structures}
+    if not set(_LUNGS) <= named.keys():
         return ()
-    return ("whole", "visible") if _HEART in names else ("whole",)
+    texts = {named[name].definition for name in _LUNGS}
+    trained = next((key for key, text in LUNG_DEFINITIONS.items() if texts == {text}), OWN)
+    return ("whole", "visible") if trained == "whole" and _HEART in named else (trained,)
+
+
+def shows_chest(structures: tuple[Structure, ...]) -> bool:
+    """Whether these structures lie in the chest, so that films of anything else can be turned away."""
+    known = {structure.name for structure in (*CHEST, *_BOTH_LUNGS)}
+    return any(structure.name in known for structure in structures)
 
 
 def visible_lungs(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -91,9 +110,15 @@ def visible_lungs(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def with_definition(structures: tuple[Structure, ...], lung: str) -> tuple[Structure, ...]:
-    """The structures with the lungs' definition written out."""
-    text = LUNG_DEFINITIONS[lung]
-    return tuple(replace(s, definition=text) if s.name in _LUNGS else s for s in structures)
+    """The structures with the lungs' definition written out: `whole`, `visible`, or words that say it themselves.
+
+    A mask of both lungs whose name tells the definition keeps that of its name, unless the words are one's own.
+    """
+    own = lung not in LUNG_DEFINITIONS
+    text = LUNG_DEFINITIONS.get(lung, lung)
+    return tuple(
+        replace(s, definition=text) if s.name in _LUNGS or (own and s.name.endswith("lung")) else s for s in structures
+    )
 
 
 _PALETTE = ("#35c4ff", "#ffb635", "#ff5c7a", "#7ce38b", "#c792ff", "#ffe45c", "#5cfff1", "#ff8f5c")
@@ -101,7 +126,7 @@ _PALETTE = ("#35c4ff", "#ffb635", "#ff5c7a", "#7ce38b", "#c792ff", "#ffe45c", "#
 
 def structures_named(names: tuple[str, ...]) -> tuple[Structure, ...]:
     """Structures for these names: the chest's own where known, else plain ones with a colour of the palette."""
-    known = {structure.name: structure for structure in CHEST}
+    known = {structure.name: structure for structure in (*CHEST, *_BOTH_LUNGS)}
     return tuple(
         known.get(name) or Structure(name, name.replace("_", " "), _PALETTE[i % len(_PALETTE)])
         for i, name in enumerate(names)

@@ -16,7 +16,7 @@ from edge_seg.datasets import LabelledFilm, open_dataset
 from edge_seg.errors import InputError
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.outputs.atomic import write_atomically
-from edge_seg.structures import lung_definitions, structures_named
+from edge_seg.structures import shows_chest, structures_named, with_definition
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.loop import code_version
@@ -155,7 +155,8 @@ def differing_pixels(aware: Any, segmenter: Segmenter, grey: np.ndarray) -> floa
 
     manifest, spec = segmenter.manifest, segmenter.runtime.input
     table = pixels.input_table(manifest.mean, manifest.std, spec.scale, spec.zero_point)
-    fake = aware.predict(network_input(grey, manifest.input_channels), batch_size=8, verbose=0) > 0
+    raw = aware.predict(network_input(grey, manifest.input_channels), batch_size=8, verbose=0)
+    fake = pixels.structure_logits(raw, manifest.output) > 0
     real = [
         segmenter.logits(segmenter.runtime.run(pixels.to_tensor(film, table, manifest.input_channels))) > 0
         for film in grey
@@ -216,7 +217,7 @@ def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings
 
 
 def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSettings, films: PackedFilms) -> Manifest:
-    raw, structures = config.to_json(), structures_named(config.structures)
+    raw, structures = config.to_json(), with_definition(structures_named(config.structures), config.lung)
     return Manifest(
         name=settings.name,
         version=settings.version,
@@ -224,9 +225,10 @@ def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSet
         input_height=config.network.height,
         input_width=config.network.width,
         input_channels=config.network.channels,
+        output=config.output,
         thresholds=(0.5,) * len(config.structures),
         single_component=settings.single_component and in_one_piece(films.labels),
-        expects="chest" if lung_definitions(structures) else "",
+        expects="chest" if shows_chest(structures) else "",
         network=raw["network"],
         training={
             "data": record["data"],

@@ -78,8 +78,8 @@ def calibrate(segmenter: Segmenter, films: Sequence[LabelledFilm]) -> Calibratio
 
 
 def with_trust(model: ModelFile, films: Sequence[LabelledFilm]) -> ModelFile:
-    """The model with a calibrated trust score in its manifest; unchanged without films or lungs."""
-    if not films or not lung_definitions(model.manifest.structures):
+    """The model with a calibrated trust score in its manifest; unchanged without films or whole lungs."""
+    if not films or "whole" not in lung_definitions(model.manifest.structures):
         return model
     found = calibrate(Segmenter(model, gate=False), films)
     return replace(model, manifest=replace(model.manifest, trust=found.to_json()))

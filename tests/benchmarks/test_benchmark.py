@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from edge_seg.corruptions import CORRUPTIONS, SEVERITIES
+from edge_seg.datasets import truth_regions
 from edge_seg.errors import InputError
 from edge_seg.model_file import ModelFile
-from edge_seg_benchmarks.accuracy import FilmScore, degradation, scored_films, subgroups, summarise, truth_regions
+from edge_seg_benchmarks.accuracy import FilmScore, degradation, scored_films, subgroups, summarise
 from edge_seg_benchmarks.command import benchmark
 from edge_seg_benchmarks.data import open_benchmark_data
 from edge_seg_benchmarks.statistics import bootstrap_mean

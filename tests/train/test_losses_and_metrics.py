@@ -7,6 +7,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from edge_seg import pixels
 from edge_seg.scores import dice, intersection_over_union
 from edge_seg_train.losses import LOSSES, bce_loss, dice_loss
 from edge_seg_train.metrics import Overlap
@@ -44,6 +45,22 @@ def test_what_has_no_label_costs_nothing(name: str, seed: int) -> None:
     other[0, 3, 3, 0] -= 9
     loss = LOSSES[name]
     np.testing.assert_allclose(np.asarray(loss(labels, logits)), np.asarray(loss(labels, other)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_a_softmax_is_scored_by_each_structures_probability(name: str) -> None:
+    labels, _ = sample(3)
+    labels = labels[..., :2] * np.array([1, 0], np.uint8)
+    scores = np.random.default_rng(4).normal(0, 3, (2, 8, 8, 3)).astype(np.float32)
+    shares = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    logits = np.log(shares / (1 - shares))[..., 1:]
+    np.testing.assert_allclose(pixels.structure_logits(scores, "softmax"), logits, rtol=1e-4, atol=1e-4)
+    loss = LOSSES[name]
+    np.testing.assert_allclose(np.asarray(loss(labels, scores)), np.asarray(loss(labels, logits)), rtol=1e-4)
+    on_scores, on_logits = Overlap("dice"), Overlap("dice")
+    on_scores.update_state(labels, scores)
+    on_logits.update_state(labels, logits)
+    assert float(on_scores.result()) == pytest.approx(float(on_logits.result()))
 
 
 def test_a_film_without_any_label_costs_nothing_at_all() -> None:

@@ -40,7 +40,7 @@ def test_weights_survive_the_file_to_half_precision(run: Path, tmp_path: Path, m
     monkeypatch.setattr(pretrained, "_WEIGHTS", tmp_path)
     found, original = read_pretrained("mine"), read_pretrained(str(run))
     assert found.network == original.network
-    assert found.structures == CHEST
+    assert found.outputs == CHEST
     assert found.layers.keys() == original.layers.keys()
     for name, arrays in original.layers.items():
         for one, other in zip(arrays, found.layers[name], strict=True):

@@ -104,12 +104,13 @@ class Augmentation:
         if self.bend:
             coarse = rng.normal(0, self.bend, (5, 5, 2)).astype(np.float32) * np.float32((width + height) / 2)
             source = source + cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        moved = cv2.remap(grey, source, None, cv2.INTER_LINEAR, borderValue=0)
+        across, down = (np.ascontiguousarray(source[:, :, axis]) for axis in (0, 1))
+        moved = cv2.remap(grey, across, down, cv2.INTER_LINEAR, borderValue=0)
         planes = [
             cv2.remap(
                 np.ascontiguousarray(labels[:, :, k]),
-                source,
-                None,
+                across,
+                down,
                 cv2.INTER_NEAREST,
                 borderValue=IGNORE if (labels[:, :, k] == IGNORE).all() else 0,
             )

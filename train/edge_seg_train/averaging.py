@@ -53,12 +53,12 @@ def average(runs: Sequence[Path], out: Path) -> Path:
         raise UsageError(f"{out} holds a run: choose another --out")
     config, record = read_config(runs[-1])
     found = [read_pretrained(str(run)) for run in runs]
-    if len({one.structures for one in found}) > 1:
+    if len({one.outputs for one in found}) > 1:
         raise UsageError("the runs have different outputs: average runs of the same structures")
     model = build(keras, config.network)
     mean: dict[str, Any] = {}
     for one in found:
-        load_pretrained(model, config.structures, one)
+        load_pretrained(model, config.outputs, one)
         for layer in model.layers:
             weights = [weight / len(found) for weight in layer.get_weights()]
             before = mean.get(layer.name)

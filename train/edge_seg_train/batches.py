@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 from edge_seg import pixels
-from edge_seg.datasets import LabelledFilm
+from edge_seg.datasets import LabelledFilm, truth_regions
 
 from edge_seg_train.augmentation import Augmentation
 
@@ -38,7 +38,7 @@ class PackedFilms:
 def pack(
     groups: Sequence[Sequence[LabelledFilm]], structures: Sequence[str], input_shape: tuple[int, int]
 ) -> PackedFilms:
-    """Read films and lay them at the network's size; structures without an outline are ignored.
+    """Read films and lay them at the network's size; structures that cannot be had from a film's outlines are ignored.
 
     Args:
         groups: films by data set.
@@ -63,9 +63,17 @@ def pack(
 def lay(film: LabelledFilm, structures: Sequence[str], input_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """One film at the network's size: grey `(height, width)` and labels `(height, width, structures)`, uint8."""
     picture, outlines = film.load()
-    planes = [outlines.get(name, np.full(picture.shape, pixels.IGNORE, np.uint8)) for name in structures]
+    derived = truth_regions(outlines) if set(structures) - outlines.keys() else {}
+    nothing = np.zeros(picture.shape, bool)
+    planes = [
+        outlines[name] if name in outlines else _labels(*derived.get(name, (nothing, nothing))) for name in structures
+    ]
     grey, letterbox = pixels.to_input(picture, input_shape)
     return grey, pixels.labels_to_input(np.stack(planes, axis=2), letterbox)
+
+
+def _labels(truth: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    return np.where(valid, truth, pixels.IGNORE).astype(np.uint8)
 
 
 def network_input(grey: np.ndarray, channels: int) -> np.ndarray:

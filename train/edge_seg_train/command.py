@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import click
 from edge_seg.errors import UsageError
+from edge_seg.model_file import OUTPUTS
 
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.config import TrainConfig, read_config
@@ -17,7 +19,18 @@ from edge_seg_train.pretrained import read_pretrained, shipped_weights
 _LOSSES = ("dice", "bce", "bce+dice")
 
 # The settings of the article whose network the preset `seed` is.
-_SEED_SETTINGS = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "schedule": "plateau"}
+_SEED_SETTINGS: dict[str, Any] = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "schedule": "plateau"}
+
+# For some twenty films on two cores in minutes: measured by `python -m edge_seg_benchmarks.folds`.
+_FINE_TUNING: dict[str, Any] = {"epochs": 20, "films_per_epoch": 320, "batch_size": 8, "learning_rate": 1e-3}
+
+_NETWORK_OPTIONS = ("base", "widest", "depth", "dropout")
+
+# How often a film of lungs is whitened: disease does that to lungs, not to other structures.
+_OPACITY = 0.25
+
+_MANY_STEPS = 2000
+_QUICK_MOMENTUM = 0.9
 
 
 class Size(click.ParamType):
@@ -37,6 +50,16 @@ class Size(click.ParamType):
         return found
 
 
+class Names(click.ParamType):
+    """Names with commas between, as a tuple."""
+
+    name = "names"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
+        """The names of the text."""
+        return tuple(dict.fromkeys(name.strip() for name in str(value).split(",") if name.strip()))
+
+
 @click.command(epilog="Example: edge-seg train films/paediatric films/adult --out runs/lungs --epochs 30")
 @click.argument("datasets", metavar="DATASET...", nargs=-1)
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="Folder of the run.")
@@ -45,10 +68,18 @@ class Size(click.ParamType):
     "--size", type=Size(), metavar="PIXELS|HxW", help="Input height and width (192, 192x224), if not the network's own."
 )
 @click.option("--base", type=click.IntRange(min=1), help="Channels of the first level, if not the network's own.")
+@click.option("--widest", type=click.IntRange(min=1), help="Most channels of a level, if not the network's own.")
+@click.option("--depth", type=click.IntRange(min=1), help="Number of halvings, if not the network's own.")
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Dropout after the coarsest level.")
-@click.option("--epochs", type=click.IntRange(min=1), default=30, show_default=True, help="Most epochs.")
-@click.option("--batch-size", type=click.IntRange(min=1), help="Films a step.  [default: 16; seed: 2]")
-@click.option("--films-per-epoch", type=click.IntRange(min=0), default=0, help="Films an epoch; 0 is every film once.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Most epochs.  [default: 30; from a shipped model 20]")
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), help="Films a step.  [default: 16; seed: 2; from a shipped model 8]"
+)
+@click.option(
+    "--films-per-epoch",
+    type=click.IntRange(min=0),
+    help="Films an epoch; 0 is every film once.  [default: 0; from a shipped model 320]",
+)
 @click.option(
     "--validation-films",
     type=click.IntRange(min=1),
@@ -60,7 +91,7 @@ class Size(click.ParamType):
 @click.option(
     "--learning-rate",
     type=click.FloatRange(min=0, min_open=True),
-    help="Of Adam, at the start.  [default: 2e-3; seed: 1e-5]",
+    help="Of Adam, at the start.  [default: 2e-3; seed: 1e-5; from a shipped model 1e-3]",
 )
 @click.option(
     "--schedule",
@@ -81,6 +112,12 @@ class Size(click.ParamType):
     help="1 draws every film equally often, 0 every data set.",
 )
 @click.option("--augment/--no-augment", default=True, show_default=True, help="Change films as the field does.")
+@click.option(
+    "--augmentation",
+    metavar="NAME=STRENGTH",
+    multiple=True,
+    help="Another strength of one change, 0 for none (rotation=5, tubes=0); repeatable.",
+)
 @click.option("--mixed-precision", is_flag=True, help="Compute in float16; for GPUs.")
 @click.option("--device", "devices", multiple=True, help="Train on this device; repeatable.  [default: every GPU]")
 @click.option(
@@ -96,6 +133,26 @@ class Size(click.ParamType):
     default=None,
     help="Train the decoder alone.  [default: after a shipped model]",
 )
+@click.option(
+    "--structures",
+    type=Names(),
+    metavar="NAME,NAME...",
+    help="What to outline, whole_lung or visible_lung among it.  [default: what the data sets outline]",
+)
+@click.option(
+    "--output",
+    type=click.Choice(OUTPUTS),
+    default="sigmoid",
+    show_default=True,
+    help="A probability for each structure, or one softmax over background and structures that never overlap.",
+)
+@click.option(
+    "--lung",
+    metavar="whole|visible|TEXT",
+    default="whole",
+    show_default=True,
+    help="What the outlines mean by right and left lung, in words of your own if it is neither; the model will say so.",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def train(
@@ -103,8 +160,7 @@ def train(
     out: Path,
     network: str,
     size: tuple[int, int] | None,
-    base: int | None,
-    dropout: float | None,
+    structures: tuple[str, ...] | None,
     augment: bool,
     start: str | None,
     quiet: bool,
@@ -117,9 +173,7 @@ def train(
     """
     if not datasets:
         _refuse_settings(out)
-    config = (
-        _config(datasets, network, size, base, dropout, augment, start, settings) if datasets else read_config(out)[0]
-    )
+    config = _config(datasets, network, size, structures, augment, start, settings) if datasets else read_config(out)[0]
     from edge_seg_train.loop import train as run_training
 
     weights = run_training(config, out, quiet=quiet)
@@ -146,41 +200,65 @@ def _config(
     datasets: tuple[str, ...],
     network: str,
     size: tuple[int, int] | None,
-    base: int | None,
-    dropout: float | None,
+    named_structures: tuple[str, ...] | None,
     augment: bool,
     start: str | None,
-    settings: dict[str, object],
+    settings: dict[str, Any],
 ) -> TrainConfig:
     from edge_seg.datasets import open_dataset
 
     opened = [open_dataset(path) for path in datasets]
-    structures = tuple(dict.fromkeys(name for dataset in opened for name in dataset.structures))
-    height, width = size or (None, None)
-    changes: dict[str, Any] = {"height": height, "width": width, "base": base, "dropout": dropout}
+    structures = named_structures or tuple(dict.fromkeys(name for dataset in opened for name in dataset.structures))
+    changes: dict[str, Any] = {"height": size and size[0], "width": size and size[1]}
+    changes |= {name: settings.pop(name) for name in _NETWORK_OPTIONS}
     start, known = _start(start)
     named = click.get_current_context().get_parameter_source("network") is click.core.ParameterSource.COMMANDLINE
     chosen = replace(
         known if known and not named else PRESETS[network],
-        outputs=len(structures),
+        outputs=len(structures) + (settings["output"] == "softmax"),
         **{key: value for key, value in changes.items() if value is not None},
     )
-    defaults = _SEED_SETTINGS if network == "seed" else {}
+    tuned = start in shipped_weights()
+    defaults = _SEED_SETTINGS if network == "seed" else _FINE_TUNING if tuned else {}
+    changed = settings.pop("augmentation")
     given = {key: value for key, value in settings.items() if value is not None and key != "freeze"}
     absolute = tuple(_absolute(path) for path in datasets)
-    return TrainConfig(
+    config = TrainConfig(
         datasets=absolute,
         structures=structures,
         network=chosen,
-        augmentation=_augmentation(structures) if augment else NO_AUGMENTATION,
+        augmentation=_augmentation(structures, augment, changed),
         start=start,
-        freeze=start in shipped_weights() if settings["freeze"] is None else bool(settings["freeze"]),
-        **{**defaults, **given},  # type: ignore[arg-type]
+        freeze=tuned if settings["freeze"] is None else bool(settings["freeze"]),
+        **{**defaults, **given},
     )
+    films = config.films_per_epoch or sum(len(dataset.split("train")) for dataset in opened)
+    return replace(config, network=_settled(chosen, config.epochs * films // config.batch_size))
 
 
-def _augmentation(structures: tuple[str, ...]) -> Augmentation:
-    return Augmentation(opacity=0.25) if {"right_lung", "left_lung"} <= set(structures) else Augmentation()
+def _settled(network: NetworkConfig, steps: int) -> NetworkConfig:
+    """The network with batch statistics quick enough to settle within so many steps."""
+    return network if steps >= _MANY_STEPS else replace(network, momentum=min(network.momentum, _QUICK_MOMENTUM))
+
+
+def _augmentation(structures: tuple[str, ...], augment: bool, changes: Sequence[str]) -> Augmentation:
+    chosen = Augmentation() if augment else NO_AUGMENTATION
+    if augment and any(name.endswith("lung") for name in structures):
+        chosen = replace(chosen, opacity=_OPACITY)
+    for change in changes:
+        name, _, value = change.partition("=")
+        if name not in {field.name for field in fields(Augmentation)} or not _is_strength(value):
+            known = ", ".join(field.name for field in fields(Augmentation))
+            raise UsageError(f"--augmentation {change}: give NAME=STRENGTH from 0, NAME being one of {known}")
+        chosen = replace(chosen, **{name: float(value)})
+    return chosen
+
+
+def _is_strength(text: str) -> bool:
+    try:
+        return 0 <= float(text) < float("inf")
+    except ValueError:
+        return False
 
 
 def _start(start: str | None) -> tuple[str, NetworkConfig | None]:

@@ -13,6 +13,8 @@ from edge_seg_train.augmentation import Augmentation
 from edge_seg_train.network import NetworkConfig
 
 CONFIG_NAME = "config.json"
+BACKGROUND = "background"
+"""Name of a softmax's first class."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,8 @@ class TrainConfig:
     Attributes:
         datasets: folders, each as `PATH` or `LAYOUT=PATH`.
         structures: output names, in order.
+        output: `sigmoid`, one probability each, or `softmax` over background and structures that never overlap.
+        lung: what the outlines mean by lung: `whole`, `visible`, or the definition in words of one's own.
         network: what is trained.
         augmentation: what is done to the films.
         loss: a name of `losses.LOSSES`.
@@ -61,6 +65,13 @@ class TrainConfig:
     seed: int = 0
     start: str = ""
     freeze: bool = False
+    output: str = "sigmoid"
+    lung: str = "whole"
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What each channel of the network's output is, in order."""
+        return (BACKGROUND, *self.structures) if self.output == "softmax" else self.structures
 
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain data."""

@@ -73,8 +73,8 @@ def coarsen(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def compress(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """JPEG of quality 10 to 60."""
     quality = int(rng.integers(10, 61))
-    done, data = cv2.imencode(".jpg", _to_8_bit(picture), [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_GRAYSCALE).astype(np.float32) / 255 if done else picture
+    _, data = cv2.imencode(".jpg", _to_8_bit(picture), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.float32) / 255
 
 
 def tubes(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -19,6 +19,7 @@ from edge_seg import __version__
 from edge_seg.datasets import Dataset, open_dataset
 from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.outputs.atomic import write_atomically
+from edge_seg.pixels import structure_logits
 
 from edge_seg_train import checkpoint
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
@@ -48,8 +49,8 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
     Raises:
         InputError: films cannot be read, or there are none to train on.
         OutputError: the run's files cannot be written.
-        UsageError: the folder holds a run with another configuration, the network cannot be built, or there are
-            no such devices.
+        UsageError: the folder holds a run with another configuration, the network cannot be built, structures of a
+            softmax overlap, or there are no such devices.
     """
     keep_freed_memory()
     _make_folder(run)
@@ -58,6 +59,7 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
     films = pack([d.split("train") for d in datasets], config.structures, _input_shape(config))
     if not len(films):
         raise InputError("none of the data sets has films to train on: give one with a train split")
+    _check_labels(films, config)
     held_out = validation_films(config, datasets)
     keras.utils.set_random_seed(config.seed)
     with training_scope(config.devices) as replicas:
@@ -108,6 +110,19 @@ def code_version() -> str:
     return f"{__version__}+{done.stdout.strip()}"
 
 
+def _check_labels(films: PackedFilms, config: TrainConfig) -> None:
+    outlined = [name for k, name in enumerate(config.structures) if (films.labels[..., k] == 1).any()]
+    for name in config.structures:
+        if name not in outlined:
+            raise InputError(f"no film to train on has an outline of {name}: choose from {', '.join(outlined)}")
+    for name, labels in zip(films.names, films.labels, strict=True):
+        if config.output == "softmax" and ((labels == 1).sum(axis=2) > 1).any():
+            raise UsageError(
+                f"{name}: structures overlap ({', '.join(config.structures)}), and a softmax gives each pixel to one: "
+                "choose others by --structures, or --output sigmoid"
+            )
+
+
 def _validation(held_out: PackedFilms, channels: int, replicas: int) -> tuple[np.ndarray, np.ndarray] | None:
     """Validation films and labels, in shares for the devices."""
     if not len(held_out):
@@ -153,7 +168,7 @@ def _model(config: TrainConfig, run: Path) -> tuple[Any, list[dict[str, float]]]
     except ValueError as error:
         raise UsageError(f"the network cannot be built: {error}") from error
     if config.start:
-        load_pretrained(model, config.structures, read_pretrained(config.start))
+        load_pretrained(model, config.outputs, read_pretrained(config.start))
     if config.freeze:
         freeze(model)
     model.compile(keras.optimizers.Adam(config.learning_rate), loss=LOSSES[config.loss], metrics=overlap_metrics())
@@ -197,7 +212,8 @@ class _Epochs(keras.callbacks.Callback):
         folder = self.run / "pictures"
         folder.mkdir(exist_ok=True)
         path = folder / f"epoch-{epoch:05d}.png"
-        write_picture(path, grey, self.held_out.labels[chosen], logits, self.config.structures)
+        found = structure_logits(logits, self.config.output)
+        write_picture(path, grey, self.held_out.labels[chosen], found, self.config.structures)
 
 
 def _tensorboard(run: Path) -> list[Any]:

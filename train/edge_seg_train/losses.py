@@ -1,7 +1,8 @@
 """Losses on logits with partial labels: what is not outlined, or is ignored, costs nothing.
 
 Written in `keras.ops`, so that they train on every backend and, on TensorFlow, under legacy Keras too.
-Labels are `(batch, height, width, structures)` of 0, 1 and 127 (ignore); logits have the same shape.
+Labels are `(batch, height, width, structures)` of 0, 1 and 127 (ignore). Logits have the same shape, one sigmoid each,
+or one channel more: then they are a softmax, background first.
 """
 
 from __future__ import annotations
@@ -21,6 +22,19 @@ def split_labels(labels: Any) -> tuple[Any, Any]:
     return ops.cast(labels, "float32") * valid, valid
 
 
+def structure_logits(labels: Any, logits: Any) -> Any:
+    """The logit of each structure's probability, float32 of the labels' shape.
+
+    Those of a softmax are its log odds: the class's own score less the log of the sum of the others' exponentials.
+    """
+    x = ops.cast(logits, "float32")
+    classes = x.shape[-1]
+    if classes == labels.shape[-1]:
+        return x
+    others = [ops.concatenate([x[..., :k], x[..., k + 1 :]], axis=-1) for k in range(1, classes)]
+    return ops.stack([x[..., k] - ops.logsumexp(o, axis=-1) for k, o in enumerate(others, 1)], axis=-1)
+
+
 def dice_loss(labels: Any, logits: Any) -> Any:
     """One minus soft Dice (Milletari et al. 2016, without squares), mean over the labelled structures of each film.
 
@@ -28,7 +42,7 @@ def dice_loss(labels: Any, logits: Any) -> Any:
         `(batch,)` float32.
     """
     truth, valid = split_labels(labels)
-    probability = ops.sigmoid(ops.cast(logits, "float32")) * valid
+    probability = ops.sigmoid(structure_logits(labels, logits)) * valid
     both = ops.sum(truth * probability, axis=(1, 2))
     sizes = ops.sum(truth, axis=(1, 2)) + ops.sum(probability, axis=(1, 2))
     labelled = ops.cast(ops.sum(valid, axis=(1, 2)) > 0, "float32")
@@ -39,7 +53,7 @@ def dice_loss(labels: Any, logits: Any) -> Any:
 def bce_loss(labels: Any, logits: Any) -> Any:
     """Binary cross-entropy, mean over the valid pixels of each film. `(batch,)` float32."""
     truth, valid = split_labels(labels)
-    x = ops.cast(logits, "float32")
+    x = structure_logits(labels, logits)
     cost = ops.maximum(x, 0.0) - x * truth + ops.log1p(ops.exp(-ops.abs(x)))
     return ops.sum(cost * valid, axis=(1, 2, 3)) / ops.maximum(ops.sum(valid, axis=(1, 2, 3)), 1.0)
 

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from edge_seg_train.losses import split_labels
+from edge_seg_train.losses import split_labels, structure_logits
 
 _FORMULAS = {
     "dice": lambda both, truth, found: (2 * both, truth + found),
@@ -33,9 +33,9 @@ class Overlap(keras.metrics.Metric):
         self.count = self.add_weight(name="count", initializer="zeros")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch: labels and logits, `(batch, height, width, structures)` each."""
+        """Add a batch: labels `(batch, height, width, structures)` and logits of them, or of a softmax."""
         truth, valid = split_labels(y_true)
-        found = ops.cast(y_pred > 0, "float32") * valid
+        found = ops.cast(structure_logits(y_true, y_pred) > 0, "float32") * valid
         above, below = _FORMULAS[self.kind](
             ops.sum(truth * found, axis=(1, 2)), ops.sum(truth, axis=(1, 2)), ops.sum(found, axis=(1, 2))
         )

@@ -31,12 +31,12 @@ class Pretrained:
 
     Attributes:
         network: what it was built from.
-        structures: what its outputs are.
+        outputs: what the channels of its output are.
         layers: weights by layer name, in Keras's order; empty until they are read.
     """
 
     network: NetworkConfig
-    structures: tuple[str, ...]
+    outputs: tuple[str, ...]
     layers: dict[str, list[np.ndarray]]
 
 
@@ -69,21 +69,21 @@ def read_pretrained(start: str, *, weights: bool = True) -> Pretrained:
         raise InputError(f"{start}: neither a run's folder nor a model whose weights are here ({known}): give one")
     config, _ = read_config(Path(start))
     if not weights:
-        return Pretrained(config.network, config.structures, {})
+        return Pretrained(config.network, config.outputs, {})
     import keras
 
     model = build(keras, config.network)
     load_best(model, Path(start))
     found = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
-    return Pretrained(config.network, config.structures, found)
+    return Pretrained(config.network, config.outputs, found)
 
 
-def load_pretrained(model: Any, structures: tuple[str, ...], found: Pretrained) -> None:
+def load_pretrained(model: Any, outputs: tuple[str, ...], found: Pretrained) -> None:
     """Set a model's weights; an output that the other network does not have begins from chance.
 
     Args:
-        model: of `build`, with one output for each of the structures.
-        structures: its outputs.
+        model: of `build`.
+        outputs: what the channels of its output are.
         found: weights to set; the networks may differ in input size and outputs, not in layers.
 
     Raises:
@@ -96,11 +96,11 @@ def load_pretrained(model: Any, structures: tuple[str, ...], found: Pretrained) 
         theirs = found.layers.get(layer.name, [])
         if layer.name == "logits":
             pairs = zip(own, theirs, strict=False)
-            theirs = [_outputs(mine, other, structures, found.structures) for mine, other in pairs]
+            theirs = [_outputs(mine, other, outputs, found.outputs) for mine, other in pairs]
         if [w.shape for w in own] != [w.shape for w in theirs]:
             raise InputError(
                 f"layer {layer.name} of the network to start from is another: not this network's weights: "
-                "leave --network, --base and --dropout away"
+                "leave --network, --base, --widest, --depth and --dropout away"
             )
         layer.set_weights(theirs)
 
@@ -120,7 +120,7 @@ def save_pretrained(run: Path, out: Path) -> None:
     """
     found = read_pretrained(str(run))
     arrays = {f"{name}/{i}": w.astype(np.float16) for name, ws in found.layers.items() for i, w in enumerate(ws)}
-    config = json.dumps({"network": asdict(found.network), "structures": found.structures})
+    config = json.dumps({"network": asdict(found.network), "structures": found.outputs})
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out, allow_pickle=False, **{_CONFIG: np.array(config)}, **arrays)
 

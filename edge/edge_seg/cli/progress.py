@@ -13,7 +13,6 @@ import click
 from edge_seg.quality import REJECT
 from edge_seg.session import Summary
 from edge_seg.sources import Arrival, Failure
-from edge_seg.structures import DERIVED_REGIONS
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_REFRESHES = 0.1
@@ -90,7 +89,7 @@ def numbers(record: dict[str, Any]) -> str:
     areas = [
         f"{name.replace('_', ' ')} " + (f"{area['cm2']:.0f} cm2" if area["cm2"] is not None else f"{area['pixels']} px")
         for name, area in record["areas"].items()
-        if name not in DERIVED_REGIONS
+        if name in record["structures"]
     ]
     age = record["film"]["age_s"]
     aged = f"{age * 1000:.0f} ms old, " if age is not None else ""

@@ -4,7 +4,7 @@
 >>> films = open_dataset("path/to/adult").split("test")  # doctest: +SKIP
 """
 
-from edge_seg.datasets.dataset import Dataset, LabelledFilm, Outlines
+from edge_seg.datasets.dataset import Dataset, LabelledFilm, Outlines, truth_regions
 from edge_seg.datasets.layouts import LAYOUTS, open_dataset
 
-__all__ = ["LAYOUTS", "Dataset", "LabelledFilm", "Outlines", "open_dataset"]
+__all__ = ["LAYOUTS", "Dataset", "LabelledFilm", "Outlines", "open_dataset", "truth_regions"]

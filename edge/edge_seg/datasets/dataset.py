@@ -14,6 +14,7 @@ from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.pixels import IGNORE
 from edge_seg.sources.image import decode_picture, read_bytes
+from edge_seg.structures import regions
 
 Outlines = dict[str, np.ndarray]
 """Per structure or region, `(film height, film width)` uint8 of 0, 1 and `IGNORE`; only what is outlined."""
@@ -77,6 +78,21 @@ class Dataset:
     def split(self, name: str) -> tuple[LabelledFilm, ...]:
         """The films of one split: `train`, `val`, `test`, or `all`."""
         return tuple(film for film in self.films if name in (film.split, "all"))
+
+
+def truth_regions(outlines: Outlines) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Truth and validity of every outlined region, and of those derived from them: bool arrays.
+
+    A region that the film has an outline for is scored against that outline, not against a derived one.
+    """
+    truth = {name: plane == 1 for name, plane in outlines.items()}
+    ignored = np.zeros(next(iter(outlines.values())).shape, bool) if outlines else np.zeros((0, 0), bool)
+    for plane in outlines.values():
+        ignored |= plane == IGNORE
+    return {
+        name: (mask, outlines[name] != IGNORE if name in outlines else ~ignored)
+        for name, mask in regions(truth).items()
+    }
 
 
 def split_by_patient(films: Iterable[LabelledFilm], seed: int = 0) -> tuple[LabelledFilm, ...]:

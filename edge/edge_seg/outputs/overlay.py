@@ -142,7 +142,10 @@ def _printable(text: str) -> str:
 
 def _definition(segmentation: Segmentation) -> list[str]:
     said = {"whole": "whole, with the part behind the heart", "visible": "visible field, heart shadow left out"}
-    return [f"lung outlines: {said[segmentation.lung]}"] if segmentation.lung else []
+    if segmentation.lung in said:
+        return [f"lung outlines: {said[segmentation.lung]}"]
+    defined = [s for s in segmentation.structures if s.definition and s.name.endswith("lung")]
+    return [f"{s.title}: {s.definition}" for s in defined[:1]]
 
 
 def _measured(segmentation: Segmentation) -> list[str]:

@@ -60,6 +60,7 @@ def record_of(
             "sha256": film.checksum,
         },
         "lung": segmentation.lung,
+        "structures": {structure.name: structure.definition for structure in segmentation.structures},
         **measured,
         # Under the same names as the measurements that they are about; nothing where they can be trusted.
         "flagged": flags if segmentation.low_trust else {},
