@@ -120,7 +120,9 @@ def main(plan_file: Path, data: Path, out: Path, table: Path, rows: tuple[str, .
         found = run_row(plan, row, data, out / row)
         click.echo(f"{row}: " + ", ".join(f"{s['data']} {s['mean']:.4f}" for s in found["scores"]))
     done = [json.loads(p.read_text()) for row in plan.rows if (p := out / row / "result.json").is_file()]
-    words = [plan_file.as_posix(), "--data", "DATA", "--out", "trials", "--table", table.name]
+    # This machine's folders are nobody's business.
+    named = plan_file.name if plan_file.is_absolute() else plan_file.as_posix()
+    words = [named, "--data", "DATA", "--out", "trials", "--table", table.name]
     command = shlex.join(["python", "-m", "edge_seg_benchmarks.trials", *words])
     write_atomically(table, render("trials.md.j2", plan=plan, rows=done, command=command).encode())
     click.echo(f"table: {table}")
