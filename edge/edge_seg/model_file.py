@@ -1,4 +1,4 @@
-"""The one-file model: a TFLite flatbuffer, with manifest, card and licence as a zip behind it.
+"""The one-file model: a TFLite flatbuffer, with manifest, card, licence and pictures as a zip behind it.
 
 Any TFLite interpreter opens the file, and `unzip -l` lists what rides along, the way TFLite metadata carries
 associated files. Nothing is handed to an interpreter before the checksum holds.
@@ -11,6 +11,7 @@ import io
 import json
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from importlib import resources
 from pathlib import Path
@@ -121,6 +122,7 @@ class ModelFile:
         card: the model card, Markdown.
         licence: licence text.
         path: where it was read from, if it was.
+        associated: any other file that rides along, bytes by name; kept as it is (TFLite metadata's associated files).
     """
 
     manifest: Manifest
@@ -128,19 +130,21 @@ class ModelFile:
     card: str = field(default="", repr=False)
     licence: str = field(default="", repr=False)
     path: Path | None = None
+    associated: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def to_bytes(self) -> bytes:
         """The file's bytes: flatbuffer, then zip. The same model gives the same bytes."""
         manifest = replace(self.manifest, flatbuffer_sha256=hashlib.sha256(self.flatbuffer).hexdigest())
         file = io.BytesIO(self.flatbuffer)
         with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
-            for name, text in (
+            for name, content in (
                 (MANIFEST_NAME, manifest.to_json()),
                 (CARD_NAME, self.card),
                 (LICENCE_NAME, self.licence),
+                *self.associated.items(),
             ):
-                if text:
-                    archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), text)
+                if content:
+                    archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
         return file.getvalue()
 
     @classmethod
@@ -156,7 +160,8 @@ class ModelFile:
                 if MANIFEST_NAME not in names:
                     raise ModelError(f"{where}: no manifest in this file: make it with `edge-seg quantize`")
                 start = min(entry.header_offset for entry in archive.infolist())
-                texts = {name: archive.read(name).decode() for name in names}
+                files = {name: archive.read(name) for name in names}
+            texts = {name: files.pop(name, b"").decode() for name in (MANIFEST_NAME, CARD_NAME, LICENCE_NAME)}
         # ValueError and RuntimeError: a flipped bit makes zipfile seek before the file, or ask for a password.
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
             raise ModelError(f"{where}: damaged, or not an edge-seg model ({error}): fetch or make it again") from error
@@ -168,7 +173,7 @@ class ModelFile:
                 f"{where}: damaged: SHA-256 is {found[:12]}..., the manifest says "
                 f"{manifest.flatbuffer_sha256[:12]}...: fetch or make it again"
             )
-        return cls(manifest, flatbuffer, texts.get(CARD_NAME, ""), texts.get(LICENCE_NAME, ""), path)
+        return cls(manifest, flatbuffer, texts[CARD_NAME], texts[LICENCE_NAME], path, files)
 
     @classmethod
     def read(cls, model: str | Path) -> ModelFile:

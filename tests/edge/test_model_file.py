@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,25 @@ def test_unzip_lists_what_rides_along(tmp_path: Path) -> None:
         listed = subprocess.run(["unzip", "-l", path], capture_output=True, text=True, check=True)
         assert MANIFEST_NAME in listed.stdout
         assert "warning" not in listed.stderr
+
+
+def test_pictures_ride_along_and_are_kept_when_the_rest_is_written_anew(tmp_path: Path) -> None:
+    picture = bytes(range(256)) * 9
+    path = tmp_path / "model.tflite"
+    path.write_bytes(replace(MODEL, associated={"failure-1.png": picture, "labels.txt": b"lung"}).to_bytes())
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        assert archive.namelist() == [MANIFEST_NAME, CARD_NAME, LICENCE_NAME, "failure-1.png", "labels.txt"]
+    read = ModelFile.read(path)
+    again = ModelFile.from_bytes(replace(read, card="# Another").to_bytes())
+    assert (again.card, again.licence, again.flatbuffer) == ("# Another", "Licence", FLATBUFFER)
+    assert again.associated == {"failure-1.png": picture, "labels.txt": b"lung"}
+    assert again.manifest == read.manifest
+
+
+def test_what_rides_along_does_not_change_the_checksum() -> None:
+    with_picture = ModelFile.from_bytes(replace(MODEL, associated={"failure-1.png": b"picture"}).to_bytes())
+    assert with_picture.manifest.flatbuffer_sha256 == ModelFile.from_bytes(WHOLE).manifest.flatbuffer_sha256
 
 
 @given(st.integers(0, len(WHOLE) - 1))
