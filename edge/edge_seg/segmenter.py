@@ -197,6 +197,11 @@ class Segmenter:
             lung=self.lung,
         )
 
+    def look(self, film: Film) -> Quality:
+        """What the gate finds on a film before it is segmented; nothing where there is no gate."""
+        grey, letterbox = pixels.to_input(film, self.manifest.input_shape)
+        return self._look(film, grey[letterbox.content])
+
     def prepare(self, film: Film) -> tuple[np.ndarray, pixels.Letterbox]:
         """The model's input tensor for a film, and where the film lies in it."""
         grey, letterbox = pixels.to_input(film, self.manifest.input_shape)

@@ -158,6 +158,16 @@ def segmenter(lungs: ModelFile) -> Segmenter:
     return Segmenter(ModelFile(replace(lungs.manifest, expects="chest"), lungs.flatbuffer))
 
 
+def test_a_look_alone_finds_what_segmenting_finds_before_the_masks(segmenter: Segmenter) -> None:
+    film = phantom(600, 540, seed=2, bits=16).film
+    for seen in (film, turned(film, 1), negative(film)):
+        assert set(segmenter.look(seen).findings) <= set(segmenter(seen).quality.findings)
+    assert segmenter.look(turned(film, 1)).verdict == REJECT
+    assert codes(segmenter.look(negative(film))) == {"inverted"}
+    ungated = Segmenter(ModelFile(segmenter.manifest, b""), segmenter.runtime, gate=False)
+    assert ungated.look(turned(film, 1)) == Quality()
+
+
 def test_a_rejected_film_leaves_its_reasons_and_no_masks(segmenter: Segmenter, tmp_path: Path) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
