@@ -136,13 +136,9 @@ class ModelFile:
         """The file's bytes: flatbuffer, then zip. The same model gives the same bytes."""
         manifest = replace(self.manifest, flatbuffer_sha256=hashlib.sha256(self.flatbuffer).hexdigest())
         file = io.BytesIO(self.flatbuffer)
+        texts = {MANIFEST_NAME: manifest.to_json(), CARD_NAME: self.card, LICENCE_NAME: self.licence}
         with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in (
-                (MANIFEST_NAME, manifest.to_json()),
-                (CARD_NAME, self.card),
-                (LICENCE_NAME, self.licence),
-                *self.associated.items(),
-            ):
+            for name, content in (*((name, text.encode()) for name, text in texts.items()), *self.associated.items()):
                 if content:
                     archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
         return file.getvalue()
