@@ -21,9 +21,13 @@ from edge_seg_benchmarks.accuracy import (
     subgroups,
     summarise,
 )
+from edge_seg_benchmarks.data import PHANTOM
+from edge_seg_benchmarks.failures import worst_failures
+from edge_seg_benchmarks.gate import measure_gate
 from edge_seg_benchmarks.latency import measure_cold_start, measure_latency
 from edge_seg_benchmarks.machine import machine_facts
-from edge_seg_benchmarks.robustness import measure_robustness
+from edge_seg_benchmarks.reliability import measure_reliability
+from edge_seg_benchmarks.robustness import CorruptedScore, score_corrupted, summarise_corrupted
 
 SCHEMA = 1
 
@@ -37,6 +41,7 @@ def run_benchmark(
     threads: int = 1,
     repeats: int = 30,
     robustness: int = 0,
+    should_reject: Sequence[str] = (),
     command: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -50,6 +55,7 @@ def run_benchmark(
         threads: for inference.
         repeats: rounds of the latency measurement.
         robustness: at most so many films of each data set are corrupted and scored, with the last model; 0 is none.
+        should_reject: files, folders and globs of pictures that the last model's gate should reject.
         command: how to repeat this.
         say: told of progress.
 
@@ -57,11 +63,14 @@ def run_benchmark(
         The report as plain data, `schema` first.
 
     Raises:
-        InputError: a data set has no films to score.
+        InputError: a data set has no films to score, or what should be rejected cannot be opened.
+        UsageError: there are pictures to reject, and the last model has no gate.
     """
     segmenters = [Segmenter(model, TFLiteRuntime(model.flatbuffer, threads)) for model in models]
     # Scores are the network's: a film that the gate would turn away is scored like every other.
     ungated = [Segmenter(model, s.runtime, gate=False) for model, s in zip(models, segmenters, strict=True)]
+    # First, since it is quick to say what is wrong with a folder.
+    gate = measure_gate(segmenters[-1], datasets, split, limit, should_reject, say)
     scores: list[list[FilmScore]] = [[] for _ in models]
     for dataset in datasets:
         films = scored_films(dataset, split, limit)
@@ -101,7 +110,14 @@ def run_benchmark(
                 "films": [asdict(score) for score in scores[i]],
             }
         )
-    corrupted = measure_robustness(ungated[-1], datasets, split, robustness, say) if robustness else []
+    corrupted: list[CorruptedScore] = []
+    failures = []
+    for dataset in datasets if robustness else ():
+        found_there = score_corrupted(ungated[-1], dataset, split, robustness, say)
+        corrupted += found_there
+        # By layout: a folder of somebody's films may be called phantom too.
+        failures += worst_failures(found_there) if dataset.layout == PHANTOM else []
+    trust, last = measure_reliability(corrupted), label(models[-1])
     return {
         "schema": SCHEMA,
         "notice": RESEARCH_USE,
@@ -109,7 +125,10 @@ def run_benchmark(
         "machine": machine_facts(),
         "datasets": [{"name": d.name, "layout": d.layout, "split": split, "limit": limit, **d.facts} for d in datasets],
         "models": entries,
-        "robustness": [{"model": entries[-1]["label"], **row} for row in corrupted],
+        "robustness": [{"model": last, **row} for row in summarise_corrupted(corrupted)],
+        "trust": {"model": last, **trust} if trust else None,
+        "gate": {"model": last, **gate} if gate else None,
+        "failures": [{"model": last, **failure} for failure in failures],
     }
 
 

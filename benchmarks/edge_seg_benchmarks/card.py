@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edge_seg import Segmenter
+from edge_seg.datasets import Dataset
 from edge_seg.model_file import ModelFile
 from edge_seg.outputs.atomic import write_atomically
 
+from edge_seg_benchmarks.data import PHANTOM
+from edge_seg_benchmarks.failures import draw_failure
 from edge_seg_benchmarks.report import render
 from edge_seg_benchmarks.robustness import robustness_table
 
+_PICTURE = "failure-"
 
-def with_scores(model: ModelFile, entry: dict[str, Any], report: dict[str, Any]) -> ModelFile:
-    """The model with the scores of this run in its manifest, and a card made from them.
+
+def with_scores(
+    model: ModelFile,
+    segmenter: Segmenter,
+    datasets: Sequence[Dataset],
+    entry: dict[str, Any],
+    report: dict[str, Any],
+) -> ModelFile:
+    """The model with the scores of this run in its manifest, a card made from them, and pictures of known failures.
 
     Args:
         model: as benchmarked.
+        segmenter: with this model, without gate.
+        datasets: as benchmarked; only films of the phantom are pictured.
         entry: of this model in the report.
         report: the whole report.
     """
@@ -45,9 +60,24 @@ def with_scores(model: ModelFile, entry: dict[str, Any], report: dict[str, Any])
         "command": report["command"],
     }
     manifest = replace(model.manifest, scores=tuple(scores), checks={**model.manifest.checks, "measured": measured})
-    corrupted = robustness_table([row for row in report["robustness"] if row["model"] == entry["label"]])
-    card = render("card.md.j2", manifest=manifest, entry=entry, measured=measured, robustness=corrupted)
-    return replace(model, manifest=manifest, card=card)
+    phantoms = [dataset for dataset in datasets if dataset.layout == PHANTOM]
+    failures = [failure for failure in report["failures"] if failure["model"] == entry["label"] and phantoms]
+    pictures = {
+        f"{_PICTURE}{place}.png": draw_failure(segmenter, phantoms[0], failure)
+        for place, failure in enumerate(failures, 1)
+    }
+    card = render(
+        "card.md.j2",
+        manifest=manifest,
+        entry=entry,
+        measured=measured,
+        robustness=robustness_table([row for row in report["robustness"] if row["model"] == entry["label"]]),
+        trust=_of_model(report["trust"], entry),
+        gate=_of_model(report["gate"], entry),
+        failures=list(zip(pictures, failures, strict=True)),
+    )
+    kept = {name: data for name, data in model.associated.items() if not name.startswith(_PICTURE)}
+    return replace(model, manifest=manifest, card=card, associated=kept | pictures)
 
 
 def write_scores(model: ModelFile, path: Path) -> None:
@@ -57,3 +87,7 @@ def write_scores(model: ModelFile, path: Path) -> None:
         OutputError: it cannot be written.
     """
     write_atomically(path, model.to_bytes())
+
+
+def _of_model(section: dict[str, Any] | None, entry: dict[str, Any]) -> dict[str, Any] | None:
+    return section if section and section["model"] == entry["label"] else None

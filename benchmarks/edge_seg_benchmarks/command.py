@@ -28,6 +28,12 @@ import click
     help="Corrupt so many films of each data set, and score the last model on them.",
 )
 @click.option(
+    "--should-reject",
+    multiple=True,
+    metavar="FILE|FOLDER|GLOB",
+    help="Pictures or DICOM files that the last model's gate should reject; repeatable.",
+)
+@click.option(
     "--pictures",
     type=click.Choice(("films", "phantom", "none")),
     default="films",
@@ -46,6 +52,7 @@ def benchmark(
     threads: int,
     repeats: int,
     robustness: int,
+    should_reject: tuple[str, ...],
     pictures: str,
     write_scores: bool,
     as_json: bool,
@@ -75,23 +82,32 @@ def benchmark(
         threads=threads,
         repeats=repeats,
         robustness=robustness,
-        command=_command(models, datasets, split, limit, threads, robustness),
+        should_reject=should_reject,
+        command=_command(models, datasets, split, limit, threads, robustness, should_reject),
         say=(lambda text: None) if quiet or as_json else click.echo,
     )
-    page = write_report(report, out, [Segmenter(file, gate=False) for file in files], opened, pictures)
+    segmenters = [Segmenter(file, gate=False) for file in files]
+    page = write_report(report, out, segmenters, opened, pictures)
     if write_scores:
-        for file, entry in zip(files, report["models"], strict=True):
+        for file, segmenter, entry in zip(files, segmenters, report["models"], strict=True):
             if file.path is not None and entry["scores"]:
-                put(with_scores(file, entry, report), file.path)
+                put(with_scores(file, segmenter, opened, entry, report), file.path)
     click.echo(json.dumps(report) if as_json else f"report: {page}")
 
 
 def _command(
-    models: tuple[str, ...], datasets: tuple[str, ...], split: str, limit: int | None, threads: int, robustness: int
+    models: tuple[str, ...],
+    datasets: tuple[str, ...],
+    split: str,
+    limit: int | None,
+    threads: int,
+    robustness: int,
+    should_reject: tuple[str, ...],
 ) -> str:
     """The command without this machine's folders."""
     data = " ".join(f"--data {Path(name).name}" for name in datasets)
     few = f" --limit {limit}" if limit else ""
     few += f" --robustness {robustness}" if robustness else ""
+    few += "".join(f" --should-reject {Path(where).name}" for where in should_reject)
     names = " ".join(Path(model).name for model in models)
     return f"edge-seg benchmark {names} {data} --split {split}{few} --threads {threads} --out report"

@@ -13,15 +13,16 @@ from edge_seg.datasets import Dataset
 from edge_seg.outputs.atomic import write_atomically
 
 from edge_seg_benchmarks.accuracy import main_region
+from edge_seg_benchmarks.data import PHANTOM
 from edge_seg_benchmarks.latency import STAGES
-from edge_seg_benchmarks.pictures import data_uri, draw_examples, plot_degradation
+from edge_seg_benchmarks.pictures import data_uri, draw_examples, plot_degradation, plot_reliability
 from edge_seg_benchmarks.robustness import robustness_table
 
 
 def write_report(
     report: dict[str, Any], out: Path, segmenters: Sequence[Segmenter], datasets: Sequence[Dataset], pictures: str
 ) -> Path:
-    """Write `report.json`, `report.md`, `report.html` and `degradation.png`.
+    """Write `report.json`, `report.md`, `report.html`, and the plots `degradation.png` and `trust.png`.
 
     Args:
         report: of `run_benchmark`.
@@ -40,6 +41,7 @@ def write_report(
     out.mkdir(parents=True, exist_ok=True)
     region = main_region(row["region"] for model in report["models"] for row in model["scores"])
     plot = plot_degradation(report["models"], region) if region else None
+    trust_plot = plot_reliability(report["trust"]) if report["trust"] else None
     examples = _examples(report, segmenters, datasets, pictures) if pictures != "none" else []
     facts = {
         "report": report,
@@ -47,12 +49,21 @@ def write_report(
         "plot": plot is not None,
         "region": region,
         "robustness": robustness_table(report["robustness"]),
+        "trust": report["trust"],
+        "gate": report["gate"],
     }
     write_atomically(out / "report.json", (json.dumps(report, indent=1) + "\n").encode())
     write_atomically(out / "report.md", render("report.md.j2", **facts).encode())
-    if plot:
-        write_atomically(out / "degradation.png", plot)
-    page = render("report.html.j2", **facts, plot_uri=data_uri(plot) if plot else None, examples=examples)
+    for name, picture in (("degradation.png", plot), ("trust.png", trust_plot)):
+        if picture:
+            write_atomically(out / name, picture)
+    page = render(
+        "report.html.j2",
+        **facts,
+        plot_uri=data_uri(plot) if plot else None,
+        trust_uri=data_uri(trust_plot) if trust_plot else None,
+        examples=examples,
+    )
     write_atomically(out / "report.html", page.encode())
     return out / "report.html"
 
@@ -79,7 +90,7 @@ def _examples(
         return []
     model, shown = report["models"][scored[-1]], []
     for dataset in datasets:
-        if pictures == "phantom" and dataset.name != "phantom":
+        if pictures == "phantom" and dataset.layout != PHANTOM:
             continue
         rows = [row for row in model["films"] if row["dataset"] == dataset.name]
         region = main_region(row["region"] for row in rows)

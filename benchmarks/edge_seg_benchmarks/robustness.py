@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from edge_seg import Segmenter
@@ -17,42 +18,69 @@ from edge_seg_benchmarks.statistics import bootstrap_mean
 CLEAN = "none"
 
 
-def measure_robustness(
-    segmenter: Segmenter, datasets: Sequence[Dataset], split: str, limit: int, say: Callable[[str], None]
-) -> list[dict[str, Any]]:
-    """Mean Dice with its interval, per data set, region and corruption; the first row of each is the film as it is.
+@dataclass(frozen=True)
+class CorruptedScore:
+    """Dice of one region on one film under one corruption, and the model's own estimate of the whole lung's Dice."""
+
+    dataset: str
+    split: str
+    film: str
+    patient: str
+    region: str
+    corruption: str
+    severity: int
+    dose: float
+    dice: float
+    estimate: float | None
+
+
+def score_corrupted(
+    segmenter: Segmenter, dataset: Dataset, split: str, limit: int, say: Callable[[str], None]
+) -> list[CorruptedScore]:
+    """Dice of every region on films as they are and under every corruption in every dose.
 
     Args:
         segmenter: without gate, so that every film is scored.
-        datasets: to corrupt.
-        split: of their films.
-        limit: at most so many films of each, evenly spaced.
+        dataset: to corrupt.
+        split: of its films.
+        limit: at most so many films, evenly spaced.
         say: told of progress.
 
     Raises:
-        InputError: a data set has no films to score.
+        InputError: the data set has no films to score.
     """
     doses: list[tuple[str, int, float, Corruption | None]] = [(CLEAN, 0, 0.0, None)]
     doses += [(c.name, severity, c.doses[severity - 1], c) for c in CORRUPTIONS for severity in SEVERITIES]
-    rows = []
-    for dataset in datasets:
-        films = scored_films(dataset, split, limit)
-        found: dict[tuple[str, int, float, str], list[tuple[float, str]]] = {}
-        for labelled in films:
-            film, outlines = labelled.load()
-            for name, severity, dose, corruption in doses:
-                seen, planes = corruption(film, outlines, severity) if corruption else (film, outlines)
-                predicted = segmenter(seen).regions
-                for region, (truth, valid) in truth_regions(planes).items():
-                    if region in predicted:
-                        score = dice(truth, predicted[region], valid), labelled.patient
-                        found.setdefault((name, severity, dose, region), []).append(score)
-        for (name, severity, dose, region), group in found.items():
-            estimate = bootstrap_mean([value for value, _ in group], [patient for _, patient in group])
-            what = {"region": region, "corruption": name, "severity": severity, "dose": dose}
-            rows.append({"dataset": dataset.name, "split": split, **what, **asdict(estimate)})
-        say(f"{dataset.name}: {len(films)} films under {len(CORRUPTIONS)} corruptions")
-    return rows
+    films = scored_films(dataset, split, limit)
+    scores = []
+    for labelled in films:
+        film, outlines = labelled.load()
+        for name, severity, dose, corruption in doses:
+            seen, planes = corruption(film, outlines, severity) if corruption else (film, outlines)
+            result = segmenter(seen)
+            predicted = result.regions
+            of_film = partial(CorruptedScore, dataset.name, split, labelled.name, labelled.patient)
+            for region, (truth, valid) in truth_regions(planes).items():
+                if region in predicted:
+                    value = dice(truth, predicted[region], valid)
+                    scores.append(of_film(region, name, severity, dose, value, result.trust))
+    say(f"{dataset.name}: {len(films)} films under {len(CORRUPTIONS)} corruptions")
+    return scores
+
+
+def summarise_corrupted(scores: Iterable[CorruptedScore]) -> list[dict[str, Any]]:
+    """Mean Dice with its interval, per data set, corruption and region; the first rows are of films as they are."""
+    groups: dict[tuple[str, str, str, str, int, float], list[CorruptedScore]] = {}
+    for s in scores:
+        groups.setdefault((s.dataset, s.split, s.region, s.corruption, s.severity, s.dose), []).append(s)
+    names = ("dataset", "split", "region", "corruption", "severity", "dose")
+    return [
+        {
+            **dict(zip(names, key, strict=True)),
+            **asdict(bootstrap_mean([s.dice for s in group], [s.patient for s in group])),
+        }
+        for key, group in groups.items()
+    ]
 
 
 def robustness_table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
-"""Means with bootstrap intervals by patient: films of one patient are not independent."""
+"""Figures with bootstrap intervals by patient: films of one patient are not independent."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,15 @@ class Estimate:
     patients: int
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A figure and its 95 % interval (percentile bootstrap, Efron 1979)."""
+
+    value: float
+    low: float
+    high: float
+
+
 def bootstrap_mean(values: Sequence[float], patients: Sequence[str]) -> Estimate:
     """Mean over films; the interval resamples patients, each with all of its films.
 
@@ -32,8 +41,80 @@ def bootstrap_mean(values: Sequence[float], patients: Sequence[str]) -> Estimate
     data = np.asarray(values, np.float64)
     names, owner = np.unique(np.asarray(patients), return_inverse=True)
     sums, counts = np.bincount(owner, data), np.bincount(owner)
-    rng = np.random.default_rng(_SEED)
-    drawn = rng.integers(0, len(names), (RESAMPLES, len(names)))
+    drawn = _draws(len(names))
     means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
     low, high = np.percentile(means, (2.5, 97.5))
     return Estimate(float(data.mean()), float(low), float(high), len(data), len(names))
+
+
+def bootstrap(figure: Callable[[np.ndarray], float | None], patients: Sequence[str]) -> Interval | None:
+    """A figure of weighted films; the interval resamples patients, each with all of its films.
+
+    Args:
+        figure: gives the figure where each film counts so many times, `None` where it is not defined.
+        patients: whose film each is.
+
+    Returns:
+        `None` where the figure is not defined on the films themselves. Resamples on which it is not are left out.
+    """
+    value = figure(np.ones(len(patients)))
+    if value is None:
+        return None
+    names, owner = np.unique(np.asarray(patients), return_inverse=True)
+    times = (np.bincount(drawn, minlength=len(names)) for drawn in _draws(len(names)))
+    found = [
+        resampled for resampled in (figure(counts[owner].astype(float)) for counts in times) if resampled is not None
+    ]
+    low, high = np.percentile(found or [value], (2.5, 97.5))
+    return Interval(value, float(low), float(high))
+
+
+def spearman(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> float | None:
+    """Rank correlation (Spearman 1904, Am J Psychol 15:72): Pearson's correlation of mid-ranks.
+
+    Args:
+        first, second: `(n,)` values.
+        weights: `(n,)`, how many times each counts.
+
+    Returns:
+        `None` where either does not vary.
+    """
+    centred = []
+    for values in (first, second):
+        below, same, place = _ranked(values, weights)
+        ranks = (below + (same + 1) / 2)[place]
+        centred.append(ranks - np.average(ranks, weights=weights))
+    spread = np.sqrt([np.sum(weights * ranks**2) for ranks in centred]).prod()
+    return float(np.sum(weights * centred[0] * centred[1]) / spread) if spread > 0 else None
+
+
+def area_under_curve(scores: np.ndarray, positive: np.ndarray, weights: np.ndarray) -> float | None:
+    """Area under the ROC curve: the chance that a positive scores above a negative; ties count half.
+
+    By ranks (Hanley & McNeil 1982, Radiology 143:29).
+
+    Args:
+        scores: `(n,)`, higher where more likely positive.
+        positive: `(n,)` bool.
+        weights: `(n,)`, how many times each counts.
+
+    Returns:
+        `None` where all are positive or none is.
+    """
+    pairs = float(weights[positive].sum() * weights[~positive].sum())
+    if not pairs:
+        return None
+    below, same, place = _ranked(scores, np.where(positive, 0, weights))
+    return float(np.sum((weights * (below + same / 2)[place])[positive]) / pairs)
+
+
+def _draws(patients: int) -> np.ndarray:
+    """Patients drawn with replacement, `(RESAMPLES, patients)`; always the same ones."""
+    return np.random.default_rng(_SEED).integers(0, patients, (RESAMPLES, patients))
+
+
+def _ranked(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each distinct value the weight below it and at it, and where each value's own entry is."""
+    distinct, place = np.unique(values, return_inverse=True)
+    same = np.bincount(place, weights, len(distinct))
+    return np.cumsum(same) - same, same, place

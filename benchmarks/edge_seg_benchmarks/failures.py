@@ -1,0 +1,85 @@
+"""Where a model fails first, on films that anybody may see: the phantom, under the corruptions that cost most Dice."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable
+from typing import Any
+
+import cv2
+import numpy as np
+from edge_seg import RESEARCH_USE, Segmenter, pixels
+from edge_seg.corruptions import CORRUPTIONS
+from edge_seg.datasets import Dataset
+from PIL import Image, PngImagePlugin
+
+from edge_seg_benchmarks.accuracy import truth_regions
+from edge_seg_benchmarks.pictures import FOUND, TRUTH, outlines_of
+from edge_seg_benchmarks.robustness import CLEAN, CorruptedScore, summarise_corrupted
+
+REGION = "whole_lung"
+_COUNT = 3
+_HEIGHT = 168  # pixels: three pictures in a model file shall not weigh
+_GREYS = 14  # with two colours 16, four bits a pixel
+
+
+def worst_failures(scores: Iterable[CorruptedScore]) -> list[dict[str, Any]]:
+    """The corruptions under which the whole lung's mean Dice falls lowest, each with its worst dose and worst film.
+
+    Args:
+        scores: of the phantom.
+
+    Returns:
+        At most three, the worst first: `film`, `corruption`, `title`, `severity`, `dose`, `dice` of the film, and
+        `mean` over `n` films.
+    """
+    of_region = [score for score in scores if score.region == REGION and score.corruption != CLEAN]
+    worst: dict[str, dict[str, Any]] = {}
+    for row in sorted(summarise_corrupted(of_region), key=lambda row: row["mean"]):
+        worst.setdefault(row["corruption"], row)
+    titles = {corruption.name: corruption.title for corruption in CORRUPTIONS}
+    found = []
+    for row in list(worst.values())[:_COUNT]:
+        name, severity = row["corruption"], row["severity"]
+        film = min((s for s in of_region if (s.corruption, s.severity) == (name, severity)), key=lambda s: s.dice)
+        found.append(
+            {
+                "film": film.film,
+                "corruption": name,
+                "title": titles[name],
+                "severity": severity,
+                "dose": row["dose"],
+                "dice": film.dice,
+                "mean": row["mean"],
+                "n": row["n"],
+            }
+        )
+    return found
+
+
+def draw_failure(segmenter: Segmenter, phantoms: Dataset, failure: dict[str, Any]) -> bytes:
+    """PNG of few colours, some kB: the corrupted film with truth (green) and prediction (orange).
+
+    Args:
+        segmenter: the model, without gate.
+        phantoms: the films it was found on.
+        failure: one of `worst_failures`.
+    """
+    labelled = next(film for film in phantoms.films if film.name == failure["film"])
+    corruption = next(corruption for corruption in CORRUPTIONS if corruption.name == failure["corruption"])
+    film, outlines = corruption(*labelled.load(), failure["severity"])
+    truth, found = truth_regions(outlines)[REGION][0], segmenter(film).regions[REGION]
+    size = max(1, round(_HEIGHT * film.shape[1] / film.shape[0])), _HEIGHT
+    grey = cv2.resize(pixels.to_grey8(film), size, interpolation=cv2.INTER_AREA)
+    panel = np.rint(grey / 255 * (_GREYS - 1)).astype(np.uint8)
+    for mask, entry in ((truth, _GREYS), (found, _GREYS + 1)):
+        cv2.drawContours(panel, outlines_of(mask, size), -1, entry, 1)
+    levels = np.linspace(0, 255, _GREYS).round().astype(np.uint8)
+    picture = Image.frombytes("P", size, panel.tobytes())
+    # OpenCV's colours are blue, green, red.
+    picture.putpalette([*levels.repeat(3).tolist(), *TRUTH[::-1], *FOUND[::-1]])
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Comment", f"synthetic film; {RESEARCH_USE}")
+    buffer = io.BytesIO()
+    picture.save(buffer, format="PNG", optimize=True, pnginfo=text)
+    return buffer.getvalue()
