@@ -10,10 +10,9 @@ import cv2
 import numpy as np
 from edge_seg import RESEARCH_USE, Segmenter, pixels
 from edge_seg.corruptions import CORRUPTIONS
-from edge_seg.datasets import Dataset
+from edge_seg.datasets import Dataset, truth_regions
 from PIL import Image, PngImagePlugin
 
-from edge_seg_benchmarks.accuracy import truth_regions
 from edge_seg_benchmarks.pictures import FOUND, TRUTH, outlines_of
 from edge_seg_benchmarks.robustness import CLEAN, CorruptedScore, summarise_corrupted
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from edge_seg import Film, InputError, Segmenter, UsageError
-from edge_seg.datasets import Dataset, LabelledFilm
+from edge_seg.datasets import Dataset, LabelledFilm, Outlines
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg_benchmarks.gate import look_at_pictures, measure_gate
@@ -23,7 +24,10 @@ def segmenter(tiny_model: Path) -> Segmenter:
 
 
 def dataset(films: dict[str, Film]) -> Dataset:
-    labelled = (LabelledFilm(name, name[0], "test", lambda film=film: (film, {})) for name, film in films.items())
+    def read(film: Film) -> tuple[Film, Outlines]:
+        return film, {}
+
+    labelled = (LabelledFilm(name, name[0], "test", partial(read, film)) for name, film in films.items())
     return Dataset("films", "chest", (), tuple(labelled))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,11 +44,11 @@ def test_a_weight_is_so_many_films() -> None:
     rng = np.random.default_rng(1)
     first, second = rng.integers(0, 5, 30).astype(float), rng.integers(0, 5, 30).astype(float)
     times = rng.integers(0, 4, 30)
-    repeated = [np.repeat(values, times) for values in (first, second)]
-    assert spearman(first, second, times.astype(float)) == pytest.approx(spearman(*repeated, once(repeated[0])))
+    many, others = np.repeat(first, times), np.repeat(second, times)
+    assert spearman(first, second, times.astype(float)) == pytest.approx(spearman(many, others, once(many)))
     positive = second > 2
     found = area_under_curve(first, positive, times.astype(float))
-    assert found == pytest.approx(area_under_curve(repeated[0], np.repeat(positive, times), once(repeated[0])))
+    assert found == pytest.approx(area_under_curve(many, np.repeat(positive, times), once(many)))
 
 
 def test_the_interval_is_by_patient() -> None:
@@ -64,7 +65,7 @@ def test_the_interval_is_by_patient() -> None:
     assert bootstrap(lambda weights: None, ["a"]) is None
 
 
-def score(film: int, truth: float, estimate: float | None, **changed: str) -> CorruptedScore:
+def score(film: int, truth: float, estimate: float | None, **changed: Any) -> CorruptedScore:
     plain = CorruptedScore("d", "test", f"f{film}", f"p{film // 2}", "whole_lung", "none", 0, 0.0, truth, estimate)
     return replace(plain, **changed)
 
