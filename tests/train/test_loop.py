@@ -128,7 +128,7 @@ def test_one_device_of_several_can_be_named(chests: Path, tmp_path: Path) -> Non
     words = [chests, "--out", tmp_path, "--epochs", "1", "--films-per-epoch", "8", *TINY]
     script = TWO_DEVICES.replace(
         "main(sys", "from edge_seg_train import loop\nbuild = loop.build\n"
-        "def built(*words):\n    model = build(*words)\n"
+        "def built(*words, **options):\n    model = build(*words, **options)\n"
         "    assert all('CPU:1' in w.value.device for w in model.weights), model.weights[0].value.device\n"
         "    return model\n"
         "loop.build = built\nmain(sys",

@@ -65,7 +65,7 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
     with training_scope(config.devices) as replicas:
         if config.batch_size % replicas:
             raise UsageError(f"--batch-size {config.batch_size} cannot be shared by {replicas} devices: use a multiple")
-        model, history = _model(config, run)
+        model, history = _model(config, run, replicas)
         # Only now: settings that cannot be trained with leave no run behind that would refuse better ones.
         _store_config(config, datasets, run)
         batches = _batches(config, films)
@@ -155,7 +155,7 @@ def _batches(config: TrainConfig, films: PackedFilms) -> TrainingBatches:
     )
 
 
-def _model(config: TrainConfig, run: Path) -> tuple[Any, list[dict[str, float]]]:
+def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dict[str, float]]]:
     """The compiled model, new or as it was after the newest checkpoint."""
     keras.config.set_dtype_policy("mixed_float16" if config.mixed_precision else "float32")
     found = checkpoint.newest(run)
@@ -164,7 +164,8 @@ def _model(config: TrainConfig, run: Path) -> tuple[Any, list[dict[str, float]]]
         model = keras.models.load_model(found.model, custom_objects={loss.__name__: loss, "Overlap": Overlap})
         return model, found.history
     try:
-        model = build(keras, config.network)
+        # JAX sees a shared batch as one array, whose statistics are those of all devices anyway.
+        model = build(keras, config.network, synchronized=replicas > 1 and keras.backend.backend() == "tensorflow")
     except ValueError as error:
         raise UsageError(f"the network cannot be built: {error}") from error
     if config.start:

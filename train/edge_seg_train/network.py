@@ -69,12 +69,13 @@ PRESETS: dict[str, NetworkConfig] = {
 """Networks by name; `seed` is the reference to be beaten, never the default."""
 
 
-def build(keras: Any, config: NetworkConfig) -> Any:
+def build(keras: Any, config: NetworkConfig, *, synchronized: bool = False) -> Any:
     """An uncompiled functional model `(batch, height, width, channels) -> (batch, height, width, outputs)` logits.
 
     Args:
         keras: the Keras to build with: Keras 3 or `tf_keras`.
         config: what to build.
+        synchronized: take batch statistics over all devices that share a batch, so that all hold the same ones.
 
     Raises:
         ValueError: height or width is no multiple of the coarsest level's stride, or an unknown family.
@@ -85,7 +86,7 @@ def build(keras: Any, config: NetworkConfig) -> Any:
     if config.family not in _FAMILIES:
         raise ValueError(f"unknown network family {config.family!r}: choose from {', '.join(_FAMILIES)}")
     inputs = keras.Input((config.height, config.width, config.channels), name="film")
-    draw = _Draw(keras.layers, config)
+    draw = _Draw(keras.layers, config, {"synchronized": True} if synchronized else {})
     features = _FAMILIES[config.family](draw, inputs)
     logits = keras.layers.Conv2D(config.outputs, 1, name="logits")(features)
     if config.stem_stride > 1:
@@ -96,14 +97,15 @@ def build(keras: Any, config: NetworkConfig) -> Any:
 class _Draw:
     """Layers with the names and settings that the families share."""
 
-    def __init__(self, layers: Any, config: NetworkConfig) -> None:
-        self.layers, self.config = layers, config
+    def __init__(self, layers: Any, config: NetworkConfig, norm_options: dict[str, Any]) -> None:
+        self.layers, self.config, self.norm_options = layers, config, norm_options
 
     def width(self, level: int) -> int:
         return min(self.config.base * 2**level, self.config.widest)
 
     def norm(self, x: Any, name: str, activate: bool = True) -> Any:
-        x = self.layers.BatchNormalization(momentum=self.config.momentum, name=f"{name}_norm")(x)
+        momentum = self.config.momentum
+        x = self.layers.BatchNormalization(momentum=momentum, name=f"{name}_norm", **self.norm_options)(x)
         return self.layers.ReLU(name=f"{name}_relu")(x) if activate else x
 
     def conv(self, x: Any, channels: int, name: str, size: int = 3, stride: int = 1, activate: bool = True) -> Any:
