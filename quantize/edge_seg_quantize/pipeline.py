@@ -19,7 +19,7 @@ from edge_seg.outputs.atomic import write_atomically
 from edge_seg.structures import shows_chest, structures_named, with_definition
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import TrainConfig, read_config
-from edge_seg_train.loop import code_version
+from edge_seg_train.loop import code_version, pack_training_films
 from edge_seg_train.memory import keep_freed_memory
 
 from edge_seg_quantize import convert, qat
@@ -81,8 +81,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     model = load_run(run, config)
     datasets = [open_dataset(path) for path in config.datasets]
     say("reading films")
-    shape = config.network.height, config.network.width
-    films = pack([d.split("train") for d in datasets], config.structures, shape)
+    films = pack_training_films(config, datasets)
     validation = [f for d in datasets for f in _evenly([f for f in d.split("val") if f.scored], settings)]
 
     aware = qat.quantization_aware(model)
@@ -234,6 +233,7 @@ def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSet
             "data": record["data"],
             "settings": _settings(config),
             **({"averaged": record["averaged"]} if "averaged" in record else {}),
+            **({"teacher": Path(config.teacher).name} if config.teacher else {}),
             **_started_from(config),
             "quantisation": {
                 "epochs": settings.epochs,
@@ -249,7 +249,7 @@ def _manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSet
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """What a reader of the manifest wants of a run's settings: not the folders of the machine that trained it."""
-    elsewhere = ("datasets", "network", "structures", "devices", "start")
+    elsewhere = ("datasets", "network", "structures", "devices", "start", "teacher")
     return {name: value for name, value in config.to_json().items() if name not in elsewhere}
 
 

@@ -20,7 +20,7 @@ from edge_seg.errors import UsageError
 from edge_seg.outputs.atomic import write_atomically
 
 from edge_seg_train import checkpoint
-from edge_seg_train.batches import TrainingBatches, pack
+from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import CONFIG_NAME, read_config
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.network import build
@@ -46,7 +46,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     """
     import keras
 
-    from edge_seg_train.loop import code_version
+    from edge_seg_train.loop import code_version, pack_training_films
 
     keep_freed_memory()
     if (out / CONFIG_NAME).exists():
@@ -65,11 +65,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
             mean[layer.name] = weights if before is None else [a + b for a, b in zip(before, weights, strict=True)]
     for layer in model.layers:
         layer.set_weights(mean[layer.name])
-    films = pack(
-        [open_dataset(path).split("train") for path in config.datasets],
-        config.structures,
-        (config.network.height, config.network.width),
-    )
+    films = pack_training_films(config, [open_dataset(path) for path in config.datasets])
     estimate_batch_statistics(
         model,
         TrainingBatches(

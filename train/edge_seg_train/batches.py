@@ -13,6 +13,7 @@ from edge_seg import pixels
 from edge_seg.datasets import LabelledFilm, truth_regions
 
 from edge_seg_train.augmentation import Augmentation
+from edge_seg_train.teacher import Teacher
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,10 @@ class PackedFilms:
 
 
 def pack(
-    groups: Sequence[Sequence[LabelledFilm]], structures: Sequence[str], input_shape: tuple[int, int]
+    groups: Sequence[Sequence[LabelledFilm]],
+    structures: Sequence[str],
+    input_shape: tuple[int, int],
+    teacher: Teacher | None = None,
 ) -> PackedFilms:
     """Read films and lay them at the network's size; structures that cannot be had from a film's outlines are ignored.
 
@@ -44,13 +48,14 @@ def pack(
         groups: films by data set.
         structures: output names, in order.
         input_shape: `(height, width)`.
+        teacher: outlines structures that a film has no outline for, where it is sure.
 
     Raises:
         InputError: a film cannot be read.
     """
     films = [(index, film) for index, group in enumerate(groups) for film in group]
     with ThreadPoolExecutor(4) as pool:
-        laid = list(pool.map(lambda item: lay(item[1], structures, input_shape), films))
+        laid = list(pool.map(lambda item: lay(item[1], structures, input_shape, teacher), films))
     height, width = input_shape
     return PackedFilms(
         np.stack([grey for grey, _ in laid]) if laid else np.zeros((0, height, width), np.uint8),
@@ -60,10 +65,15 @@ def pack(
     )
 
 
-def lay(film: LabelledFilm, structures: Sequence[str], input_shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+def lay(
+    film: LabelledFilm, structures: Sequence[str], input_shape: tuple[int, int], teacher: Teacher | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """One film at the network's size: grey `(height, width)` and labels `(height, width, structures)`, uint8."""
     picture, outlines = film.load()
     derived = truth_regions(outlines) if set(structures) - outlines.keys() else {}
+    missing = [name for name in structures if name not in outlines and name not in derived]
+    if teacher and missing:
+        outlines = {**outlines, **teacher(picture, missing)}
     nothing = np.zeros(picture.shape, bool)
     planes = [
         outlines[name] if name in outlines else _labels(*derived.get(name, (nothing, nothing))) for name in structures

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 from edge_seg.errors import UsageError
-from edge_seg.model_file import OUTPUTS
+from edge_seg.model_file import OUTPUTS, shipped_models
 
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.config import TrainConfig, read_config
@@ -153,6 +153,7 @@ class Names(click.ParamType):
     show_default=True,
     help="What the outlines mean by right and left lung, in words of your own if it is neither; the model will say so.",
 )
+@click.option("--teacher", metavar="MODEL", help="Model that outlines what nobody did, where it is sure.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def train(
@@ -221,6 +222,8 @@ def _config(
     tuned = start in shipped_weights()
     defaults = _SEED_SETTINGS if network == "seed" else _FINE_TUNING if tuned else {}
     changed = settings.pop("augmentation")
+    if settings["teacher"] and settings["teacher"] not in shipped_models():
+        settings["teacher"] = str(Path(settings["teacher"]).expanduser().resolve())
     given = {key: value for key, value in settings.items() if value is not None and key != "freeze"}
     absolute = tuple(_absolute(path) for path in datasets)
     config = TrainConfig(

@@ -41,6 +41,7 @@ class TrainConfig:
         picture_every: epochs between pictures of film | truth | prediction; 0 never.
         seed: of weights, films and augmentation.
         start: run, or shipped model, whose weights this one starts from; empty starts from chance.
+        teacher: shipped model, or model file, that outlines what nobody did on films to train on; empty is none.
         freeze: keep the encoder and all batch statistics as they are.
     """
 
@@ -65,6 +66,7 @@ class TrainConfig:
     seed: int = 0
     start: str = ""
     freeze: bool = False
+    teacher: str = ""
     output: str = "sigmoid"
     lung: str = "whole"
 

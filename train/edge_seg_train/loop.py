@@ -32,6 +32,7 @@ from edge_seg_train.network import build
 from edge_seg_train.pictures import write_picture
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
+from edge_seg_train.teacher import Teacher
 
 
 def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
@@ -56,7 +57,7 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
     _make_folder(run)
     _refuse_other_settings(config, run)
     datasets = [open_dataset(path) for path in config.datasets]
-    films = pack([d.split("train") for d in datasets], config.structures, _input_shape(config))
+    films = pack_training_films(config, datasets)
     if not len(films):
         raise InputError("none of the data sets has films to train on: give one with a train split")
     _check_labels(films, config)
@@ -83,6 +84,17 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
                 shuffle=False,
             )
     return run / f"best.{checkpoint.WEIGHTS_NAME}"
+
+
+def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
+    """All films of the training splits, taught by the run's teacher if it has one.
+
+    Raises:
+        InputError: a film cannot be read.
+        ModelError: the teacher cannot be read.
+    """
+    teacher = Teacher(config.teacher) if config.teacher else None
+    return pack([d.split("train") for d in datasets], config.structures, _input_shape(config), teacher)
 
 
 def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
