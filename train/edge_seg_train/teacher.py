@@ -1,7 +1,7 @@
 """Labels from another model, for structures that nobody outlined: where it is sure, and nowhere else.
 
-Hearts are outlined on 37 of some 3,800 films; a model that learned from those outlines them on the others well enough to
-teach a smaller one (pseudo-labels, Lee 2013).
+Hearts are outlined on 37 of some 3,800 films; a model that learned from those outlines them on the others well enough
+to teach a smaller one (pseudo-labels, Lee 2013).
 """
 
 from __future__ import annotations
