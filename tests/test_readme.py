@@ -12,7 +12,7 @@ import pytest
 from edge_seg import Segmenter
 from edge_seg.cli.main import VERBS
 from edge_seg.model_file import ModelFile
-from edge_seg_benchmarks.models_table import models_table
+from edge_seg_benchmarks.models_table import full_table, short_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -31,8 +31,10 @@ def test_every_command_and_option_exists(verb: str, rest: str) -> None:
     assert set(re.findall(r"(?<=\s)--[\w-]+", rest)) <= known
 
 
-def test_the_table_of_models_is_the_manifests_own(lungs: ModelFile) -> None:
-    assert models_table() in README, "run: python -m edge_seg_benchmarks.models_table README.md"
+def test_the_tables_of_models_are_the_manifests_own(lungs: ModelFile) -> None:
+    again = "run: python -m edge_seg_benchmarks.models_table README.md docs/models.md"
+    assert short_table() in README, again
+    assert full_table() == (ROOT / "docs" / "models.md").read_text(), again
 
 
 def test_the_python_example_runs(lungs: ModelFile) -> None:
