@@ -21,6 +21,7 @@ from edge_seg_benchmarks.accuracy import (
     subgroups,
     summarise,
 )
+from edge_seg_benchmarks.agreement import measure_agreement
 from edge_seg_benchmarks.data import PHANTOM
 from edge_seg_benchmarks.failures import worst_failures
 from edge_seg_benchmarks.gate import measure_gate
@@ -79,6 +80,7 @@ def run_benchmark(
                 found += score_film(segmenter, dataset.name, film)
             if index == len(films) or index % 50 == 0:
                 say(f"{dataset.name}: {index} of {len(films)} films scored")
+    agreement = measure_agreement(ungated[-1], datasets, split, limit, say)
     say(f"latency: {repeats} rounds")
     latencies = measure_latency(segmenters, repeats)
     entries = []
@@ -127,6 +129,7 @@ def run_benchmark(
         "models": entries,
         "robustness": [{"model": last, **row} for row in summarise_corrupted(corrupted)],
         "trust": {"model": last, **trust} if trust else None,
+        "agreement": [{"model": last, **row} for row in agreement],
         "gate": {"model": last, **gate} if gate else None,
         "failures": [{"model": last, **failure} for failure in failures],
     }

@@ -73,6 +73,7 @@ def with_scores(
         measured=measured,
         robustness=robustness_table([row for row in report["robustness"] if row["model"] == entry["label"]]),
         trust=_of_model(report["trust"], entry),
+        agreement=[row for row in report["agreement"] if row["model"] == entry["label"]],
         gate=_of_model(report["gate"], entry),
         failures=list(zip(pictures, failures, strict=True)),
     )

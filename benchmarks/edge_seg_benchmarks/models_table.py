@@ -47,16 +47,13 @@ def short_table() -> str:
         )
     measured = _measured(models[0])
     sizes = [_films(models[0], name) for name, _ in _COLUMNS]
-    return "\n".join(
-        [
-            *lines,
-            "",
-            "All are int8 all through and outline the same three structures. Dice on films that training never saw, mean and "
-            f"95 % interval over patients: {'; '.join(dict.fromkeys(sizes))}. Measured {measured['date'][:10]} on "
-            f"{measured['machine']}, {measured['runtime']}, {measured['threads']} thread(s). Every score, region and "
-            "command: [docs/models.md](docs/models.md).",
-        ]
+    note = (
+        "All are int8 all through and outline the same structures. Dice on films that training never saw, mean and "
+        f"95 % interval over patients: {'; '.join(dict.fromkeys(sizes))}. Measured {measured['date'][:10]} on "
+        f"{measured['machine']}, {measured['runtime']}, {measured['threads']} thread(s). Every score and command: "
+        "[docs/models.md](docs/models.md)."
     )
+    return "\n".join([*lines, "", note])
 
 
 def full_table() -> str:
@@ -65,8 +62,8 @@ def full_table() -> str:
         "# Scores of the shipped models",
         "",
         f"Written by `python -m edge_seg_benchmarks.models_table README.md docs/models.md`. {RESEARCH_USE}.",
-        "`minus float` is the int8 model less its float32 original, film by film. Subgroups, robustness, trust and known",
-        "failures stand in each model's card: `edge-seg inspect MODEL --card`.",
+        "`minus float` is the int8 model less its float32 original, film by film. Subgroups, robustness, trust and",
+        "known failures stand in each model's card: `edge-seg inspect MODEL --card`.",
         "",
         "| model | data | region | Dice (95 % interval) | worst film | films (patients) | minus float |",
         "|---|---|---|---|---|---|---|",
