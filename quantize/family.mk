@@ -3,16 +3,18 @@
 #     make -f quantize/family.mk lungs DATA=FOLDER        also lungs-nano, lungs-large, or all three
 #
 # FOLDER holds the sets `paediatric`, `adult` and `visible-lung`; the last is only scored. Runs, models and reports go to
-# RUNS. It needs `pip install '.[train,report]'`; on two cores a model takes some hours.
+# RUNS. REJECT names folders of pictures that the gate should reject (that of scikit-image's `data_dir`, say). It needs
+# `pip install '.[train,report]'`; on two cores a model takes some hours.
 DATA ?= data
 RUNS ?= runs
+REJECT ?=
 FILMS := $(DATA)/paediatric $(DATA)/adult
 HOUSE := $(dir $(lastword $(MAKEFILE_LIST)))
 
 TRAIN := edge-seg train $(FILMS) --picture-every 0
 QUANTIZE := edge-seg quantize --films-per-epoch 1200 --learning-rate 1e-4 --about $(HOUSE)about/lungs.json --licence $(HOUSE)../LICENSE
 SCORE := edge-seg benchmark --data $(DATA)/paediatric --data $(DATA)/adult --data $(DATA)/visible-lung --data phantom \
-	--robustness 24 --write-scores
+	--robustness 24 $(addprefix --should-reject ,$(REJECT)) --write-scores
 # Less of the changes that blur what an outline is: for the last epochs.
 LIGHTLY := $(addprefix --augmentation ,bend=0.006 tone=0.3 equalisation=0.1 resolution=0.1 compression=0.1 tubes=0.1)
 
