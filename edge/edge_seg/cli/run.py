@@ -20,6 +20,7 @@ edge-seg run needs films:
   edge-seg run films/ '2024-*/*.dcm'         folders and globs
   edge-seg run --camera demo --frames 10     a synthetic chest, to see it work
   edge-seg run --camera 0                    a camera; also a URL (http, rtsp)
+  edge-seg run --watch inbox/                films as they appear in a folder
 
 Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: edge-seg run --help"""
 
@@ -31,6 +32,9 @@ _MOST_PROBLEMS = 50
 @click.command(epilog="Example: edge-seg run films/ --out results")
 @click.argument("inputs", metavar="[FILE|FOLDER|GLOB]...", nargs=-1)
 @click.option("--camera", metavar="demo|INDEX|URL", help="Take films from a camera.")
+@click.option(
+    "--watch", metavar="FOLDER", type=click.Path(path_type=Path), help="Take films as they appear in a folder."
+)
 @click.option("--model", default="lungs", show_default=True, help="Shipped model or model file.")
 @click.option(
     "--lung",
@@ -45,7 +49,7 @@ _MOST_PROBLEMS = 50
     help="Folder for results.",
 )
 @click.option("--save", default="mask,overlay,record", show_default=True, help="What to write, separated by commas.")
-@click.option("--frames", type=click.IntRange(1), help="Of a camera or video, at most so many.")
+@click.option("--frames", type=click.IntRange(1), help="Of a camera, video or watched folder, at most so many.")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: one per core]")
 @click.option(
     "--engine",
@@ -62,6 +66,7 @@ _MOST_PROBLEMS = 50
 def run(
     inputs: tuple[str, ...],
     camera: str | None,
+    watch: Path | None,
     model: str,
     lung: str | None,
     out: Path,
@@ -80,7 +85,7 @@ def run(
     For each film `name.ext`, --out receives name.STRUCTURE.png (masks of the film's own size), name.overlay.png and a
     line in records.jsonl. Films that are done already are passed over.
     """
-    if not inputs and camera is None:
+    if not inputs and camera is None and watch is None:
         click.echo(_NO_SOURCE, err=True)
         return UsageError.exit_code
     from edge_seg.cli.progress import Progress
@@ -94,7 +99,7 @@ def run(
     with closing(OutputFolder(out, [word.strip() for word in save.split(",") if word.strip()])) as output:
         with native_libraries_quiet():
             segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung, gate=gate)
-        source = open_source(inputs, camera, frames)
+        source = open_source(inputs, camera, frames, watch)
         progress = Progress(source.total, source.live, quiet, verbose, as_json)
         try:
             summary = run_session(source, segmenter, output, progress, again=again)

@@ -42,7 +42,7 @@ class Files:
             elif item.suffix.lower() in VIDEO_SUFFIXES:
                 yield from VideoFile(item, self._frames)
             else:
-                yield _read(item)
+                yield read_arrival(item)
 
     def close(self) -> None:
         """Nothing is held open between films."""
@@ -61,7 +61,8 @@ def read_film(path: str | Path) -> Film:
     return image.decode_picture(data, path)
 
 
-def _read(path: Path) -> Arrival:
+def read_arrival(path: Path) -> Arrival:
+    """The film in a file, or why there is none."""
     try:
         return read_film(path)
     except EdgeSegError as error:
@@ -99,20 +100,29 @@ def _paths(text: str) -> Iterator[Path | Failure]:
             yield from _folder(Path(match)) if Path(match).is_dir() else iter([Path(match)])
 
 
-def _folder(folder: Path) -> Iterator[Path | Failure]:
+def list_films(folder: Path) -> tuple[list[Path], list[Failure]]:
+    """Files in a folder and all below it that may be films or videos, in order; folders that cannot be listed.
+
+    Hidden files, and folders that hold our own results, are passed over.
+    """
     failures: list[OSError] = []
-    found = 0
+    found = []
     for parent, folders, names in os.walk(folder, onerror=failures.append):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if _OUR_RECORDS in names:
             continue
-        for name in sorted(names):
-            path = Path(parent) / name
-            if not name.startswith(".") and _may_be_film(path):
-                found += 1
-                yield path
-    for error in failures:
-        yield _failure(str(error.filename or folder), f"cannot be listed ({error.strerror}): check its permissions")
+        paths = (Path(parent) / name for name in sorted(names) if not name.startswith("."))
+        found += [path for path in paths if _may_be_film(path)]
+    return found, [
+        _failure(str(error.filename or folder), f"cannot be listed ({error.strerror}): check its permissions")
+        for error in failures
+    ]
+
+
+def _folder(folder: Path) -> Iterator[Path | Failure]:
+    found, failures = list_films(folder)
+    yield from found
+    yield from failures
     if not found and not failures:
         yield _failure(str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files")
 
