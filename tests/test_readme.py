@@ -45,8 +45,8 @@ def test_the_python_example_runs(lungs: ModelFile) -> None:
     assert names["result"].masks["right_lung"].shape == (200, 160)
 
 
-def test_pictures_and_make_targets_are_there() -> None:
-    for path in re.findall(r"!\[.*?\]\((.*?)\)", README):
+def test_pictures_pages_and_make_targets_are_there() -> None:
+    for path in re.findall(r"\]\((?!https?:)(.*?)\)", README):
         assert (ROOT / path).is_file(), path
     makefile = (ROOT / "Makefile").read_text()
     for target in re.findall(r"make (\w+) ", README):
