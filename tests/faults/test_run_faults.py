@@ -104,6 +104,30 @@ def test_interrupted(tmp_path, tiny_model, how):
     assert len(done) == 30
 
 
+def test_a_watch_that_is_killed_goes_on_with_what_is_not_done(tmp_path, tiny_model):
+    films, inbox, out = make_films(tmp_path / "films", 10), tmp_path / "inbox", tmp_path / "out"
+    inbox.mkdir()
+    arriving = sorted(films.iterdir())
+    for film in arriving[:6]:
+        film.rename(inbox / film.name)
+    process = start("--watch", inbox, "--model", tiny_model, "--out", out)
+    wait_for_records(process, out, 3)
+    process.kill()
+    process.communicate()
+    # One film comes while nobody looks, the others while somebody does.
+    arriving[6].rename(inbox / arriving[6].name)
+    process = start("--watch", inbox, "--model", tiny_model, "--out", out)
+    wait_for_records(process, out, 7)
+    for film in arriving[7:]:
+        film.rename(inbox / film.name)
+    wait_for_records(process, out, 10)
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=30)
+    assert process.returncode == 130, said
+    assert "0 failed" in said
+    check_results(out, 10)
+
+
 def test_a_torn_record_is_done_again(tmp_path, tiny_model):
     films, out = make_films(tmp_path / "films", 2), tmp_path / "out"
     run(films, "--model", tiny_model, "--out", out)

@@ -27,7 +27,7 @@ def lines() -> list[list[str]]:
 
 def test_every_model_is_trained_quantised_and_scored(lines: list[list[str]]) -> None:
     verbs = [line[1] for line in lines if line[0] == "edge-seg"]
-    assert verbs.count("quantize") == verbs.count("benchmark") == 3
+    assert (verbs.count("quantize"), verbs.count("benchmark")) == (4, 3)  # of the teacher too, which is not shipped
     # What one step writes is what another reads.
     made = {line[line.index("--out") + 1] for line in lines if "--out" in line}
     read = {word for line in lines for word in line if word.startswith("nowhere/") and not word.endswith(".done")}

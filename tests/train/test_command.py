@@ -220,3 +220,14 @@ def test_a_run_starts_from_the_best_weights_of_another(chests: Path, tmp_path: P
     code, said = edge_seg("train", chests, "--out", tmp_path / "fourth", "--from", chests, *TINY)
     assert (code, said.count("\n")) == (3, 1)
     assert "holds no training run" in said
+
+
+def test_a_run_with_a_shipped_model_s_name_is_not_passed_over(
+    chests: Path, tmp_path: Path, edge_seg: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lungs").mkdir()
+    (tmp_path / "lungs" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    code, said = edge_seg("train", chests, "--out", tmp_path / "run", "--from", "lungs", *TINY)
+    assert (code, said.count("\n")) == (2, 1)
+    assert str(tmp_path / "lungs") in said

@@ -12,7 +12,7 @@ from edge_seg.errors import UsageError
 from edge_seg.model_file import OUTPUTS, shipped_models
 
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
-from edge_seg_train.config import TrainConfig, read_config
+from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.network import PRESETS, NetworkConfig
 from edge_seg_train.pretrained import read_pretrained, shipped_weights
 
@@ -268,6 +268,8 @@ def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
     """Where to start from, from any working directory, and the network that has the weights."""
     if not start:
         return "", None
+    if start in shipped_weights() and (Path(start) / CONFIG_NAME).is_file():
+        raise UsageError(f"--from {start}: a shipped model and a run here have that name: give {Path(start).resolve()}")
     where = start if start in shipped_weights() else str(Path(start).expanduser().resolve())
     return where, read_pretrained(where, weights=False).network
 
