@@ -62,10 +62,7 @@ $(RUNS)/link-taught/.done: $(RUNS)/link/.done $(RUNS)/teacher.tflite
 	$(TRAIN) --from $(<D) --teacher $(RUNS)/teacher.tflite $(LIGHTLY) --epochs 7 --films-per-epoch 2400 \
 		--learning-rate 1e-3 --balance 0.3 --validation-films 120 --out $(@D)
 	touch $@
-$(RUNS)/link-mean/.done: $(RUNS)/link/.done $(RUNS)/link-taught/.done
-	python -m edge_seg_train.averaging $(^D) --out $(@D)
-	touch $@
-$(RUNS)/lungs.tflite: $(RUNS)/link-mean/.done
+$(RUNS)/lungs.tflite: $(RUNS)/link-taught/.done
 	$(QUANTIZE) $(<D) --epochs 1 --out $@
 
 $(RUNS)/nano/.done: $(RUNS)/teacher.tflite

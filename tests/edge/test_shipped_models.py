@@ -8,7 +8,7 @@ from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile, shipped_models
 from edge_seg.structures import CHEST, lung_definitions
 
-FAMILY = ("lungs-nano", "lungs")
+FAMILY = ("lungs-nano", "lungs", "lungs-large")
 
 
 def measured_ms(name: str) -> float:
@@ -51,5 +51,7 @@ def test_each_has_gate_trust_scores_and_card(name: str) -> None:
 def test_each_keeps_within_its_size_and_time() -> None:
     assert inspect_model(ModelFile.read("lungs-nano")).parameters <= 100_000
     assert inspect_model(ModelFile.read("lungs")).file_bytes <= 1_000_000
+    assert inspect_model(ModelFile.read("lungs-large")).file_bytes <= 1_000_000
     # As their own cards say, measured on one machine: nothing is timed here.
     assert measured_ms("lungs-nano") <= measured_ms("lungs") / 3
+    assert measured_ms("lungs") < measured_ms("lungs-large")

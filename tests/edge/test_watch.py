@@ -168,6 +168,6 @@ def test_at_most_so_many(inbox: Path) -> None:
 def test_what_cannot_be_watched(inbox: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         open_source(watch=inbox / "absent")
-    with pytest.raises(UsageError, match="one of"):
+    with pytest.raises(UsageError, match="either"):
         open_source(["film.png"], watch=inbox)
     shutil.rmtree(inbox)

@@ -40,7 +40,7 @@ def open_source(
         DeviceError: the camera cannot be opened.
     """
     if bool(inputs) + (camera is not None) + (watch is not None) != 1:
-        raise UsageError("give one of files, folders and globs, or --camera, or --watch: see `edge-seg run --help`")
+        raise UsageError("give either files, folders and globs, or --camera, or --watch: see `edge-seg run --help`")
     if watch is not None:
         return WatchedFolder(watch, frames)
     if camera == "demo":
