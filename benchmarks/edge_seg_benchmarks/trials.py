@@ -71,7 +71,7 @@ def run_row(plan: Plan, row: str, data: Path, folder: Path) -> dict[str, Any]:
         folder: for run, models, reports and the result (`result.json`).
 
     Returns:
-        `row`, `command`, model facts (`parameters`, `file_bytes`, `inference_ms`), `machine`, `date` and `scores`.
+        `row`, `command` and `scores`.
 
     Raises:
         click.ClickException: one of the commands failed.
@@ -90,19 +90,28 @@ def run_row(plan: Plan, row: str, data: Path, folder: Path) -> dict[str, Any]:
     for name, split, region in plan.score:
         options = ["--data", str(data / name), "--split", split, "--pictures", "none", "--json"]
         report = json.loads(_edge_seg("benchmark", str(model), *options, "--out", str(folder / f"report-{name}")))
-        entry = report["models"][0]
-        scores = next(r for r in entry["scores"] if r["region"] == region)
+        scores = next(r for r in report["models"][0]["scores"] if r["region"] == region)
         result["scores"].append({"data": name, "split": split, "region": region, **scores["dice"]})
-        result |= {
-            "parameters": entry["parameters"],
-            "file_bytes": entry["file_bytes"],
-            "inference_ms": entry["latency_ms"]["inference"]["p50"],
-            "machine": f"{report['machine']['processor']}, {report['machine']['architecture']}",
-            "runtime": entry["runtime"],
-            "date": report["machine"]["date"],
-        }
     write_atomically(stored, (json.dumps(result, indent=1) + "\n").encode())
     return result
+
+
+def time_together(folders: list[Path]) -> dict[str, Any]:
+    """The report on models of done rows, their inference timed in turns in one run: on a busy machine, too, they compare.
+
+    Args:
+        folders: of the rows; the report goes beside them.
+
+    Returns:
+        The benchmark's report, its `models` in the order of `folders`.
+
+    Raises:
+        click.ClickException: a model is gone or unreadable.
+    """
+    models = [str(folder / "model.tflite") for folder in folders]
+    out = str(folders[0].parent / "report-latency")
+    options = ["--data", "phantom", "--split", "all", "--limit", "2", "--pictures", "none", "--json", "--out", out]
+    return dict(json.loads(_edge_seg("benchmark", *models, *options)))
 
 
 @click.command()
@@ -119,12 +128,17 @@ def main(plan_file: Path, data: Path, out: Path, table: Path, rows: tuple[str, .
             raise click.ClickException(f"{row}: no row of {plan_file}: choose from {', '.join(plan.rows)}")
         found = run_row(plan, row, data, out / row)
         click.echo(f"{row}: " + ", ".join(f"{s['data']} {s['mean']:.4f}" for s in found["scores"]))
-    done = [json.loads(p.read_text()) for row in plan.rows if (p := out / row / "result.json").is_file()]
+    folders = [out / row for row in plan.rows if (out / row / "result.json").is_file()]
+    together = time_together(folders)
+    done = [
+        {**json.loads((folder / "result.json").read_text()), "model": model}
+        for folder, model in zip(folders, together["models"], strict=True)
+    ]
     # This machine's folders are nobody's business.
     named = plan_file.name if plan_file.is_absolute() else plan_file.as_posix()
     words = [named, "--data", "DATA", "--out", "trials", "--table", table.name]
     command = shlex.join(["python", "-m", "edge_seg_benchmarks.trials", *words])
-    write_atomically(table, render("trials.md.j2", plan=plan, rows=done, command=command).encode())
+    write_atomically(table, render("trials.md.j2", plan=plan, rows=done, machine=together["machine"], command=command).encode())
     click.echo(f"table: {table}")
 
 
