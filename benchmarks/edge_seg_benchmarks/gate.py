@@ -90,7 +90,7 @@ def look_at_pictures(segmenter: Segmenter, where: str) -> dict[str, Any]:
         for arrival in source:
             if isinstance(arrival, Film):
                 found.append((arrival, segmenter.look(arrival)))
-            else:
+            elif arrival is not None:
                 failures.append(arrival)
     if not found:
         problem = str(failures[0].error) if failures else f"{where}: no pictures"

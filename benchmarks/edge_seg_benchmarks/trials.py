@@ -97,7 +97,7 @@ def run_row(plan: Plan, row: str, data: Path, folder: Path) -> dict[str, Any]:
 
 
 def time_together(folders: list[Path]) -> dict[str, Any]:
-    """The report on models of done rows, their inference timed in turns in one run: on a busy machine, too, they compare.
+    """The report on models of done rows, their inference timed in turns in one run: so they compare on a busy machine.
 
     Args:
         folders: of the rows; the report goes beside them.
@@ -138,7 +138,9 @@ def main(plan_file: Path, data: Path, out: Path, table: Path, rows: tuple[str, .
     named = plan_file.name if plan_file.is_absolute() else plan_file.as_posix()
     words = [named, "--data", "DATA", "--out", "trials", "--table", table.name]
     command = shlex.join(["python", "-m", "edge_seg_benchmarks.trials", *words])
-    write_atomically(table, render("trials.md.j2", plan=plan, rows=done, machine=together["machine"], command=command).encode())
+    write_atomically(
+        table, render("trials.md.j2", plan=plan, rows=done, machine=together["machine"], command=command).encode()
+    )
     click.echo(f"table: {table}")
 
 

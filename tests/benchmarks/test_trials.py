@@ -68,7 +68,8 @@ def test_rows_are_trained_once_and_stand_in_the_table(tmp_path: Path) -> None:
         [int(row[1].replace(",", "")) for row in rows],
         [float(row[3].removesuffix(" ms")) for row in rows],
     )
-    assert 0 < parameters[0] < parameters[1] and all(time > 0 for time in milliseconds)
+    assert 0 < parameters[0] < parameters[1]
+    assert all(time > 0 for time in milliseconds)
     for found in (narrow, wide):
         assert f"{found['scores'][0]['mean']:.4f}" in table
         assert f"`{found['command']}`" in table

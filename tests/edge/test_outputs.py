@@ -20,8 +20,8 @@ from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.overlay import LONGEST_SIDE, draw_overlay
 from edge_seg.outputs.records import Records
 from edge_seg.quality import Quality
-from edge_seg.session import Summary, run_session
-from edge_seg.sources import Failure
+from edge_seg.session import Observer, Summary, run_session
+from edge_seg.sources import Failure, Source
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -38,11 +38,8 @@ def film(name="chest.png", source=None, value=0, **known):
     return Film(pixels, name=name, source=source or f"films/{name}", checksum=checksum, **known)
 
 
-class Films:
+class Films(Source):
     """A source of what it is given."""
-
-    live = False
-    total: int | None
 
     def __init__(self, *arrivals):
         self.arrivals, self.total, self.closed = arrivals, len(arrivals), False
@@ -310,10 +307,15 @@ def test_the_outline_lies_on_the_edge_of_the_mask_in_the_structures_colour(segme
 def test_a_session_goes_past_bad_films_and_skips_done_ones(tmp_path, segmenter):
     bad = Failure("bad.png", "films/bad.png", InputError("films/bad.png: empty: copy it again"))
     heard = []
+
+    class Listening(Observer):
+        def film(self, summary, arrival, record):
+            heard.append((arrival.name, record))
+
     for run, (done, skipped) in enumerate([(2, 0), (0, 2)]):
         source = Films(film("a.png"), bad, film("b.png"))
-        summary = run_session(source, segmenter, OutputFolder(tmp_path), lambda s, a, r: heard.append((a.name, r)))
-        assert (summary.done, summary.skipped, len(summary.failures)) == (done, skipped, 1)
+        summary = run_session(source, segmenter, OutputFolder(tmp_path), [Listening()])
+        assert (summary.done, summary.skipped, summary.failed) == (done, skipped, 1)
         assert summary.exit_code == 3
         assert source.closed
         assert len(heard) == 3 * (run + 1)
@@ -348,7 +350,10 @@ def test_a_film_too_large_for_the_memory_is_a_failure_of_that_film(tmp_path, seg
 
 def test_exit_codes_of_several_kinds_of_failure():
     def failed(*errors):
-        return Summary(failures=[Failure("f", "f", error) for error in errors]).exit_code
+        summary = Summary()
+        for error in errors:
+            summary.count_in(Failure("f", "f", error), {"status": "failed"})
+        return summary.exit_code
 
     assert failed() == 0
     assert failed(OutputError("x"), OutputError("y")) == 6

@@ -178,7 +178,7 @@ def test_a_rejected_film_leaves_its_reasons_and_no_masks(segmenter: Segmenter, t
     def session(gated: Segmenter) -> tuple[int, int, list[str], int]:
         output = OutputFolder(tmp_path / "out")
         summary = run_session(open_source((str(folder),)), gated, output)
-        return summary.done, summary.skipped, summary.rejected, summary.exit_code
+        return summary.done, summary.skipped, summary.problems, summary.exit_code
 
     done, skipped, rejected, code = session(segmenter)
     assert (done, skipped, code) == (1, 0, InputError.exit_code)

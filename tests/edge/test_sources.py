@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import http.server
-import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -173,7 +170,7 @@ def test_a_video_gives_its_frames(tmp_path: Path) -> None:
 
 
 def test_the_demonstration_breathes() -> None:
-    first, second = open_source(camera="demo", frames=2)
+    first, second = open_source(cameras=["demo"], frames=2)
     assert isinstance(first, Film)
     assert isinstance(second, Film)
     assert first.shape == second.shape
@@ -183,65 +180,22 @@ def test_the_demonstration_breathes() -> None:
 @pytest.mark.parametrize("camera", ["-1", "lamp"])
 def test_what_is_no_camera_is_refused_before_opencv_sees_it(camera: str) -> None:
     with pytest.raises(UsageError):
-        open_source(camera=camera)
+        open_source(cameras=[camera])
 
 
 def test_an_absent_camera_and_a_silent_address_are_given_up_in_seconds() -> None:
     for camera in ("97", "http://127.0.0.1:9/none"):
         start = time.monotonic()
         with pytest.raises(DeviceError):
-            open_source(camera=camera)
+            open_source(cameras=[camera])
         assert time.monotonic() - start < 15
 
 
-def test_neither_or_both_sources_are_refused() -> None:
-    with pytest.raises(UsageError):
+def test_no_source_is_refused() -> None:
+    with pytest.raises(UsageError, match="--listen"):
         open_source()
-    with pytest.raises(UsageError):
-        open_source(["x.png"], "demo")
-
-
-@pytest.fixture
-def mjpeg() -> Iterator[str]:
-    """A camera on loopback that sends ten frames and ends."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-            self.end_headers()
-            for i in range(10):
-                jpeg = cv2.imencode(".jpg", phantom(64, 80, phase=i / 10).film.pixels)[1].tobytes()
-                part = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(jpeg), jpeg)
-                try:
-                    self.wfile.write(part)
-                except OSError:
-                    return
-                time.sleep(0.1)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}/camera.mjpeg"
-    server.shutdown()
-
-
-def test_a_camera_gives_the_newest_frame_and_says_when_it_ends(mjpeg: str) -> None:
-    source = open_source(camera=mjpeg)
-    arrivals = list(source)
-    source.close()
-    assert 1 <= len(arrivals) - 1 <= 10
-    assert all(isinstance(a, Film) and a.age_s is not None and a.age_s < 5 for a in arrivals[:-1])
-    assert isinstance(arrivals[-1], Failure)
-    assert isinstance(arrivals[-1].error, DeviceError)
-
-
-def test_a_number_of_frames_is_kept(mjpeg: str) -> None:
-    source = open_source(camera=mjpeg, frames=2)
-    assert [film.name for film in source] == ["camera-000001.png", "camera-000002.png"]
-    source.close()
+    with pytest.raises(UsageError, match="state"):
+        open_source(listen="0")
 
 
 def test_an_absent_file_is_a_failure_not_an_end(tmp_path: Path) -> None:

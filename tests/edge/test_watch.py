@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from edge_seg import Film, InputError, UsageError
+from edge_seg import Film, InputError
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.sources import Failure, WatchedFolder, open_source, watch
 from edge_seg.sources.source import Arrival
@@ -162,12 +162,10 @@ def test_our_own_results_hidden_files_and_videos_are_no_films(inbox: Path, watch
 def test_at_most_so_many(inbox: Path) -> None:
     for number in range(3):
         (inbox / f"{number}.png").write_bytes(png(number))
-    assert names(list(open_source(watch=inbox, frames=2))) == ["0.png", "1.png"]
+    assert names(list(open_source(watched=[inbox], frames=2))) == ["0.png", "1.png"]
 
 
 def test_what_cannot_be_watched(inbox: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
-        open_source(watch=inbox / "absent")
-    with pytest.raises(UsageError, match="either"):
-        open_source(["film.png"], watch=inbox)
+        open_source(watched=[inbox / "absent"])
     shutil.rmtree(inbox)

@@ -23,6 +23,7 @@ VERBS = {
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
 
+_EXTRAS_OF_MODULES = {"pynetdicom": "clinic", "highdicom": "clinic"}
 _EXTRAS = {"train": "train", "quantize": "train", "benchmark": "report"}
 
 
@@ -84,7 +85,8 @@ def main(arguments: list[str] | None = None) -> None:
         complain("stopped")
         code = INTERRUPTED
     except ModuleNotFoundError as error:
-        extra = _EXTRAS.get(next((word for word in arguments if word in VERBS), ""))
+        verb = next((word for word in arguments if word in VERBS), "")
+        extra = _EXTRAS_OF_MODULES.get(error.name or "") or _EXTRAS.get(verb)
         if debug or (error.name or "").startswith("edge_seg"):
             raise
         what = f"'edge-seg[{extra}]'" if extra else "--force-reinstall edge-seg"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import sys
 import time
@@ -10,15 +11,18 @@ from typing import Any
 
 import click
 
+from edge_seg.cli.main import complain
+from edge_seg.errors import EdgeSegError
 from edge_seg.quality import REJECT
-from edge_seg.session import Summary
+from edge_seg.session import Observer, Summary
 from edge_seg.sources import Arrival, Failure
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_REFRESHES = 0.1
+_SECONDS_BETWEEN_WARNINGS = 60.0
 
 
-class Progress:
+class Progress(Observer):
     """One line that is written over on a terminal; elsewhere a line every few seconds.
 
     Args:
@@ -35,8 +39,9 @@ class Progress:
         self._terminal = sys.stderr.isatty()
         self._start = self._shown_at = time.monotonic()
         self._open_line = False
+        self._warned_at = -math.inf
 
-    def __call__(self, summary: Summary, arrival: Arrival, record: dict[str, Any] | None) -> None:
+    def film(self, summary: Summary, arrival: Arrival, record: dict[str, Any] | None) -> None:
         """Take note of a film that is done, failed, or was done before (`record` is `None`)."""
         if self._json and record is not None:
             click.echo(json.dumps(record))
@@ -59,6 +64,14 @@ class Progress:
         else:
             click.echo(text, err=True)
 
+    def waiting(self, error: EdgeSegError) -> None:
+        """Say so once a minute: where nobody looks, logs fill a disk that is full already."""
+        now = time.monotonic()
+        if now - self._warned_at > _SECONDS_BETWEEN_WARNINGS:
+            self._warned_at = now
+            self.finish()
+            complain(f"{error}; waiting until it can be")
+
     def finish(self) -> None:
         """Leave the line as it stands."""
         if self._open_line:
@@ -67,9 +80,9 @@ class Progress:
 
     def _batch_line(self, summary: Summary) -> str:
         elapsed = time.monotonic() - self._start
-        failed = f", {len(summary.failures)} failed" if summary.failures else ""
-        failed += f", {len(summary.rejected)} rejected" if summary.rejected else ""
-        worked = summary.done + len(summary.rejected) + len(summary.failures)
+        failed = f", {summary.failed} failed" if summary.failed else ""
+        failed += f", {summary.rejected} rejected" if summary.rejected else ""
+        worked = summary.done + summary.rejected + summary.failed
         if self._total is None:
             return f"{summary.count} films{failed}, {summary.count / elapsed:.1f} a second"
         # Films done before take next to no time and would promise too early an end.

@@ -21,20 +21,35 @@ edge-seg run needs films:
   edge-seg run --camera demo --frames 10     a synthetic chest, to see it work
   edge-seg run --camera 0                    a camera; also a URL (http, rtsp)
   edge-seg run --watch inbox/                films as they appear in a folder
+  edge-seg run --listen 11112                films that a scanner sends by DICOM
 
 Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: edge-seg run --help"""
 
 
-_MOST_PROBLEMS = 50
-"""So many films' problems are listed at the end; a camera can have thousands."""
-
-
 @click.command(epilog="Example: edge-seg run films/ --out results")
 @click.argument("inputs", metavar="[FILE|FOLDER|GLOB]...", nargs=-1)
-@click.option("--camera", metavar="demo|INDEX|URL", help="Take films from a camera.")
 @click.option(
-    "--watch", metavar="FOLDER", type=click.Path(path_type=Path), help="Take films as they appear in a folder."
+    "--camera",
+    "cameras",
+    metavar="demo|auto|picamera|INDEX|URL",
+    multiple=True,
+    help="Take films from a camera; repeatable.",
 )
+@click.option(
+    "--watch",
+    "watched",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    help="Take films as they appear in a folder; repeatable.",
+)
+@click.option(
+    "--listen",
+    metavar="[HOST:]PORT",
+    help="Receive films by DICOM (C-STORE); from this machine alone unless HOST says otherwise.",
+)
+@click.option("--ae-title", default="EDGESEG", show_default=True, help="What DICOM senders call this device.")
+@click.option("--sender", "senders", metavar="AE", multiple=True, help="Receive from this AE title alone; repeatable.")
 @click.option("--model", default="lungs", show_default=True, help="Shipped model or model file.")
 @click.option(
     "--lung",
@@ -49,7 +64,9 @@ _MOST_PROBLEMS = 50
     help="Folder for results.",
 )
 @click.option("--save", default="mask,overlay,record", show_default=True, help="What to write, separated by commas.")
-@click.option("--frames", type=click.IntRange(1), help="Of a camera, video or watched folder, at most so many.")
+@click.option(
+    "--frames", type=click.IntRange(1), help="Of each camera, video, watched folder or listener, at most so many."
+)
 @click.option("--threads", type=click.IntRange(1), help="CPU threads.  [default: one per core]")
 @click.option(
     "--engine",
@@ -65,8 +82,11 @@ _MOST_PROBLEMS = 50
 @click.option("-v", "--verbose", is_flag=True, help="A line for each film.")
 def run(
     inputs: tuple[str, ...],
-    camera: str | None,
-    watch: Path | None,
+    cameras: tuple[str, ...],
+    watched: tuple[Path, ...],
+    listen: str | None,
+    ae_title: str,
+    senders: tuple[str, ...],
     model: str,
     lung: str | None,
     out: Path,
@@ -85,7 +105,7 @@ def run(
     For each film `name.ext`, --out receives name.STRUCTURE.png (masks of the film's own size), name.overlay.png and a
     line in records.jsonl. Films that are done already are passed over.
     """
-    if not inputs and camera is None and watch is None:
+    if not (inputs or cameras or watched or listen):
         click.echo(_NO_SOURCE, err=True)
         return UsageError.exit_code
     from edge_seg.cli.progress import Progress
@@ -99,22 +119,22 @@ def run(
     with closing(OutputFolder(out, [word.strip() for word in save.split(",") if word.strip()])) as output:
         with native_libraries_quiet():
             segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung, gate=gate)
-        source = open_source(inputs, camera, frames, watch)
+        source = open_source(
+            inputs, cameras, watched, listen, state=out, frames=frames, ae_title=ae_title, senders=senders
+        )
         progress = Progress(source.total, source.live, quiet, verbose, as_json)
         try:
-            summary = run_session(source, segmenter, output, progress, again=again)
+            summary = run_session(source, segmenter, output, [progress], again=again)
         finally:
             progress.finish()
-    problems = [*summary.rejected, *(str(failure.error) for failure in summary.failures)]
-    for problem in problems[:_MOST_PROBLEMS]:
+    for problem in summary.problems:
         complain(problem)
-    if len(problems) > _MOST_PROBLEMS:
-        complain(f"and {len(problems) - _MOST_PROBLEMS} more: see {out / 'records.jsonl'}")
+    problems = summary.failed + summary.rejected
+    if problems > len(summary.problems):
+        complain(f"and {problems - len(summary.problems)} more: see {out / 'records.jsonl'}")
     if not quiet:
-        parts = [f"{summary.done} done", f"{len(summary.failures)} failed"]
-        parts += (
-            [f"{len(summary.rejected)} rejected (--no-gate segments them all the same)"] if summary.rejected else []
-        )
+        parts = [f"{summary.done} done", f"{summary.failed} failed"]
+        parts += [f"{summary.rejected} rejected (--no-gate segments them all the same)"] if summary.rejected else []
         parts += [f"{summary.skipped} done before (--again repeats them)"] if summary.skipped else []
         parts += ["stopped"] if summary.interrupted else []
         click.echo(f"{', '.join(parts)}; results in {out}. {RESEARCH_USE}.", err=True)

@@ -1,4 +1,4 @@
-"""Where films come from: files, folders, globs, DICOM, video, cameras, watched folders."""
+"""Where films come from: files, folders, globs, DICOM, video, cameras, watched folders, DICOM senders."""
 
 from __future__ import annotations
 
@@ -8,12 +8,31 @@ from pathlib import Path
 import cv2
 
 from edge_seg.errors import UsageError
+from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.camera import Camera, DemoCamera
 from edge_seg.sources.files import Files, read_film
+from edge_seg.sources.inbox import Inbox
+from edge_seg.sources.listener import Limits, Listener
 from edge_seg.sources.source import Arrival, Failure, Source
+from edge_seg.sources.together import Together
 from edge_seg.sources.watch import WatchedFolder
 
-__all__ = ["Arrival", "Camera", "DemoCamera", "Failure", "Files", "Source", "WatchedFolder", "open_source", "read_film"]
+__all__ = [
+    "Arrival",
+    "Attempts",
+    "Camera",
+    "DemoCamera",
+    "Failure",
+    "Files",
+    "Inbox",
+    "Limits",
+    "Listener",
+    "Source",
+    "Together",
+    "WatchedFolder",
+    "open_source",
+    "read_film",
+]
 
 # OpenCV prints lines of its own about damaged files and absent cameras; our errors say more.
 # OpenCV 4 and 5 keep the switch in different places.
@@ -24,25 +43,44 @@ else:
 
 
 def open_source(
-    inputs: Sequence[str] = (), camera: str | None = None, frames: int | None = None, watch: Path | None = None
+    inputs: Sequence[str] = (),
+    cameras: Sequence[str] = (),
+    watched: Sequence[Path] = (),
+    listen: str | None = None,
+    *,
+    state: Path | None = None,
+    frames: int | None = None,
+    ae_title: str = "EDGESEG",
+    senders: Sequence[str] = (),
 ) -> Source:
-    """The source for what was asked.
+    """The source for what was asked, several as one.
 
     Args:
         inputs: paths, folders, globs.
-        camera: `demo`, an index, or a URL.
-        frames: of a camera, video or watched folder, at most so many.
-        watch: a folder in which films appear.
+        cameras: each `demo`, an index, or a URL.
+        watched: folders in which films appear.
+        listen: `[HOST:]PORT` to receive films at by DICOM.
+        state: folder in which received films wait and attempts are counted; a listener needs one.
+        frames: of each camera, video, watched folder or listener, at most so many.
+        ae_title: of the listener.
+        senders: AE titles that may send to it; empty is all.
 
     Raises:
         InputError: there is no such folder to watch.
-        UsageError: none of these, or more than one.
-        DeviceError: the camera cannot be opened.
+        UsageError: nothing to take films from, or nonsense.
+        DeviceError: a camera cannot be opened, or the port cannot be had.
+        OutputError: received films cannot be kept in `state`.
     """
-    if bool(inputs) + (camera is not None) + (watch is not None) != 1:
-        raise UsageError("give either files, folders and globs, or --camera, or --watch: see `edge-seg run --help`")
-    if watch is not None:
-        return WatchedFolder(watch, frames)
-    if camera == "demo":
-        return DemoCamera(frames)
-    return Camera(camera, frames) if camera is not None else Files(inputs, frames)
+    attempts = Attempts(state / "attempts" if state else None)
+    # Folders first: an absent one is found before a camera is opened or a sender heard.
+    sources: list[Source] = [WatchedFolder(folder, frames, attempts) for folder in watched]
+    if inputs:
+        sources.append(Files(inputs, frames))
+    sources += [DemoCamera(frames) if camera == "demo" else Camera(camera, frames) for camera in cameras]
+    if listen is not None:
+        if state is None:
+            raise UsageError("a listener needs a folder in which received films wait: give `state`")
+        sources.append(Listener(listen, Inbox(state / "inbox"), frames, attempts, ae_title=ae_title, senders=senders))
+    if not sources:
+        raise UsageError("give files, folders or globs, --camera, --watch or --listen: see `edge-seg run --help`")
+    return sources[0] if len(sources) == 1 else Together(sources)

@@ -1,102 +1,155 @@
-"""Films from a camera: an index, a URL (MJPEG, RTSP), or a demonstration. The newest frame, never a queue."""
+"""Films from a camera: the newest frame, never a queue; a camera that fails is reported and asked anew."""
 
 from __future__ import annotations
 
-import os
-import sys
+import math
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from typing import Any
 
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-import cv2
 import numpy as np
 
-from edge_seg.errors import DeviceError, UsageError
+from edge_seg.errors import DeviceError
 from edge_seg.film import Film
+from edge_seg.sources.feeds import PATIENCE_S, BrokenFrame, Feed, FeedEnded, open_feed, shown_address
 from edge_seg.sources.image import colour_of, to_grey
-from edge_seg.sources.source import Arrival, Failure
+from edge_seg.sources.source import IDLE_S, Arrival, Failure, Source
 
-PATIENCE_S = 5.0
-"""A camera that has not answered or sent a frame for so long is given up."""
+FROZEN_S = 3.0
+"""A camera whose frames have not changed in a single pixel for so long is thought frozen: sensors always have noise."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
+"""A camera that failed is asked anew after the first pause, then after twice as long, up to the longest."""
 
 
-class Camera:
-    """A camera that OpenCV opens.
+class Camera(Source):
+    """A camera: an index, the Pi's own, or a URL.
 
-    A thread takes frames as they come and keeps the newest, so that a slow device looks at now, not at a backlog.
+    A thread takes frames as they come and keeps the newest, so that a slow device looks at now, not at a backlog. It
+    also asks a camera anew that ended, fell silent, froze, or sends broken pictures; each of these is one failure among
+    the films.
 
     Args:
-        address: index (`0`) or URL (`http://...`, `rtsp://...`).
-        frames: stop after so many; `None` goes on until the camera ends.
+        address: see `feeds.open_feed`.
+        frames: stop after so many; `None` goes on.
+        opener: what opens the camera, again and again.
 
     Raises:
-        UsageError: a negative index, or neither index nor URL.
-        DeviceError: no such camera, or nobody answers.
+        UsageError: no address of a camera.
+        DeviceError: no such camera, or nobody answers, at the first time of asking.
     """
 
     live = True
 
-    def __init__(self, address: str, frames: int | None = None) -> None:
-        self.total = frames
-        self._address, self._frames = address, frames
-        self._capture = _open(address)
+    def __init__(self, address: str, frames: int | None = None, opener: Callable[[str], Feed] = open_feed) -> None:
+        self.total, self.endless = frames, frames is None
+        self._address, self._frames, self._open = address, frames, opener
+        self._name = f"camera {shown_address(address)}"
+        self._feed: Feed | None = opener(address)
         self._news = threading.Condition()
-        self._newest: tuple[np.ndarray, float, datetime] | None = None
-        self._ended = self._closing = False
-        self._thread = threading.Thread(target=self._take, name=f"camera {address}", daemon=True)
+        self._newest: tuple[Feed, Any, float, datetime] | None = None
+        self._trouble: str | None = None
+        self._last: Any = None
+        self._good_at = -math.inf
+        self._broken_since: float | None = None
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._take, name=self._name, daemon=True)
         self._thread.start()
 
-    def __iter__(self) -> Iterator[Arrival]:
+    def __iter__(self) -> Iterator[Arrival | None]:
         delivered = 0
-        while self._frames is None or delivered < self._frames:
-            taken = self._wait()
-            if taken is None:
-                reason = "ended" if self._ended else f"sent no frame for {PATIENCE_S:.0f} s"
-                problem = DeviceError(f"camera {self._address} {reason}: check that it is on and connected")
-                yield Failure(f"camera {self._address}", self._address, problem)
-                return
-            frame, at, wall = taken
-            delivered += 1
-            yield Film(
-                to_grey(frame, self._address),
-                colour=colour_of(frame),
-                name=f"camera-{delivered:06d}.png",
-                source=f"camera {self._address}",
-                taken_at=wall.isoformat(timespec="milliseconds"),
-                age_s=round(time.monotonic() - at, 4),
-            )
+        while (self._frames is None or delivered < self._frames) and not self._closing.is_set():
+            with self._news:
+                self._news.wait_for(lambda: self._newest is not None or self._trouble is not None, IDLE_S)
+                taken, self._newest = self._newest, None
+                trouble, self._trouble = self._trouble, None
+            film = self._film(*taken, delivered + 1) if taken is not None else None
+            delivered += film is not None
+            if film is not None or trouble is None:
+                yield film
+            if trouble is not None:
+                reason = f"{self._name} {trouble}: check that it is on and connected; it is asked anew"
+                yield Failure(self._name, self._name, DeviceError(reason))
 
     def close(self) -> None:
         """Stop taking frames and let go of the camera."""
-        self._closing = True
+        self._closing.set()
         self._thread.join(2 * PATIENCE_S)
-        if not self._thread.is_alive():
-            self._capture.release()
+
+    def _film(self, feed: Feed, frame: Any, at: float, wall: datetime, number: int) -> Film | None:
+        """The film of a frame, `None` where it is broken."""
+        try:
+            picture = feed.decode(frame)
+        except BrokenFrame:
+            self._broken_since = self._broken_since or time.monotonic()
+            return None
+        self._good_at, self._broken_since = time.monotonic(), None
+        return Film(
+            to_grey(picture, self._name),
+            colour=colour_of(picture),
+            name=f"camera-{number:06d}.png",
+            source=self._name,
+            taken_at=wall.isoformat(timespec="milliseconds"),
+            age_s=round(time.monotonic() - at, 4),
+            warnings=("camera-derived",),
+        )
 
     def _take(self) -> None:
-        while not self._closing:
-            whole, frame = self._capture.read()
+        pause, told = FIRST_PAUSE_S, False
+        while not self._closing.is_set():
+            began = time.monotonic()
+            try:
+                self._feed = self._feed or self._open(self._address)
+                trouble = self._read(self._feed)
+            except FeedEnded as error:
+                trouble = str(error)
+            except DeviceError:
+                trouble = "does not answer"
+            finally:
+                if self._feed is not None:
+                    self._feed.release()
+                    self._feed = None
+            # Each fault is told once, however often the camera is asked in vain.
+            if self._good_at > began:
+                pause, told = FIRST_PAUSE_S, False
+            if not told:
+                with self._news:
+                    self._trouble, told = trouble, True
+                    self._news.notify_all()
+            self._closing.wait(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _read(self, feed: Feed) -> str:
+        """Keep the newest frame for as long as they are good; what is wrong then.
+
+        Raises:
+            FeedEnded: no more frames come.
+        """
+        changed_at = time.monotonic()
+        self._broken_since = None
+        while not self._closing.is_set():
+            frame = feed.read()
+            now = time.monotonic()
+            if self._broken_since is not None and now - self._broken_since > PATIENCE_S:
+                return f"has sent broken pictures for {PATIENCE_S:.0f} s"
+            if self._last is not None and _same(frame, self._last):
+                if now - changed_at > FROZEN_S:
+                    return f"has sent the same picture for {FROZEN_S:.0f} s, as if frozen"
+                continue
+            self._last, changed_at = frame, now
             with self._news:
-                if whole:
-                    self._newest = frame, time.monotonic(), datetime.now(timezone.utc)
-                else:
-                    self._ended = True
+                self._newest = feed, frame, now, datetime.now(timezone.utc)
                 self._news.notify_all()
-            if not whole:
-                return
-
-    def _wait(self) -> tuple[np.ndarray, float, datetime] | None:
-        with self._news:
-            self._news.wait_for(lambda: self._newest is not None or self._ended, PATIENCE_S)
-            taken, self._newest = self._newest, None
-            return taken
+        return "was closed"
 
 
-class DemoCamera:
+def _same(one: Any, other: Any) -> bool:
+    return one == other if isinstance(one, bytes) else np.array_equal(one, other)
+
+
+class DemoCamera(Source):
     """A breathing synthetic chest in place of a camera: the whole way of a film without hardware.
 
     Args:
@@ -128,33 +181,3 @@ class DemoCamera:
                 decode_ms=round((time.perf_counter() - start) * 1000, 3),
                 warnings=("synthetic film",),
             )
-
-    def close(self) -> None:
-        """There is nothing to let go of."""
-
-
-def _open(address: str) -> Any:
-    timeouts = [
-        cv2.CAP_PROP_OPEN_TIMEOUT_MSEC,
-        int(PATIENCE_S * 1000),
-        cv2.CAP_PROP_READ_TIMEOUT_MSEC,
-        int(PATIENCE_S * 1000),
-    ]
-    if "://" in address:
-        if address.startswith("rtsp://"):
-            os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
-        capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
-        if not capture.isOpened():
-            raise DeviceError(f"camera {address}: nobody answers, or it sends no video: check address and network")
-        return capture
-    try:
-        index = int(address)
-    except ValueError:
-        raise UsageError(f"--camera {address}: give `demo`, an index such as 0, or a URL") from None
-    if index < 0:
-        # OpenCV crashes the process on a negative index.
-        raise UsageError(f"--camera {index}: indices start at 0: give `demo`, an index or a URL")
-    capture = cv2.VideoCapture(index, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
-    if not capture.isOpened():
-        raise DeviceError(f"camera {index}: there is none, or it is in use: `edge-seg doctor` lists cameras")
-    return capture

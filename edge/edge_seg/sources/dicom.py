@@ -18,6 +18,9 @@ from edge_seg.film import Film, check_size
 FILM_MODALITIES = frozenset({"CR", "DX"})
 """Computed and digital radiography; everything else is refused."""
 
+CAPTURE_MODALITIES = FILM_MODALITIES | {"RG", "OT"}
+"""What a secondary capture, by a film digitiser say, may be called as well."""
+
 _CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "HEART", "")
 
 
@@ -41,7 +44,7 @@ def decode_dicom(data: bytes, path: Path) -> Film:
         warnings.simplefilter("ignore")
         try:
             dataset = pydicom.dcmread(io.BytesIO(data), force=not is_dicom(data))
-            modality = str(dataset.get("Modality", "") or "")
+            refuse_other_than_films(dataset, str(path))
         except (
             InvalidDicomError,
             EOFError,
@@ -51,7 +54,6 @@ def decode_dicom(data: bytes, path: Path) -> Film:
             NotImplementedError,
         ) as error:
             raise InputError(f"{path}: not a readable DICOM file ({_line(error)}): send it again") from error
-        _refuse_other_than_films(dataset, modality, path)
         pixels = _decode(dataset, path)
         film = _film(dataset, pixels, path)
     return _with(film, hashlib.sha256(data).hexdigest(), round((time.perf_counter() - start) * 1000, 3))
@@ -61,8 +63,21 @@ def _with(film: dict[str, Any], checksum: str, decode_ms: float) -> Film:
     return Film(checksum=checksum, decode_ms=decode_ms, **film)
 
 
-def _refuse_other_than_films(dataset: Any, modality: str, path: Path) -> None:
-    if modality not in FILM_MODALITIES:
+def refuse_other_than_films(dataset: Any, path: str) -> None:
+    """Refuse DICOM objects that are no film of one frame, by their header.
+
+    Args:
+        dataset: pydicom's.
+        path: what to call it.
+
+    Raises:
+        InputError: another modality, no pixels, several frames, colour, or of an unusable size.
+    """
+    from pydicom.uid import SecondaryCaptureImageStorage
+
+    modality = str(dataset.get("Modality", "") or "")
+    captured = dataset.get("SOPClassUID") == SecondaryCaptureImageStorage
+    if modality not in (CAPTURE_MODALITIES if captured else FILM_MODALITIES):
         raise InputError(f"{path}: modality is {modality or 'not given'}, not an X-ray film: give CR or DX")
     if "PixelData" not in dataset or not dataset.get("Rows") or not dataset.get("Columns"):
         raise InputError(f"{path}: the DICOM file holds no picture, or is cut off: send it again")
@@ -70,7 +85,7 @@ def _refuse_other_than_films(dataset: Any, modality: str, path: Path) -> None:
         raise InputError(f"{path}: {dataset.NumberOfFrames} frames: give films of one frame")
     if int(dataset.get("SamplesPerPixel", 1)) != 1:
         raise InputError(f"{path}: a colour picture: give a grey film")
-    check_size(str(path), int(dataset.Rows), int(dataset.Columns))
+    check_size(path, int(dataset.Rows), int(dataset.Columns))
 
 
 def _decode(dataset: Any, path: Path) -> np.ndarray:

@@ -11,7 +11,7 @@ from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.film import Film
 from edge_seg.sources import image
 from edge_seg.sources.dicom import decode_dicom, is_dicom
-from edge_seg.sources.source import Arrival, Failure
+from edge_seg.sources.source import Arrival, Failure, Source
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 from edge_seg.sources.video import VideoFile
 
@@ -19,15 +19,13 @@ _DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})
 _OUR_RECORDS = "records.jsonl"
 
 
-class Files:
+class Files(Source):
     """Pictures, DICOM files and videos, given as paths, folders (with all below them) or globs.
 
     Args:
         inputs: paths, folders, globs.
         frames: of a video, at most so many; `None` is all.
     """
-
-    live = False
 
     def __init__(self, inputs: Sequence[str], frames: int | None = None) -> None:
         self._frames = frames
@@ -43,9 +41,6 @@ class Files:
                 yield from VideoFile(item, self._frames)
             else:
                 yield read_arrival(item)
-
-    def close(self) -> None:
-        """Nothing is held open between films."""
 
 
 def read_film(path: str | Path) -> Film:

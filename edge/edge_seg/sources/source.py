@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from edge_seg.errors import EdgeSegError
 from edge_seg.film import Film
@@ -21,6 +21,9 @@ class Failure:
 
 Arrival: TypeAlias = "Film | Failure"
 
+IDLE_S = 0.02
+"""Where there is nothing just now, a source waits so long before it says so: the processor rests, nothing is late."""
+
 
 class Source(Protocol):
     """Where films come from.
@@ -28,15 +31,25 @@ class Source(Protocol):
     Attributes:
         total: how many will come, or `None` where nobody knows.
         live: whether films come from a camera, as they are taken.
+        endless: whether films go on coming until somebody stops it; who works for it waits for a disk to have space.
     """
 
     total: int | None
-    live: bool
+    live: bool = False
+    endless: bool = False
 
-    def __iter__(self) -> Iterator[Arrival]:
-        """Films, and failures in place of those that cannot be had."""
+    def __iter__(self) -> Iterator[Arrival | None]:
+        """Films, and failures in place of those that cannot be had; `None` where just now there is nothing."""
         ...
+
+    def settled(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
+        """Learn that the film's record is on disk (`None`: since an earlier run).
+
+        Raises:
+            OutputError: no note can be taken of it; it may be told again.
+        """
+        return None
 
     def close(self) -> None:
-        """Let go of files and cameras."""
-        ...
+        """Let go of files, cameras and ports."""
+        return None

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film
+from edge_seg.sources.attempts import MOST_ATTEMPTS, Attempts, set_aside
 from edge_seg.sources.files import list_films, read_arrival
-from edge_seg.sources.source import Arrival, Failure
+from edge_seg.sources.source import IDLE_S, Arrival, Failure, Source
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
 LOOK_EVERY_S = 0.5
@@ -32,7 +35,7 @@ class _Seen:
     delivered: bool = False
 
 
-class WatchedFolder:
+class WatchedFolder(Source):
     """Films (not videos) in a folder and all below it: those there already, then each that appears, until stopped.
 
     A film is delivered once for each state of its file, when that has settled; whoever keeps the results knows by
@@ -41,30 +44,40 @@ class WatchedFolder:
     Args:
         folder: to watch.
         films: stop after so many; `None` goes on.
+        attempts: counts how often each was tried.
 
     Raises:
         InputError: there is no such folder.
     """
 
-    live = False
-
-    def __init__(self, folder: Path, films: int | None = None) -> None:
+    def __init__(self, folder: Path, films: int | None = None, attempts: Attempts | None = None) -> None:
         if not folder.is_dir():
             raise InputError(f"--watch {folder}: there is no such folder: make it, or mount what it lies on")
-        self.total = films
+        self.total, self.endless = films, films is None
         self._folder, self._films = folder, films
         self._seen: dict[Path, _Seen] = {}
         self._gone = self._closed = False
+        self._attempts = attempts or Attempts(None)
+        self._in_hand: str | None = None
 
-    def __iter__(self) -> Iterator[Arrival]:
-        delivered = 0
+    def __iter__(self) -> Iterator[Arrival | None]:
+        delivered, looked_at = 0, -math.inf
         while not self._closed:
-            for arrival in self._look():
-                delivered += isinstance(arrival, Film)
-                yield arrival
-                if self._films is not None and delivered >= self._films:
-                    return
-            time.sleep(LOOK_EVERY_S)
+            if time.monotonic() - looked_at > LOOK_EVERY_S:
+                for arrival in self._look():
+                    delivered += isinstance(arrival, Film)
+                    yield arrival
+                    if self._films is not None and delivered >= self._films:
+                        return
+                looked_at = time.monotonic()
+            time.sleep(IDLE_S)
+            yield None
+
+    def settled(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
+        """See `Source.settled`."""
+        if self._in_hand is not None:
+            self._attempts.end(self._in_hand)
+            self._in_hand = None
 
     def close(self) -> None:
         """Look no more."""
@@ -98,13 +111,18 @@ class WatchedFolder:
             return None
         if seen.delivered or now - seen.since < SETTLED_S:
             return None
-        arrival = read_arrival(path)
-        if isinstance(arrival, Failure) and now - seen.since < PATIENCE_S:
-            return None
-        if _state(path) != state:
-            # It grew while it was read.
-            return None
+        key = f"{path} {state}"
+        if self._attempts.begin(key) > MOST_ATTEMPTS:
+            arrival: Arrival = set_aside(path.name, str(path))
+        else:
+            arrival = read_arrival(path)
+            unripe = isinstance(arrival, Failure) and now - seen.since < PATIENCE_S
+            # Or it grew while it was read.
+            if unripe or _state(path) != state:
+                self._attempts.end(key)
+                return None
         seen.delivered = True
+        self._in_hand = key
         return arrival
 
 

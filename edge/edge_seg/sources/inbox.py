@@ -1,0 +1,113 @@
+"""Films that were received and wait for their result: on disk, so that no power cut loses or repeats one.
+
+A film is a file, and its state is the folder it lies in: `received`, then `done` or `failed`. Moving a file is one
+rename, which a full disk does not hinder; nothing else has to agree with it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import deque
+from pathlib import Path
+
+from edge_seg.errors import OutputError
+from edge_seg.outputs.atomic import flush_folder, sweep_drafts, write_atomically
+
+STATES = ("received", "done", "failed")
+
+
+class Inbox:
+    """Received films, oldest first. Many threads may `put`; one takes.
+
+    Args:
+        folder: made if absent.
+
+    Raises:
+        OutputError: it cannot be made or read.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        try:
+            for state in STATES:
+                (folder / state).mkdir(parents=True, exist_ok=True)
+                sweep_drafts(folder / state)
+            flush_folder(folder)
+            found = [(path.stat().st_mtime_ns, path.name) for path in (folder / "received").iterdir()]
+        except OSError as error:
+            raise _unusable(folder, error) from error
+        self._waiting = deque(name for _, name in sorted(found))
+
+    def __len__(self) -> int:
+        """How many films wait."""
+        return len(self._waiting)
+
+    def put(self, name: str, data: bytes) -> bool:
+        """Keep a film; when this returns it lasts through a power cut.
+
+        The same name with the same bytes is the same film, whatever has become of it; with other bytes it is another
+        film, kept beside the first under a name with eight digits of its checksum.
+
+        Args:
+            name: of the film, without its extension; safe as a file name.
+            data: bytes of the file.
+
+        Returns:
+            Whether it is new.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        digest = hashlib.sha256(data).hexdigest()
+        with self._lock:
+            for stem in (name, f"{name}-{digest[:8]}", f"{name}-{digest}"):
+                kept = self._find(f"{stem}.dcm")
+                if kept is None:
+                    break
+                if _digest(kept) == digest:
+                    return False
+            write_atomically(self.folder / "received" / f"{stem}.dcm", data)
+            self._waiting.append(f"{stem}.dcm")
+            return True
+
+    def first(self) -> Path | None:
+        """The film that waits longest; it waits on until it is settled."""
+        with self._lock:
+            return self.folder / "received" / self._waiting[0] if self._waiting else None
+
+    def settle(self, path: Path, state: str) -> None:
+        """Put a film where those of its new state lie.
+
+        Args:
+            path: as `first` gave it.
+            state: `done` or `failed`.
+
+        Raises:
+            OutputError: the disk takes no change; it may be asked again.
+        """
+        with self._lock:
+            try:
+                path.replace(self.folder / state / path.name)
+                flush_folder(self.folder / state)
+                flush_folder(path.parent)
+            except FileNotFoundError:
+                # Somebody took the file away; there is nothing left to move.
+                pass
+            except OSError as error:
+                raise _unusable(self.folder, error) from error
+            self._waiting.remove(path.name)
+
+    def _find(self, name: str) -> Path | None:
+        paths = (self.folder / state / name for state in STATES)
+        return next((path for path in paths if path.exists()), None)
+
+
+def _digest(path: Path) -> str:
+    # Films of one name are few and no larger than what a sender may send: no need to read in parts.
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _unusable(folder: Path, error: OSError) -> OutputError:
+    return OutputError(f"{folder}: cannot be used ({error.strerror or error}): free space, or choose another --out")

@@ -1,0 +1,255 @@
+"""Films that a scanner or PACS sends: a DICOM storage service (C-STORE, C-ECHO).
+
+Needs `pip install 'edge-seg[clinic]'`.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+import re
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from edge_seg.errors import DeviceError, InputError, OutputError, UsageError
+from edge_seg.sources.attempts import MOST_ATTEMPTS, Attempts, set_aside
+from edge_seg.sources.dicom import refuse_other_than_films
+from edge_seg.sources.files import read_arrival
+from edge_seg.sources.inbox import Inbox
+from edge_seg.sources.source import IDLE_S, Arrival, Source
+
+AE_TITLE = "EDGESEG"
+"""What this device is called by those who send to it, unless told otherwise."""
+
+# PS3.4 table B.2-1; the last digits of the ranges A7xx, A9xx and Cxxx are ours.
+SUCCESS = 0x0000
+OUT_OF_RESOURCES = 0xA700
+NO_FILM = 0xA900
+CANNOT_UNDERSTAND = 0xC000
+TOO_LARGE = 0xC010
+
+_VERIFICATION = "1.2.840.10008.1.1"
+_UID = re.compile(r"[0-9.]{1,64}")
+_LONGEST_COMMENT = 64  # of an error comment, a LO
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What senders may ask of this device.
+
+    Attributes:
+        object_bytes: largest object; the largest detector in use gives some 40 million.
+        associations: connections at the same time, each with one object in memory.
+        waiting: films that may wait for their result.
+        silence_s: a sender that says nothing for so long is hung up on.
+    """
+
+    object_bytes: int = 64 * 1024 * 1024
+    associations: int = 8
+    waiting: int = 10_000
+    silence_s: float = 30.0
+
+
+class Listener(Source):
+    """Receives films by DICOM, until stopped. A sender hears of success when its film lasts through a power cut.
+
+    Args:
+        address: `[HOST:]PORT`; without a host only this machine can send. Port 0 takes any that is free (see `port`).
+        inbox: where received films wait.
+        films: stop after so many; `None` goes on.
+        attempts: counts how often each film was tried.
+        ae_title: of this device; an association that calls another is refused.
+        senders: AE titles that may send; empty is all.
+        limits: to what they may send.
+
+    Raises:
+        UsageError: no such address, or an AE title that is none.
+        DeviceError: the port cannot be had.
+        ModuleNotFoundError: pynetdicom is not installed.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        inbox: Inbox,
+        films: int | None = None,
+        attempts: Attempts | None = None,
+        *,
+        ae_title: str = AE_TITLE,
+        senders: Sequence[str] = (),
+        limits: Limits | None = None,
+    ) -> None:
+        self.total = self._films = films
+        self.endless = films is None
+        self.inbox, self.limits = inbox, limits or Limits()
+        self._attempts = attempts or Attempts(None)
+        self._in_hand: Path | None = None
+        self._closed = False
+        host, port = _address(address)
+        self._server = self._listen(host, port, [ae_title, *senders])
+        self.host, self.port = host, int(self._server.socket.getsockname()[1])
+
+    def __iter__(self) -> Iterator[Arrival | None]:
+        delivered = 0
+        while not self._closed and (self._films is None or delivered < self._films):
+            path = self.inbox.first()
+            if path is None:
+                time.sleep(IDLE_S)
+                yield None
+                continue
+            delivered += 1
+            self._in_hand = path
+            # The file moves when its film is done; what it is called by stays.
+            source = f"dicom {path.stem}"
+            if self._attempts.begin(path.name) > MOST_ATTEMPTS:
+                yield set_aside(path.name, source)
+            else:
+                arrival = read_arrival(path)
+                yield replace(arrival, source=source)
+
+    def settled(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
+        """See `Source.settled`."""
+        if self._in_hand is None:
+            return
+        self.inbox.settle(self._in_hand, "failed" if record is not None and record["status"] == "failed" else "done")
+        self._attempts.end(self._in_hand.name)
+        self._in_hand = None
+
+    def close(self) -> None:
+        """Hang up; films that wait are there when a listener starts again."""
+        if not self._closed:
+            self._closed = True
+            self._server.shutdown()
+
+    def _listen(self, host: str, port: int, titles: list[str]) -> Any:
+        from pydicom.uid import (
+            ComputedRadiographyImageStorage,
+            DigitalXRayImageStorageForPresentation,
+            DigitalXRayImageStorageForProcessing,
+            SecondaryCaptureImageStorage,
+        )
+        from pynetdicom import AE, evt
+
+        # It prints what peers do wrong; those who should know hear of it by status and record.
+        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+        try:
+            entity = AE(titles[0])
+            entity.require_calling_aet = titles[1:]
+        except (ValueError, TypeError) as error:
+            raise UsageError(f"--ae-title, --sender: {error}: give at most 16 letters and digits") from error
+        entity.require_called_aet = True
+        entity.maximum_associations = self.limits.associations
+        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = self.limits.silence_s
+        for storage in (
+            ComputedRadiographyImageStorage,
+            DigitalXRayImageStorageForPresentation,
+            DigitalXRayImageStorageForProcessing,
+            SecondaryCaptureImageStorage,
+        ):
+            entity.add_supported_context(storage, decodable_syntaxes())
+        entity.add_supported_context(_VERIFICATION)
+        try:
+            return entity.start_server(
+                (host, port),
+                block=False,
+                evt_handlers=[(evt.EVT_PDU_RECV, self._limit), (evt.EVT_C_STORE, self._store)],
+            )
+        except OSError as error:
+            raise DeviceError(
+                f"--listen {host}:{port}: the port cannot be had ({error.strerror or error}): choose another"
+            ) from error
+
+    def _limit(self, event: Any) -> None:
+        """Keep no more of an object in memory than is allowed: what is too large comes to nothing as it comes."""
+        message = event.assoc.dimse.message
+        received = getattr(message, "data_set", None)
+        if received is not None and received.tell() > self.limits.object_bytes:
+            received.seek(0)
+            received.truncate()
+            event.assoc.edge_seg_too_large = True
+
+    def _store(self, event: Any) -> Any:
+        """Keep what was sent, and say how that went."""
+        too_large = getattr(event.assoc, "edge_seg_too_large", False)
+        event.assoc.edge_seg_too_large = False
+        if too_large:
+            return _status(TOO_LARGE, f"larger than {self.limits.object_bytes:,} bytes")
+        if len(self.inbox) >= self.limits.waiting:
+            return _status(OUT_OF_RESOURCES, "too many films wait: send it later")
+        name = str(event.request.AffectedSOPInstanceUID)
+        data = event.encoded_dataset()
+        try:
+            _check(name, data)
+        except InputError as error:
+            return _status(NO_FILM, str(error))
+        except _Damaged as error:
+            return _status(CANNOT_UNDERSTAND, str(error))
+        try:
+            self.inbox.put(name, data)
+        except OutputError:
+            return _status(OUT_OF_RESOURCES, "cannot be kept: the disk is full or read-only")
+        return SUCCESS
+
+
+class _Damaged(Exception):
+    """What was sent is no DICOM object."""
+
+
+def decodable_syntaxes() -> list[str]:
+    """UIDs of the transfer syntaxes in which the installed codecs can decode a film."""
+    from pydicom.pixels import get_decoder
+    from pydicom.uid import AllTransferSyntaxes
+
+    found = []
+    for syntax in AllTransferSyntaxes:
+        try:
+            if get_decoder(syntax).is_available:
+                found.append(str(syntax))
+        except NotImplementedError:
+            # Video, and others that no film comes in.
+            continue
+    return found
+
+
+def _check(name: str, data: bytes) -> None:
+    """Refuse what is no film before its sender forgets it.
+
+    Raises:
+        InputError: another kind of object.
+        _Damaged: nothing that can be read.
+    """
+    import pydicom
+
+    if not _UID.fullmatch(name):
+        raise _Damaged("no SOP Instance UID")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            dataset = pydicom.dcmread(io.BytesIO(data), defer_size=4096)
+            unlike = str(dataset.get("SOPInstanceUID", "")) != name
+        # pydicom raises what it likes on damaged objects; every one means that it cannot be read.
+        except Exception as error:
+            raise _Damaged(f"not readable: {error}") from error
+        if unlike:
+            raise InputError("SOP Instance UID in object and request differ")
+        refuse_other_than_films(dataset, "object")
+
+
+def _status(code: int, comment: str) -> Any:
+    from pydicom.dataset import Dataset
+
+    status = Dataset()
+    status.Status = code
+    status.ErrorComment = " ".join(comment.encode("ascii", "replace").decode().split())[:_LONGEST_COMMENT]
+    return status
+
+
+def _address(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    if not port.isdecimal() or int(port) > 65535:
+        raise UsageError(f"--listen {text}: give a port such as 11112, or HOST:PORT, 0.0.0.0:11112 for all networks")
+    return host.strip("[]") or "127.0.0.1", int(port)

@@ -1,0 +1,284 @@
+"""Cameras: the newest frame, every fault told once and in seconds, and frames again when the camera is well again."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import sys
+import threading
+import time
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from edge_seg import DeviceError, Film
+from edge_seg.phantom import phantom
+from edge_seg.sources import Camera, Failure, open_source
+from edge_seg.sources.feeds import BrokenFrame, MjpegFeed, open_feed, shown_address
+
+Act = Callable[["Connection"], None]
+
+
+class Connection:
+    """What a camera does with one connection."""
+
+    count = 0
+
+    def __init__(self, handler: http.server.BaseHTTPRequestHandler, sized: bool = True) -> None:
+        self._handler, self._sized = handler, sized
+
+    def send(self, jpeg: bytes) -> None:
+        length = b"Content-Length: %d\r\n" % len(jpeg) if self._sized else b""
+        part = b"--frame\r\nContent-Type: image/jpeg\r\n%s\r\n%s\r\n" % (length, jpeg)
+        self._handler.wfile.write(part)
+
+    def frames(self, number: int, make: Callable[[bytes], bytes] = lambda jpeg: jpeg, moving: bool = True) -> None:
+        for _ in range(number):
+            Connection.count += moving
+            self.send(make(jpeg(Connection.count)))
+            time.sleep(0.05)
+
+    def trickle(self) -> None:
+        while True:
+            self._handler.wfile.write(b"x")
+            time.sleep(0.3)
+
+
+def jpeg(number: int) -> bytes:
+    picture = phantom(64, 80, phase=(number % 10) / 10).film.pixels.copy()
+    picture[0, : number % 80] = 255
+    return cv2.imencode(".jpg", picture)[1].tobytes()
+
+
+class Server:
+    """A camera on loopback: its acts, one for each connection, the last again and again; `None` answers 404."""
+
+    def __init__(self, *acts: Act | None, sized: bool = True) -> None:
+        script = list(acts)
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                act = script.pop(0) if len(script) > 1 else script[0]
+                if act is None:
+                    self.send_error(404)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                with contextlib.suppress(OSError):
+                    act(Connection(self, sized))
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/camera.mjpeg"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., Server]]:
+    servers = []
+
+    def make(*acts: Act | None, sized: bool = True) -> Server:
+        servers.append(Server(*acts, sized=sized))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+
+
+def well(connection: Connection) -> None:
+    connection.frames(10_000)
+
+
+def ends(connection: Connection) -> None:
+    connection.frames(5)
+
+
+def stalls(connection: Connection) -> None:
+    connection.frames(5)
+    time.sleep(60)
+
+
+def freezes(connection: Connection) -> None:
+    connection.frames(5)
+    connection.frames(10_000, moving=False)
+
+
+def breaks(connection: Connection) -> None:
+    connection.frames(5)
+    connection.frames(10_000, lambda whole: whole[: len(whole) // 2])
+
+
+def trickles(connection: Connection) -> None:
+    connection.frames(5)
+    connection.trickle()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("acts", "said"),
+    [
+        ((ends, well), "ended"),
+        ((stalls, well), "no whole picture"),
+        ((freezes, well), "frozen"),
+        ((breaks, well), "broken"),
+        ((trickles, well), "no whole picture"),
+        ((ends, None, None, well), "ended"),
+    ],
+    ids=["end", "stall", "frozen", "broken", "hang", "404"],
+)
+def test_each_fault_is_told_once_within_seconds_and_frames_come_again(
+    serve: Callable[..., Server], acts: tuple[Act | None, ...], said: str
+) -> None:
+    source = Camera(serve(*acts).url)
+    films: list[Film] = []
+    failures: list[Failure] = []
+    last_good = told = time.monotonic()
+    deadline = time.monotonic() + 30
+    for arrival in source:
+        now = time.monotonic()
+        assert now < deadline, (len(films), failures)
+        if isinstance(arrival, Failure):
+            failures.append(arrival)
+            told = now
+        elif arrival is not None:
+            films.append(arrival)
+            if not failures:
+                last_good = now
+            elif len(films) > 25:
+                break
+    source.close()
+    assert len(failures) == 1
+    assert isinstance(failures[0].error, DeviceError)
+    assert said in str(failures[0].error)
+    assert told - last_good < 5
+    assert all("camera-derived" in film.warnings for film in films)
+    assert [film.name for film in films] == [f"camera-{number:06d}.png" for number in range(1, len(films) + 1)]
+
+
+def test_the_newest_frame_not_a_queue(serve: Callable[..., Server]) -> None:
+    source = open_source(cameras=[serve(well).url])
+    films = []
+    for arrival in source:
+        if isinstance(arrival, Film):
+            films.append(arrival)
+            # Ten frames come meanwhile.
+            time.sleep(0.5)
+        if len(films) == 4:
+            break
+    source.close()
+    assert all(film.age_s is not None and film.age_s < 0.3 for film in films)
+
+
+def test_a_number_of_frames_is_kept(serve: Callable[..., Server]) -> None:
+    source = open_source(cameras=[serve(well).url], frames=2)
+    assert [film.name for film in source if film is not None] == ["camera-000001.png", "camera-000002.png"]
+    source.close()
+
+
+@pytest.mark.parametrize("sized", [True, False], ids=["with lengths", "without"])
+def test_frames_come_through_unchanged(serve: Callable[..., Server], sized: bool) -> None:
+    sent = jpeg(3)
+    feed = open_feed(serve(lambda connection: [connection.send(sent) for _ in range(3)] and None, sized=sized).url)
+    assert isinstance(feed, MjpegFeed)
+    assert feed.read() == feed.read() == sent
+    assert np.array_equal(feed.decode(sent), cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_UNCHANGED))
+    feed.release()
+
+
+@pytest.mark.parametrize("damage", ["cut", "overwritten", "empty", "text"])
+@pytest.mark.parametrize("strict", [True, False], ids=["simplejpeg", "without"])
+def test_broken_pictures_are_known(monkeypatch: pytest.MonkeyPatch, damage: str, strict: bool) -> None:
+    whole = jpeg(1)
+    noise = np.random.default_rng(0).integers(0, 255, 300, np.uint8).tobytes()
+    middle = len(whole) // 2
+    broken = {
+        "cut": whole[:middle],
+        "overwritten": whole[:middle] + noise + whole[middle + 300 :],
+        "empty": b"",
+        "text": b"no picture",
+    }[damage]
+    if not strict:
+        if damage == "overwritten":
+            pytest.skip("OpenCV's decoder keeps what it knows of damage to itself")
+        monkeypatch.setitem(sys.modules, "simplejpeg", None)
+    feed = MjpegFeed(None, b"frame")  # type: ignore[arg-type]
+    assert feed.decode(whole).shape[:2] == (64, 80)
+    with pytest.raises(BrokenFrame):
+        feed.decode(broken)
+
+
+def test_passwords_stay_out_of_records_and_reach_the_camera(serve: Callable[..., Server]) -> None:
+    address = serve(well).url.replace("http://", "http://nurse:secret@")
+    source = open_source(cameras=[address], frames=1)
+    films = [arrival for arrival in source if isinstance(arrival, Film)]
+    source.close()
+    assert "secret" not in films[0].source
+    assert shown_address(address).startswith("http://127.0.0.1:")
+
+
+class Picamera2:
+    """A stand-in for picamera2's class of that name."""
+
+    cameras = 1
+    frames: list[np.ndarray | Exception]
+
+    def __init__(self) -> None:
+        if not self.cameras:
+            raise IndexError("list index out of range")
+
+    def create_video_configuration(self, main: dict[str, Any]) -> dict[str, Any]:
+        return {"main": main}
+
+    def configure(self, configuration: dict[str, Any]) -> None:
+        assert configuration["main"]["format"] == "RGB888"
+
+    def start(self) -> None:
+        self.frames = [np.full((48, 64, 3), value, np.uint8) for value in (10, 20)] + [TimeoutError()]
+
+    def capture_array(self, name: str, wait: float) -> np.ndarray:
+        assert name == "main"
+        frame = self.frames.pop(0)
+        if isinstance(frame, Exception):
+            raise frame
+        return frame
+
+    def stop(self) -> None:
+        self.frames = []
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("address", ["picamera", "auto"])
+def test_the_camera_of_a_pi(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.setitem(sys.modules, "picamera2", types.SimpleNamespace(Picamera2=Picamera2))  # type: ignore[arg-type]
+    found = []
+    source = Camera(address)
+    for arrival in source:
+        if arrival is not None:
+            found.append(arrival)
+        if any(isinstance(a, Failure) for a in found):
+            break
+    source.close()
+    films = [arrival for arrival in found if isinstance(arrival, Film)]
+    assert films
+    assert films[-1].shape == (48, 64)
+    monkeypatch.setattr(Picamera2, "cameras", 0)
+    with pytest.raises(DeviceError, match=r"ribbon|no camera sends pictures"):
+        open_feed(address)
+
+
+def test_a_pi_without_picamera2_is_told_how_to_get_it() -> None:
+    with pytest.raises(DeviceError, match="python3-picamera2"):
+        open_feed("picamera")
