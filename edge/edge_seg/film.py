@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -34,6 +35,7 @@ class Film:
         polarity_known: whether a header said what is black and what is white.
         colour: mean difference between the strongest and the weakest colour channel, 0 to 1, before it became grey.
         warnings: what a reader of the result should know about this film.
+        header: where it came from DICOM, pydicom's dataset without the pixels.
 
     Raises:
         InputError: pixels are not two-dimensional uint8 or uint16, or a side is too short or too long.
@@ -55,6 +57,7 @@ class Film:
     polarity_known: bool = False
     colour: float = 0.0
     warnings: tuple[str, ...] = field(default=())
+    header: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype not in (np.uint8, np.uint16):

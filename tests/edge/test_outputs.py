@@ -7,12 +7,12 @@ import json
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import ClassVar, cast
 
 import cv2
 import numpy as np
 import pytest
-from edge_seg import RESEARCH_USE, Film, InputError, OutputError, Segmenter, UsageError
+from edge_seg import RESEARCH_USE, Film, InputError, OutputError, Segmenter, UsageError, session
 from edge_seg.cli.progress import numbers
 from edge_seg.outputs.atomic import write_atomically
 from edge_seg.outputs.folder import OutputFolder
@@ -21,7 +21,7 @@ from edge_seg.outputs.overlay import LONGEST_SIDE, draw_overlay
 from edge_seg.outputs.records import Records
 from edge_seg.quality import Quality
 from edge_seg.session import Observer, Summary, run_session
-from edge_seg.sources import Failure, Source
+from edge_seg.sources import Failure, Source, Together
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -369,3 +369,68 @@ def test_real_films_become_overlays(films_folder, tmp_path, segmenter):
     for path in pictures:
         record = output.write(segmenter(read_film(path)))
         assert Path(tmp_path / f"{record['stem']}.overlay.png").exists()
+
+
+def test_an_endless_session_waits_for_a_disk_and_loses_nothing(tmp_path, segmenter, monkeypatch):
+    monkeypatch.setattr(session, "RETRY_S", 0.05)
+
+    class Endless(Films):
+        endless = True
+        told: ClassVar[list] = []
+
+        def settled(self, arrival, record):
+            self.told.append((arrival.name, record["status"]))
+            if len(self.told) == 1:
+                raise OutputError("inbox: full: free space")
+
+    waited = []
+
+    class Waiting(Observer):
+        def waiting(self, error):
+            waited.append(str(error))
+
+    output, write = OutputFolder(tmp_path), OutputFolder.write
+
+    def full(self, segmentation):
+        if len(waited) < 3:
+            raise OutputError("disk: full: free space")
+        return write(self, segmentation)
+
+    monkeypatch.setattr(OutputFolder, "write", full)
+    source = Endless(film("a.png"), None, film("b.png"))
+    summary = run_session(source, segmenter, output, [Waiting()])
+    assert (summary.done, summary.exit_code) == (2, 0)
+    assert waited == ["disk: full: free space"] * 3 + ["inbox: full: free space"]
+    # Told again until it could take note, each once with success.
+    assert source.told == [("a.png", "done"), ("a.png", "done"), ("b.png", "done")]
+    assert [record["name"] for record in lines(tmp_path)] == ["a.png", "b.png"]
+
+
+def test_a_session_that_ends_stops_at_a_full_disk(tmp_path, segmenter, monkeypatch):
+    def full(self, segmentation):
+        raise OutputError("disk: full: free space")
+
+    monkeypatch.setattr(OutputFolder, "write", full)
+    source = Films(film("a.png"))
+    with pytest.raises(OutputError, match="full"):
+        run_session(source, segmenter, OutputFolder(tmp_path))
+    assert source.closed
+
+
+def test_several_sources_are_taken_in_turn_and_each_hears_of_its_own(tmp_path, segmenter):
+    class Told(Films):
+        def __init__(self, *arrivals):
+            super().__init__(*arrivals)
+            self.told = []
+
+        def settled(self, arrival, record):
+            self.told.append(arrival.name)
+
+    one, other = Told(film("a.png"), film("b.png"), film("c.png")), Told(None, film("d.png"))
+    summary = run_session(Together([one, other]), segmenter, OutputFolder(tmp_path))
+    assert summary.done == 4
+    assert one.told == ["a.png", "b.png", "c.png"]
+    assert other.told == ["d.png"]
+    assert [record["name"] for record in lines(tmp_path)] == ["a.png", "b.png", "d.png", "c.png"]
+    assert one.closed
+    assert other.closed

@@ -63,7 +63,12 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     show_default=True,
     help="Folder for results.",
 )
-@click.option("--save", default="mask,overlay,record", show_default=True, help="What to write, separated by commas.")
+@click.option(
+    "--save",
+    default="mask,overlay,record",
+    show_default=True,
+    help="What to write, separated by commas: mask, overlay, record, dicom (SEG and secondary capture).",
+)
 @click.option(
     "--frames", type=click.IntRange(1), help="Of each camera, video, watched folder or listener, at most so many."
 )

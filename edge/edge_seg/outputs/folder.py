@@ -6,14 +6,16 @@ import hashlib
 import os
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 
-from edge_seg.errors import OutputError, UsageError
+from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.film import Film
+from edge_seg.outputs import dicom
 from edge_seg.outputs.atomic import sweep_drafts, write_atomically
 from edge_seg.outputs.names import Names, owner_of
 from edge_seg.outputs.overlay import draw_overlay
@@ -27,7 +29,8 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-PRODUCTS = ("mask", "overlay", "record")
+PRODUCTS = ("mask", "overlay", "record", "dicom")
+USUAL_PRODUCTS = ("mask", "overlay", "record")
 
 
 class OutputFolder:
@@ -44,7 +47,7 @@ class OutputFolder:
         UsageError: an unknown product, or none.
     """
 
-    def __init__(self, folder: Path, products: Iterable[str] = PRODUCTS) -> None:
+    def __init__(self, folder: Path, products: Iterable[str] = USUAL_PRODUCTS) -> None:
         self.folder = folder
         self.products = frozenset(products)
         unknown = self.products - set(PRODUCTS)
@@ -114,11 +117,20 @@ class OutputFolder:
         stem = self._names.stem(film.name, owner_of(film.source, film.checksum, film.taken_at))
         files = []
         # Empty masks of a film that was not segmented would look like a finding.
-        if "mask" in self.products and segmentation.quality.verdict != REJECT:
+        segmented = segmentation.quality.verdict != REJECT
+        if "mask" in self.products and segmented:
             for name, mask in segmentation.masks.items():
                 files.append(self._picture(f"{stem}.{name}.png", mask.astype(np.uint8) * np.uint8(255)))
-        if "overlay" in self.products:
-            files.append(self._picture(f"{stem}.overlay.png", draw_overlay(segmentation)))
+        overlay = draw_overlay(segmentation) if self.products & {"overlay", "dicom"} else None
+        if overlay is not None and "overlay" in self.products:
+            files.append(self._picture(f"{stem}.overlay.png", overlay))
+        if overlay is not None and "dicom" in self.products and segmented:
+            try:
+                made = dicom.objects(segmentation, overlay)
+                files += [self._file(f"{stem}.{name}.dcm", data) for name, data in made.items()]
+            except InputError as error:
+                # Pictures and numbers are whole without it.
+                segmentation = replace(segmentation, warnings=(*segmentation.warnings, f"no DICOM result: {error}"))
         timings = {**segmentation.timings_ms, "write": round((time.perf_counter() - start) * 1000, 3)}
         record = record_of(segmentation, stem, sorted(self.products | {"record"}), files, timings)
         self._records.append(record)
@@ -153,7 +165,9 @@ class OutputFolder:
             self._done[source] = identity, frozenset(record["products"]), names
 
     def _picture(self, name: str, picture: np.ndarray) -> dict[str, Any]:
-        data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+        return self._file(name, cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
+
+    def _file(self, name: str, data: bytes) -> dict[str, Any]:
         write_atomically(self.folder / name, data)
         return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 

@@ -56,6 +56,7 @@ def decode_dicom(data: bytes, path: Path) -> Film:
             raise InputError(f"{path}: not a readable DICOM file ({_line(error)}): send it again") from error
         pixels = _decode(dataset, path)
         film = _film(dataset, pixels, path)
+        del dataset.PixelData
     return _with(film, hashlib.sha256(data).hexdigest(), round((time.perf_counter() - start) * 1000, 3))
 
 
@@ -155,6 +156,7 @@ def _film(dataset: Any, pixels: np.ndarray, path: Path) -> dict[str, Any]:
         "taken_at": _taken_at(dataset),
         "warnings": tuple(notes),
         "polarity_known": True,
+        "header": dataset,
     }
 
 
