@@ -78,7 +78,7 @@ class Inbox:
             return self.folder / "received" / self._waiting[0] if self._waiting else None
 
     def settle(self, path: Path, state: str) -> None:
-        """Put a film where those of its new state lie.
+        """Put a film where those of its new state lie; once more does no harm.
 
         Args:
             path: as `first` gave it.
@@ -97,7 +97,8 @@ class Inbox:
                 pass
             except OSError as error:
                 raise _unusable(self.folder, error) from error
-            self._waiting.remove(path.name)
+            if path.name in self._waiting:
+                self._waiting.remove(path.name)
 
     def _find(self, name: str) -> Path | None:
         paths = (self.folder / state / name for state in STATES)

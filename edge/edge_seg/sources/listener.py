@@ -115,8 +115,9 @@ class Listener(Source):
         """See `Source.settled`."""
         if self._in_hand is None:
             return
-        self.inbox.settle(self._in_hand, "failed" if record is not None and record["status"] == "failed" else "done")
+        failed = record is not None and record["status"] == "failed"
         self._attempts.end(self._in_hand.name)
+        self.inbox.settle(self._in_hand, "failed" if failed else "done")
         self._in_hand = None
 
     def close(self) -> None:

@@ -1,0 +1,408 @@
+"""The listener under real faults: killed, power cut, disk full, while four senders send.
+
+The numbers of films, kills and cuts are small here; `EDGE_SEG_FILMS`, `EDGE_SEG_KILLS` and `EDGE_SEG_CUTS` raise them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from edge_seg.phantom import phantom, write_dicom
+from pydicom.uid import (
+    DigitalXRayImageStorageForPresentation,
+    ExplicitVRLittleEndian,
+    JPEG2000Lossless,
+    RLELossless,
+    generate_uid,
+)
+
+pynetdicom = pytest.importorskip("pynetdicom", reason="needs edge-seg[clinic]")
+
+FILMS = int(os.environ.get("EDGE_SEG_FILMS", "40"))
+KILLS = int(os.environ.get("EDGE_SEG_KILLS", "6"))
+CUTS = int(os.environ.get("EDGE_SEG_CUTS", "3"))
+SENDERS = 4
+SYNTAXES = (ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless)
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """DICOM films of several encodings."""
+    folder = tmp_path_factory.mktemp("films")
+    made = []
+    for number in range(FILMS):
+        path = folder / f"{number:03d}.dcm"
+        write_dicom(phantom(300, 280, seed=number % 4), path)
+        dataset = pydicom.dcmread(path)
+        uid = generate_uid(entropy_srcs=[f"fault {number}"])
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+        syntax = SYNTAXES[number % len(SYNTAXES)]
+        if syntax.is_compressed:
+            dataset.compress(syntax, generate_instance_uid=False)
+        dataset.save_as(path)
+        made.append(path)
+    return made
+
+
+class Device:
+    """`edge-seg run --listen` as a process that can be killed and started again."""
+
+    def __init__(self, out: Path, model: Path, port: int | None = None) -> None:
+        self.out, self._model = out, model
+        self.port = port or free_port()
+        self.start()
+
+    def start(self) -> None:
+        words = ["--listen", self.port, "--model", self._model, "--out", self.out, "--save", "mask,record", "--no-gate"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "edge_seg.cli.main", "run", *map(str, words)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def wait_until_it_listens(self) -> None:
+        deadline = time.monotonic() + 60
+        while True:
+            assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
+                return
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> str:
+        self.process.send_signal(signal.SIGTERM)
+        said = self.process.communicate(timeout=60)[1]
+        assert self.process.returncode == 130
+        return said
+
+    def records(self) -> list[dict[str, Any]]:
+        path = self.out / "records.jsonl"
+        whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+        return [json.loads(line) for line in whole.splitlines()]
+
+    def wait_for(self, count: int, seconds: float = 120) -> None:
+        deadline = time.monotonic() + seconds
+        while len(self.records()) < count or any((self.out / "inbox" / "received").iterdir()):
+            assert time.monotonic() < deadline, len(self.records())
+            assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
+            time.sleep(0.1)
+
+
+class Senders:
+    """Four senders at once, each with its share of the films; each film again and again until it is taken."""
+
+    def __init__(self, port: int, films: list[Path]) -> None:
+        self.acknowledged: list[str] = []
+        self.refused: Counter[int] = Counter()
+        self._port, self._given_up = port, threading.Event()
+        self._threads = [
+            threading.Thread(target=self._send, args=(films[number::SENDERS],), daemon=True)
+            for number in range(SENDERS)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def busy(self) -> bool:
+        return any(thread.is_alive() for thread in self._threads)
+
+    def finish(self, seconds: float = 300) -> None:
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0, deadline - time.monotonic()))
+        assert not self.busy()
+
+    def give_up(self) -> None:
+        self._given_up.set()
+
+    def _send(self, films: list[Path]) -> None:
+        waiting = list(films)
+        while waiting and not self._given_up.is_set():
+            entity = pynetdicom.AE("SCANNER")
+            entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
+            for syntax in SYNTAXES:
+                entity.add_requested_context(DigitalXRayImageStorageForPresentation, syntax)
+            association = entity.associate("127.0.0.1", self._port, ae_title="EDGESEG")
+            while association.is_established and waiting:
+                dataset = pydicom.dcmread(waiting[0])
+                try:
+                    status = association.send_c_store(dataset).get("Status")
+                except (OSError, RuntimeError):
+                    break
+                if status == 0:
+                    self.acknowledged.append(str(waiting.pop(0)))
+                elif status is None:
+                    break
+                else:
+                    self.refused[status] += 1
+                    time.sleep(0.2)
+            with contextlib.suppress(OSError, RuntimeError):
+                association.release()
+            time.sleep(0.05)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def check(out: Path, acknowledged: list[str], *, all_of_them: bool = True) -> None:
+    """Every film that a sender was told was taken has exactly one result, whole; nothing waits."""
+    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    assert {record["status"] for record in records} <= {"done"}
+    count = Counter(record["film"]["sha256"] for record in records)
+    assert set(count.values()) <= {1}
+    sources = Counter(record["source"] for record in records)
+    uids = {f"dicom {pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID}" for path in acknowledged}
+    assert uids <= set(sources)
+    if all_of_them:
+        assert uids == set(sources)
+    assert set(sources.values()) <= {1}
+    for record in records:
+        for file in record["files"]:
+            assert hashlib.sha256((out / file["name"]).read_bytes()).hexdigest() == file["sha256"]
+    assert not list((out / "inbox" / "received").iterdir())
+    assert not list((out / "inbox" / "failed").iterdir())
+    kept = [pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID for path in (out / "inbox/done").iterdir()]
+    assert len(kept) == len(set(kept)) == len(records)
+
+
+def test_killed_under_load_every_acknowledged_film_has_one_result(
+    tmp_path: Path, tiny_model: Path, films: list[Path]
+) -> None:
+    device = Device(tmp_path / "out", tiny_model)
+    device.wait_until_it_listens()
+    senders = Senders(device.port, films)
+    chance = random.Random(0)
+    for _ in range(KILLS):
+        time.sleep(chance.uniform(0.02, 1.0))
+        device.kill()
+        device.start()
+        device.wait_until_it_listens()
+        if not senders.busy():
+            senders.finish()
+            # All is sent and the inbox may be empty: send again, so that the next kill finds work.
+            senders = Senders(device.port, films)
+    senders.finish()
+    device.wait_for(len(films))
+    device.stop()
+    assert sorted(senders.acknowledged) == sorted(map(str, films))
+    check(tmp_path / "out", senders.acknowledged)
+
+
+@contextlib.contextmanager
+def disk(image: Path, place: Path, megabytes: int) -> Iterator[Path]:
+    """A file system of its own in a file."""
+    if os.geteuid() != 0:
+        pytest.skip("a disk can be mounted by root alone")
+    if not image.exists():
+        with image.open("wb") as file:
+            file.truncate(megabytes * 1024 * 1024)
+        if shutil.which("mkfs.ext4") is None:
+            pytest.skip("mkfs.ext4 is not installed")
+        subprocess.run(["mkfs.ext4", "-q", "-F", str(image)], check=True)
+    place.mkdir(exist_ok=True)
+    if subprocess.run(["mount", "-o", "loop", str(image), str(place)], capture_output=True).returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.mark.slow
+def test_power_cuts_under_load_lose_no_acknowledged_film(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
+    chance = random.Random(1)
+    copies = []
+    with disk(tmp_path / "disk.img", tmp_path / "disk", 96) as place:
+        device = Device(place / "out", tiny_model)
+        device.wait_until_it_listens()
+        senders = Senders(device.port, films)
+        for number in range(CUTS):
+            time.sleep(chance.uniform(0.05, 0.6))
+            # Nothing is flushed for the copy: it holds what a disk holds whose power fails now.
+            device.process.send_signal(signal.SIGSTOP)
+            time.sleep(0.1)
+            acknowledged = list(senders.acknowledged)
+            copy = tmp_path / f"copy{number}.img"
+            subprocess.run(["cp", "--sparse=always", str(tmp_path / "disk.img"), str(copy)], check=True)
+            device.process.send_signal(signal.SIGCONT)
+            copies.append((copy, acknowledged))
+        senders.finish()
+        device.wait_for(len(films))
+        device.stop()
+    assert any(0 < len(acknowledged) < len(films) for _, acknowledged in copies)
+    for copy, acknowledged in copies:
+        with disk(copy, tmp_path / "after", 0) as place:
+            out = place / "out"
+            if not (out / "inbox").is_dir():
+                assert not acknowledged
+                continue
+            device = Device(out, tiny_model)
+            device.wait_until_it_listens()
+            device.wait_for(len(acknowledged))
+            device.stop()
+            check(out, acknowledged, all_of_them=False)
+        copy.unlink()
+
+
+def test_a_full_disk_is_waited_for_and_nothing_is_lost(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("a small disk can be mounted by root alone")
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    try:
+        device = Device(place / "out", tiny_model)
+        device.wait_until_it_listens()
+        senders = Senders(device.port, films)
+        deadline = time.monotonic() + 60
+        while not senders.refused:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert set(senders.refused) == {0xA700}
+        assert device.process.poll() is None
+        subprocess.run(["mount", "-o", "remount,size=64m", str(place)], check=True)
+        senders.finish()
+        device.wait_for(len(films))
+        said = device.stop()
+        assert "cannot be written" in said or "cannot be used" in said or not said.startswith("Traceback")
+        check(place / "out", senders.acknowledged)
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_disk_that_turns_read_only_is_waited_for(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
+    with disk(tmp_path / "disk.img", tmp_path / "disk", 64) as place:
+        device = Device(place / "out", tiny_model)
+        device.wait_until_it_listens()
+        senders = Senders(device.port, films)
+        deadline = time.monotonic() + 60
+        while len(senders.acknowledged) < len(films) // 4:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        remount(place, "ro", deadline)
+        before = len(senders.acknowledged)
+        deadline = time.monotonic() + 60
+        while not senders.refused:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        time.sleep(1)
+        assert device.process.poll() is None
+        # What was acknowledged at the moment of the change, one for each sender, had been kept before.
+        assert len(senders.acknowledged) <= before + SENDERS
+        remount(place, "rw", time.monotonic() + 60)
+        senders.finish()
+        device.wait_for(len(films))
+        device.stop()
+        check(place / "out", senders.acknowledged)
+
+
+def remount(place: Path, how: str, deadline: float) -> None:
+    """Refused while a file is open for writing, so asked again."""
+    while subprocess.run(["mount", "-o", f"remount,{how}", str(place)], capture_output=True).returncode:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_another_tools_sender(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
+    # An environment has pynetdicom's own of that name.
+    tool = shutil.which("storescu", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
+    if tool is None:
+        pytest.skip("dcmtk's storescu is not installed")
+    device = Device(tmp_path / "out", tiny_model)
+    device.wait_until_it_listens()
+    start = time.monotonic()
+    # One proposed encoding for each class is storescu's rule: each sender has films of one encoding.
+    options = {ExplicitVRLittleEndian: [], RLELossless: ["-xr"], JPEG2000Lossless: ["-xv"]}
+    words = [tool, "-aet", "SCANNER", "-aec", "EDGESEG"]
+    by_syntax = {s: [f for i, f in enumerate(films) if SYNTAXES[i % len(SYNTAXES)] == s] for s in SYNTAXES}
+    parts = list(by_syntax.items())
+    parts = [(parts[0][0], parts[0][1][::2]), (parts[0][0], parts[0][1][1::2]), *parts[1:]]
+    sent = [
+        subprocess.Popen(
+            [*words, *options[syntax], "127.0.0.1", str(device.port), *map(str, batch)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for syntax, batch in parts
+        if batch
+    ]
+    for sender in sent:
+        said = sender.communicate(timeout=300)[0]
+        assert sender.returncode == 0, said
+    device.wait_for(len(films), 300)
+    taken = time.monotonic() - start
+    status = Path(f"/proc/{device.process.pid}/status")
+    if status.exists():
+        peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        print(f"{len(films)} films by {len(sent)} associations: {taken:.1f} s, {' '.join(peak.split())}")
+    device.stop()
+    check(tmp_path / "out", list(map(str, films)))
+
+
+def test_a_film_that_kills_the_process_is_set_aside(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
+    """Its codec dies: a stand-in, loaded by the interpreter at its start, ends the process when it sees that film."""
+    poison = tmp_path / "poison.dcm"
+    write_dicom(phantom(97, 101, seed=0), poison)
+    assert np.array_equal(pydicom.dcmread(poison).pixel_array.shape, (97, 101))
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "def die(frame, event, argument):\n"
+        "    if frame.f_code.co_name == '_decode' and frame.f_code.co_filename.endswith('sources/dicom.py'):\n"
+        "        if frame.f_locals['dataset'].Rows == 97: os._exit(139)\n"
+        "sys.setprofile(die) if 'edge_seg.cli.main' in sys.orig_argv else None\n"
+    )
+    os.environ["PYTHONPATH"], before = (
+        f"{tmp_path / 'site'}:{os.environ.get('PYTHONPATH', '')}",
+        os.environ.get("PYTHONPATH", ""),
+    )
+    try:
+        device = Device(tmp_path / "out", tiny_model)
+        device.wait_until_it_listens()
+        senders = Senders(device.port, [poison, films[0], films[1]])
+        deaths = 0
+        deadline = time.monotonic() + 60
+        while senders.busy() or len(device.records()) < 3:
+            assert time.monotonic() < deadline, deaths
+            if device.process.poll() is not None:
+                assert device.process.returncode == 139
+                deaths += 1
+                device.start()
+            time.sleep(0.05)
+        device.stop()
+    finally:
+        os.environ["PYTHONPATH"] = before
+    assert deaths == 3
+    failed = [record for record in device.records() if record["status"] == "failed"]
+    assert len(failed) == 1
+    assert "stopped the program 3 times" in failed[0]["error"]
+    assert sum(record["status"] == "done" for record in device.records()) == 2
