@@ -69,6 +69,7 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     show_default=True,
     help="What to write, separated by commas: mask, overlay, record, dicom (SEG and secondary capture).",
 )
+@click.option("--send", metavar="AE@HOST:PORT", help="Send DICOM results on to an archive; adds dicom to --save.")
 @click.option(
     "--frames", type=click.IntRange(1), help="Of each camera, video, watched folder or listener, at most so many."
 )
@@ -96,6 +97,7 @@ def run(
     lung: str | None,
     out: Path,
     save: str,
+    send: str | None,
     frames: int | None,
     threads: int | None,
     engine: str | None,
@@ -116,17 +118,22 @@ def run(
     from edge_seg.cli.progress import Progress
     from edge_seg.cli.quiet import native_libraries_quiet
     from edge_seg.outputs.folder import OutputFolder
+    from edge_seg.outputs.outbox import Archive, Outbox
     from edge_seg.segmenter import Segmenter
     from edge_seg.session import run_session
     from edge_seg.sources import open_source
 
     _end_cleanly_when_terminated()
-    with closing(OutputFolder(out, [word.strip() for word in save.split(",") if word.strip()])) as output:
+    archive = Archive.parse(send) if send is not None else None
+    products = [word.strip() for word in save.split(",") if word.strip()] + (["dicom"] if archive else [])
+    with closing(OutputFolder(out, products)) as output:
         with native_libraries_quiet():
             segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung, gate=gate)
         source = open_source(
             inputs, cameras, watched, listen, state=out, frames=frames, ae_title=ae_title, senders=senders
         )
+        if archive is not None:
+            output.outbox = Outbox(out / "outbox", archive, ae_title)
         progress = Progress(source.total, source.live, quiet, verbose, as_json)
         try:
             summary = run_session(source, segmenter, output, [progress], again=again)
@@ -137,6 +144,8 @@ def run(
     problems = summary.failed + summary.rejected
     if problems > len(summary.problems):
         complain(f"and {problems - len(summary.problems)} more: see {out / 'records.jsonl'}")
+    if output.outbox is not None and (waiting := len(output.outbox)):
+        complain(f"{waiting} results wait for {archive} ({output.outbox.trouble}): sent when run again with --send")
     if not quiet:
         parts = [f"{summary.done} done", f"{summary.failed} failed"]
         parts += [f"{summary.rejected} rejected (--no-gate segments them all the same)"] if summary.rejected else []

@@ -18,6 +18,7 @@ from edge_seg.film import Film
 from edge_seg.outputs import dicom
 from edge_seg.outputs.atomic import sweep_drafts, write_atomically
 from edge_seg.outputs.names import Names, owner_of
+from edge_seg.outputs.outbox import Outbox
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.records import Records, record_of, record_of_failure
 from edge_seg.quality import REJECT
@@ -38,6 +39,9 @@ class OutputFolder:
 
     Holds the folder for itself until `close`, or until the process ends in whatever way.
 
+    Attributes:
+        outbox: where given, sends DICOM results on.
+
     Args:
         folder: made if absent.
         products: which of `PRODUCTS` to write; the record is always written, since it says that a film is done.
@@ -48,6 +52,7 @@ class OutputFolder:
     """
 
     def __init__(self, folder: Path, products: Iterable[str] = USUAL_PRODUCTS) -> None:
+        self.outbox: Outbox | None = None
         self.folder = folder
         self.products = frozenset(products)
         unknown = self.products - set(PRODUCTS)
@@ -84,7 +89,9 @@ class OutputFolder:
                 ) from error
 
     def close(self) -> None:
-        """Let other runs write to the folder."""
+        """Send on what can be sent, and let other runs write to the folder."""
+        if self.outbox is not None:
+            self.outbox.close()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
@@ -127,7 +134,12 @@ class OutputFolder:
         if overlay is not None and "dicom" in self.products and segmented:
             try:
                 made = dicom.objects(segmentation, overlay)
-                files += [self._file(f"{stem}.{name}.dcm", data) for name, data in made.items()]
+                objects = [self._file(f"{stem}.{name}.dcm", data) for name, data in made.items()]
+                files += objects
+                if self.outbox is not None:
+                    # Before the record: a film that is done is sure to be sent.
+                    for file in objects:
+                        self.outbox.put(self.folder / file["name"])
             except InputError as error:
                 # Pictures and numbers are whole without it.
                 segmentation = replace(segmentation, warnings=(*segmentation.warnings, f"no DICOM result: {error}"))
