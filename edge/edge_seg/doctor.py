@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edge_seg.board import board_name
 from edge_seg.errors import DeviceError, EdgeSegError
 
 _CODECS = {"pylibjpeg-libjpeg": "JPEG", "pylibjpeg-openjpeg": "JPEG 2000", "pylibjpeg-rle": "RLE"}
@@ -134,7 +135,7 @@ def _cameras() -> Iterator[Finding]:
         yield Finding("cameras", "absent", "no /dev/video*", "plug in a USB camera, or give --camera a URL")
     if importlib.util.find_spec("picamera2"):
         yield Finding("picamera2", "ok", "installed")
-    elif "Raspberry Pi" in _board():
+    elif "Raspberry Pi" in board_name():
         yield Finding("picamera2", "absent", "not installed", "sudo apt install python3-picamera2")
 
 
@@ -165,8 +166,8 @@ def _machine() -> Iterator[Finding]:
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         page = os.sysconf("SC_PAGE_SIZE")
         detail += f", {os.sysconf('SC_PHYS_PAGES') * page / 2**30:.1f} GiB memory, {page // 1024} KiB pages"
-    if _board():
-        detail += f", {_board()}"
+    if board_name():
+        detail += f", {board_name()}"
     yield Finding("machine", "ok", detail)
     free = shutil.disk_usage(Path.cwd()).free
     yield Finding(
@@ -175,12 +176,6 @@ def _machine() -> Iterator[Finding]:
         f"{free / 1e9:.1f} GB free here",
         "" if free > _LEAST_FREE_BYTES else "free some space",
     )
-
-
-def _board() -> str:
-    """What the board calls itself (`Raspberry Pi 5 Model B Rev 1.0`), empty where it does not."""
-    model = Path("/proc/device-tree/model")
-    return model.read_text(errors="replace").strip("\0\n") if model.exists() else ""
 
 
 def _first_line(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import click
@@ -69,6 +69,16 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     show_default=True,
     help="What to write, separated by commas: mask, overlay, record, dicom (SEG and secondary capture).",
 )
+@click.option(
+    "--view",
+    metavar="[HOST:]PORT",
+    help="Show results and health in a browser; on this machine alone unless HOST says otherwise.",
+)
+@click.option(
+    "--view-token",
+    envvar="EDGE_SEG_VIEW_TOKEN",
+    help="What a browser elsewhere must know; also EDGE_SEG_VIEW_TOKEN.  [default: made up]",
+)
 @click.option("--send", metavar="AE@HOST:PORT", help="Send DICOM results on to an archive; adds dicom to --save.")
 @click.option(
     "--frames", type=click.IntRange(1), help="Of each camera, video, watched folder or listener, at most so many."
@@ -98,6 +108,8 @@ def run(
     out: Path,
     save: str,
     send: str | None,
+    view: str | None,
+    view_token: str | None,
     frames: int | None,
     threads: int | None,
     engine: str | None,
@@ -117,10 +129,12 @@ def run(
         return UsageError.exit_code
     from edge_seg.cli.progress import Progress
     from edge_seg.cli.quiet import native_libraries_quiet
+    from edge_seg.health import Health
     from edge_seg.outputs.folder import OutputFolder
     from edge_seg.outputs.outbox import Archive, Outbox
+    from edge_seg.page import PageServer
     from edge_seg.segmenter import Segmenter
-    from edge_seg.session import run_session
+    from edge_seg.session import Observer, run_session
     from edge_seg.sources import open_source
 
     _end_cleanly_when_terminated()
@@ -136,7 +150,15 @@ def run(
             output.outbox = Outbox(out / "outbox", archive, ae_title)
         progress = Progress(source.total, source.live, quiet, verbose, as_json)
         try:
-            summary = run_session(source, segmenter, output, [progress], again=again)
+            with ExitStack() as stack:
+                observers: list[Observer] = [progress]
+                if view is not None:
+                    health = Health(segmenter, source, output)
+                    page = stack.enter_context(closing(PageServer(view, health, view_token)))
+                    observers.append(health)
+                    if not quiet:
+                        click.echo(f"page: {page.url}", err=True)
+                summary = run_session(source, segmenter, output, observers, again=again)
         finally:
             progress.finish()
     for problem in summary.problems:

@@ -13,7 +13,7 @@ from edge_seg.sources.camera import Camera, DemoCamera
 from edge_seg.sources.files import Files, read_film
 from edge_seg.sources.inbox import Inbox
 from edge_seg.sources.listener import Limits, Listener
-from edge_seg.sources.source import Arrival, Failure, Source
+from edge_seg.sources.source import Arrival, Failure, Source, SourceState
 from edge_seg.sources.together import Together
 from edge_seg.sources.watch import WatchedFolder
 
@@ -28,6 +28,7 @@ __all__ = [
     "Limits",
     "Listener",
     "Source",
+    "SourceState",
     "Together",
     "WatchedFolder",
     "open_source",

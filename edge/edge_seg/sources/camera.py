@@ -15,7 +15,7 @@ from edge_seg.errors import DeviceError
 from edge_seg.film import Film
 from edge_seg.sources.feeds import PATIENCE_S, BrokenFrame, Feed, FeedEnded, open_feed, shown_address
 from edge_seg.sources.image import colour_of, to_grey
-from edge_seg.sources.source import IDLE_S, Arrival, Failure, Source
+from edge_seg.sources.source import IDLE_S, Arrival, Failure, Source, SourceState
 
 FROZEN_S = 3.0
 """A camera whose frames have not changed in a single pixel for so long is thought frozen: sensors always have noise."""
@@ -50,7 +50,9 @@ class Camera(Source):
         self._feed: Feed | None = opener(address)
         self._news = threading.Condition()
         self._newest: tuple[Feed, Any, float, datetime] | None = None
+        # What the films' user has not been told yet, and what has not been mended yet.
         self._trouble: str | None = None
+        self._fault: str | None = None
         self._last: Any = None
         self._good_at = -math.inf
         self._broken_since: float | None = None
@@ -73,6 +75,11 @@ class Camera(Source):
                 reason = f"{self._name} {trouble}: check that it is on and connected; it is asked anew"
                 yield Failure(self._name, self._name, DeviceError(reason))
 
+    def state(self) -> list[SourceState]:
+        """See `Source.state`."""
+        age = None if self._good_at == -math.inf else round(time.monotonic() - self._good_at, 2)
+        return [SourceState(self._name, age_s=age, trouble=self._fault)]
+
     def close(self) -> None:
         """Stop taking frames and let go of the camera."""
         self._closing.set()
@@ -85,7 +92,7 @@ class Camera(Source):
         except BrokenFrame:
             self._broken_since = self._broken_since or time.monotonic()
             return None
-        self._good_at, self._broken_since = time.monotonic(), None
+        self._good_at, self._broken_since, self._fault = time.monotonic(), None, None
         return Film(
             to_grey(picture, self._name),
             colour=colour_of(picture),
@@ -114,6 +121,7 @@ class Camera(Source):
             # Each fault is told once, however often the camera is asked in vain.
             if self._good_at > began:
                 pause, told = FIRST_PAUSE_S, False
+            self._fault = trouble
             if not told:
                 with self._news:
                     self._trouble, told = trouble, True
@@ -163,6 +171,10 @@ class DemoCamera(Source):
     def __init__(self, frames: int | None = None, height: int = 1024, width: int = 1024, seed: int = 0) -> None:
         self.total = frames
         self._frames, self._shape, self._seed = frames, (height, width), seed
+
+    def state(self) -> list[SourceState]:
+        """See `Source.state`."""
+        return [SourceState("camera demo", age_s=0.0)]
 
     def __iter__(self) -> Iterator[Arrival]:
         from edge_seg.phantom import phantom

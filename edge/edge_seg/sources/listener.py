@@ -20,7 +20,7 @@ from edge_seg.sources.attempts import MOST_ATTEMPTS, Attempts, set_aside
 from edge_seg.sources.dicom import refuse_other_than_films
 from edge_seg.sources.files import read_arrival
 from edge_seg.sources.inbox import Inbox
-from edge_seg.sources.source import IDLE_S, Arrival, Source
+from edge_seg.sources.source import IDLE_S, Arrival, Source, SourceState
 
 AE_TITLE = "EDGESEG"
 """What this device is called by those who send to it, unless told otherwise."""
@@ -119,6 +119,10 @@ class Listener(Source):
         self._attempts.end(self._in_hand.name)
         self.inbox.settle(self._in_hand, "failed" if failed else "done")
         self._in_hand = None
+
+    def state(self) -> list[SourceState]:
+        """See `Source.state`."""
+        return [SourceState(f"DICOM at {self.host}:{self.port}", waiting=len(self.inbox))]
 
     def close(self) -> None:
         """Hang up; films that wait are there when a listener starts again."""

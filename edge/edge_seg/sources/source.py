@@ -25,6 +25,23 @@ IDLE_S = 0.02
 """Where there is nothing just now, a source waits so long before it says so: the processor rests, nothing is late."""
 
 
+@dataclass(frozen=True)
+class SourceState:
+    """How a source is.
+
+    Attributes:
+        name: of the source.
+        waiting: films that came and were not taken yet, where it keeps them.
+        age_s: seconds since the last good frame of a camera.
+        trouble: what is wrong just now.
+    """
+
+    name: str
+    waiting: int | None = None
+    age_s: float | None = None
+    trouble: str | None = None
+
+
 class Source(Protocol):
     """Where films come from.
 
@@ -49,6 +66,10 @@ class Source(Protocol):
             OutputError: no note can be taken of it; it may be told again.
         """
         return None
+
+    def state(self) -> list[SourceState]:
+        """How it is; of several as one, each. May be asked from another thread."""
+        return []
 
     def close(self) -> None:
         """Let go of files, cameras and ports."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from edge_seg.sources.source import Arrival, Source
+from edge_seg.sources.source import Arrival, Source, SourceState
 
 
 class Together(Source):
@@ -44,6 +44,10 @@ class Together(Source):
         """Tell the source that the film came from."""
         if self._of is not None:
             self._of.settled(arrival, record)
+
+    def state(self) -> list[SourceState]:
+        """States of all."""
+        return [state for source in self._sources for state in source.state()]
 
     def close(self) -> None:
         """Close all."""

@@ -13,7 +13,7 @@ from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.sources.attempts import MOST_ATTEMPTS, Attempts, set_aside
 from edge_seg.sources.files import list_films, read_arrival
-from edge_seg.sources.source import IDLE_S, Arrival, Failure, Source
+from edge_seg.sources.source import IDLE_S, Arrival, Failure, Source, SourceState
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
 LOOK_EVERY_S = 0.5
@@ -78,6 +78,11 @@ class WatchedFolder(Source):
         if self._in_hand is not None:
             self._attempts.end(self._in_hand)
             self._in_hand = None
+
+    def state(self) -> list[SourceState]:
+        """See `Source.state`."""
+        trouble = "is gone: mount what it lies on" if self._gone else None
+        return [SourceState(f"folder {self._folder}", trouble=trouble)]
 
     def close(self) -> None:
         """Look no more."""

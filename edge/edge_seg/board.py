@@ -1,0 +1,43 @@
+"""What the board says of itself: its name, temperature, and whether it slows down. Nothing where it says nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_MODEL = Path("/proc/device-tree/model")
+_THERMAL = Path("/sys/class/thermal")
+_THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+
+# Raspberry Pi firmware, `vcgencmd get_throttled`: bits of the present; 16 higher, of the time since the start.
+_REASONS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "temperature limit"}
+
+
+def board_name() -> str:
+    """What the board calls itself (`Raspberry Pi 5 Model B Rev 1.0`), empty where it does not."""
+    try:
+        return _MODEL.read_text(errors="replace").strip("\0\n")
+    except OSError:
+        return ""
+
+
+def temperature_c() -> float | None:
+    """The hottest thermal zone in degrees Celsius, `None` where there is none."""
+    found = []
+    for zone in _THERMAL.glob("thermal_zone*/temp"):
+        try:
+            found.append(int(zone.read_text()) / 1000)
+        except (OSError, ValueError):
+            continue
+    return max(found) if found else None
+
+
+def throttling() -> dict[str, list[str]] | None:
+    """Why the board slows down, `now` and since its `start`; `None` on a board that does not say."""
+    try:
+        bits = int(_THROTTLED.read_text().strip(), 16)
+    except (OSError, ValueError):
+        return None
+    return {
+        "now": [reason for bit, reason in _REASONS.items() if bits >> bit & 1],
+        "start": [reason for bit, reason in _REASONS.items() if bits >> (bit + 16) & 1],
+    }
