@@ -35,6 +35,7 @@ class Film:
         polarity_known: whether a header said what is black and what is white.
         colour: mean difference between the strongest and the weakest colour channel, 0 to 1, before it became grey.
         warnings: what a reader of the result should know about this film.
+        unique_name: whether no other film can have this name, so that nobody has to remember it.
         header: where it came from DICOM, pydicom's dataset without the pixels.
 
     Raises:
@@ -57,6 +58,7 @@ class Film:
     polarity_known: bool = False
     colour: float = 0.0
     warnings: tuple[str, ...] = field(default=())
+    unique_name: bool = False
     header: Any = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

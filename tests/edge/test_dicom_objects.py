@@ -35,7 +35,7 @@ def result(segmenter: Segmenter, folder: Path, **changes: Any) -> Segmentation:
     return segmenter(read_film(folder / "film.dcm"))
 
 
-SPACINGS = {
+SPACINGS: dict[str, dict[str, Any]] = {
     "none": {},
     "patient": {"PixelSpacing": [0.4, 0.3]},
     "detector": {"ImagerPixelSpacing": [0.4, 0.4]},

@@ -16,7 +16,7 @@ from edge_seg.outputs.folder import OutputFolder
 from edge_seg.outputs.outbox import Archive, Outbox
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.sources import read_film
-from pydicom.uid import DigitalXRayImageStorageForPresentation, SecondaryCaptureImageStorage, SegmentationStorage
+from pydicom.uid import UID, DigitalXRayImageStorageForPresentation, SecondaryCaptureImageStorage, SegmentationStorage
 
 pynetdicom = pytest.importorskip("pynetdicom", reason="needs edge-seg[clinic]")
 
@@ -70,7 +70,7 @@ def film(folder: Path, number: int) -> Path:
     path = folder / f"{number}.dcm"
     write_dicom(phantom(64 + number, 60, seed=0), path)
     dataset = pydicom.dcmread(path)
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.{number}"
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID(f"1.2.3.{number}")
     dataset.save_as(path)
     return path
 

@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 
 
 def films(*inputs: Path | str, **options) -> list[Film | Failure]:
-    return list(open_source([str(i) for i in inputs], **options))
+    return [a for a in open_source([str(i) for i in inputs], **options) if a is not None]
 
 
 @given(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 
 import click
@@ -69,6 +70,13 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     show_default=True,
     help="What to write, separated by commas: mask, overlay, record, dicom (SEG and secondary capture).",
 )
+@click.option("--keep-days", type=click.FloatRange(0, min_open=True), help="Remove results older than so many days.")
+@click.option(
+    "--keep-free",
+    type=click.FloatRange(0, min_open=True),
+    metavar="GB",
+    help="Remove the oldest results while less of the disk is free.",
+)
 @click.option(
     "--view",
     metavar="[HOST:]PORT",
@@ -108,6 +116,8 @@ def run(
     out: Path,
     save: str,
     send: str | None,
+    keep_days: float | None,
+    keep_free: float | None,
     view: str | None,
     view_token: str | None,
     frames: int | None,
@@ -132,10 +142,12 @@ def run(
     from edge_seg.health import Health
     from edge_seg.outputs.folder import OutputFolder
     from edge_seg.outputs.outbox import Archive, Outbox
+    from edge_seg.outputs.retention import Retention
     from edge_seg.page import PageServer
     from edge_seg.segmenter import Segmenter
+    from edge_seg.service import Service
     from edge_seg.session import Observer, run_session
-    from edge_seg.sources import open_source
+    from edge_seg.sources import forget_received, open_source
 
     _end_cleanly_when_terminated()
     archive = Archive.parse(send) if send is not None else None
@@ -151,13 +163,18 @@ def run(
         progress = Progress(source.total, source.live, quiet, verbose, as_json)
         try:
             with ExitStack() as stack:
-                observers: list[Observer] = [progress]
+                service = stack.enter_context(closing(Service()))
+                observers: list[Observer] = [progress, service]
+                if keep_days is not None or keep_free is not None:
+                    free_bytes = None if keep_free is None else int(keep_free * 1e9)
+                    observers.append(Retention(output, keep_days, free_bytes, partial(forget_received, out)))
                 if view is not None:
                     health = Health(segmenter, source, output)
                     page = stack.enter_context(closing(PageServer(view, health, view_token)))
                     observers.append(health)
                     if not quiet:
                         click.echo(f"page: {page.url}", err=True)
+                service.started()
                 summary = run_session(source, segmenter, output, observers, again=again)
         finally:
             progress.finish()

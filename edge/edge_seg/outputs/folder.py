@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,10 @@ from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.film import Film
 from edge_seg.outputs import dicom
 from edge_seg.outputs.atomic import sweep_drafts, write_atomically
-from edge_seg.outputs.names import Names, owner_of
+from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.outbox import Outbox
 from edge_seg.outputs.overlay import draw_overlay
-from edge_seg.outputs.records import Records, record_of, record_of_failure
+from edge_seg.outputs.records import REMOVED_NAME, Records, record_of, record_of_failure
 from edge_seg.quality import REJECT
 from edge_seg.segmenter import Segmentation
 from edge_seg.sources import Failure
@@ -80,7 +82,8 @@ class OutputFolder:
         self._records = Records(self.folder)
         self._names = Names()
         self._done: dict[str, tuple[str, frozenset[str], list[str]]] = {}
-        for record in self._records:
+        self._removed = Records(self.folder, REMOVED_NAME)
+        for record in chain(self._removed, self._records):
             try:
                 self._note(record)
             except (KeyError, TypeError, AttributeError) as error:
@@ -121,7 +124,9 @@ class OutputFolder:
         """
         start = time.perf_counter()
         film = segmentation.film
-        stem = self._names.stem(film.name, owner_of(film.source, film.checksum, film.taken_at))
+        # A camera would fill the memory with names.
+        owner = owner_of(film.source, film.checksum, film.taken_at)
+        stem = plain_stem(film.name) if film.unique_name else self._names.stem(film.name, owner)
         files = []
         # Empty masks of a film that was not segmented would look like a finding.
         segmented = segmentation.quality.verdict != REJECT
@@ -163,6 +168,39 @@ class OutputFolder:
         self._note(record)
         return record
 
+    def remove_oldest(
+        self, is_to_go: Callable[[dict[str, Any]], bool], also: Callable[[dict[str, Any]], None] = lambda record: None
+    ) -> int:
+        """Remove the results of films, oldest first, up to the first that is to stay; their films stay done.
+
+        Args:
+            is_to_go: whether the results of a record are, asked when those before it are gone.
+            also: removes what else belongs to a film.
+
+        Returns:
+            How many films' results went.
+
+        Raises:
+            OutputError: the folder takes no change.
+        """
+
+        def remove(record: dict[str, Any], later: bytes) -> None:
+            also(record)
+            try:
+                for file in record.get("files", ()):
+                    # A film that was done again wrote over its first results.
+                    if json.dumps(file["name"]).encode() not in later:
+                        (self.folder / file["name"]).unlink(missing_ok=True)
+            except OSError as error:
+                raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
+            if record["status"] == "done" and record["film"]["sha256"]:
+                tombstone = {**record, "files": [], "products": list(PRODUCTS)}
+                kept = ("schema", "status", "source", "stem", "film", "model", "lung", "quality", "products", "files")
+                self._removed.append({key: tombstone[key] for key in kept})
+                self._note(tombstone)
+
+        return self._records.cut_head(is_to_go, remove)
+
     def _note(self, record: dict[str, Any]) -> None:
         """Remember whose a stem is and what is done; a film's last record counts."""
         source = record["source"]
@@ -170,7 +208,8 @@ class OutputFolder:
             self._done.pop(source, None)
             return
         film = record["film"]
-        self._names.claim(record["stem"], owner_of(source, film["sha256"], film["taken_at"]))
+        if not film.get("unique_name"):
+            self._names.claim(record["stem"], owner_of(source, film["sha256"], film["taken_at"]))
         if film["sha256"]:
             identity = _identity(film["sha256"], record["model"]["sha256"], record["lung"], record["quality"]["gate"])
             names = [file["name"] for file in record["files"]]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
@@ -13,12 +13,15 @@ from typing import Any
 
 from edge_seg import RESEARCH_USE
 from edge_seg.errors import OutputError
-from edge_seg.outputs.atomic import flush_folder
+from edge_seg.outputs.atomic import flush_folder, write_atomically
 from edge_seg.segmenter import Segmentation
 from edge_seg.sources import Failure
 from edge_seg.version import __version__
 
 RECORDS_NAME = "records.jsonl"
+REMOVED_NAME = "removed.jsonl"
+"""What is left of the records of results that were removed: that their films are done."""
+
 SCHEMA = 1
 """Version of the record's fields; readers must refuse one they do not know."""
 
@@ -58,6 +61,7 @@ def record_of(
             "taken_at": film.taken_at,
             "age_s": film.age_s,
             "sha256": film.checksum,
+            "unique_name": film.unique_name,
         },
         "lung": segmentation.lung,
         "structures": {structure.name: structure.definition for structure in segmentation.structures},
@@ -113,13 +117,14 @@ class Records:
 
     Args:
         folder: output folder; must exist.
+        name: of the file.
 
     Raises:
         OutputError: the file cannot be read or repaired.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.path = folder / RECORDS_NAME
+    def __init__(self, folder: Path, name: str = RECORDS_NAME) -> None:
+        self.path = folder / name
         try:
             self._cut_torn_line()
         except OSError as error:
@@ -169,6 +174,44 @@ class Records:
             raise OutputError(
                 f"{self.path}: cannot be written ({error.strerror or error}): free space, or choose another --out"
             ) from error
+
+    def cut_head(
+        self, is_to_go: Callable[[dict[str, Any]], bool], remove: Callable[[dict[str, Any], bytes], None]
+    ) -> int:
+        """Take records off the head of the file, up to the first that is to stay.
+
+        Args:
+            is_to_go: whether a record is; asked when the one before it is removed.
+            remove: removes what belongs to a record, given that and the lines after it; what it does twice, after a
+                power cut, does no harm.
+
+        Returns:
+            How many went.
+
+        Raises:
+            OutputError: the file cannot be read or written.
+        """
+        try:
+            with self.path.open("rb") as file:
+                head = file.readline()
+                if not head or not is_to_go(json.loads(head)):
+                    return 0
+                rest = head + file.read()
+        except FileNotFoundError:
+            return 0
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+        count = 0
+        while rest:
+            line, _, after = rest.partition(b"\n")
+            record = json.loads(line)
+            if count and not is_to_go(record):
+                break
+            remove(record, after)
+            rest = after
+            count += 1
+        write_atomically(self.path, rest)
+        return count
 
     def _cut_torn_line(self) -> None:
         """Drop a last line without its end: the machine stopped while it was written, so its film is not done."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -11,8 +12,8 @@ from edge_seg.errors import UsageError
 from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.camera import Camera, DemoCamera
 from edge_seg.sources.files import Files, read_film
-from edge_seg.sources.inbox import Inbox
-from edge_seg.sources.listener import Limits, Listener
+from edge_seg.sources.inbox import Inbox, forget
+from edge_seg.sources.listener import RECEIVED, Limits, Listener
 from edge_seg.sources.source import Arrival, Failure, Source, SourceState
 from edge_seg.sources.together import Together
 from edge_seg.sources.watch import WatchedFolder
@@ -31,6 +32,7 @@ __all__ = [
     "SourceState",
     "Together",
     "WatchedFolder",
+    "forget_received",
     "open_source",
     "read_film",
 ]
@@ -85,3 +87,18 @@ def open_source(
     if not sources:
         raise UsageError("give files, folders or globs, --camera, --watch or --listen: see `edge-seg run --help`")
     return sources[0] if len(sources) == 1 else Together(sources)
+
+
+def forget_received(state: Path, record: dict[str, Any]) -> None:
+    """Remove the received file of a film whose results are removed; one that waits for its result stays.
+
+    Args:
+        state: folder, see `open_source`.
+        record: of the film.
+
+    Raises:
+        OutputError: the disk takes no change.
+    """
+    kind, _, name = str(record["source"]).partition(" ")
+    if kind == RECEIVED:
+        forget(state / "inbox", name)

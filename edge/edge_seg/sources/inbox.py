@@ -105,6 +105,23 @@ class Inbox:
         return next((path for path in paths if path.exists()), None)
 
 
+def forget(folder: Path, name: str) -> None:
+    """Remove a film that is done or has failed from an inbox's folder; one that waits stays.
+
+    Args:
+        folder: of the inbox.
+        name: of the film, without extension.
+
+    Raises:
+        OutputError: the disk takes no change.
+    """
+    try:
+        for state in STATES[1:]:
+            (folder / state / f"{name}.dcm").unlink(missing_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
 def _digest(path: Path) -> str:
     # Films of one name are few and no larger than what a sender may send: no need to read in parts.
     return hashlib.sha256(path.read_bytes()).hexdigest()

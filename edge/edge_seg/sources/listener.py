@@ -25,6 +25,9 @@ from edge_seg.sources.source import IDLE_S, Arrival, Source, SourceState
 AE_TITLE = "EDGESEG"
 """What this device is called by those who send to it, unless told otherwise."""
 
+RECEIVED = "dicom"
+"""What the sources of received films begin with; their name in the inbox follows."""
+
 # PS3.4 table B.2-1; the last digits of the ranges A7xx, A9xx and Cxxx are ours.
 SUCCESS = 0x0000
 OUT_OF_RESOURCES = 0xA700
@@ -104,7 +107,7 @@ class Listener(Source):
             delivered += 1
             self._in_hand = path
             # The file moves when its film is done; what it is called by stays.
-            source = f"dicom {path.stem}"
+            source = f"{RECEIVED} {path.stem}"
             if self._attempts.begin(path.name) > MOST_ATTEMPTS:
                 yield set_aside(path.name, source)
             else:
