@@ -9,11 +9,13 @@ import importlib.util
 import os
 import platform
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_seg.board import board_name
+from edge_seg.board import board_name, temperature_c, throttling
 from edge_seg.errors import DeviceError, EdgeSegError
 
 _CODECS = {"pylibjpeg-libjpeg": "JPEG", "pylibjpeg-openjpeg": "JPEG 2000", "pylibjpeg-rle": "RLE"}
@@ -26,6 +28,8 @@ _REQUIRED = {
 }
 _REINSTALL = "pip install --force-reinstall edge-seg"
 _LEAST_FREE_BYTES = 200_000_000
+_DICOM_PORT = 11112  # registered for DICOM with IANA; 104 is for root alone
+_HOT_C = 80.0  # a Raspberry Pi slows down from here on
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,12 @@ def examine() -> list[Finding]:
         *_models(),
         *_codecs(),
         *_cameras(),
+        *_port(),
         *_accelerator(),
         *_extras(),
         *_machine(),
+        *_clock(),
+        *_power(),
     ]
 
 
@@ -150,6 +157,7 @@ def _accelerator() -> Iterator[Finding]:
 
 def _extras() -> Iterator[Finding]:
     for extra, modules in {
+        "clinic": ("pynetdicom", "highdicom"),
         "report": ("matplotlib", "jinja2", "psutil"),
         "train": ("tensorflow", "tf_keras", "tensorflow_model_optimization"),
     }.items():
@@ -176,6 +184,51 @@ def _machine() -> Iterator[Finding]:
         f"{free / 1e9:.1f} GB free here",
         "" if free > _LEAST_FREE_BYTES else "free some space",
     )
+
+
+def _port() -> Iterator[Finding]:
+    """Whether films can be received at the port that DICOM has for it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", _DICOM_PORT))
+        except OSError as error:
+            fix = f"systemctl status edge-seg, sudo ss -ltnp 'sport = :{_DICOM_PORT}', or listen at another"
+            yield Finding("DICOM port", "absent", f"{_DICOM_PORT}: {error.strerror} (a running edge-seg, say)", fix)
+        else:
+            yield Finding("DICOM port", "ok", f"{_DICOM_PORT} is free")
+
+
+def _clock() -> Iterator[Finding]:
+    """A Pi without network starts in the past: films of today would be recorded then, and kept by that date."""
+    now, installed = time.time(), Path(__file__).stat().st_mtime
+    today = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
+    if now < installed:
+        yield Finding("clock", "missing", f"{today} is before edge-seg was installed", "sudo timedatectl set-time ...")
+    elif Path("/run/systemd/timesync").is_dir() and not Path("/run/systemd/timesync/synchronized").exists():
+        fix = "sudo timedatectl set-ntp true; without a network add a real-time clock"
+        yield Finding("clock", "absent", f"{today}, set by nobody since the start", fix)
+    else:
+        yield Finding("clock", "ok", today)
+
+
+def _power() -> Iterator[Finding]:
+    slow, degrees = throttling(), temperature_c()
+    if degrees is not None:
+        hot = degrees >= _HOT_C
+        fix = "let air in, add a fan" if hot else ""
+        yield Finding("temperature", "missing" if hot else "ok", f"{degrees:.0f} degrees Celsius", fix)
+    if slow is None:
+        return
+    fixes = {"under-voltage": "use the board's own power supply"}
+    for reason in slow["now"]:
+        yield Finding("power", "missing", f"now: {reason}", fixes.get(reason, "let air in, add a fan"))
+    for reason in slow["start"]:
+        if reason not in slow["now"]:
+            detail = f"since the start: {reason}"
+            yield Finding("power", "absent", detail, fixes.get(reason, "let air in, add a fan"))
+    if not slow["start"] and not slow["now"]:
+        yield Finding("power", "ok", "no under-voltage, not slowed down")
 
 
 def _first_line(error: Exception) -> str:

@@ -90,7 +90,7 @@ def test_no_source_explains_itself():
     [
         (["rnu"], 2, "No such command"),
         (["run", "--frobnicate"], 2, "see `edge-seg run --help`"),
-        (["run", "a.png", "--camera", "demo"], 2, "either"),
+        (["run", "--listen", "high"], 2, "11112"),
         (["run", "a.png", "--save", "mask,film"], 2, "choose from mask, overlay, record"),
         (["run", "a.png", "--model", "absent.tflite"], 4, "absent.tflite"),
         (["run", "--camera", "-1"], 2, ""),

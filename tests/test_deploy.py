@@ -1,0 +1,69 @@
+"""What a clinic installs cannot rot: the unit runs a command that exists, the page names options that do."""
+
+from __future__ import annotations
+
+import configparser
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from edge_seg.cli.run import run
+from edge_seg.health import STUCK_S
+
+DEPLOY = Path(__file__).parents[1] / "deploy"
+PAGE = (DEPLOY / "README.md").read_text()
+OPTIONS = {option for parameter in run.params for option in parameter.opts}
+
+
+def unit() -> configparser.SectionProxy:
+    parser = configparser.ConfigParser(interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(DEPLOY / "edge-seg.service")
+    return parser["Service"]
+
+
+def words_of(line: str) -> list[str]:
+    return shlex.split(re.sub(r"^.*?EDGE_SEG_RUN=", "", line).strip('"'))
+
+
+@pytest.mark.parametrize("line", [*re.findall(r'^EDGE_SEG_RUN="(.*)"$', PAGE, re.MULTILINE), unit()["Environment"]])
+def test_the_service_runs_a_command_that_exists(line: str) -> None:
+    start = unit()["ExecStart"]
+    assert start.startswith("/opt/edge-seg/bin/edge-seg run $EDGE_SEG_RUN ")
+    rest = shlex.split(start.partition("$EDGE_SEG_RUN")[2])
+    # Parsed, not run: an option that is none, or a value it refuses, ends here.
+    context = run.make_context("run", [*words_of(line), *rest])
+    assert context.params["listen"]
+    assert context.params["out"] == Path("/var/lib/edge-seg")
+
+
+def test_every_option_that_the_page_names_exists() -> None:
+    named = set(re.findall(r"`(--[\w-]+)", PAGE))
+    assert {"--listen", "--watch", "--camera", "--send", "--view", "--keep-days"} <= named
+    assert named <= OPTIONS | {"--system-site-packages"}
+
+
+def test_the_unit_is_watched_limited_and_shut_in() -> None:
+    service = unit()
+    assert service["Type"] == "notify"
+    assert int(service["WatchdogSec"]) > STUCK_S
+    assert service["Restart"] == "always"
+    assert service["MemoryMax"].endswith("M")
+    assert service["ProtectSystem"] == "strict"
+    assert service["NoNewPrivileges"] == "yes"
+    assert service["User"] != "root"
+    # The page says the same numbers.
+    assert f"{service['MemoryMax'][:-1]} MB" in PAGE
+
+
+def test_systemd_finds_no_fault_in_the_unit() -> None:
+    tool = shutil.which("systemd-analyze")
+    if tool is None:
+        pytest.skip("systemd is not here")
+    seen = subprocess.run([tool, "verify", str(DEPLOY / "edge-seg.service")], capture_output=True, text=True)
+    complaints = [line for line in seen.stderr.splitlines() if "edge-seg.service" in line]
+    # The program is installed on the device alone.
+    assert [line for line in complaints if "/opt/edge-seg" not in line and "Unknown user" not in line] == []
