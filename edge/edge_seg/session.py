@@ -135,6 +135,9 @@ def run_session(
                 summary.count_in(met, record)
                 for observer in observers:
                     observer.film(summary, met, record)
+                # Not beside the next one in memory.
+                del met
+                arrival = None
             for observer in observers:
                 observer.tick()
     except KeyboardInterrupt:

@@ -65,9 +65,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 class Device:
     """`edge-seg run --listen` as a process that can be killed and started again."""
 
-    def __init__(self, out: Path, model: Path, port: int | None = None) -> None:
-        self.out, self._model = out, model
-        self.port = port or free_port()
+    def __init__(self, out: Path, model: Path | str, cgroup: Path | None = None) -> None:
+        self.out, self._model, self._cgroup = out, model, cgroup
+        self.port = free_port()
         self.start()
 
     def start(self) -> None:
@@ -77,7 +77,12 @@ class Device:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=self._enter_cgroup if self._cgroup else None,
         )
+
+    def _enter_cgroup(self) -> None:
+        assert self._cgroup is not None
+        (self._cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
     def wait_until_it_listens(self) -> None:
         deadline = time.monotonic() + 60
@@ -406,3 +411,52 @@ def test_a_film_that_kills_the_process_is_set_aside(tmp_path: Path, tiny_model: 
     assert len(failed) == 1
     assert "stopped the program 3 times" in failed[0]["error"]
     assert sum(record["status"] == "done" for record in device.records()) == 2
+
+
+@contextlib.contextmanager
+def small_memory(megabytes: int) -> Iterator[tuple[Path, Path]]:
+    """A control group of so much memory and no swap, and the file that tells its peak."""
+    root = Path("/sys/fs/cgroup")
+    old = (root / "memory" / "memory.limit_in_bytes").exists()
+    group = (root / "memory" if old else root) / f"edge-seg-test-{os.getpid()}"
+    limit = "memory.limit_in_bytes" if old else "memory.max"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(megabytes * 2**20))
+    except OSError as error:
+        if group.is_dir():
+            group.rmdir()
+        pytest.skip(f"no control group can be made here ({error.strerror})")
+    try:
+        yield group, group / ("memory.max_usage_in_bytes" if old else "memory.peak")
+    finally:
+        group.rmdir()
+
+
+@pytest.mark.slow
+def test_in_256_mb_the_shipped_model_takes_the_load(tmp_path: Path) -> None:
+    """Films of 2,000 x 2,000 pixels and 16 bit, 8 MB each uncompressed, by four senders at once."""
+    made = []
+    for number in range(max(8, FILMS // 2)):
+        path = tmp_path / f"{number}.dcm"
+        write_dicom(phantom(2000, 2000, seed=number % 3, bits=16), path)
+        dataset = pydicom.dcmread(path)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[str(path)])
+        if number % 2:
+            dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
+        dataset.save_as(path)
+        made.append(path)
+    with small_memory(256) as (group, peak):
+        device = Device(tmp_path / "out", "lungs", group)
+        device.wait_until_it_listens()
+        start = time.monotonic()
+        senders = Senders(device.port, made)
+        senders.finish()
+        device.wait_for(len(made), 300)
+        taken = time.monotonic() - start
+        status = Path(f"/proc/{device.process.pid}/status").read_text()
+        resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+        reached = int(peak.read_text()) / 2**20
+        print(f"{len(made)} films: {taken:.1f} s, peak {int(resident) / 1024:.0f} MiB, of the group {reached:.0f} MiB")
+        device.stop()
+    check(tmp_path / "out", list(map(str, made)))

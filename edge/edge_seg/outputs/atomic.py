@@ -12,8 +12,8 @@ DRAFT_SUFFIX = ".draft"
 """Ends the names of files that are still being written; one that is left over is of no use."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file beside its place, flush it, rename it, and flush the folder.
+def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+    """Write a file, its parts one after another, beside its place, flush it, rename it, and flush the folder.
 
     Raises:
         OutputError: it cannot be written; what was there before is untouched.
@@ -23,7 +23,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         descriptor, name = tempfile.mkstemp(prefix=".", suffix=DRAFT_SUFFIX, dir=path.parent)
         draft = Path(name)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+            for part in parts:
+                file.write(part)
             file.flush()
             os.fsync(file.fileno())
         draft.chmod(0o644)

@@ -21,6 +21,8 @@ FILM_MODALITIES = frozenset({"CR", "DX"})
 CAPTURE_MODALITIES = FILM_MODALITIES | {"RG", "OT"}
 """What a secondary capture, by a film digitiser say, may be called as well."""
 
+_BAND = 256
+_PIXEL_DATA = 0x7FE00010
 _CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "HEART", "")
 
 
@@ -56,7 +58,6 @@ def decode_dicom(data: bytes, path: Path) -> Film:
             raise InputError(f"{path}: not a readable DICOM file ({_line(error)}): send it again") from error
         pixels = _decode(dataset, path)
         film = _film(dataset, pixels, path)
-        del dataset.PixelData
     return _with(film, hashlib.sha256(data).hexdigest(), round((time.perf_counter() - start) * 1000, 3))
 
 
@@ -111,33 +112,53 @@ def _decode(dataset: Any, path: Path) -> np.ndarray:
 
 
 def _shown(dataset: Any, pixels: np.ndarray, path: Path) -> tuple[np.ndarray, tuple[float, float] | None]:
-    """Values after the modality transform and the VOI table, and the VOI window where there is no table."""
+    """Grey values as uint16 after the modality transform and the VOI table; the VOI window where there is no table.
+
+    uint16 holds every film: values are shifted to start at 0, and scaled only where they span more.
+    """
     from pydicom.pixels import apply_modality_lut, apply_voi_lut
 
     try:
         for item in dataset.get("ModalityLUTSequence") or ():
             # Any depth from 10 to 16 bits is stored in 16 (PS3.3 C.11.1.1.1); pydicom knows 8 and 16 alone.
             item.LUTDescriptor[2] = 8 if item.LUTDescriptor[2] == 8 else 16
-        values = np.asarray(apply_modality_lut(pixels, dataset), np.float64)
+        slope, intercept = 1.0, 0.0
+        if dataset.get("ModalityLUTSequence"):
+            pixels = np.asarray(apply_modality_lut(pixels, dataset))
+        elif "RescaleSlope" in dataset and "RescaleIntercept" in dataset:
+            slope, intercept = float(dataset.RescaleSlope), float(dataset.RescaleIntercept)
         if dataset.get("VOILUTSequence"):
-            return np.asarray(apply_voi_lut(values.astype(np.int64), dataset, prefer_lut=True), np.float64), None
+            values = (pixels * slope + intercept).astype(np.int64)
+            return _stored(np.asarray(apply_voi_lut(values, dataset, prefer_lut=True)), 1.0, 0.0, None)
+        window = None
         if dataset.get("WindowWidth") is not None and dataset.get("WindowCenter") is not None:
-            return values, _window(dataset)
+            window = _window(dataset)
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError, struct.error) as error:
         raise InputError(
             f"{path}: its grey-value table or window is damaged ({_line(error)}): send it again"
         ) from error
-    return values, None
+    return _stored(pixels, slope, intercept, window)
+
+
+def _stored(
+    pixels: np.ndarray, slope: float, intercept: float, window: tuple[float, float] | None
+) -> tuple[np.ndarray, tuple[float, float] | None]:
+    """`pixels * slope + intercept` from 0 on as uint16, and the window on that scale."""
+    ends = sorted((float(pixels.min()) * slope + intercept, float(pixels.max()) * slope + intercept))
+    low, high = ends
+    scale = min(1.0, 65535 / (high - low)) if high > low else 1.0
+    stored = np.empty(pixels.shape, np.uint16)
+    # In bands: real values of a whole film would take ten times its own memory.
+    for top in range(0, len(pixels), _BAND):
+        band = pixels[top : top + _BAND].astype(np.float64)
+        stored[top : top + _BAND] = np.rint((band * slope + intercept - low) * scale)
+    if window is not None:
+        window = ((window[0] - low) * scale, (window[1] - low) * scale)
+    return stored, window
 
 
 def _film(dataset: Any, pixels: np.ndarray, path: Path) -> dict[str, Any]:
-    values, window = _shown(dataset, pixels, path)
-    # uint16 holds every film: values are shifted to start at 0, and scaled only where they span more.
-    low, high = float(values.min()), float(values.max())
-    scale = min(1.0, 65535 / (high - low)) if high > low else 1.0
-    stored = np.rint((values - low) * scale).astype(np.uint16)
-    if window is not None:
-        window = ((window[0] - low) * scale, (window[1] - low) * scale)
+    stored, window = _shown(dataset, pixels, path)
     if str(dataset.get("PhotometricInterpretation", "")) == "MONOCHROME1":
         top = int(stored.max())
         stored = (top - stored).astype(np.uint16)
@@ -156,8 +177,19 @@ def _film(dataset: Any, pixels: np.ndarray, path: Path) -> dict[str, Any]:
         "taken_at": _taken_at(dataset),
         "warnings": tuple(notes),
         "polarity_known": True,
-        "header": dataset,
+        "header": _header(dataset),
     }
+
+
+def _header(dataset: Any) -> Any:
+    """The dataset without its pixels, and without what pydicom keeps of them."""
+    import pydicom
+
+    tags = list(dataset.keys())
+    header = pydicom.Dataset({tag: dataset.get_item(tag) for tag in tags if tag != _PIXEL_DATA})
+    if hasattr(dataset, "file_meta"):
+        header.file_meta = dataset.file_meta
+    return header
 
 
 def _window(dataset: Any) -> tuple[float, float] | None:

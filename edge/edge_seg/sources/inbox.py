@@ -44,7 +44,7 @@ class Inbox:
         """How many films wait."""
         return len(self._waiting)
 
-    def put(self, name: str, data: bytes) -> bool:
+    def put(self, name: str, *parts: bytes | memoryview) -> bool:
         """Keep a film; when this returns it lasts through a power cut.
 
         The same name with the same bytes is the same film, whatever has become of it; with other bytes it is another
@@ -52,7 +52,7 @@ class Inbox:
 
         Args:
             name: of the film, without its extension; safe as a file name.
-            data: bytes of the file.
+            parts: of the file, one after another: a large film is in memory once.
 
         Returns:
             Whether it is new.
@@ -60,7 +60,10 @@ class Inbox:
         Raises:
             OutputError: it cannot be written.
         """
-        digest = hashlib.sha256(data).hexdigest()
+        whole = hashlib.sha256()
+        for part in parts:
+            whole.update(part)
+        digest = whole.hexdigest()
         with self._lock:
             for stem in (name, f"{name}-{digest[:8]}", f"{name}-{digest}"):
                 kept = self._find(f"{stem}.dcm")
@@ -68,7 +71,7 @@ class Inbox:
                     break
                 if _digest(kept) == digest:
                     return False
-            write_atomically(self.folder / "received" / f"{stem}.dcm", data)
+            write_atomically(self.folder / "received" / f"{stem}.dcm", *parts)
             self._waiting.append(f"{stem}.dcm")
             return True
 

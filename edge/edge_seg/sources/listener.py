@@ -10,6 +10,7 @@ import logging
 import re
 import time
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -189,15 +190,15 @@ class Listener(Source):
         if len(self.inbox) >= self.limits.waiting:
             return _status(OUT_OF_RESOURCES, "too many films wait: send it later")
         name = str(event.request.AffectedSOPInstanceUID)
-        data = event.encoded_dataset()
         try:
-            _check(name, data)
+            _check(name, event.request.DataSet, event.context.transfer_syntax)
         except InputError as error:
             return _status(NO_FILM, str(error))
         except _Damaged as error:
             return _status(CANNOT_UNDERSTAND, str(error))
         try:
-            self.inbox.put(name, data)
+            with event.request.DataSet.getbuffer() as data:
+                self.inbox.put(name, _file_head(event.file_meta), data)
         except OutputError:
             return _status(OUT_OF_RESOURCES, "cannot be kept: the disk is full or read-only")
         return SUCCESS
@@ -223,28 +224,46 @@ def decodable_syntaxes() -> list[str]:
     return found
 
 
-def _check(name: str, data: bytes) -> None:
+def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
     """Refuse what is no film before its sender forgets it.
 
     Raises:
         InputError: another kind of object.
         _Damaged: nothing that can be read.
     """
-    import pydicom
+    from pydicom.filereader import read_dataset
+    from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
     if not _UID.fullmatch(name):
         raise _Damaged("no SOP Instance UID")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            dataset = pydicom.dcmread(io.BytesIO(data), defer_size=4096)
-            unlike = str(dataset.get("SOPInstanceUID", "")) != name
-        # pydicom raises what it likes on damaged objects; every one means that it cannot be read.
-        except Exception as error:
-            raise _Damaged(f"not readable: {error}") from error
-        if unlike:
-            raise InputError("SOP Instance UID in object and request differ")
-        refuse_other_than_films(dataset, "object")
+    encoding = UID(syntax)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            sent.seek(0)
+            if encoding == DeflatedExplicitVRLittleEndian:
+                sent = io.BytesIO(zlib.decompress(sent.getvalue(), -zlib.MAX_WBITS))
+            # Pixels stay where they are.
+            dataset = read_dataset(sent, encoding.is_implicit_VR, encoding.is_little_endian, defer_size=4096)
+            if str(dataset.get("SOPInstanceUID", "")) != name:
+                raise InputError("SOP Instance UID in object and request differ")
+            refuse_other_than_films(dataset, "object")
+    except InputError:
+        raise
+    # pydicom raises what it likes on damaged objects; every one means that it cannot be read.
+    except Exception as error:
+        raise _Damaged(f"not readable: {error}") from error
+
+
+def _file_head(meta: Any) -> bytes:
+    """What stands before the dataset in a DICOM file (PS3.10 section 7.1)."""
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_file_meta_info
+
+    head = DicomBytesIO()
+    head.write(bytes(128) + b"DICM")
+    write_file_meta_info(head, meta)
+    return head.getvalue()
 
 
 def _status(code: int, comment: str) -> Any:
