@@ -49,7 +49,13 @@ def make_tiny_model(folder: Path) -> Path:
 
 
 def flatbuffer_of_one_convolution(
-    *, dtype: str = "int8", batch: int = 1, per_channel: bool = True, moving: bool = False, operator: str = "CONV_2D"
+    *,
+    dtype: str = "int8",
+    batch: int = 1,
+    per_channel: bool = True,
+    moving: bool = False,
+    operator: str = "CONV_2D",
+    custom: str = "",
 ) -> bytes:
     """A TFLite flatbuffer, written with the schema that LiteRT brings: `(batch, 64, 64, 1)` to three logits.
 
@@ -59,6 +65,7 @@ def flatbuffer_of_one_convolution(
         per_channel: whether the weights have a scale for each output channel.
         moving: whether the batch is left open in the tensors' signature.
         operator: what the one operator claims to be; only CONV_2D can be run.
+        custom: name of the custom operator that CUSTOM is.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
@@ -68,6 +75,8 @@ def flatbuffer_of_one_convolution(
     code = schema.OperatorCodeT()
     code.builtinCode = getattr(schema.BuiltinOperator, operator)
     code.deprecatedBuiltinCode, code.version = min(code.builtinCode, 127), 3 if dtype == "int8" else 1
+    if custom:
+        code.customCode, code.version = custom, 1
     model.operatorCodes = [code]
 
     quantised = dtype == "int8"

@@ -23,6 +23,8 @@ from edge_seg.structures import Structure
 MANIFEST_NAME = "edge_seg.json"
 CARD_NAME = "MODEL_CARD.md"
 LICENCE_NAME = "LICENSE"
+COMPILED_NAME = "edge_tpu.tflite"
+"""The same network, compiled for the Edge TPU, where it was."""
 OUTPUTS = ("sigmoid", "softmax")
 SCHEMA = 1
 
@@ -47,6 +49,7 @@ class Manifest:
         scores: one entry per data set and region: `{dataset, split, region, metric, mean, low, high, n, ...}`.
         checks: what the quantisation gate measured.
         trust: calibration of the trust score, once there is one.
+        edge_tpu: what compiled the network for the Edge TPU and what came of it, and its checksum, where it was.
         flatbuffer_sha256: checksum (hex) of the flatbuffer.
     """
 
@@ -68,6 +71,7 @@ class Manifest:
     scores: tuple[dict[str, Any], ...] = ()
     checks: dict[str, Any] = field(default_factory=dict)
     trust: dict[str, Any] | None = None
+    edge_tpu: dict[str, Any] | None = None
     flatbuffer_sha256: str = ""
 
     @property

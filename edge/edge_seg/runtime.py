@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -30,12 +31,14 @@ class Runtime(Protocol):
         name: engine and version, as it stands on records (`litert 2.3.0`).
         delegate: what really runs the operators (`cpu`).
         threads: CPU threads in use.
+        notes: what every result should say of how it ran: that it should have run elsewhere.
         input, output: the network's one input and one output.
     """
 
     name: str
     delegate: str
     threads: int
+    notes: tuple[str, ...]
     input: TensorSpec
     output: TensorSpec
 
@@ -58,6 +61,7 @@ class TFLiteRuntime:
         flatbuffer: a checked TFLite model (see `model_file`).
         threads: CPU threads; at most as many as this process may use, since more are slower.
         engine: `litert`, `tflite`, or `None` for the first that is installed.
+        delegates: loaded by the engine's own `load_delegate`.
 
     Raises:
         DeviceError: no engine is installed, or the one asked for does not work here.
@@ -66,12 +70,22 @@ class TFLiteRuntime:
 
     delegate = "cpu"
 
-    def __init__(self, flatbuffer: bytes, threads: int | None = None, engine: str | None = None) -> None:
+    def __init__(
+        self,
+        flatbuffer: bytes,
+        threads: int | None = None,
+        engine: str | None = None,
+        *,
+        delegates: Sequence[Any] = (),
+    ) -> None:
         interpreter_class, self.name = load_engine(engine)
+        self.notes: tuple[str, ...] = ()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         self.threads = max(1, min(threads or cores, cores))
         try:
-            self._interpreter = interpreter_class(model_content=flatbuffer, num_threads=self.threads)
+            self._interpreter = interpreter_class(
+                model_content=flatbuffer, num_threads=self.threads, experimental_delegates=list(delegates) or None
+            )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else "no reason given"
@@ -95,18 +109,28 @@ def load_engine(engine: str | None = None) -> tuple[Any, str]:
     Raises:
         DeviceError: it is not installed, or cannot work with what else is.
     """
+    module, name = load_engine_module(engine)
+    return module.Interpreter, name
+
+
+def load_engine_module(engine: str | None = None) -> tuple[Any, str]:
+    """Module of an engine, which has `Interpreter` and `load_delegate`, and the engine's name and version.
+
+    Raises:
+        DeviceError: it is not installed, or cannot work with what else is.
+    """
     wanted = [engine] if engine else list(ENGINES)
     for key in wanted:
         if key not in ENGINES:
             raise DeviceError(f"no engine is called {key}: choose from {', '.join(ENGINES)}")
         module, distribution = ENGINES[key]
         try:
-            interpreter_class = importlib.import_module(module).Interpreter
+            loaded = importlib.import_module(module)
         except ImportError:
             continue
         if key == "tflite" and int(np.__version__.split(".")[0]) >= 2:
             raise DeviceError("tflite-runtime does not work with numpy 2: pip install 'numpy<2'")
-        return interpreter_class, f"{key} {importlib.metadata.version(distribution)}"
+        return loaded, f"{key} {importlib.metadata.version(distribution)}"
     raise DeviceError(f"no inference engine ({' or '.join(wanted)}) is installed: pip install ai-edge-litert")
 
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 import numpy as np
 
 from edge_seg import pixels
+from edge_seg.accelerator import open_runtime
 from edge_seg.appearance import load_appearance
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
@@ -139,8 +140,9 @@ class Segmenter:
         engine: str | None = None,
         lung: str | None = None,
         gate: bool = True,
+        delegate: str = "auto",
     ) -> Segmenter:
-        """A segmenter for a shipped model (by name) or a model file (by path).
+        """A segmenter for a shipped model (by name) or a model file (by path); see `accelerator.open_runtime`.
 
         Raises:
             ModelError: no such model, or damaged.
@@ -148,7 +150,8 @@ class Segmenter:
             UsageError: the model cannot give lungs of that definition.
         """
         file = ModelFile.read(model)
-        return cls(file, TFLiteRuntime(file.flatbuffer, threads, engine), lung=lung, gate=gate)
+        runtime = open_runtime(file, delegate, threads=threads, engine=engine)
+        return cls(file, runtime, lung=lung, gate=gate)
 
     def __call__(self, film: Film | np.ndarray) -> Segmentation:
         """Segment a film, or the pixels of one: `(height, width)` uint8 or uint16, bone white.
@@ -189,7 +192,12 @@ class Segmenter:
             runtime=self.runtime.name,
             delegate=self.runtime.delegate,
             threads=self.runtime.threads,
-            warnings=(*taken.warnings, *(finding.text for finding in quality.findings), *measurements.notes),
+            warnings=(
+                *self.runtime.notes,
+                *taken.warnings,
+                *(finding.text for finding in quality.findings),
+                *measurements.notes,
+            ),
             quality=quality,
             gate=self.gate,
             trust=trust,

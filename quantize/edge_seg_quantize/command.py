@@ -7,7 +7,11 @@ from pathlib import Path
 
 import click
 from edge_seg.errors import InputError
+from edge_seg.model_file import ModelFile
+from edge_seg.outputs.atomic import write_atomically
 from edge_seg.version import __version__
+
+from edge_seg_quantize.edge_tpu import compile_model, find_compiler
 
 
 @click.command(epilog="Example: edge-seg quantize runs/lungs --out lungs.tflite")
@@ -28,6 +32,7 @@ from edge_seg.version import __version__
 )
 @click.option("--about", type=click.Path(path_type=Path), help="JSON file with what the model card should add.")
 @click.option("--licence", type=click.Path(path_type=Path), help="Licence text that travels with the model.")
+@click.option("--edgetpu", is_flag=True, help="Also compile it for the Edge TPU; needs edgetpu_compiler on the PATH.")
 @click.option("--float-only", is_flag=True, help="Write the float32 model alone, as a reference.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def quantize(
@@ -43,6 +48,7 @@ def quantize(
     single_component: bool,
     about: Path | None,
     licence: Path | None,
+    edgetpu: bool,
     float_only: bool,
     quiet: bool,
 ) -> None:
@@ -52,6 +58,9 @@ def quantize(
     nothing is written. The float32 and the post-training int8 model are written beside it. Needs
     `pip install 'edge-seg[train]'`.
     """
+    if edgetpu:
+        # Known before hours of training, not after.
+        find_compiler()
     facts, terms = json.loads(_text(about) or "{}"), _text(licence)
     from edge_seg_quantize.pipeline import QuantizeSettings, export_float
     from edge_seg_quantize.pipeline import quantize as run_quantisation
@@ -78,6 +87,8 @@ def quantize(
         f"QAT int8 {report.dice_qat:.4f}; fake-quantised model and flatbuffer differ in "
         f"{report.differing_pixels:.4%} of mask pixels on {report.compared_films} films"
     )
+    if edgetpu:
+        write_atomically(out, compile_model(ModelFile.read(out)).to_bytes())
 
 
 def _text(path: Path | None) -> str:

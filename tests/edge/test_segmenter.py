@@ -16,6 +16,7 @@ from edge_seg.structures import CHEST, LUNG_DEFINITIONS, regions, structures_nam
 class BrightRuntime:
     """A network that takes what is brighter than middle grey for every structure."""
 
+    notes: tuple[str, ...] = ()
     name, delegate, threads = "fake 1", "cpu", 1
     input = TensorSpec((1, 64, 64, 1), "float32", None, 0)
     output = TensorSpec((1, 64, 64, 3), "float32", None, 0)

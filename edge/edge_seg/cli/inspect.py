@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -40,6 +40,7 @@ def inspect(model: str, as_json: bool, card: bool) -> None:
         ("cost", f"{_millions(facts.macs)} multiply-accumulates (MACs) per film"),
         ("int8", "all through" if not facts.violations else f"no: {'; '.join(facts.violations)}"),
         *_edge_tpu(facts.edge_tpu),
+        *_compiled(manifest.edge_tpu),
         ("code", str(manifest.training.get("code_version", "unknown"))),
     ]
     for name, text in lines:
@@ -72,6 +73,19 @@ def _edge_tpu(predicted: EdgeTpuPrediction) -> list[tuple[str, str]]:
         ("", f"{kept}, {room}; largest activation {_megabytes(predicted.largest_activation_bytes)}"),
         *(("", f"not certain: {doubt}") for doubt in predicted.doubts),
     ]
+
+
+def _compiled(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """What the compiler said, where it was run."""
+    if facts is None:
+        return []
+    lines = [
+        f"compiled by {facts.get('compiler', 'an unknown version')}: {facts['operators_mapped']} operators on it, "
+        f"{facts.get('operators_on_cpu', 0)} on the CPU, {_megabytes(facts.get('cached_bytes', 0))} cached, "
+        f"{_megabytes(facts.get('streamed_bytes', 0))} streamed"
+    ]
+    lines += [f"on the CPU: {one['count']} {name}: {one['reason']}" for name, one in facts.get("on_cpu", {}).items()]
+    return [("", line) for line in lines]
 
 
 def _megabytes(count: int) -> str:

@@ -98,6 +98,13 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     help="Inference engine.  [default: the one installed]",
 )
 @click.option(
+    "--delegate",
+    type=click.Choice(("auto", "cpu", "edgetpu")),
+    default="auto",
+    show_default=True,
+    help="What runs the network; the CPU stands in for an Edge TPU that fails.",
+)
+@click.option(
     "--gate/--no-gate", default=True, show_default=True, help="Reject what is no film of the kind the model expects."
 )
 @click.option("--again", is_flag=True, help="Also films that are done already.")
@@ -123,6 +130,7 @@ def run(
     frames: int | None,
     threads: int | None,
     engine: str | None,
+    delegate: str,
     gate: bool,
     again: bool,
     as_json: bool,
@@ -154,7 +162,7 @@ def run(
     products = [word.strip() for word in save.split(",") if word.strip()] + (["dicom"] if archive else [])
     with closing(OutputFolder(out, products)) as output:
         with native_libraries_quiet():
-            segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung, gate=gate)
+            segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung, gate=gate, delegate=delegate)
         source = open_source(
             inputs, cameras, watched, listen, state=out, frames=frames, ae_title=ae_title, senders=senders
         )
