@@ -36,6 +36,7 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     multiple=True,
     help="Take films from a camera; repeatable.",
 )
+@click.option("--light-box", is_flag=True, help="The camera looks at a film on a light box: find it, undo keystone.")
 @click.option(
     "--watch",
     "watched",
@@ -114,6 +115,7 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
 def run(
     inputs: tuple[str, ...],
     cameras: tuple[str, ...],
+    light_box: bool,
     watched: tuple[Path, ...],
     listen: str | None,
     ae_title: str,
@@ -164,7 +166,15 @@ def run(
         with native_libraries_quiet():
             segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung, gate=gate, delegate=delegate)
         source = open_source(
-            inputs, cameras, watched, listen, state=out, frames=frames, ae_title=ae_title, senders=senders
+            inputs,
+            cameras,
+            watched,
+            listen,
+            state=out,
+            frames=frames,
+            light_box=light_box,
+            ae_title=ae_title,
+            senders=senders,
         )
         if archive is not None:
             output.outbox = Outbox(out / "outbox", archive, ae_title)

@@ -53,6 +53,7 @@ def open_source(
     *,
     state: Path | None = None,
     frames: int | None = None,
+    light_box: bool = False,
     ae_title: str = "EDGESEG",
     senders: Sequence[str] = (),
 ) -> Source:
@@ -65,6 +66,7 @@ def open_source(
         listen: `[HOST:]PORT` to receive films at by DICOM.
         state: folder in which received films wait and attempts are counted; a listener needs one.
         frames: of each camera, video, watched folder or listener, at most so many.
+        light_box: whether the cameras look at films on a light box.
         ae_title: of the listener.
         senders: AE titles that may send to it; empty is all.
 
@@ -79,7 +81,9 @@ def open_source(
     sources: list[Source] = [WatchedFolder(folder, frames, attempts) for folder in watched]
     if inputs:
         sources.append(Files(inputs, frames))
-    sources += [DemoCamera(frames) if camera == "demo" else Camera(camera, frames) for camera in cameras]
+    sources += [
+        DemoCamera(frames) if camera == "demo" else Camera(camera, frames, light_box=light_box) for camera in cameras
+    ]
     if listen is not None:
         if state is None:
             raise UsageError("a listener needs a folder in which received films wait: give `state`")

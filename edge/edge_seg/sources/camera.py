@@ -16,6 +16,7 @@ from edge_seg.errors import DeviceError
 from edge_seg.film import Film
 from edge_seg.sources.feeds import PATIENCE_S, BrokenFrame, Feed, FeedEnded, open_feed, shown_address
 from edge_seg.sources.image import colour_of, to_grey
+from edge_seg.sources.lightbox import find_film, undo_keystone
 from edge_seg.sources.source import IDLE_S, Arrival, Failure, Source, SourceState
 
 FROZEN_S = 3.0
@@ -35,6 +36,7 @@ class Camera(Source):
     Args:
         address: see `feeds.open_feed`.
         frames: stop after so many; `None` goes on.
+        light_box: whether it looks at a film on a light box: the film's border is found and keystone undone.
         opener: what opens the camera, again and again.
 
     Raises:
@@ -44,9 +46,16 @@ class Camera(Source):
 
     live = True
 
-    def __init__(self, address: str, frames: int | None = None, opener: Callable[[str], Feed] = open_feed) -> None:
+    def __init__(
+        self,
+        address: str,
+        frames: int | None = None,
+        *,
+        light_box: bool = False,
+        opener: Callable[[str], Feed] = open_feed,
+    ) -> None:
         self.total, self.endless = frames, frames is None
-        self._address, self._frames, self._open = address, frames, opener
+        self._address, self._frames, self._light_box, self._open = address, frames, light_box, opener
         self._name = f"camera {shown_address(address)}"
         self._mark = hashlib.sha256(self._name.encode()).hexdigest()[:4]
         self._feed: Feed | None = opener(address)
@@ -95,8 +104,14 @@ class Camera(Source):
             self._broken_since = self._broken_since or time.monotonic()
             return None
         self._good_at, self._broken_since, self._fault = time.monotonic(), None, None
+        grey, notes = to_grey(picture, self._name), ["camera-derived"]
+        if self._light_box:
+            corners = find_film(grey)
+            if corners is not None:
+                grey = undo_keystone(grey, corners)
+            notes.append("cut out of a photograph" if corners is not None else "no film's border found: whole frame")
         return Film(
-            to_grey(picture, self._name),
+            grey,
             colour=colour_of(picture),
             # One camera sends no two frames in a microsecond; the mark tells it from another.
             name=f"camera-{self._mark}-{wall:%Y%m%dT%H%M%S%f}.png",
@@ -104,7 +119,7 @@ class Camera(Source):
             source=self._name,
             taken_at=wall.isoformat(timespec="milliseconds"),
             age_s=round(time.monotonic() - at, 4),
-            warnings=("camera-derived",),
+            warnings=tuple(notes),
         )
 
     def _take(self) -> None:
