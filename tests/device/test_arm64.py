@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 from edge_seg.model_file import ModelFile
+from edge_seg.phantom import phantom, write_dicom
 
 pytestmark = [pytest.mark.device, pytest.mark.slow]
 
@@ -58,32 +59,67 @@ def emulator(request: pytest.FixtureRequest) -> list[str]:
     return [str(script)]
 
 
+CLINIC = """
+import hashlib, platform, sys, threading
+from pathlib import Path
+import cv2, pydicom, pynetdicom
+from edge_seg import Film, Segmenter
+from edge_seg.outputs.folder import OutputFolder
+from edge_seg.session import run_session
+from edge_seg.sources import Inbox, Listener
+
+out, film = Path(sys.argv[1]), pydicom.dcmread(sys.argv[2])
+segmenter = Segmenter.load("lungs", threads=1, engine="litert")
+listener = Listener("0", Inbox(out / "inbox"), 1)
+
+def send():
+    scanner = pynetdicom.AE("SCANNER")
+    scanner.acse_timeout = scanner.dimse_timeout = scanner.network_timeout = 300
+    scanner.add_requested_context(film.SOPClassUID, film.file_meta.TransferSyntaxUID)
+    association = scanner.associate("127.0.0.1", listener.port, ae_title="EDGESEG")
+    print("STATUS", association.send_c_store(film).Status)
+    association.release()
+
+sender = threading.Thread(target=send)
+sender.start()
+summary = run_session(listener, segmenter, OutputFolder(out, ["mask", "record", "dicom"]))
+sender.join()
+print("MACHINE", platform.machine(), summary.done)
+for path in sorted(out.glob("*.png")):
+    print("MASK", path.name, hashlib.sha256(cv2.imread(str(path), cv2.IMREAD_UNCHANGED).tobytes()).hexdigest())
+segmentation = pydicom.dcmread(next(out.glob("*.seg.dcm")))
+print("SEG", segmentation.SOPInstanceUID, hashlib.sha256(segmentation.PixelData).hexdigest())
+"""
+
+DEVICE = "numpy>=2,<3 ai-edge-litert=={litert} opencv-python-headless==4.14.0.94 click flatbuffers pydicom"
+
+
 def lines(text: str, word: str) -> list[list[str]]:
     return [line.split()[1:] for line in text.splitlines() if line.startswith(word)]
 
 
-def test_masks_are_the_same_bytes_as_here(emulator: list[str], lungs: ModelFile, tmp_path: Path) -> None:
+def environment(emulator: list[str], name: str, requirements: str) -> tuple[list[str], dict[str, str], dict[str, str]]:
+    """Command of a Python for arm64 with these requirements and this checkout; its environment, and ours."""
     home = Path(__file__).parents[2] / "edge"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-seg-tests" / "arm64"
-    litert = importlib.metadata.version("ai-edge-litert")
-    there = {
-        **os.environ,
-        "EXTRA": str(home),
-        "REQ": f"numpy>=2,<3 ai-edge-litert=={litert} opencv-python-headless==4.14.0.94 click flatbuffers pydicom",
-    }
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-seg-tests" / name
+    there = {**os.environ, "EXTRA": str(home), "REQ": requirements}
     begun = subprocess.run(
         [*emulator, str(cache), "--", "-c", "print('up')"], env=there, capture_output=True, text=True
     )
     if begun.returncode:
         last = begun.stderr.strip().splitlines()[-1:] or ["no reason given"]
         pytest.skip(f"Python for arm64 cannot be run here: {last[0]}")
+    return [*emulator, str(cache), "--"], there, {**os.environ, "PYTHONPATH": str(home)}
 
+
+def test_masks_are_the_same_bytes_as_here(emulator: list[str], lungs: ModelFile, tmp_path: Path) -> None:
+    litert = importlib.metadata.version("ai-edge-litert")
+    python, there, here = environment(emulator, "arm64", DEVICE.format(litert=litert))
     films = tmp_path / "films.npz"
-    here = {**os.environ, "PYTHONPATH": str(home)}
     shapes = [f"{height},{width},{bits}" for height, width, bits in SHAPES]
     subprocess.run([sys.executable, "-c", MAKE, films, *shapes], env=here, check=True)
     ours = subprocess.run([sys.executable, "-c", SEGMENT, films], env=here, check=True, capture_output=True, text=True)
-    command = [*emulator, str(cache), "--", "-c", SEGMENT, str(films)]
+    command = [*python, "-c", SEGMENT, str(films)]
     theirs = subprocess.run(command, env=there, capture_output=True, text=True, timeout=600)
     assert theirs.returncode == 0, theirs.stderr
     assert lines(theirs.stdout, "MACHINE") == [["aarch64", "litert", litert]]
@@ -91,3 +127,34 @@ def test_masks_are_the_same_bytes_as_here(emulator: list[str], lungs: ModelFile,
     assert len(results) == len(SHAPES)
     assert all(int(areas) > 0 for _, _, areas in results), "empty masks would prove nothing"
     assert lines(theirs.stdout, "RESULT") == results
+
+
+def test_a_film_comes_in_by_dicom_and_goes_out_as_a_segmentation_with_the_same_bytes(
+    emulator: list[str], lungs: ModelFile, tmp_path: Path
+) -> None:
+    pytest.importorskip("pynetdicom", reason="needs edge-seg[clinic]")
+    versions = {
+        name: importlib.metadata.version(name) for name in ("pynetdicom", "highdicom", "pydicom", "ai-edge-litert")
+    }
+    wanted = DEVICE.format(litert=versions["ai-edge-litert"])
+    wanted += f"=={versions['pydicom']} pynetdicom=={versions['pynetdicom']} highdicom=={versions['highdicom']}"
+    python, there, here = environment(emulator, "arm64-clinic", wanted)
+    film = tmp_path / "film.dcm"
+    write_dicom(phantom(400, 360, seed=1), film)
+    ours, theirs = (
+        subprocess.run(
+            [*command, "-c", CLINIC, str(tmp_path / folder), str(film)],
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+        for command, environ, folder in (([sys.executable], here, "ours"), (python, there, "theirs"))
+    )
+    assert ours.returncode == 0, ours.stderr
+    assert theirs.returncode == 0, theirs.stderr
+    assert lines(theirs.stdout, "MACHINE") == [["aarch64", "1"]]
+    assert lines(theirs.stdout, "STATUS") == [["0"]]
+    assert len(lines(ours.stdout, "MASK")) == 3
+    for kind in ("MASK", "SEG"):
+        assert lines(theirs.stdout, kind) == lines(ours.stdout, kind)
