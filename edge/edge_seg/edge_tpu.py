@@ -47,6 +47,24 @@ _ITEM_BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float16": 2, "int6
 
 
 @dataclass(frozen=True)
+class OperatorForecast:
+    """What is to be expected of one operator.
+
+    Attributes:
+        name, version: of the operator.
+        shape: of its first output.
+        mapped: whether it is expected on the accelerator.
+        reason: why not, or what is uncertain; empty where nothing is.
+    """
+
+    name: str
+    version: int
+    shape: tuple[int, ...]
+    mapped: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class EdgeTpuPrediction:
     """What is to be expected of the Edge TPU compiler; it was not run.
 
@@ -59,6 +77,8 @@ class EdgeTpuPrediction:
         largest_activation_bytes: of any tensor that is not constant, input and output included.
         streamed_bytes: parameters that have no room on the chip beside the executable and the largest activation, and
             are sent for each film: an upper estimate, for the compiler may cut activations up.
+        operators: each by itself, in the order of the network. Behind the first that stays on the CPU all others do:
+            the compiler makes one piece (coral.ai/docs/edgetpu/models-intro, "Compiling").
     """
 
     mapped: bool
@@ -68,6 +88,7 @@ class EdgeTpuPrediction:
     sram_share: float
     largest_activation_bytes: int
     streamed_bytes: int
+    operators: tuple[OperatorForecast, ...]
 
 
 def predict_edge_tpu(graph: Graph) -> EdgeTpuPrediction:
@@ -87,7 +108,26 @@ def predict_edge_tpu(graph: Graph) -> EdgeTpuPrediction:
         sram_share=round(parameters / SRAM_BYTES, 4),
         largest_activation_bytes=activation,
         streamed_bytes=min(parameters, max(0, over)),
+        operators=tuple(_forecast(graph)),
     )
+
+
+def _forecast(graph: Graph) -> Iterator[OperatorForecast]:
+    inputs = [text for tensor in graph.inputs for text in _breaches_of(tensor)]
+    stopped = False
+    for operator in graph.operators:
+        tensors = [text for tensor in operator.outputs for text in _breaches_of(tensor)]
+        breaches = [*inputs, *_breaches(operator), *tensors]
+        inputs = []
+        if breaches:
+            reason = "; ".join(dict.fromkeys(breaches))
+        elif stopped:
+            reason = "comes behind one that stays on the CPU"
+        else:
+            reason = "; ".join(_doubts(operator))
+        stopped = stopped or bool(breaches)
+        shape = operator.outputs[0].shape if operator.outputs else ()
+        yield OperatorForecast(operator.name, operator.version, tuple(shape), not stopped, reason)
 
 
 def _counted(texts: list[str]) -> list[str]:
@@ -114,12 +154,16 @@ def _padded(operator: Operator) -> int:
 
 def _tensor_breaches(graph: Graph) -> Iterator[str]:
     for tensor in _activations(graph):
-        if tensor.dtype not in ("int8", "uint8"):
-            yield f"a tensor between operators is {tensor.dtype}, not 8-bit"
-        if not tensor.static:
-            yield "a tensor has no static shape"
-        if any(n > 1 for n in tensor.shape[:-3]):
-            yield "a tensor has more than three dimensions above 1 (a batch counts)"
+        yield from _breaches_of(tensor)
+
+
+def _breaches_of(tensor: Tensor) -> Iterator[str]:
+    if tensor.dtype not in ("int8", "uint8"):
+        yield f"a tensor between operators is {tensor.dtype}, not 8-bit"
+    if not tensor.static:
+        yield "a tensor has no static shape"
+    if any(n > 1 for n in tensor.shape[:-3]):
+        yield "a tensor has more than three dimensions above 1 (a batch counts)"
 
 
 def _breaches(operator: Operator) -> Iterator[str]:

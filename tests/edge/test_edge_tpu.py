@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
+from edge_seg.cli.inspect import inspect
 from edge_seg.edge_tpu import NEWEST_VERSIONS, OVERHEAD_BYTES, SRAM_BYTES, predict_edge_tpu
 from edge_seg.flatbuffer import Graph, Operator, Tensor, read_graph
 from edge_seg.model_file import ModelFile
@@ -99,6 +101,24 @@ def test_parameters_beyond_the_chip_are_streamed():
     wide = predicted(convolution(outputs=(tensor(1, 4096, 4096, 16),)))
     assert wide.streamed_bytes == wide.parameter_bytes
     assert any("larger than the memory" in doubt for doubt in wide.doubts)
+
+
+def test_behind_the_first_that_stays_on_the_cpu_all_others_do():
+    relu = Operator("HARD_SWISH", 1, (PICTURE,), (PICTURE,))
+    forecast = predicted(convolution(), relu, convolution()).operators
+    assert [one.mapped for one in forecast] == [True, False, False]
+    assert [one.name for one in forecast] == ["CONV_2D", "HARD_SWISH", "CONV_2D"]
+    assert forecast[0].reason == ""
+    assert "not an operator of the Edge TPU" in forecast[1].reason
+    assert "behind one" in forecast[2].reason
+    assert forecast[0].shape == (1, 32, 32, 16)
+
+
+def test_inspect_tells_operator_by_operator(lungs: ModelFile):
+    said = CliRunner().invoke(inspect, ["lungs", "--operators"], catch_exceptions=False).output
+    mapped = [line for line in said.splitlines() if " mapped" in line]
+    assert len(mapped) == len(read_graph(lungs.flatbuffer).operators)
+    assert sum("CONV_2D" in line for line in mapped) > 10
 
 
 def test_the_fused_activation_is_read_from_the_file():

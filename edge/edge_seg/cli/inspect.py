@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 @click.command(epilog="Example: edge-seg inspect lungs")
 @click.argument("model")
 @click.option("--json", "as_json", is_flag=True, help="Print manifest and facts as JSON.")
+@click.option("--operators", is_flag=True, help="Also say of each operator whether an Edge TPU would run it.")
 @click.option("--card", is_flag=True, help="Print the model card (Markdown) instead.")
-def inspect(model: str, as_json: bool, card: bool) -> None:
+def inspect(model: str, as_json: bool, operators: bool, card: bool) -> None:
     """Show what MODEL (a shipped name or a file) is, costs, and whether it is int8 all through."""
     from edge_seg.inspection import inspect_model
     from edge_seg.model_file import ModelFile
@@ -49,6 +50,12 @@ def inspect(model: str, as_json: bool, card: bool) -> None:
     for structure, threshold in zip(manifest.structures, manifest.thresholds, strict=False):
         code = f", SNOMED CT {structure.snomed}" if structure.snomed else ""
         click.echo(f"  {structure.title} (above {threshold:g}{code}): {structure.definition}")
+    if operators:
+        click.echo("on an Edge TPU, operator by operator (predicted)")
+        for number, one in enumerate(facts.edge_tpu.operators):
+            where = "mapped" if one.mapped else "CPU"
+            shape = " x ".join(map(str, one.shape))
+            click.echo(f"  {number:4} {one.name:26} {shape:22} {where:8}{one.reason}".rstrip())
     click.echo("operators")
     for kind in facts.operators:
         cost = f"{_millions(kind.macs)} MACs" if kind.macs else ""
