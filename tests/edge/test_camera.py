@@ -17,7 +17,9 @@ import pytest
 from edge_seg import DeviceError, Film
 from edge_seg.phantom import phantom
 from edge_seg.sources import Camera, Failure, open_source
-from edge_seg.sources.feeds import BrokenFrame, MjpegFeed, open_feed, shown_address
+from edge_seg.sources.feed import BrokenFrame, shown_address
+from edge_seg.sources.feeds import open_feed
+from edge_seg.sources.mjpeg import MjpegFeed
 
 Act = Callable[["Connection"], None]
 

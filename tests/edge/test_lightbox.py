@@ -9,7 +9,7 @@ from edge_seg import Film, Segmenter
 from edge_seg.phantom import phantom
 from edge_seg.scores import dice
 from edge_seg.sources import Camera
-from edge_seg.sources.feeds import Feed
+from edge_seg.sources.feed import Feed
 from edge_seg.sources.lightbox import find_film, undo_keystone
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -85,7 +85,7 @@ def test_where_there_is_no_film_nothing_is_found(kind: str) -> None:
 def test_corners_are_in_the_frames_own_pixels(dtype: type) -> None:
     corners = askew([(0, 0)] * 4)
     frame = photographed(phantom(490, 440).film.pixels, corners)
-    large = cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST).astype(dtype) * (
+    large: np.ndarray = cv2.resize(frame, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST).astype(dtype) * (
         257 if dtype is np.uint16 else 1
     )
     found = find_film(large.astype(dtype))

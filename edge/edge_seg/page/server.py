@@ -14,7 +14,8 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from edge_seg.errors import DeviceError, UsageError
+from edge_seg.address import parse_address
+from edge_seg.errors import DeviceError
 from edge_seg.health import Health
 from edge_seg.page.metrics import metrics
 
@@ -46,7 +47,7 @@ class PageServer:
     """
 
     def __init__(self, address: str, health: Health, token: str | None = None) -> None:
-        host, port = _address(address)
+        host, port = parse_address(address, "--view", 8080)
         self._here = _is_loopback(host)
         self._token = None if self._here else token or secrets.token_urlsafe(16)
         handler = type("Handler", (_Handler,), {"health": health, "token": self._token, "here": self._here})
@@ -162,13 +163,6 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *arguments: object) -> None:
         """Who looked when is nobody's business."""
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--view {text}: give a port such as 8080, or HOST:PORT, 0.0.0.0:8080 for all networks")
-    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 def _is_loopback(host: str) -> bool:

@@ -14,7 +14,8 @@ import numpy as np
 
 from edge_seg.errors import DeviceError
 from edge_seg.film import Film
-from edge_seg.sources.feeds import PATIENCE_S, BrokenFrame, Feed, FeedEnded, open_feed, shown_address
+from edge_seg.sources.feed import PATIENCE_S, BrokenFrame, Feed, FeedEnded, shown_address
+from edge_seg.sources.feeds import open_feed
 from edge_seg.sources.image import colour_of, to_grey
 from edge_seg.sources.lightbox import find_film, undo_keystone
 from edge_seg.sources.source import IDLE_S, Arrival, Failure, Source, SourceState

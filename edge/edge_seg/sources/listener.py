@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from edge_seg.address import parse_address
 from edge_seg.errors import DeviceError, InputError, OutputError, UsageError
 from edge_seg.sources.attempts import MOST_ATTEMPTS, Attempts, set_aside
 from edge_seg.sources.dicom import refuse_other_than_films
@@ -93,7 +94,7 @@ class Listener(Source):
         self._attempts = attempts or Attempts(None)
         self._in_hand: Path | None = None
         self._closed = False
-        host, port = _address(address)
+        host, port = parse_address(address, "--listen", 11112)
         self._server = self._listen(host, port, [ae_title, *senders])
         self.host, self.port = host, int(self._server.socket.getsockname()[1])
 
@@ -273,10 +274,3 @@ def _status(code: int, comment: str) -> Any:
     status.Status = code
     status.ErrorComment = " ".join(comment.encode("ascii", "replace").decode().split())[:_LONGEST_COMMENT]
     return status
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not port.isdecimal() or int(port) > 65535:
-        raise UsageError(f"--listen {text}: give a port such as 11112, or HOST:PORT, 0.0.0.0:11112 for all networks")
-    return host.strip("[]") or "127.0.0.1", int(port)
