@@ -14,6 +14,7 @@ from edge_seg import RESEARCH_USE
 from edge_seg.board import board_name, temperature_c, throttling
 from edge_seg.errors import EdgeSegError
 from edge_seg.outputs.folder import OutputFolder
+from edge_seg.quality import ACCEPT, REJECT, WARN
 from edge_seg.segmenter import Segmenter
 from edge_seg.session import Observer, Summary
 from edge_seg.sources import Arrival, Source
@@ -137,12 +138,15 @@ def _in_short(record: dict[str, Any]) -> dict[str, Any]:
     if record["status"] == "failed":
         return {**short, "notes": [record["error"]]}
     quality = record["quality"]
+    if quality["verdict"] == REJECT:
+        # Nothing was measured; zeros would look like findings.
+        record = {**record, "areas": {}, "ratios": {}}
     overlays = [file["name"] for file in record["files"] if file["name"].endswith(".overlay.png")]
     return {
         **short,
-        "status": {"reject": "rejected", "warn": "check", "accept": "done"}[quality["verdict"]],
+        "status": {REJECT: "rejected", WARN: "check", ACCEPT: "done"}[quality["verdict"]],
         "overlay": overlays[0] if overlays else None,
-        "notes": [*(finding["text"] for finding in quality["findings"]), *record["warnings"]],
+        "notes": record["warnings"],
         "low_trust": bool(record["flagged"]),
         "estimated_dice": record["estimated_dice"],
         "areas": record["areas"],

@@ -16,6 +16,7 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from edge_seg import RESEARCH_USE, DeviceError, Film, InputError, OutputError, Segmenter, UsageError
 from edge_seg import health as health_module
@@ -86,6 +87,18 @@ def test_the_state_tells_what_a_clinic_needs(page: PageServer) -> None:
     assert state["problems"] == []
     assert state["delegate"] == "cpu"
     assert state["free_bytes"] > 0
+
+
+def test_a_rejected_film_has_its_reason_once_and_no_numbers(tmp_path: Path) -> None:
+    output, segmenter = OutputFolder(tmp_path), Segmenter.load("lungs")
+    made = phantom(400, 360, seed=1).film
+    source = Films(replace(made, name="side.png", source="side.png", pixels=np.rot90(made.pixels).copy()))
+    own = Health(segmenter, source, output)
+    run_session(source, segmenter, output, [own])
+    (film,) = own.state()["recent"]
+    assert (film["status"], film["areas"], film["ratios"]) == ("rejected", {}, {})
+    assert sum("does not stand upright" in note for note in film["notes"]) == 1
+    assert film["overlay"] == "side.overlay.png"
 
 
 def test_overlays_are_asked_for_by_number(page: PageServer, health: Health) -> None:

@@ -141,6 +141,8 @@ def _printable(text: str) -> str:
 
 
 def _definition(segmentation: Segmentation) -> list[str]:
+    if segmentation.quality.verdict == REJECT:
+        return []
     said = {"whole": "whole, with the part behind the heart", "visible": "visible field, heart shadow left out"}
     if segmentation.lung in said:
         return [f"lung outlines: {said[segmentation.lung]}"]
