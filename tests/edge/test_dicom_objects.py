@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from edge_seg import RESEARCH_USE, Film, InputError, Segmentation, Segmenter
+from edge_seg import RESEARCH_USE, DeviceError, Film, InputError, Segmentation, Segmenter
 from edge_seg.outputs.dicom import capture_object, objects, segmentation_object
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.outputs.overlay import draw_overlay
@@ -119,6 +119,13 @@ def test_objects_stand_in_the_record_or_why_there_are_none(segmenter: Segmenter,
     broken = saved(segmenter, found.film, tmp_path / "other")
     assert any("no DICOM result" in warning for warning in broken["warnings"])
     assert (tmp_path / "other" / "film.right_lung.png").is_file()
+
+
+def test_without_highdicom_a_run_says_so_before_the_first_film(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_seg.outputs.dicom.importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DeviceError, match="clinic"):
+        OutputFolder(tmp_path / "out", ["dicom"])
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_rejected_film_has_no_objects(segmenter: Segmenter, tmp_path: Path) -> None:

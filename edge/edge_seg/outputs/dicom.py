@@ -7,6 +7,7 @@ may.
 from __future__ import annotations
 
 import copy
+import importlib.util
 import io
 import warnings
 from typing import Any
@@ -15,7 +16,7 @@ import cv2
 import numpy as np
 
 from edge_seg import RESEARCH_USE
-from edge_seg.errors import InputError
+from edge_seg.errors import DeviceError, InputError
 from edge_seg.segmenter import Segmentation
 from edge_seg.structures import Structure
 from edge_seg.version import __version__
@@ -26,6 +27,16 @@ _SEGMENTATION_SERIES, _CAPTURE_SERIES = 9701, 9702
 _ANATOMICAL_STRUCTURE = ("123037004", "SCT", "Anatomical Structure")
 _PROJECTION_DEPTH = 1.0
 """Slice thickness of a projection, which has none; readers of segmentations insist on one."""
+
+
+def require_highdicom() -> None:
+    """Make sure, before films come, that DICOM results can be made.
+
+    Raises:
+        DeviceError: highdicom is not installed.
+    """
+    if importlib.util.find_spec("highdicom") is None:
+        raise DeviceError("DICOM results need highdicom: pip install 'edge-seg[clinic]'")
 
 
 def objects(segmentation: Segmentation, overlay: np.ndarray) -> dict[str, bytes]:

@@ -51,6 +51,7 @@ class OutputFolder:
     Raises:
         OutputError: the folder cannot be made or written, another run writes to it, or its records cannot be read.
         UsageError: an unknown product, or none.
+        DeviceError: DICOM results are wanted and highdicom is not installed.
     """
 
     def __init__(self, folder: Path, products: Iterable[str] = USUAL_PRODUCTS) -> None:
@@ -60,6 +61,8 @@ class OutputFolder:
         unknown = self.products - set(PRODUCTS)
         if unknown or not self.products:
             raise UsageError(f"--save {', '.join(sorted(unknown)) or 'nothing'}: choose from {', '.join(PRODUCTS)}")
+        if "dicom" in self.products:
+            dicom.require_highdicom()
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
