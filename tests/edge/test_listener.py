@@ -372,12 +372,23 @@ def test_a_film_that_stops_the_program_is_tried_three_times_and_set_aside(
     for _ in range(3):
         listener = listen(attempts=Attempts(tmp_path / "attempts"))
         arrival = next(iter(listener))
-        # The program ends here, before the film is settled.
         assert isinstance(arrival, Film)
-        listener.close()
+        # The program dies here: nobody settles the film, and nobody closes the source.
+        listener._server.shutdown()
     poison, healthy = take(listen(attempts=Attempts(tmp_path / "attempts")), 2)
     assert isinstance(poison, Failure)
     assert "3 times" in str(poison.error)
     assert isinstance(healthy, Film)
     assert (tmp_path / "inbox" / "failed" / poison.name).is_file()
+    assert not list((tmp_path / "attempts").iterdir())
+
+
+def test_a_film_in_hand_when_somebody_stops_the_program_is_no_attempt(
+    tmp_path: Path, listen: Callable[..., Listener]
+) -> None:
+    send(listen(), dicom_film(tmp_path, 1))
+    for _ in range(5):
+        listener = listen(attempts=Attempts(tmp_path / "attempts"))
+        assert isinstance(next(iter(listener)), Film)
+        listener.close()
     assert not list((tmp_path / "attempts").iterdir())

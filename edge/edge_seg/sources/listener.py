@@ -130,10 +130,12 @@ class Listener(Source):
         return [SourceState(f"DICOM at {self.host}:{self.port}", waiting=len(self.inbox))]
 
     def close(self) -> None:
-        """Hang up; films that wait are there when a listener starts again."""
+        """Hang up; films that wait, the one in hand among them, are there when a listener starts again."""
         if not self._closed:
             self._closed = True
             self._server.shutdown()
+            if self._in_hand is not None:
+                self._attempts.end(self._in_hand.name)
 
     def _listen(self, host: str, port: int, titles: list[str]) -> Any:
         from pydicom.uid import (
