@@ -374,7 +374,8 @@ def test_a_film_that_stops_the_program_is_tried_three_times_and_set_aside(
         arrival = next(iter(listener))
         assert isinstance(arrival, Film)
         # The program dies here: nobody settles the film, and nobody closes the source.
-        listener._server.shutdown()
+        listener._in_hand = None
+        listener.close()
     poison, healthy = take(listen(attempts=Attempts(tmp_path / "attempts")), 2)
     assert isinstance(poison, Failure)
     assert "3 times" in str(poison.error)

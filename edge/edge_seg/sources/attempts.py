@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
@@ -56,6 +57,11 @@ class Attempts:
                 self._note(self._folder, key).unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"{self._folder}: cannot be written ({error.strerror}): free space") from error
+
+    def forgive(self, key: str) -> None:
+        """Somebody stopped the program with the film in hand: that was no attempt. A disk that takes no note may be."""
+        with contextlib.suppress(OutputError):
+            self.end(key)
 
     @staticmethod
     def _note(folder: Path, key: str) -> Path:

@@ -135,7 +135,7 @@ class Listener(Source):
             self._closed = True
             self._server.shutdown()
             if self._in_hand is not None:
-                self._attempts.end(self._in_hand.name)
+                self._attempts.forgive(self._in_hand.name)
 
     def _listen(self, host: str, port: int, titles: list[str]) -> Any:
         from pydicom.uid import (

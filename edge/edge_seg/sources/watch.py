@@ -88,7 +88,7 @@ class WatchedFolder(Source):
         """Look no more. The film in hand did not stop the program, so this was no attempt at it."""
         self._closed = True
         if self._in_hand is not None:
-            self._attempts.end(self._in_hand)
+            self._attempts.forgive(self._in_hand)
 
     def _look(self) -> Iterator[Arrival]:
         listed, problems = list_films(self._folder)
