@@ -79,7 +79,7 @@ def look_at_masks(masks: Mapping[str, np.ndarray]) -> Quality:
     """What only the outlines tell: lungs that were not found, or that the film's edge cuts off.
 
     Args:
-        masks: bool `(height, width)` by structure name.
+        masks: bool `(height, width)` by structure name; right and left lung, or both in one.
     """
     return Quality(tuple(_outlines(masks)))
 
@@ -153,8 +153,10 @@ def _likeness(film: Film, grey: np.ndarray, appearance: Appearance) -> Iterator[
 
 
 def _outlines(masks: Mapping[str, np.ndarray]) -> Iterator[Finding]:
-    for name in ("right_lung", "left_lung"):
-        mask, title = masks[name], name.replace("_", " ")
+    for name, mask in masks.items():
+        title = name.replace("_", " ")
+        if not name.endswith("lung"):
+            continue
         if not mask.any():
             yield Finding(f"no-{title.replace(' ', '-')}", WARN, f"no {title} found: read the film yourself")
             continue

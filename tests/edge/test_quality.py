@@ -226,3 +226,14 @@ def test_photographs_and_drawings_are_rejected() -> None:
     passed = [p.name for p in pictures if look(read_film(p)).verdict != REJECT]
     assert len(pictures) >= 20
     assert passed == []
+
+
+def test_outlines_of_both_lungs_in_one_are_looked_at_as_well() -> None:
+    mask = np.zeros((50, 40), bool)
+    assert [f.code for f in look_at_masks({"whole_lung": mask, "cardiomediastinum": mask}).findings] == [
+        "no-whole-lung"
+    ]
+    mask[:, :30] = True
+    (cut,) = look_at_masks({"whole_lung": mask, "tumour": mask}).findings
+    assert "whole lung cut off at the left and upper and lower edge" in cut.text
+    assert look_at_masks({"tumour": mask}).findings == ()
