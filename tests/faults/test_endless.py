@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 import pytest
 
-FRAMES = int(os.environ.get("EDGE_SEG_FRAMES", "4000"))
+FRAMES = int(os.environ.get("EDGE_SEG_FRAMES", "2000"))
 psutil = pytest.importorskip("psutil")
 
 
