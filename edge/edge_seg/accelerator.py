@@ -13,7 +13,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -173,5 +172,4 @@ def _run_once(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    arguments: Any = sys.argv[1:]
-    _run_once(arguments)
+    _run_once(sys.argv[1:])

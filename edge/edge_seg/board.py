@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+HOT_C = 80.0
+"""A Raspberry Pi slows down from here on."""
+
+LITTLE_SPACE_BYTES = 200_000_000
+"""With less of the disk free somebody should look."""
+
 _MODEL = Path("/proc/device-tree/model")
 _THERMAL = Path("/sys/class/thermal")
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")

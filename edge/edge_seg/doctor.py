@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_seg.board import board_name, temperature_c, throttling
+from edge_seg.board import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 from edge_seg.errors import DeviceError, EdgeSegError
 
 _CODECS = {"pylibjpeg-libjpeg": "JPEG", "pylibjpeg-openjpeg": "JPEG 2000", "pylibjpeg-rle": "RLE"}
@@ -27,9 +27,7 @@ _REQUIRED = {
     "pydicom": ("pydicom", "pydicom"),
 }
 _REINSTALL = "pip install --force-reinstall edge-seg"
-_LEAST_FREE_BYTES = 200_000_000
 _DICOM_PORT = 11112  # registered for DICOM with IANA; 104 is for root alone
-_HOT_C = 80.0  # a Raspberry Pi slows down from here on
 
 
 @dataclass(frozen=True)
@@ -180,9 +178,9 @@ def _machine() -> Iterator[Finding]:
     free = shutil.disk_usage(Path.cwd()).free
     yield Finding(
         "disk",
-        "ok" if free > _LEAST_FREE_BYTES else "missing",
+        "ok" if free > LITTLE_SPACE_BYTES else "missing",
         f"{free / 1e9:.1f} GB free here",
-        "" if free > _LEAST_FREE_BYTES else "free some space",
+        "" if free > LITTLE_SPACE_BYTES else "free some space",
     )
 
 
@@ -215,7 +213,7 @@ def _clock() -> Iterator[Finding]:
 def _power() -> Iterator[Finding]:
     slow, degrees = throttling(), temperature_c()
     if degrees is not None:
-        hot = degrees >= _HOT_C
+        hot = degrees >= HOT_C
         fix = "let air in, add a fan" if hot else ""
         yield Finding("temperature", "missing" if hot else "ok", f"{degrees:.0f} degrees Celsius", fix)
     if slow is None:

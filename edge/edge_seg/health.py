@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg import RESEARCH_USE
-from edge_seg.board import board_name, temperature_c, throttling
+from edge_seg.board import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 from edge_seg.errors import EdgeSegError
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.quality import ACCEPT, REJECT, WARN
@@ -25,9 +25,6 @@ RECENT = 30
 
 STUCK_S = 60.0
 """A session that has not stirred for so long hangs; the largest film takes a few seconds on the slowest board."""
-
-_LITTLE_SPACE = 200_000_000
-_HOT_C = 80.0  # a Raspberry Pi slows down from here on
 
 
 class Health(Observer):
@@ -117,9 +114,9 @@ class Health(Observer):
             found.append(f"results wait: {state['outbox']['trouble']}")
         if state["outbox"] and state["outbox"]["refused"]:
             found.append(f"{state['outbox']['refused']} results were refused: look into outbox/refused")
-        if state["free_bytes"] is not None and state["free_bytes"] < _LITTLE_SPACE:
+        if state["free_bytes"] is not None and state["free_bytes"] < LITTLE_SPACE_BYTES:
             found.append(f"only {state['free_bytes'] / 1e6:.0f} MB of disk are free")
-        if state["temperature_c"] is not None and state["temperature_c"] >= _HOT_C:
+        if state["temperature_c"] is not None and state["temperature_c"] >= HOT_C:
             found.append(f"{state['temperature_c']:.0f} degrees Celsius: it slows down; let air in")
         found += [f"the board says: {reason}" for reason in (state["throttling"] or {}).get("now", [])]
         return found

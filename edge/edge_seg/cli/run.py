@@ -149,11 +149,9 @@ def run(
         return UsageError.exit_code
     from edge_seg.cli.progress import Progress
     from edge_seg.cli.quiet import native_libraries_quiet
-    from edge_seg.health import Health
     from edge_seg.outputs.folder import OutputFolder
     from edge_seg.outputs.outbox import Archive, Outbox
     from edge_seg.outputs.retention import Retention
-    from edge_seg.page import PageServer
     from edge_seg.segmenter import Segmenter
     from edge_seg.service import Service
     from edge_seg.session import Observer, run_session
@@ -187,6 +185,9 @@ def run(
                     free_bytes = None if keep_free is None else int(keep_free * 1e9)
                     observers.append(Retention(output, keep_days, free_bytes, partial(forget_received, out)))
                 if view is not None:
+                    from edge_seg.health import Health
+                    from edge_seg.page import PageServer
+
                     health = Health(segmenter, source, output)
                     page = stack.enter_context(closing(PageServer(view, health, view_token)))
                     observers.append(health)

@@ -14,7 +14,6 @@ import numpy as np
 
 from edge_seg.errors import DeviceError, UsageError
 from edge_seg.sources.feed import PATIENCE_S, Feed, FeedEnded, shown_address
-from edge_seg.sources.mjpeg import open_mjpeg
 
 # V4L2's own patience, in seconds; OpenCV reads it when it opens a device.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(int(PATIENCE_S)))
@@ -119,6 +118,9 @@ class PicameraFeed:
 def _open_url(address: str) -> Feed:
     shown = shown_address(address)
     if address.startswith(("http://", "https://")):
+        # Python's HTTP takes 50 ms to load, which films from files need not wait for.
+        from edge_seg.sources.mjpeg import open_mjpeg
+
         feed = open_mjpeg(address)
         if feed is not None:
             return feed

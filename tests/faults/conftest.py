@@ -1,0 +1,28 @@
+"""What tests of faults share: a disk so small that it fills."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
+    """A disk of half a MB in memory, and what gives it another size; or a skip that says why there is none."""
+    if os.geteuid() != 0:
+        pytest.skip("a small disk can be mounted by root alone")
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(place)], capture_output=True)
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+
+    def resize(size: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", str(place)], check=True)
+
+    yield place, resize
+    subprocess.run(["umount", "-l", str(place)], check=True)
