@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -149,6 +147,7 @@ def run(
         return UsageError.exit_code
     from edge_seg.cli.progress import Progress
     from edge_seg.cli.quiet import native_libraries_quiet
+    from edge_seg.cli.stop import Stop
     from edge_seg.outputs.folder import OutputFolder
     from edge_seg.outputs.outbox import Archive, Outbox
     from edge_seg.outputs.retention import Retention
@@ -157,7 +156,7 @@ def run(
     from edge_seg.session import Observer, run_session
     from edge_seg.sources import forget_received, open_source
 
-    _end_cleanly_when_terminated()
+    stop = Stop()
     archive = Archive.parse(send) if send is not None else None
     products = [word.strip() for word in save.split(",") if word.strip()] + (["dicom"] if archive else [])
     with closing(OutputFolder(out, products)) as output:
@@ -180,7 +179,7 @@ def run(
         try:
             with ExitStack() as stack:
                 service = stack.enter_context(closing(Service()))
-                observers: list[Observer] = [progress, service]
+                observers: list[Observer] = [progress, service, stop]
                 if keep_days is not None or keep_free is not None:
                     free_bytes = None if keep_free is None else int(keep_free * 1e9)
                     observers.append(Retention(output, keep_days, free_bytes, partial(forget_received, out)))
@@ -211,9 +210,3 @@ def run(
         parts += ["stopped"] if summary.interrupted else []
         click.echo(f"{', '.join(parts)}; results in {out}. {RESEARCH_USE}.", err=True)
     return summary.exit_code
-
-
-def _end_cleanly_when_terminated() -> None:
-    """Take SIGTERM, by which a service is stopped, as Ctrl-C."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
