@@ -71,7 +71,9 @@ def _python() -> Iterator[Finding]:
             yield Finding(subject, "missing", "not installed", f"pip install {distribution}")
             continue
         try:
-            version = getattr(importlib.import_module(module), "__version__", None) or _version(distribution)
+            # Debian's OpenCV comes without a distribution of that name.
+            loaded = importlib.import_module(module)
+            version = _version(distribution) or getattr(loaded, "__version__", None)
         except ImportError as error:
             # Installed and yet of no use: a system library is absent, or it was built for another numpy.
             fix = f"pip install --force-reinstall {distribution}"
@@ -139,9 +141,24 @@ def _cameras() -> Iterator[Finding]:
     else:
         yield Finding("cameras", "absent", "no /dev/video*", "plug in a USB camera, or give --camera a URL")
     if importlib.util.find_spec("picamera2"):
-        yield Finding("picamera2", "ok", "installed")
+        yield _libcamera()
     elif "Raspberry Pi" in board_name():
-        yield Finding("picamera2", "absent", "not installed", "sudo apt install python3-picamera2")
+        fix = "sudo apt install python3-picamera2, and make the environment with --system-site-packages"
+        yield Finding("picamera2", "absent", "not installed", fix)
+
+
+def _libcamera() -> Finding:
+    """What libcamera sees; V4L2 alone does not see a Pi's own camera."""
+    try:
+        models = [entry["Model"] for entry in importlib.import_module("picamera2").Picamera2.global_camera_info()]
+    except (ImportError, OSError, RuntimeError) as error:
+        fix = "sudo apt install --reinstall python3-libcamera python3-picamera2"
+        return Finding("picamera2", "missing", f"does not load ({_first_line(error)})", fix)
+    if not models:
+        return Finding(
+            "picamera2", "absent", "libcamera sees no camera", "check its cable: rpicam-hello --list-cameras"
+        )
+    return Finding("picamera2", "ok", f"libcamera sees {', '.join(models)}")
 
 
 def _accelerator() -> Iterator[Finding]:

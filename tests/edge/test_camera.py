@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import http.server
+import re
 import sys
 import threading
 import time
 import types
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -17,8 +19,9 @@ import pytest
 from edge_seg import DeviceError, Film
 from edge_seg.phantom import phantom
 from edge_seg.sources import Camera, Failure, open_source
-from edge_seg.sources.feed import BrokenFrame, shown_address
+from edge_seg.sources.feed import BrokenFrame, FeedEnded, shown_address
 from edge_seg.sources.feeds import open_feed
+from edge_seg.sources.jpeg import decode_jpeg
 from edge_seg.sources.mjpeg import MjpegFeed
 
 Act = Callable[["Connection"], None]
@@ -216,10 +219,105 @@ def test_broken_pictures_are_known(monkeypatch: pytest.MonkeyPatch, damage: str,
         if damage == "overwritten":
             pytest.skip("OpenCV's decoder keeps what it knows of damage to itself")
         monkeypatch.setitem(sys.modules, "simplejpeg", None)
-    feed = MjpegFeed(None, b"frame")  # type: ignore[arg-type]
-    assert feed.decode(whole).shape[:2] == (64, 80)
+    assert decode_jpeg(whole).shape[:2] == (64, 80)
     with pytest.raises(BrokenFrame):
-        feed.decode(broken)
+        decode_jpeg(broken)
+
+
+def record(path: Path, frames: int, damaged: int | None = None) -> None:
+    """A video of JPEG frames, 20 in a second; one may be damaged."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (80, 64))
+    for number in range(frames):
+        picture = cv2.imdecode(np.frombuffer(jpeg(8 * number), np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        writer.write(picture)
+    writer.release()
+    if damaged is not None:
+        data = path.read_bytes()
+        starts = [found.start() for found in re.finditer(b"\xff\xd8\xff", data)]
+        middle = (starts[damaged] + starts[damaged + 1]) // 2
+        noise = np.random.default_rng(0).integers(0, 255, 300, np.uint8).tobytes()
+        path.write_bytes(data[:middle] + noise + data[middle + 300 :])
+
+
+def test_a_recording_plays_at_its_pace_ends_and_is_asked_anew(tmp_path: Path) -> None:
+    record(tmp_path / "ward.avi", frames=10, damaged=6)
+    source = Camera(str(tmp_path / "ward.avi"))
+    films: list[Film] = []
+    failures: list[Failure] = []
+    told_after = 0
+    began = time.monotonic()
+    for arrival in source:
+        assert time.monotonic() - began < 15
+        if isinstance(arrival, Failure):
+            failures.append(arrival)
+            told_after = len(films)
+            assert time.monotonic() - began > 0.4
+        elif arrival is not None:
+            films.append(arrival)
+        if failures and len(films) > told_after + 3:
+            break
+    source.close()
+    assert "ended" in str(failures[0].error)
+    # Which ones a busy machine skips is chance; a damaged one is never among them.
+    assert 0 < told_after <= 9
+    seen = {round(np.count_nonzero(film.pixels[0] > 200) / 8) for film in films}
+    assert 6 not in seen
+    assert seen & set(range(6))
+
+
+@pytest.mark.parametrize("name", ["absent.mp4", "text.mp4", "folder/"])
+def test_what_is_no_recording_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DeviceError, match=r"no such file|no video"):
+        open_feed(f"{tmp_path}/{name}")
+
+
+class Capture:
+    """A stand-in for OpenCV's capture of a USB camera that sends JPEG pictures."""
+
+    frames: tuple[bytes, ...] = ()
+    hands_over = True
+
+    def __init__(self, device: int, api: int) -> None:
+        self._left, self._undecoded = list(self.frames), False
+
+    def isOpened(self) -> bool:
+        return True
+
+    def get(self, name: int) -> float:
+        return {cv2.CAP_PROP_FOURCC: cv2.VideoWriter.fourcc(*"MJPG")}[name]
+
+    def set(self, name: int, value: float) -> bool:
+        assert (name, value) == (cv2.CAP_PROP_CONVERT_RGB, 0)
+        self._undecoded = self.hands_over
+        return self.hands_over
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        if not self._left:
+            return False, None
+        frame = np.frombuffer(self._left.pop(0), np.uint8)
+        return True, frame[None] if self._undecoded else cv2.imdecode(frame, cv2.IMREAD_COLOR)
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("address", ["0", "/dev/video0"])
+@pytest.mark.parametrize("hands_over", [True, False], ids=["undecoded", "decoded"])
+def test_a_usb_camera_that_sends_jpeg(monkeypatch: pytest.MonkeyPatch, address: str, hands_over: bool) -> None:
+    whole = jpeg(2)
+    monkeypatch.setattr(Capture, "frames", (whole, whole[: len(whole) // 2]) if hands_over else (whole,))
+    monkeypatch.setattr(Capture, "hands_over", hands_over)
+    monkeypatch.setattr(cv2, "VideoCapture", Capture)
+    feed = open_feed(address)
+    assert feed.decode(feed.read()).shape[:2] == (64, 80)
+    if hands_over:
+        with pytest.raises(BrokenFrame):
+            feed.decode(feed.read())
+    with pytest.raises(FeedEnded):
+        feed.read()
 
 
 def test_passwords_stay_out_of_records_and_reach_the_camera(serve: Callable[..., Server]) -> None:

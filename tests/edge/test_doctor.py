@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from pathlib import Path
 
@@ -72,3 +73,28 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
         assert str(other.getsockname()[1]) in finding.fix
     (finding,) = found("DICOM port")
     assert finding.state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("seen", "state", "said"),
+    [
+        ("return [{'Model': 'imx708', 'Num': 0}]", "ok", "imx708"),
+        ("return []", "absent", "rpicam-hello"),
+        ("raise RuntimeError('no libcamera')", "missing", "python3-libcamera"),
+    ],
+    ids=["a camera", "none", "broken"],
+)
+def test_what_libcamera_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: str, state: str, said: str) -> None:
+    """By a stand-in for picamera2."""
+    source = f"class Picamera2:\n    @staticmethod\n    def global_camera_info():\n        {seen}\n"
+    (tmp_path / "picamera2.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "picamera2", raising=False)
+    (finding,) = found("picamera2")
+    sys.modules.pop("picamera2", None)
+    assert finding.state == state
+    assert said in finding.detail + finding.fix
+
+
+def test_a_pi_without_picamera2(pi: Path) -> None:
+    assert "--system-site-packages" in found("picamera2")[0].fix

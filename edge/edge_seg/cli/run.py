@@ -30,7 +30,7 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
 @click.option(
     "--camera",
     "cameras",
-    metavar="demo|auto|picamera|INDEX|URL",
+    metavar="demo|auto|picamera|INDEX|URL|VIDEO",
     multiple=True,
     help="Take films from a camera; repeatable.",
 )

@@ -61,7 +61,7 @@ def open_source(
 
     Args:
         inputs: paths, folders, globs.
-        cameras: each `demo`, an index, or a URL.
+        cameras: each `demo`, or what `feeds.open_feed` opens.
         watched: folders in which films appear.
         listen: `[HOST:]PORT` to receive films at by DICOM.
         state: folder in which received films wait and attempts are counted; a listener needs one.

@@ -1,4 +1,4 @@
-"""JPEG pictures one after another over HTTP, as network cameras send them; broken ones are known for what they are."""
+"""JPEG pictures one after another over HTTP, as network cameras send them."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import urllib.request
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import unquote, urlsplit
 
-import cv2
 import numpy as np
 
 from edge_seg.errors import DeviceError
-from edge_seg.sources.feed import PATIENCE_S, BrokenFrame, FeedEnded, shown_address
+from edge_seg.sources.feed import PATIENCE_S, FeedEnded, shown_address
+from edge_seg.sources.jpeg import decode_jpeg
 
 LARGEST_FRAME = 64 * 1024 * 1024
 """Bytes of one frame; who sends more sends no pictures."""
 
 
 class MjpegFeed:
-    """JPEG pictures one after another over HTTP (`multipart/x-mixed-replace`); broken ones are known for what they are.
+    """JPEG pictures one after another over HTTP (`multipart/x-mixed-replace`).
 
     Args:
         answer: the server's, its headers read.
@@ -47,20 +47,8 @@ class MjpegFeed:
         return self._take(end, deadline)
 
     def decode(self, frame: bytes) -> np.ndarray:
-        """See `Feed.decode`: a JPEG that its decoder has to warn of is broken (OpenCV's keeps that to itself)."""
-        try:
-            import simplejpeg
-        except ImportError:
-            picture = cv2.imdecode(np.frombuffer(frame, np.uint8), cv2.IMREAD_COLOR) if frame else None
-            if picture is None or not frame.rstrip(b"\0\r\n").endswith(b"\xff\xd9"):
-                raise BrokenFrame("no whole JPEG") from None
-            return picture
-        try:
-            grey = simplejpeg.decode_jpeg_header(frame)[2].lower() == "gray"
-            picture = simplejpeg.decode_jpeg(frame, "GRAY" if grey else "BGR", strict=True)
-        except ValueError as error:
-            raise BrokenFrame(str(error)) from error
-        return np.asarray(picture[:, :, 0] if grey else picture)
+        """See `Feed.decode`."""
+        return decode_jpeg(frame)
 
     def release(self) -> None:
         """See `Feed.release`."""
