@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 from edge_seg.errors import EdgeSegError, InputError, OutputError
 from edge_seg.film import Film
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.quality import REJECT
-from edge_seg.segmenter import Segmenter
+from edge_seg.segmenter import Segmentation, Segmenter
 from edge_seg.sources import Arrival, Failure, Source
 
 _Result = TypeVar("_Result")
+
+_Written: TypeAlias = "tuple[Arrival, dict[str, Any] | None]"
+"""The film, or what went wrong with it, and its record; no record where it was done before."""
+
+_Work: TypeAlias = "Callable[[], _Written]"
 
 MIXED_FAILURES = 3
 """Exit code where films failed for reasons of several kinds."""
@@ -102,7 +108,8 @@ def run_session(
 ) -> Summary:
     """Segment every film of a source; one bad film never stops the others, Ctrl-C ends with the films done so far.
 
-    While results cannot be written (a full disk), a session of an endless source waits with its film in hand.
+    Results are written while the next film is segmented, where the source allows it. While they cannot be written (a
+    full disk), a session of an endless source waits with its film in hand.
 
     Args:
         source: of films; closed at the end.
@@ -115,6 +122,7 @@ def run_session(
         OutputError: results of a source that ends cannot be written: going on would lose them.
     """
     summary = Summary()
+    pending: _Pending | None = None
 
     def patiently(work: Callable[[], _Result]) -> _Result:
         while True:
@@ -127,25 +135,61 @@ def run_session(
                     observer.waiting(error)
                 _idle(RETRY_S, observers)
 
+    def settle() -> None:
+        nonlocal pending
+        if pending is None:
+            return
+        arrival = pending.arrival
+        met, record = patiently(pending.written)
+        pending = None
+        patiently(partial(source.settled, arrival, record))
+        summary.count_in(met, record)
+        for observer in observers:
+            observer.film(summary, met, record)
+
+    writer = ThreadPoolExecutor(1, "write")
     try:
-        for arrival in source:
-            if arrival is not None:
-                met, record = patiently(partial(_result, arrival, segmenter, output, again))
-                patiently(partial(source.settled, arrival, record))
-                summary.count_in(met, record)
+        try:
+            for arrival in source:
+                if arrival is not None:
+                    work = _begin(arrival, segmenter, output, again)
+                    settle()
+                    pending = _Pending(arrival, work, writer.submit(work))
+                    # Not beside the next one in memory.
+                    del arrival, work
+                if pending is not None and (pending.future.done() or not source.overlaps):
+                    settle()
                 for observer in observers:
-                    observer.film(summary, met, record)
-                # Not beside the next one in memory.
-                del met
-                arrival = None
-            for observer in observers:
-                observer.tick()
-    except KeyboardInterrupt:
-        summary.interrupted = True
+                    observer.tick()
+        except KeyboardInterrupt:
+            summary.interrupted = True
+        settle()
     finally:
+        writer.shutdown()
         source.close()
         output.close()
     return summary
+
+
+@dataclass
+class _Pending:
+    """A film whose results are being written."""
+
+    arrival: Arrival
+    work: _Work
+    future: Future[_Written]
+    tried: bool = False
+
+    def written(self) -> _Written:
+        """What came of it; asked again after it failed, it is written again."""
+        if self.tried:
+            return self.work()
+        # Not before it is known: Ctrl-C may arrive while it is waited for.
+        result = self.future.exception()
+        self.tried = True
+        if result is not None:
+            raise result
+        return self.future.result()
 
 
 def _idle(seconds: float, observers: Sequence[Observer]) -> None:
@@ -157,23 +201,33 @@ def _idle(seconds: float, observers: Sequence[Observer]) -> None:
         time.sleep(min(0.2, left))
 
 
-def _result(
-    arrival: Arrival, segmenter: Segmenter, output: OutputFolder, again: bool
-) -> tuple[Arrival, dict[str, Any] | None]:
-    """The film, or what went wrong with it, and its record; no record where it was done before."""
+def _begin(arrival: Arrival, segmenter: Segmenter, output: OutputFolder, again: bool) -> _Work:
+    """Segment a film, if it was not done before; what is left is to write, in whatever thread."""
     if isinstance(arrival, Film):
         if not again and output.is_done(arrival, segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate):
-            return arrival, None
+            return lambda: (arrival, None)
         try:
-            return arrival, output.write(segmenter(arrival))
-        except OutputError:
-            raise
-        except EdgeSegError as error:
-            arrival = Failure(arrival.name, arrival.source, error)
-        except MemoryError:
-            height, width = arrival.shape
-            problem = InputError(
-                f"{arrival.source}: {width} x {height} pixels is too much for this machine's memory: reduce it"
-            )
-            arrival = Failure(arrival.name, arrival.source, problem)
-    return arrival, output.write_failure(arrival)
+            return partial(_write, arrival, segmenter(arrival), output)
+        except (EdgeSegError, MemoryError) as error:
+            arrival = _failure(arrival, error)
+    return partial(_write_failure, arrival, output)
+
+
+def _write(film: Film, segmentation: Segmentation, output: OutputFolder) -> _Written:
+    try:
+        return film, output.write(segmentation)
+    except OutputError:
+        raise
+    except (EdgeSegError, MemoryError) as error:
+        return _write_failure(_failure(film, error), output)
+
+
+def _write_failure(failure: Failure, output: OutputFolder) -> _Written:
+    return failure, output.write_failure(failure)
+
+
+def _failure(film: Film, error: EdgeSegError | MemoryError) -> Failure:
+    if isinstance(error, MemoryError):
+        height, width = film.shape
+        error = InputError(f"{film.source}: {width} x {height} pixels is too much for this machine's memory: reduce it")
+    return Failure(film.name, film.source, error)

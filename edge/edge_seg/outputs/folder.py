@@ -12,7 +12,6 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 
 from edge_seg.errors import InputError, OutputError, UsageError
@@ -22,6 +21,7 @@ from edge_seg.outputs.atomic import sweep_drafts, write_atomically
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.outbox import Outbox
 from edge_seg.outputs.overlay import draw_overlay
+from edge_seg.outputs.png import encode_png
 from edge_seg.outputs.records import REMOVED_NAME, Records, record_of, record_of_failure
 from edge_seg.quality import REJECT
 from edge_seg.segmenter import Segmentation
@@ -135,7 +135,7 @@ class OutputFolder:
         segmented = segmentation.quality.verdict != REJECT
         if "mask" in self.products and segmented:
             for name, mask in segmentation.masks.items():
-                files.append(self._picture(f"{stem}.{name}.png", mask.astype(np.uint8) * np.uint8(255)))
+                files.append(self._picture(f"{stem}.{name}.png", mask.view(np.uint8) * np.uint8(255)))
         overlay = draw_overlay(segmentation) if self.products & {"overlay", "dicom"} else None
         if overlay is not None and "overlay" in self.products:
             files.append(self._picture(f"{stem}.overlay.png", overlay))
@@ -219,7 +219,7 @@ class OutputFolder:
             self._done[source] = identity, frozenset(record["products"]), names
 
     def _picture(self, name: str, picture: np.ndarray) -> dict[str, Any]:
-        return self._file(name, cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes())
+        return self._file(name, encode_png(picture))
 
     def _file(self, name: str, data: bytes) -> dict[str, Any]:
         write_atomically(self.folder / name, data)

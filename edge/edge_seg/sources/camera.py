@@ -45,7 +45,7 @@ class Camera(Source):
         DeviceError: no such camera, or nobody answers, at the first time of asking.
     """
 
-    live = True
+    live = overlaps = True
 
     def __init__(
         self,
@@ -186,7 +186,7 @@ class DemoCamera(Source):
         seed: of the anatomy.
     """
 
-    live = True
+    live = overlaps = True
 
     def __init__(self, frames: int | None = None, height: int = 1024, width: int = 1024, seed: int = 0) -> None:
         self.total = frames

@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.film import Film
 from edge_seg.sources import image
+from edge_seg.sources.ahead import one_ahead
 from edge_seg.sources.dicom import decode_dicom, is_dicom
 from edge_seg.sources.source import Arrival, Failure, Source
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
@@ -27,6 +28,8 @@ class Files(Source):
         frames: of a video, at most so many; `None` is all.
     """
 
+    overlaps = True
+
     def __init__(self, inputs: Sequence[str], frames: int | None = None) -> None:
         self._frames = frames
         self._items = list(_expand(inputs))
@@ -34,6 +37,9 @@ class Files(Source):
         self.total = None if videos else len(self._items)
 
     def __iter__(self) -> Iterator[Arrival]:
+        return one_ahead(self._read())
+
+    def _read(self) -> Iterator[Arrival]:
         for item in self._items:
             if isinstance(item, Failure):
                 yield item

@@ -49,11 +49,13 @@ class Source(Protocol):
         total: how many will come, or `None` where nobody knows.
         live: whether films come from a camera, as they are taken.
         endless: whether films go on coming until somebody stops it; who works for it waits for a disk to have space.
+        overlaps: whether the next film may be taken before the last one is settled.
     """
 
     total: int | None
     live: bool = False
     endless: bool = False
+    overlaps: bool = False
 
     def __iter__(self) -> Iterator[Arrival | None]:
         """Films, and failures in place of those that cannot be had; `None` where just now there is nothing."""

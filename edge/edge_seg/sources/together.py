@@ -26,7 +26,9 @@ class Together(Source):
         self.total = None if None in totals else sum(total for total in totals if total is not None)
         self.live = any(source.live for source in sources)
         self.endless = any(source.endless for source in sources)
-        self._of: Source | None = None
+        self.overlaps = all(source.overlaps for source in sources)
+        # By identity: films hold arrays, which have no hash.
+        self._owners: dict[int, Source] = {}
 
     def __iter__(self) -> Iterator[Arrival | None]:
         going = [(source, iter(source)) for source in self._sources]
@@ -37,13 +39,15 @@ class Together(Source):
                 except StopIteration:
                     going.remove((source, films))
                     continue
-                self._of = source
+                if arrival is not None:
+                    self._owners[id(arrival)] = source
                 yield arrival
 
     def settled(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
         """Tell the source that the film came from."""
-        if self._of is not None:
-            self._of.settled(arrival, record)
+        self._owners[id(arrival)].settled(arrival, record)
+        # Only now: it is told again where that could not be written.
+        del self._owners[id(arrival)]
 
     def state(self) -> list[SourceState]:
         """States of all."""
