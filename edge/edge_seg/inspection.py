@@ -139,11 +139,16 @@ def _violations(graph: Graph) -> list[str]:
 
 
 def _weights(graph: Graph) -> list[Tensor]:
-    """Weights and biases of the operators that have them, each once."""
+    """Weights and biases of the operators that have them, each once, as they stand in the file.
+
+    Float16 weights, and int8 ones of operators without a kernel for them, come through a DEQUANTIZE.
+    """
+    stored = {t.name: o.inputs[0] for o in graph.operators if o.name == "DEQUANTIZE" and o.inputs for t in o.outputs}
     found = {}
     for operator in graph.operators:
         if operator.name in _WEIGHTED:
             # The first input of a transposed convolution is its output's shape.
             skip = 1 if operator.name == "TRANSPOSE_CONV" else 0
-            found.update({t.name: t for t in operator.inputs[skip:] if t.constant})
+            taken = (stored.get(t.name, t) for t in operator.inputs[skip:])
+            found.update({t.name: t for t in taken if t.constant})
     return list(found.values())

@@ -40,7 +40,8 @@ class Manifest:
         mean, std: the network sees `(grey / 255 - mean) / std`.
         output: `sigmoid`: one logit per structure, structures may overlap; or `softmax`: one per class, the background
             first.
-        quantisation: `float32`, `int8-ptq` or `int8-qat`.
+        quantisation: `float32`, `float16` (weights alone), `dynamic` (int8 weights, float32 between), `int8-ptq` or
+            `int8-qat`.
         thresholds: per structure, the probability above which a pixel belongs to it.
         single_component: whether only the largest piece of each structure is kept.
         expects: kind of film the gate holds every film against (`chest`); empty means no gate.

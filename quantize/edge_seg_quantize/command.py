@@ -55,7 +55,7 @@ def quantize(
     """Make an int8 model of the training run in RUN.
 
     Quantization-aware fine-tuning, conversion at batch 1, and a gate: int8 all through and within the Dice budget, or
-    nothing is written. The float32 and the post-training int8 model are written beside it. Needs
+    nothing is written. The float32, float16, dynamic-range and post-training int8 models are written beside it. Needs
     `pip install 'edge-seg[train]'`.
     """
     if edgetpu:

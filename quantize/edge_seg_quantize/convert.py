@@ -1,4 +1,4 @@
-"""Keras to TFLite at batch 1: float32, post-training int8, and quantization-aware int8.
+"""Keras to TFLite at batch 1: float32, float16, dynamic range, post-training int8, and quantization-aware int8.
 
 Converting a frozen concrete function of static shape, not the Keras model, keeps SHAPE, PACK and STRIDED_SLICE out.
 """
@@ -15,6 +15,21 @@ from tensorflow.python.framework.convert_to_constants import convert_variables_t
 def to_float32(model: Any) -> bytes:
     """Flatbuffer in float32."""
     return _converter(model).convert()
+
+
+def to_float16(model: Any) -> bytes:
+    """Flatbuffer with weights in float16, each through a DEQUANTIZE; input, output and all between stay float32."""
+    converter = _optimised(_converter(model))
+    converter.target_spec.supported_types = [tf.float16]
+    return converter.convert()
+
+
+def to_dynamic_range(model: Any) -> bytes:
+    """Flatbuffer with weights in int8 and activations in float32, quantised as they come where a kernel can.
+
+    The converter leaves weights of fewer than 1,024 values in float32, and all biases.
+    """
+    return _optimised(_converter(model)).convert()
 
 
 def to_int8_after_training(model: Any, representative: np.ndarray) -> bytes:
@@ -36,8 +51,12 @@ def to_int8(model: Any) -> bytes:
 
 
 def _int8(converter: Any) -> Any:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = converter.inference_output_type = tf.int8
+    return _optimised(converter)
+
+
+def _optimised(converter: Any) -> Any:
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
     return converter
 
 

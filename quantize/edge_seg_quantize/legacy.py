@@ -20,6 +20,7 @@ import tf_keras
 from edge_seg_train.checkpoint import load_best
 from edge_seg_train.config import TrainConfig
 from edge_seg_train.network import NetworkConfig, build
+from edge_seg_train.pretrained import Pretrained, load_pretrained
 
 
 def copy_weights(source: Any, target: Any) -> None:
@@ -45,3 +46,10 @@ def load_run(run: Path, config: TrainConfig) -> Any:
     model = build(keras, config.network)
     load_best(model, run)
     return to_legacy(model, config.network)
+
+
+def load_shipped(found: Pretrained) -> Any:
+    """The network of the float weights that come with the trainer, as a legacy model in float32."""
+    model = build(tf_keras, found.network)
+    load_pretrained(model, found.outputs, found)
+    return model

@@ -1,4 +1,4 @@
-"""From a float run to three model files: float32, PTQ int8 and the QAT int8 model that ships."""
+"""From a float run to five model files: float32, float16, dynamic range, PTQ int8 and the QAT int8 model that ships."""
 
 from __future__ import annotations
 
@@ -24,14 +24,12 @@ from edge_seg_train.memory import keep_freed_memory
 
 from edge_seg_quantize import convert, qat
 from edge_seg_quantize.gate import DICE_BUDGET, GateReport, measure
+from edge_seg_quantize.representative import evenly_of_each
 from edge_seg_quantize.trust import with_trust
 
 _PIECES_FILMS = 400  # at most so many films are looked at
 _WHOLE = 0.95  # a structure whose largest piece holds so much of it is whole
 _CARELESS = 0.05  # share of films that may be otherwise
-
-REPRESENTATIVE_FILMS = 128
-"""Films whose activations set the ranges of the PTQ model."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +61,7 @@ class QuantizeSettings:
 
 
 def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[str], None] = print) -> GateReport:
-    """Quantise a run and write `OUT`, and beside it `OUT` with `.float32` and `.ptq` in the name.
+    """Quantise a run and write `OUT`; beside it, `OUT` with `.float32`, `.float16`, `.dynamic` and `.ptq` in the name.
 
     Args:
         run: folder of `edge-seg train`.
@@ -99,15 +97,17 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
 
     say("converting")
     manifest = _manifest(config, record, settings, films)
-    representative = network_input(_representative(films), config.network.channels)
+    compared = films.grey[evenly_of_each(films.origin)]
+    representative = network_input(compared, config.network.channels)
     models = {
         "float32": _file(manifest, "float32", convert.to_float32(model), settings),
+        "float16": _file(manifest, "float16", convert.to_float16(model), settings),
+        "dynamic": _file(manifest, "dynamic", convert.to_dynamic_range(model), settings),
         "ptq": _file(manifest, "int8-ptq", convert.to_int8_after_training(model, representative), settings),
         "qat": _file(manifest, "int8-qat", convert.to_int8(aware), settings),
     }
     say(f"measuring on {len(validation)} validation films")
-    segmenters = {kind: Segmenter(file, gate=False) for kind, file in models.items()}
-    compared = _representative(films)
+    segmenters = {kind: Segmenter(models[kind], gate=False) for kind in ("float32", "ptq", "qat")}
     report = measure(
         **segmenters,
         flatbuffer=models["qat"].flatbuffer,
@@ -188,17 +188,6 @@ def in_one_piece(labels: np.ndarray) -> bool:
 def _evenly(films: list[LabelledFilm], settings: QuantizeSettings) -> list[LabelledFilm]:
     count = min(len(films), settings.validation_films or len(films))
     return [films[i] for i in np.linspace(0, len(films) - 1, count).astype(int)] if count else []
-
-
-def _representative(films: PackedFilms) -> np.ndarray:
-    """Evenly spaced training films of each data set, as many of each."""
-    origins = np.unique(films.origin)
-    share = max(1, REPRESENTATIVE_FILMS // len(origins))
-    chosen = []
-    for origin in origins:
-        of_set = np.flatnonzero(films.origin == origin)
-        chosen.append(of_set[np.linspace(0, len(of_set) - 1, min(share, len(of_set))).astype(int)])
-    return films.grey[np.concatenate(chosen)]
 
 
 def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings) -> TrainingBatches:

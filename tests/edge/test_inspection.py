@@ -11,6 +11,7 @@ from edge_seg.edge_tpu import NEWEST_VERSIONS
 from edge_seg.flatbuffer import _OPERATORS, read_graph
 from edge_seg.inspection import inspect_model, purity_violations
 from edge_seg.model_file import Manifest, ModelFile
+from edge_seg.runtime import TFLiteRuntime
 from edge_seg.structures import CHEST
 
 
@@ -40,6 +41,17 @@ def test_facts(tiny_model):
     assert facts.violations == ()
     assert facts.edge_tpu.mapped
     assert facts.file_bytes == tiny_model.stat().st_size > facts.flatbuffer_bytes
+
+
+def test_weights_that_come_through_dequantize_are_counted_as_they_stand_in_the_file(make_flatbuffer):
+    real = make_flatbuffer(dtype="float32")
+    half = with_weights_in_float16(real)
+    facts = [inspect_model(ModelFile(Manifest("m", "1", CHEST, 64, 64), one)) for one in (real, half)]
+    assert [(one.macs, one.parameters) for one in facts] == [(64 * 64 * 3, 6)] * 2
+    assert [one.weight_bytes for one in facts] == [24, 12]
+    assert "2 DEQUANTIZE" in purity_violations(half)
+    film = np.random.default_rng(0).random((1, 64, 64, 1), np.float32)
+    np.testing.assert_array_equal(TFLiteRuntime(half).run(film), TFLiteRuntime(real).run(film))
 
 
 @pytest.mark.parametrize(
@@ -103,7 +115,11 @@ def test_what_tensorflow_converts():
     x = layers.DepthwiseConv2D(3, padding="same")(x)
     logits = layers.Conv2DTranspose(3, 2, strides=2, use_bias=False)(x)
     model = keras.Model(film, logits)
-    films = np.random.default_rng(0).random((4, 32, 32, 1), np.float32)
+    rng = np.random.default_rng(0)
+    # Biases that are all zero would be one constant in float, and as many as there are layers in int8.
+    for layer in model.layers:
+        layer.set_weights([rng.normal(size=weight.shape) for weight in layer.get_weights()])
+    films = rng.random((4, 32, 32, 1), np.float32)
 
     real = convert.to_float32(model)
     assert any("float" in violation for violation in purity_violations(real))
@@ -116,6 +132,13 @@ def test_what_tensorflow_converts():
     assert macs["DEPTHWISE_CONV_2D"] == 16 * 16 * 4 * 9
     assert macs["TRANSPOSE_CONV"] == 16 * 16 * 4 * 3 * 4
 
+    plain = inspect_model(ModelFile(Manifest("m", "1", CHEST, 32, 32), real))
+    half = inspect_model(ModelFile(Manifest("m", "1", CHEST, 32, 32), convert.to_float16(model)))
+    dynamic = inspect_model(ModelFile(Manifest("m", "1", CHEST, 32, 32), convert.to_dynamic_range(model)))
+    for other in (plain, half, dynamic):
+        assert (other.macs, other.parameters) == (facts.macs, facts.parameters)
+    assert half.weight_bytes * 2 == plain.weight_bytes
+
     # A converter left to itself keeps float ends around the int8 network.
     ends = convert._converter(model)
     import tensorflow as tf
@@ -125,3 +148,29 @@ def test_what_tensorflow_converts():
     found = purity_violations(ends.convert())
     assert any("float tensors" in violation for violation in found)
     assert "1 DEQUANTIZE" in found
+
+
+def with_weights_in_float16(flatbuffer: bytes) -> bytes:
+    """The network of one float32 convolution, its weights and bias in float16, each through a DEQUANTIZE."""
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(flatbuffer)
+    graph = model.subgraphs[0]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    code.version = 3
+    model.operatorCodes.append(code)
+    for index in (2, 3):
+        real, half, step = graph.tensors[index], schema.TensorT(), schema.OperatorT()
+        half.name, half.type = f"half {index}", schema.TensorType.FLOAT16
+        half.shape, half.buffer = real.shape, real.buffer
+        values = np.asarray(model.buffers[real.buffer].data, np.uint8).view(np.float32).astype(np.float16)
+        model.buffers[real.buffer].data = values.view(np.uint8)
+        real.buffer = 0
+        step.opcodeIndex, step.inputs, step.outputs = 1, [len(graph.tensors)], [index]
+        graph.tensors.append(half)
+        graph.operators.insert(0, step)
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())

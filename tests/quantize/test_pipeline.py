@@ -16,7 +16,7 @@ import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before Tens
 from edge_seg import Segmenter, pixels
 from edge_seg.datasets import open_dataset
 from edge_seg.errors import ModelError
-from edge_seg.inspection import purity_violations
+from edge_seg.inspection import inspect_model, purity_violations
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg_quantize import convert, qat
@@ -136,9 +136,19 @@ def test_the_manifest_says_what_a_run_started_from_and_names_no_folder_of_this_m
 
 
 def test_float_and_post_training_models_stand_beside_it(model: Path) -> None:
-    kinds = {ModelFile.read(path).manifest.quantisation for path in model.parent.glob("tiny*.tflite")}
-    assert kinds == {"int8-qat", "int8-ptq", "float32"}
-    assert purity_violations(ModelFile.read(model.with_name("tiny.float32.tflite")).flatbuffer)
+    beside = {path.name: ModelFile.read(path) for path in model.parent.glob("tiny*.tflite")}
+    assert {name: file.manifest.quantisation for name, file in beside.items()} == {
+        "tiny.float32.tflite": "float32",
+        "tiny.float16.tflite": "float16",
+        "tiny.dynamic.tflite": "dynamic",
+        "tiny.ptq.tflite": "int8-ptq",
+        "tiny.tflite": "int8-qat",
+    }
+    for name in ("tiny.float32.tflite", "tiny.float16.tflite", "tiny.dynamic.tflite"):
+        assert purity_violations(beside[name].flatbuffer)
+    assert all(file.manifest.trust for file in beside.values())
+    facts = [inspect_model(file) for file in beside.values()]
+    assert len({one.macs for one in facts}) == len({one.parameters for one in facts}) == 1
 
 
 def test_the_int8_input_is_the_grey_value_minus_128(model: Path) -> None:

@@ -1,0 +1,76 @@
+"""The films whose activations set the ranges of a PTQ model: of the training splits, or the phantom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from edge_seg import Film, pixels
+from edge_seg.datasets import Dataset, LabelledFilm, Outlines
+from edge_seg.errors import InputError
+from edge_seg.phantom import phantom
+from edge_seg.structures import CHEST
+
+REPRESENTATIVE_FILMS = 128
+"""At most so many set the ranges."""
+
+_PHANTOMS = 32  # a chest is drawn in a third of a second
+_PHANTOM_SHAPES = ((384, 384), (416, 340), (340, 448))
+_FIRST_SEED = 1000  # none of the chests that `edge-seg benchmark --data phantom` scores
+
+
+def evenly_of_each(origin: np.ndarray) -> np.ndarray:
+    """Indices of at most `REPRESENTATIVE_FILMS` evenly spaced films, as many of each data set.
+
+    Args:
+        origin: `(films,)` index of the data set each film came from.
+    """
+    origins = np.unique(origin)
+    share = max(1, REPRESENTATIVE_FILMS // max(1, len(origins)))
+    chosen = [np.zeros(0, np.int64)]
+    for one in origins:
+        of_set = np.flatnonzero(origin == one)
+        chosen.append(of_set[np.linspace(0, len(of_set) - 1, min(share, len(of_set))).astype(int)])
+    return np.concatenate(chosen)
+
+
+def representative_films(
+    datasets: Sequence[Dataset], input_shape: tuple[int, int]
+) -> tuple[np.ndarray, list[dict[str, Any]]]:
+    """Evenly spaced training films of each data set, at a network's size, and how many came from where.
+
+    Args:
+        datasets: of their training splits films are taken.
+        input_shape: `(height, width)`.
+
+    Returns:
+        `(films, height, width)` uint8, and `{name, layout, films}` of each data set.
+
+    Raises:
+        InputError: none has films to train on, or a film cannot be read.
+    """
+    films = [(k, film) for k, dataset in enumerate(datasets) for film in dataset.split("train")]
+    chosen = [films[i] for i in evenly_of_each(np.array([k for k, _ in films], np.int64))]
+    if not chosen:
+        raise InputError("none of the data sets has films to train on: give one with a train split")
+    grey = np.stack([pixels.to_input(film.load()[0], input_shape)[0] for _, film in chosen])
+    counts = [sum(k == of for of, _ in chosen) for k in range(len(datasets))]
+    facts = [{"name": d.name, "layout": d.layout, "films": n} for d, n in zip(datasets, counts, strict=True)]
+    return grey, facts
+
+
+def phantoms() -> Dataset:
+    """Synthetic chests of several shapes, exposures and moments of the breath, for where there are no films."""
+    films = tuple(
+        LabelledFilm(f"phantom-{seed}", f"phantom-{seed}", "train", partial(_draw, seed))
+        for seed in range(_FIRST_SEED, _FIRST_SEED + _PHANTOMS)
+    )
+    return Dataset("phantom", "phantom", tuple(s.name for s in CHEST), films, {"source": "synthetic"})
+
+
+def _draw(seed: int) -> tuple[Film, Outlines]:
+    height, width = _PHANTOM_SHAPES[seed % len(_PHANTOM_SHAPES)]
+    made = phantom(height, width, seed=seed, phase=(seed % 4) / 4)
+    return made.film, {name: mask.astype(np.uint8) for name, mask in made.masks.items()}
