@@ -1,0 +1,42 @@
+"""Other engines for the same network, to be measured beside LiteRT; `pip install 'edge-seg[peers]'`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from edge_seg import runtime
+from edge_seg.errors import DeviceError
+from edge_seg.model_file import ModelFile
+from edge_seg.runtime import Runtime, TFLiteRuntime
+
+from edge_seg_benchmarks.peers.onnx import OnnxRuntime
+from edge_seg_benchmarks.peers.openvino import OpenVinoRuntime
+from edge_seg_benchmarks.peers.profile import by_kind, operator_profile
+
+__all__ = ["ENGINES", "by_kind", "open_engine", "operator_profile"]
+
+_PEERS: dict[str, Callable[[bytes, int], Runtime]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVinoRuntime}
+
+ENGINES = (*runtime.ENGINES, *_PEERS)
+"""Names of all engines: `litert`, `tflite`, `onnxruntime`, `openvino`."""
+
+
+def open_engine(engine: str, model: ModelFile, threads: int) -> Runtime:
+    """A runtime for a model's network on the CPU, with the input and output of its flatbuffer.
+
+    Args:
+        engine: one of `ENGINES`.
+        model: a checked model file.
+        threads: CPU threads; at most as many as this process may use.
+
+    Raises:
+        DeviceError: there is no such engine, or it is not installed.
+        ModelError: the engine cannot run this network.
+    """
+    if engine not in ENGINES:
+        raise DeviceError(f"no engine is called {engine}: choose from {', '.join(ENGINES)}")
+    if engine not in _PEERS:
+        return TFLiteRuntime(model.flatbuffer, threads, engine)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _PEERS[engine](model.flatbuffer, max(1, min(threads, cores)))

@@ -1,0 +1,97 @@
+"""OpenVINO, which reads the .tflite as it is."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edge_seg.errors import ModelError
+
+from edge_seg_benchmarks.peers.network import WEIGHTS_AS_FLOAT, read_network
+from edge_seg_benchmarks.peers.packages import load_package
+from edge_seg_benchmarks.peers.profile import WARM_UP, OperatorTimes
+
+_CPU_FACTS = Path("/proc/cpuinfo")
+
+
+class OpenVinoRuntime:
+    """See `edge_seg.runtime.Runtime`.
+
+    float32 networks are computed in float32 where OpenVINO would otherwise choose bfloat16 or float16. int8
+    networks lose accuracy on x86-64 processors without VNNI, where sums of products saturate
+    (docs.openvino.ai, "Saturation (overflow) Issue"): `notes` says so there.
+
+    Args:
+        flatbuffer: a checked TFLite model.
+        threads: at most as many as there are cores.
+
+    Raises:
+        DeviceError: `openvino` is not installed.
+        ModelError: the engine refuses the network.
+    """
+
+    delegate = "cpu"
+
+    def __init__(self, flatbuffer: bytes, threads: int) -> None:
+        self._engine = load_package("openvino")
+        self.name, self.threads = f"openvino {self._engine.__version__.split('-')[0]}", threads
+        network = read_network(flatbuffer)
+        self.input, self.output = network.input.spec, network.output.spec
+        self.notes: tuple[str, ...] = ()
+        if network.weights_alone_quantised:
+            self.notes = (WEIGHTS_AS_FLOAT.format(engine="openvino"),)
+        elif network.int8 and _sums_saturate():
+            self.notes = ("int8 sums of openvino can saturate on this processor, which has no VNNI",)
+        self._flatbuffer = flatbuffer
+        self._request = self._open()
+
+    def run(self, tensor: np.ndarray) -> np.ndarray:
+        """See `Runtime.run`."""
+        return _infer(self._request, tensor)
+
+    def operator_times(self, tensor: np.ndarray, runs: int) -> list[OperatorTimes]:
+        """See `profile.Profiled`."""
+        request = self._open(PERF_COUNT=True)
+        executed = self._engine.ProfilingInfo.Status.EXECUTED
+        found: dict[str, OperatorTimes] = {}
+        for turn in range(WARM_UP + runs):
+            _infer(request, tensor)
+            for fact in request.get_profiling_info():
+                if turn >= WARM_UP and fact.status == executed:
+                    times = found.setdefault(fact.node_name, OperatorTimes(fact.node_type, fact.node_name, []))
+                    times.milliseconds.append(fact.real_time.total_seconds() * 1000)
+        return list(found.values())
+
+    def _open(self, **properties: Any) -> Any:
+        settings = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": self.threads,
+            "INFERENCE_PRECISION_HINT": "f32",
+            **properties,
+        }
+        # OpenVINO knows the format by the file's name, and reads it from files alone.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "network.tflite"
+            path.write_bytes(self._flatbuffer)
+            try:
+                return self._engine.Core().compile_model(str(path), "CPU", settings).create_infer_request()
+            except RuntimeError as error:
+                reason = [line for line in str(error).splitlines() if line.strip()][-1].strip()
+                raise ModelError(f"{self.name} refuses the model ({reason}): leave it out") from error
+
+
+def _infer(request: Any, tensor: np.ndarray) -> np.ndarray:
+    request.infer([np.ascontiguousarray(tensor)], share_inputs=True)
+    return np.array(request.get_output_tensor(0).data)
+
+
+def _sums_saturate() -> bool:
+    """Whether this is an x86-64 processor without VNNI; not where the system does not tell."""
+    try:
+        lines = _CPU_FACTS.read_text().splitlines()
+    except OSError:
+        return False
+    flags = next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "")
+    return "sse" in flags and "vnni" not in flags

@@ -1,0 +1,24 @@
+"""Packages that only some installations have."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from edge_seg.errors import DeviceError
+
+
+def load_package(module: str, install: str = "'edge-seg[peers]'") -> Any:
+    """A module that may not be installed.
+
+    Args:
+        module: what to import.
+        install: what pip installs it with.
+
+    Raises:
+        DeviceError: it is not installed, or does not work.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise DeviceError(f"{module} cannot be imported ({error}): pip install {install}") from error
