@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -10,22 +10,33 @@ import numpy as np
 from edge_seg import Segmenter
 from edge_seg.datasets import Dataset, LabelledFilm, truth_regions
 from edge_seg.errors import InputError
-from edge_seg.scores import dice, hausdorff95, intersection_over_union
+from edge_seg.film import Film
+from edge_seg.scores import dice, intersection_over_union, outline_distance
 
 from edge_seg_benchmarks.statistics import bootstrap_mean
 
 _MAIN_REGIONS = ("whole_lung", "visible_lung", "tumour", "object")
 
-METRICS: dict[str, Callable[..., float]] = {
-    "dice": dice,
-    "iou": intersection_over_union,
-    "hd95_px": hausdorff95,
-}
+METRICS = ("dice", "iou", "hd95_px", "asd_px", "hd95_mm", "asd_mm")
+"""What is summarised of each region; those in mm over the films whose spacing is known."""
+
+FAILED_DICE = 0.5
+"""Below it an outline is counted as failed: less than half of what it should be."""
+
+_SQUARE = 0.01
 
 
 @dataclass(frozen=True)
 class FilmScore:
-    """Scores of one region on one film; `attributes` as the data set knows them (`view`, `finding`)."""
+    """Scores of one region on one film.
+
+    Attributes:
+        dataset, split, film, patient, region: which.
+        dice, iou: see `edge_seg.scores`.
+        hd95_px, asd_px: 95th-percentile Hausdorff and average surface distance, in pixels of the film.
+        spacing_mm: side of a pixel, `None` where it is not known or pixels are not square.
+        attributes: of the film, as the data set knows them (`view`, `finding`).
+    """
 
     dataset: str
     split: str
@@ -35,7 +46,19 @@ class FilmScore:
     dice: float
     iou: float
     hd95_px: float
+    asd_px: float
+    spacing_mm: float | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def hd95_mm(self) -> float | None:
+        """`hd95_px` in mm."""
+        return None if self.spacing_mm is None else self.hd95_px * self.spacing_mm
+
+    @property
+    def asd_mm(self) -> float | None:
+        """`asd_px` in mm."""
+        return None if self.spacing_mm is None else self.asd_px * self.spacing_mm
 
 
 def scored_films(dataset: Dataset, split: str, limit: int | None) -> tuple[LabelledFilm, ...]:
@@ -54,31 +77,59 @@ def scored_films(dataset: Dataset, split: str, limit: int | None) -> tuple[Label
 def score_film(segmenter: Segmenter, dataset: str, film: LabelledFilm) -> list[FilmScore]:
     """Scores of every region that the film has an outline for and the model predicts."""
     picture, outlines = film.load()
-    found = segmenter(picture).regions
-    return [
-        FilmScore(
-            dataset,
-            film.split,
-            film.name,
-            film.patient,
-            region,
-            **{name: metric(truth, found[region], valid) for name, metric in METRICS.items()},
-            attributes=film.attributes,
-        )
-        for region, (truth, valid) in truth_regions(outlines).items()
-        if region in found
-    ]
+    return score_outlines(segmenter, dataset, film, picture, truth_regions(outlines))
+
+
+def score_outlines(
+    segmenter: Segmenter,
+    dataset: str,
+    film: LabelledFilm,
+    picture: Film,
+    truths: dict[str, tuple[np.ndarray, np.ndarray]],
+) -> list[FilmScore]:
+    """`score_film` of a film that is read already, with `truth_regions` of its outlines."""
+    found, spacing, scores = segmenter(picture).regions, _pixel_side(picture), []
+    for region, (truth, valid) in truths.items():
+        if region in found:
+            distance = outline_distance(truth, found[region], valid)
+            scores.append(
+                FilmScore(
+                    dataset,
+                    film.split,
+                    film.name,
+                    film.patient,
+                    region,
+                    dice(truth, found[region], valid),
+                    intersection_over_union(truth, found[region], valid),
+                    distance.hd95,
+                    distance.average,
+                    spacing,
+                    film.attributes,
+                )
+            )
+    return scores
+
+
+def _pixel_side(film: Film) -> float | None:
+    if film.spacing_mm is None:
+        return None
+    down, across = film.spacing_mm
+    return down if abs(down - across) <= _SQUARE * down else None
 
 
 def summarise(scores: Iterable[FilmScore]) -> list[dict[str, Any]]:
-    """Mean, interval and worst 5 % of each metric, per data set and region."""
+    """Mean, interval and worst 5 % of each metric and the number of failed films, per data set and region."""
     rows = []
     for (dataset, split, region), group in _groups(scores).items():
-        patients = [score.patient for score in group]
         row: dict[str, Any] = {"dataset": dataset, "split": split, "region": region}
+        row["failed"] = sum(score.dice < FAILED_DICE for score in group)
         for metric in METRICS:
-            values = np.array([getattr(score, metric) for score in group])
-            worst = np.sort(values)[::-1] if metric.startswith("hd") else np.sort(values)
+            known = [score for score in group if getattr(score, metric) is not None]
+            if not known:
+                row[metric] = None
+                continue
+            patients, values = [score.patient for score in known], np.array([getattr(s, metric) for s in known])
+            worst = np.sort(values) if metric in ("dice", "iou") else np.sort(values)[::-1]
             row[metric] = {
                 **asdict(bootstrap_mean(values.tolist(), patients)),
                 "worst_5_percent": float(worst[: max(1, round(len(worst) * 0.05))].mean()),

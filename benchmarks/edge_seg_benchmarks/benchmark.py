@@ -3,47 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_seg import RESEARCH_USE, Segmenter
 from edge_seg.datasets import Dataset
-from edge_seg.inspection import inspect_model
+from edge_seg.errors import UsageError
 from edge_seg.model_file import ModelFile
-from edge_seg.runtime import TFLiteRuntime
 
-from edge_seg_benchmarks.accuracy import (
-    FilmScore,
-    degradation,
-    main_region,
-    score_film,
-    scored_films,
-    subgroups,
-    summarise,
-)
+from edge_seg_benchmarks.accuracy import degradation, main_region, subgroups, summarise
 from edge_seg_benchmarks.agreement import measure_agreement
+from edge_seg_benchmarks.cold_start import measure_cold_start
 from edge_seg_benchmarks.data import PHANTOM
 from edge_seg_benchmarks.failures import worst_failures
 from edge_seg_benchmarks.gate import measure_gate
-from edge_seg_benchmarks.latency import measure_cold_start, measure_latency
-from edge_seg_benchmarks.machine import machine_facts
+from edge_seg_benchmarks.journal import Journal
+from edge_seg_benchmarks.latency import measure_latency
+from edge_seg_benchmarks.machine import machine_facts, machine_state
+from edge_seg_benchmarks.models import float_twin, label, model_facts, most_accurate
+from edge_seg_benchmarks.peak import measure_peak
+from edge_seg_benchmarks.peers import open_engine
 from edge_seg_benchmarks.reliability import measure_reliability
 from edge_seg_benchmarks.robustness import CorruptedScore, score_corrupted, summarise_corrupted
+from edge_seg_benchmarks.runs import describe_run, model_share, runs_elsewhere
+from edge_seg_benchmarks.scoring import score_all
+from edge_seg_benchmarks.sustained import measure_sustained
 
-SCHEMA = 1
+SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to measure beside the models and films themselves.
+
+    Attributes:
+        split, limit: which films, and at most how many of each data set.
+        engines: what runs the networks (see `peers.ENGINES`); the first also scores them and times whole films.
+        threads: for inference; the first as above.
+        repeats: rounds of the latency measurement.
+        robustness: at most so many films of each data set are corrupted and scored, with the last model; 0 is none.
+        should_reject: files, folders and globs of pictures that the last model's gate should reject.
+        time_only: names of models that are not scored: references that nobody trained.
+        sustained: minutes of films one after another, with the last model; 0 is none.
+        command: how to repeat this.
+    """
+
+    split: str = "test"
+    limit: int | None = None
+    engines: tuple[str, ...] = ("litert",)
+    threads: tuple[int, ...] = (1,)
+    repeats: int = 30
+    robustness: int = 0
+    should_reject: tuple[str, ...] = ()
+    time_only: tuple[str, ...] = ()
+    sustained: float = 0.0
+    command: str = ""
 
 
 def run_benchmark(
     models: Sequence[ModelFile],
     datasets: Sequence[Dataset],
+    settings: Settings = Settings(),
     *,
-    split: str = "test",
-    limit: int | None = None,
-    threads: int = 1,
-    repeats: int = 30,
-    robustness: int = 0,
-    should_reject: Sequence[str] = (),
-    command: str = "",
+    journal: Journal | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
     """Score and time models; the first model is the reference of the speed-ups.
@@ -51,13 +73,8 @@ def run_benchmark(
     Args:
         models: read from files.
         datasets: films with outlines; none measures latency alone.
-        split: which films.
-        limit: at most so many films of each data set.
-        threads: for inference.
-        repeats: rounds of the latency measurement.
-        robustness: at most so many films of each data set are corrupted and scored, with the last model; 0 is none.
-        should_reject: files, folders and globs of pictures that the last model's gate should reject.
-        command: how to repeat this.
+        settings: what else.
+        journal: keeps scores as they are found, and gives those of a run that was stopped.
         say: told of progress.
 
     Returns:
@@ -65,57 +82,62 @@ def run_benchmark(
 
     Raises:
         InputError: a data set has no films to score, or what should be rejected cannot be opened.
-        UsageError: there are pictures to reject, and the last model has no gate.
+        UsageError: there are pictures to reject, and the last model has no gate; or films to score, and no model is
+            scored.
+        DeviceError: an engine is not installed.
     """
-    segmenters = [Segmenter(model, TFLiteRuntime(model.flatbuffer, threads)) for model in models]
+    split, limit, before = settings.split, settings.limit, machine_state()
+    runtimes = [open_engine(settings.engines[0], model, settings.threads[0]) for model in models]
+    segmenters = [Segmenter(model, runtime) for model, runtime in zip(models, runtimes, strict=True)]
     # Scores are the network's: a film that the gate would turn away is scored like every other.
-    ungated = [Segmenter(model, s.runtime, gate=False) for model, s in zip(models, segmenters, strict=True)]
+    ungated = [Segmenter(model, runtime, gate=False) for model, runtime in zip(models, runtimes, strict=True)]
+    scored = [i for i, model in enumerate(models) if model.manifest.name not in settings.time_only]
+    if datasets and not scored:
+        raise UsageError("there are films to score and every model is only timed: leave away --time-only or --data")
     # First, since it is quick to say what is wrong with a folder.
-    gate = measure_gate(segmenters[-1], datasets, split, limit, should_reject, say)
-    scores: list[list[FilmScore]] = [[] for _ in models]
-    for dataset in datasets:
-        films = scored_films(dataset, split, limit)
-        for index, film in enumerate(films, 1):
-            for segmenter, found in zip(ungated, scores, strict=True):
-                found += score_film(segmenter, dataset.name, film)
-            if index == len(films) or index % 50 == 0:
-                say(f"{dataset.name}: {index} of {len(films)} films scored")
+    gate = measure_gate(segmenters[-1], datasets, split, limit, settings.should_reject, say)
+    found = dict(
+        zip(scored, score_all([ungated[i] for i in scored], datasets, split, limit, journal, say), strict=True)
+    )
+    scores = [found.get(i, []) for i in range(len(models))]
     agreement = measure_agreement(ungated[-1], datasets, split, limit, say)
-    say(f"latency: {repeats} rounds")
-    latencies = measure_latency(segmenters, repeats)
+    elsewhere = runs_elsewhere(models, settings.engines, settings.threads)
+    say(f"latency: {settings.repeats} rounds")
+    timings, timings_elsewhere = measure_latency(segmenters, [run.segmenter for run in elsewhere], settings.repeats)
+    latencies, during = [timing.summary() for timing in timings], machine_state()
+    say("this machine's peak")
+    peaks = {threads: measure_peak(threads) for threads in settings.threads}
+    reference = most_accurate(models, scores)
     entries = []
     for i, (model, segmenter) in enumerate(zip(models, segmenters, strict=True)):
         say(f"cold start of {label(model)}")
-        reference = float_twin(model, models)
-        facts = inspect_model(model)
+        twin = float_twin(model, models)
         entries.append(
             {
-                "label": label(model),
-                "name": model.manifest.name,
-                "version": model.manifest.version,
-                "quantisation": model.manifest.quantisation,
-                "sha256": model.manifest.flatbuffer_sha256,
-                "input": list(model.manifest.input_shape),
-                "runtime": segmenter.runtime.name,
-                "delegate": segmenter.runtime.delegate,
-                "threads": segmenter.runtime.threads,
-                "parameters": facts.parameters,
-                "macs": facts.macs,
-                "file_bytes": facts.file_bytes,
-                "int8_violations": list(facts.violations),
+                **model_facts(model, segmenter.runtime),
                 "latency_ms": latencies[i],
+                "samples_ms": timings[i].samples_ms,
+                "pace_ms": timings[i].pace_ms,
+                "warm_up": timings[i].warm_up,
                 "inference_speed_up": latencies[0]["inference"]["p50"] / latencies[i]["inference"]["p50"],
-                "cold_start": measure_cold_start(str(model.path), threads) if model.path else None,
+                "share_of_peak": model_share(model, latencies[i]["inference"]["p50"], peaks[settings.threads[0]]),
+                "cold_start": measure_cold_start(str(model.path), settings.threads[0]) if model.path else None,
                 "scores": summarise(scores[i]),
-                "degradation": [] if reference is None else degradation(scores[i], scores[reference]),
+                "degradation": [] if twin is None else degradation(scores[i], scores[twin]),
+                "loss": [] if reference is None else degradation(scores[i], scores[reference]),
                 "subgroups": subgroups(scores[i], main_region(s.region for s in scores[i]) or ""),
                 "films": [asdict(score) for score in scores[i]],
             }
         )
+    runs = [
+        describe_run(run, timing, ungated[run.scored], peaks[run.threads])
+        for run, timing in zip(elsewhere, timings_elsewhere, strict=True)
+    ]
+    sustained = measure_sustained(segmenters[-1], settings.sustained, say) if settings.sustained else []
     corrupted: list[CorruptedScore] = []
     failures = []
-    for dataset in datasets if robustness else ():
-        found_there = score_corrupted(ungated[-1], dataset, split, robustness, say)
+    for dataset in datasets if settings.robustness else ():
+        found_there = score_corrupted(ungated[-1], dataset, split, settings.robustness, say)
         corrupted += found_there
         # By layout: a folder of somebody's films may be called phantom too.
         failures += worst_failures(found_there) if dataset.layout == PHANTOM else []
@@ -123,28 +145,17 @@ def run_benchmark(
     return {
         "schema": SCHEMA,
         "notice": RESEARCH_USE,
-        "command": command,
-        "machine": machine_facts(),
+        "command": settings.command,
+        "machine": {**machine_facts(), "before": before, "during": during, "after": machine_state()},
         "datasets": [{"name": d.name, "layout": d.layout, "split": split, "limit": limit, **d.facts} for d in datasets],
         "models": entries,
+        "reference": None if reference is None else label(models[reference]),
+        "runs": runs,
+        "peak": [peaks[threads] for threads in peaks],
+        "sustained": {"model": last, "curve": sustained} if sustained else None,
         "robustness": [{"model": last, **row} for row in summarise_corrupted(corrupted)],
         "trust": {"model": last, **trust} if trust else None,
         "agreement": [{"model": last, **row} for row in agreement],
         "gate": {"model": last, **gate} if gate else None,
         "failures": [{"model": last, **failure} for failure in failures],
     }
-
-
-def label(model: ModelFile) -> str:
-    """How a model is called in tables."""
-    return f"{model.manifest.name} {model.manifest.quantisation}"
-
-
-def float_twin(model: ModelFile, models: Sequence[ModelFile]) -> int | None:
-    """Index of the float32 model of the same name, which the model's Dice is compared with."""
-    if model.manifest.quantisation == "float32":
-        return None
-    for index, other in enumerate(models):
-        if other.manifest.name == model.manifest.name and other.manifest.quantisation == "float32":
-            return index
-    return None

@@ -12,6 +12,7 @@ from edge_seg.datasets import Dataset
 from edge_seg.model_file import ModelFile
 from edge_seg.outputs.atomic import write_atomically
 
+from edge_seg_benchmarks.accuracy import METRICS
 from edge_seg_benchmarks.data import PHANTOM
 from edge_seg_benchmarks.failures import draw_failure
 from edge_seg_benchmarks.report import render
@@ -40,7 +41,9 @@ def with_scores(
     scores = []
     for row in entry["scores"]:
         key = row["dataset"], row["split"], row["region"]
-        for metric in ("dice", "iou", "hd95_px"):
+        for metric in METRICS:
+            if row[metric] is None:
+                continue
             score = {
                 "dataset": row["dataset"],
                 "split": row["split"],

@@ -1,91 +1,148 @@
-"""How long a film takes, stage by stage, and what a start costs; models take turns so that drift hits all alike."""
+"""How long a film takes, stage by stage; models take turns so that drift hits all alike."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from edge_seg import Segmenter
+from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
 from edge_seg.sources import read_film
 
-STAGES = ("decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "end_to_end")
-_WARM_UP = 3
+STAGES = ("decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "write", "end_to_end")
+"""What is timed of a film; `write` is masks, overlay and record, flushed to the disk."""
+
+FILM_SIDE = 1024
+"""Side of the square 8-bit PNG film that is read and segmented, in pixels."""
+
 _PERCENTILES = (50, 95, 99)
-
-_COLD_START = """
-import json, sys, time
-start = time.perf_counter()
-from edge_seg import Segmenter
-from edge_seg.sources import read_film
-Segmenter.load(sys.argv[1], threads=int(sys.argv[2]))(read_film(sys.argv[3]))
-print(json.dumps({"seconds": time.perf_counter() - start, "peak_rss_bytes": PEAK}))
-"""
-# ru_maxrss would count the parent too: it survives exec. VmHWM is this process's own.
-_PEAK = "int(next(l for l in open('/proc/self/status') if l.startswith('VmHWM')).split()[1]) * 1024"
+_STEADY = 0.05  # medians of two runs of `_LOOK` samples may differ by so much
+_LOOK = 3
+_MOST_WARM_UP = 20
+_PATIENCE_S = 30.0  # a model that took so long in all has been measured enough,
+_FEWEST = 5  # if it was measured so often
 
 
-def measure_latency(segmenters: Sequence[Segmenter], repeats: int, film_side: int = 1024) -> list[dict[str, Any]]:
-    """Percentiles of each stage, per model, over `repeats` rounds in which every model runs once.
+@dataclass
+class Timing:
+    """What was measured of one model on one engine.
+
+    Attributes:
+        samples_ms: per stage, one value per round, in the order of the rounds.
+        pace_ms: of the same rounds, the time of a fixed piece of work that is no network: how the machine was.
+        warm_up: films before it was steady, which are not counted.
+    """
+
+    samples_ms: dict[str, list[float]] = field(default_factory=dict)
+    pace_ms: list[float] = field(default_factory=list)
+    warm_up: int = 0
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """`{stage: {"p50": ms, "p95": ms, "p99": ms, "mad": ms}}`; the last is the median absolute deviation."""
+        return {stage: describe(values) for stage, values in self.samples_ms.items()}
+
+
+def describe(values: Sequence[float]) -> dict[str, float]:
+    """Percentiles and median absolute deviation, and how many values there are."""
+    data = np.asarray(values)
+    named = {f"p{p}": float(np.percentile(data, p)) for p in _PERCENTILES}
+    return {**named, "mad": float(np.median(np.abs(data - np.median(data)))), "n": len(data)}
+
+
+def measure_latency(
+    whole: Sequence[Segmenter], alone: Sequence[Segmenter], repeats: int
+) -> tuple[list[Timing], list[Timing]]:
+    """Time films through segmenters that take turns, forth and back (A B B A), after each has become steady.
 
     Args:
-        segmenters: the models.
-        repeats: rounds.
-        film_side: side of the square 8-bit PNG film that is read and segmented, in pixels.
+        whole: timed from the file to results on the disk.
+        alone: timed in inference alone.
+        repeats: rounds; a slow one stops earlier, after 30 s and at least five rounds.
 
     Returns:
-        Per model `{stage: {"p50": ms, "p95": ms, "p99": ms, "mad": ms}}`.
+        Timings of `whole`, with every stage, and of `alone`, with `inference`.
     """
     with tempfile.TemporaryDirectory() as folder:
-        path = _write_film(Path(folder), film_side)
-        samples: list[dict[str, list[float]]] = [{stage: [] for stage in STAGES} for _ in segmenters]
-        for turn in range(_WARM_UP + repeats):
-            for segmenter, taken in zip(segmenters, samples, strict=True):
-                timings = _once(segmenter, path)
-                if turn >= _WARM_UP:
-                    for stage in STAGES:
-                        taken[stage].append(timings[stage])
-    return [{stage: _describe(values) for stage, values in taken.items()} for taken in samples]
+        path = write_film(Path(folder), FILM_SIDE)
+        output = OutputFolder(Path(folder) / "out")
+        film = read_film(path)
+        work = [_whole_film(segmenter, path, output) for segmenter in whole]
+        work += [_inference_alone(segmenter, segmenter.prepare(film)[0]) for segmenter in alone]
+        timings = [Timing(warm_up=_warm_up(once)) for once in work]
+        spent = [0.0] * len(work)
+        for turn in range(repeats):
+            pace = _pace()
+            order = range(len(work)) if turn % 2 == 0 else reversed(range(len(work)))
+            for i in order:
+                if spent[i] > _PATIENCE_S and turn >= _FEWEST:
+                    continue
+                start = time.perf_counter()
+                for stage, value in work[i]().items():
+                    timings[i].samples_ms.setdefault(stage, []).append(round(value, 4))
+                timings[i].pace_ms.append(round(pace, 4))
+                spent[i] += time.perf_counter() - start
+        output.close()
+    return timings[: len(whole)], timings[len(whole) :]
 
 
-def measure_cold_start(model: str, threads: int, runs: int = 3) -> dict[str, float]:
-    """Median seconds from interpreter start-up to first mask, and peak memory, in processes of their own."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = _write_film(Path(folder), 1024)
-        command = [sys.executable, "-c", _COLD_START.replace("PEAK", _PEAK), model, str(threads), str(path)]
-        found, seconds = [], []
-        for _ in range(runs):
-            start = time.perf_counter()
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-            seconds.append(time.perf_counter() - start)
-            found.append(json.loads(done.stdout.splitlines()[-1]))
-    return {
-        "seconds": float(np.median(seconds)),
-        "peak_rss_bytes": float(np.median([entry["peak_rss_bytes"] for entry in found])),
-    }
-
-
-def _once(segmenter: Segmenter, path: Path) -> dict[str, float]:
-    start = time.perf_counter()
-    timings = segmenter(read_film(path)).timings_ms
-    return {**timings, "end_to_end": (time.perf_counter() - start) * 1000}
-
-
-def _describe(values: list[float]) -> dict[str, float]:
-    data = np.array(values)
-    named = {f"p{p}": float(np.percentile(data, p)) for p in _PERCENTILES}
-    return {**named, "mad": float(np.median(np.abs(data - np.median(data))))}
-
-
-def _write_film(folder: Path, side: int) -> Path:
+def write_film(folder: Path, side: int) -> Path:
+    """A synthetic film as a PNG file."""
     path = folder / "film.png"
     cv2.imwrite(str(path), phantom(side, side, seed=0).film.pixels)
     return path
+
+
+def _whole_film(segmenter: Segmenter, path: Path, output: OutputFolder) -> Callable[[], dict[str, float]]:
+    def once() -> dict[str, float]:
+        start = time.perf_counter()
+        found = segmenter(read_film(path))
+        segmented = time.perf_counter()
+        output.write(found)
+        end = time.perf_counter()
+        timings = {**found.timings_ms, "write": (end - segmented) * 1000, "end_to_end": (end - start) * 1000}
+        return {stage: timings[stage] for stage in STAGES}
+
+    return once
+
+
+def _inference_alone(segmenter: Segmenter, tensor: np.ndarray) -> Callable[[], dict[str, float]]:
+    def once() -> dict[str, float]:
+        start = time.perf_counter()
+        segmenter.runtime.run(tensor)
+        return {"inference": (time.perf_counter() - start) * 1000}
+
+    return once
+
+
+def _warm_up(once: Callable[[], dict[str, float]]) -> int:
+    """Run until two medians in a row agree; how often."""
+    seen: list[float] = []
+    start = time.perf_counter()
+    while len(seen) < _MOST_WARM_UP:
+        seen.append(once()["inference"])
+        if len(seen) >= 2 * _LOOK:
+            before, now = np.median(seen[-2 * _LOOK : -_LOOK]), np.median(seen[-_LOOK:])
+            if abs(now - before) <= _STEADY * before:
+                break
+        if len(seen) > 1 and time.perf_counter() - start > _PATIENCE_S / 3:
+            break
+    return len(seen)
+
+
+_PACE_WORK = np.random.default_rng(0).integers(0, 1 << 30, 60_000, np.int32)
+
+
+def _pace() -> float:
+    """Milliseconds of a fixed piece of numpy's work, the best of three: neither network nor engine changes it."""
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        np.sort(_PACE_WORK, kind="heapsort")
+        taken.append(time.perf_counter() - start)
+    return min(taken) * 1000

@@ -1,4 +1,4 @@
-"""What the measurements were made on; no host names, no paths."""
+"""What the measurements were made on, and how it was meanwhile; no host names, no paths."""
 
 from __future__ import annotations
 
@@ -10,26 +10,48 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from edge_seg.board import board_name, temperature_c, throttling
+
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+_CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
 
 
 def machine_facts() -> dict[str, Any]:
     """Processor, memory, system and versions, with the date (UTC)."""
-    board = Path("/proc/device-tree/model")
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "board": board.read_text().strip("\0\n") if board.exists() else None,
+        "board": board_name() or None,
         "processor": _processor(),
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "load_average": round(os.getloadavg()[0], 2),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "versions": {
             name: _version(name)
-            for name in ("edge-seg", "numpy", "opencv-python-headless", "ai-edge-litert", "tflite-runtime")
+            for name in (
+                "edge-seg", "numpy", "opencv-python-headless", "ai-edge-litert", "tflite-runtime", "onnxruntime",
+                "openvino",
+            )
             if _version(name)
         },
+    }  # fmt: skip
+
+
+def machine_state() -> dict[str, Any]:
+    """How the machine is at this moment.
+
+    Returns:
+        `load_average` (1 minute), `clock_mhz`, `governor`, `temperature_c`, and `throttled`, the reasons a Raspberry Pi
+        gives for being slowed down just now; `None` where it does not say.
+    """
+    frequency, slow = _text(_CLOCK), throttling()
+    return {
+        "load_average": round(os.getloadavg()[0], 2),
+        "clock_mhz": round(int(frequency) / 1000) if frequency else None,
+        "governor": _text(_GOVERNOR),
+        "temperature_c": temperature_c(),
+        "throttled": slow["now"] if slow is not None else None,
     }
 
 
@@ -40,6 +62,13 @@ def _processor() -> str:
             if line.startswith(("model name", "Model")):
                 return line.partition(":")[2].strip()
     return platform.processor() or "unknown"
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return None
 
 
 def _version(distribution: str) -> str | None:

@@ -16,54 +16,104 @@ from edge_seg.datasets import Dataset, truth_regions
 matplotlib.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 _FILM_HEIGHT = 300
 TRUTH, FOUND = (120, 220, 120), (60, 140, 255)
 """Colours of outlines: blue, green, red."""
 
 
-def data_uri(png: bytes) -> str:
-    """A PNG as a `data:` address, for a page that needs no other file."""
-    return f"data:image/png;base64,{base64.b64encode(png).decode()}"
+def data_uri(picture: bytes, form: str = "png") -> str:
+    """A picture (`png`, `svg+xml`) as a `data:` address, for a page that needs no other file."""
+    return f"data:image/{form};base64,{base64.b64encode(picture).decode()}"
 
 
-def plot_degradation(models: Sequence[dict[str, Any]], region: str) -> bytes | None:
-    """PNG: median inference time against the Dice lost to quantisation on one region; bars are 95 % intervals.
+def plot_pareto(models: Sequence[dict[str, Any]], region: str, reference: str, form: str) -> bytes | None:
+    """Median inference time against Dice lost on one region, a panel for each data set; bars are 95 % intervals.
+
+    The line joins the models that no other beats in both.
 
     Args:
         models: entries of a report.
         region: which.
+        reference: label of the model that losses are counted from.
+        form: `png` or `svg`.
 
     Returns:
-        `None` where no model has a float twin to be compared with.
+        `None` where no model was scored.
     """
-    compared = [m for m in models if any(row["region"] == region for row in m["degradation"])]
-    if not compared:
+    rows = [(m, row) for m in models for row in m["loss"] if row["region"] == region]
+    if not rows:
         return None
-    datasets = list(dict.fromkeys(row["dataset"] for m in compared for row in m["degradation"]))
-    figure, axis = plt.subplots(figsize=(7.2, 3.8), dpi=130, layout="constrained")
+    datasets = list(dict.fromkeys((row["dataset"], row["split"]) for _, row in rows))
+    names = list(dict.fromkeys(m["name"] for m, _ in rows))
+    forms = list(dict.fromkeys(m["quantisation"] for m, _ in rows))
+    figure, axes = plt.subplots(
+        1, len(datasets), figsize=(1.4 + 3.6 * len(datasets), 4.4), dpi=130, squeeze=False, layout="constrained"
+    )
     colours = plt.get_cmap("tab10")
-    for i, model in enumerate(compared):
-        for j, dataset in enumerate(datasets):
-            row = next((r for r in model["degradation"] if (r["dataset"], r["region"]) == (dataset, region)), None)
-            if row is None:
-                continue
-            milliseconds = model["latency_ms"]["inference"]["p50"] * (1 + 0.012 * (j - (len(datasets) - 1) / 2))
+    for axis, (dataset, split) in zip(axes[0], datasets, strict=True):
+        points = [(m, row) for m, row in rows if (row["dataset"], row["split"]) == (dataset, split)]
+        for model, row in points:
             bars = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+            mark = "os^Dv"[forms.index(model["quantisation"]) % 5]
             axis.errorbar(
-                milliseconds, row["mean"], bars, fmt="os^Dv"[j % 5], color=colours(i), capsize=4,
-                label=f"{model['label']}, {dataset} (n = {row['n']})",
+                model["latency_ms"]["inference"]["p50"], row["mean"], bars, fmt=mark,
+                color=colours(names.index(model["name"])), ms=6, capsize=3, alpha=0.85,
             )  # fmt: skip
-    references = {m["name"] for m in compared}
-    for model in models:
-        if model["quantisation"] == "float32" and model["name"] in references:
-            axis.axvline(model["latency_ms"]["inference"]["p50"], color="0.6", linestyle=":", label=model["label"])
-    axis.axhline(0, color="0.4", linewidth=0.8)
-    axis.set_xlabel("inference, median (ms)")
-    axis.set_ylabel(f"Dice minus float32, {region.replace('_', ' ')}")
+        best = front([(m["latency_ms"]["inference"]["p50"], row["mean"]) for m, row in points])
+        axis.plot(*zip(*best, strict=True), color="0.35", linewidth=1, zorder=0, drawstyle="steps-post")
+        axis.axhline(0, color="0.7", linewidth=0.8, linestyle=":")
+        axis.set(xscale="log", xlabel="inference, median (ms)", title=f"{dataset} {split} (n = {points[0][1]['n']})")
+        axis.title.set_fontsize(9)
+        axis.grid(alpha=0.25, which="both")
+    axes[0, 0].set_ylabel(f"Dice minus {reference},\n{region.replace('_', ' ')}", fontsize=9)
+    handles = [Line2D([], [], marker="o", linestyle="", color=colours(i), label=name) for i, name in enumerate(names)]
+    handles += [Line2D([], [], marker="os^Dv"[i % 5], linestyle="", color="0.4", label=f) for i, f in enumerate(forms)]
+    handles += [Line2D([], [], color="0.35", linewidth=1, label="front")]
+    figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 5), fontsize=8)
+    return _save(figure, form)
+
+
+def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other beats: none is both faster and more accurate (Pareto).
+
+    Args:
+        points: `(milliseconds, Dice)`.
+
+    Returns:
+        Fastest first.
+
+    >>> front([(2, 0.90), (8, 0.95), (9, 0.94)])
+    [(2, 0.9), (8, 0.95)]
+    """
+    best: list[tuple[float, float]] = []
+    for time, dice in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not best or dice > best[-1][1]:
+            best.append((time, dice))
+    return best
+
+
+def plot_sustained(curve: Sequence[dict[str, Any]], model: str) -> bytes:
+    """PNG: time of a film over the minutes, with the temperature where the machine tells it.
+
+    Args:
+        curve: of `measure_sustained`.
+        model: its label.
+    """
+    figure, axis = plt.subplots(figsize=(7.2, 3.2), dpi=130, layout="constrained")
+    minutes = [point["minute"] for point in curve]
+    axis.plot(minutes, [point["end_to_end_ms"]["p50"] for point in curve], color="C0", label="whole film, median")
+    axis.plot(minutes, [point["end_to_end_ms"]["p95"] for point in curve], color="C0", linestyle=":", label="p95")
+    axis.set(xlabel="minute", ylabel="ms", title=model, ylim=(0, None))
     axis.grid(alpha=0.25)
-    axis.legend(fontsize=7.5)
-    return _png(figure)
+    if all(point["temperature_c"] is not None for point in curve):
+        beside = axis.twinx()
+        beside.plot(minutes, [point["temperature_c"] for point in curve], color="C3", label="temperature")
+        beside.set_ylabel("degrees Celsius")
+        beside.legend(fontsize=7.5, loc="upper right")
+    axis.legend(fontsize=7.5, loc="lower right")
+    return _save(figure, "png")
 
 
 def plot_reliability(trust: dict[str, Any]) -> bytes:
@@ -97,7 +147,7 @@ def plot_reliability(trust: dict[str, Any]) -> bytes:
         axis.grid(alpha=0.25)
     axes[0, 0].set_ylabel("true Dice, whole lung")
     axes[0, 0].legend(fontsize=6.5, loc="upper left")
-    return _png(figure)
+    return _save(figure, "png")
 
 
 def outlines_of(mask: np.ndarray, size: tuple[int, int]) -> Sequence[np.ndarray]:
@@ -134,8 +184,9 @@ def draw_examples(segmenter: Segmenter, dataset: Dataset, films: Sequence[tuple[
     return cv2.imencode(".png", np.hstack(panels))[1].tobytes()
 
 
-def _png(figure: Figure) -> bytes:
+def _save(figure: Figure, form: str) -> bytes:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
+    # Without its date an SVG of the same figures is the same file.
+    figure.savefig(buffer, format=form, metadata={"Date": None} if form == "svg" else None)
     plt.close(figure)
     return buffer.getvalue()

@@ -15,14 +15,15 @@ from edge_seg.outputs.atomic import write_atomically
 from edge_seg_benchmarks.accuracy import main_region
 from edge_seg_benchmarks.data import PHANTOM
 from edge_seg_benchmarks.latency import STAGES
-from edge_seg_benchmarks.pictures import data_uri, draw_examples, plot_degradation, plot_reliability
+from edge_seg_benchmarks.models import ranked
+from edge_seg_benchmarks.pictures import data_uri, draw_examples, plot_pareto, plot_reliability, plot_sustained
 from edge_seg_benchmarks.robustness import robustness_table
 
 
 def write_report(
     report: dict[str, Any], out: Path, segmenters: Sequence[Segmenter], datasets: Sequence[Dataset], pictures: str
 ) -> Path:
-    """Write `report.json`, `report.md`, `report.html`, and the plots `degradation.png` and `trust.png`.
+    """Write `report.json`, `report.md`, `report.html`, and plots (`pareto`, `trust`, `sustained`) as PNG and SVG.
 
     Args:
         report: of `run_benchmark`.
@@ -40,13 +41,20 @@ def write_report(
     """
     out.mkdir(parents=True, exist_ok=True)
     region = main_region(row["region"] for model in report["models"] for row in model["scores"])
-    plot = plot_degradation(report["models"], region) if region else None
-    trust_plot = plot_reliability(report["trust"]) if report["trust"] else None
+    plots: dict[str, bytes | None] = {}
+    for form in ("png", "svg"):
+        plots[f"pareto.{form}"] = (
+            plot_pareto(report["models"], region, report["reference"], form) if region and report["reference"] else None
+        )
+    sustained = report["sustained"]
+    plots["sustained.png"] = plot_sustained(sustained["curve"], sustained["model"]) if sustained else None
+    plots["trust.png"] = plot_reliability(report["trust"]) if report["trust"] else None
     examples = _examples(report, segmenters, datasets, pictures) if pictures != "none" else []
     facts = {
         "report": report,
         "stages": STAGES,
-        "plot": plot is not None,
+        "plots": {name for name, picture in plots.items() if picture},
+        "ranked": ranked(report["models"]),
         "region": region,
         "robustness": robustness_table(report["robustness"]),
         "trust": report["trust"],
@@ -54,14 +62,17 @@ def write_report(
     }
     write_atomically(out / "report.json", (json.dumps(report, indent=1) + "\n").encode())
     write_atomically(out / "report.md", render("report.md.j2", **facts).encode())
-    for name, picture in (("degradation.png", plot), ("trust.png", trust_plot)):
+    for name, picture in plots.items():
         if picture:
             write_atomically(out / name, picture)
     page = render(
         "report.html.j2",
         **facts,
-        plot_uri=data_uri(plot) if plot else None,
-        trust_uri=data_uri(trust_plot) if trust_plot else None,
+        uris={
+            name: data_uri(picture, "svg+xml" if name.endswith("svg") else "png")
+            for name, picture in plots.items()
+            if picture
+        },
         examples=examples,
     )
     write_atomically(out / "report.html", page.encode())
@@ -77,6 +88,7 @@ def render(template: str, **facts: Any) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["plain"] = lambda name: str(name).replace("_", " ")
     return environment.get_template(template).render(**facts)
 

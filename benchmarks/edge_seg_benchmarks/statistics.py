@@ -118,3 +118,15 @@ def _ranked(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
     distinct, place = np.unique(values, return_inverse=True)
     same = np.bincount(place, weights, len(distinct))
     return np.cumsum(same) - same, same, place
+
+
+def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
+    """Two-sided p-value of the Mann-Whitney U test (Mann & Whitney 1947): whether one tends to be the larger.
+
+    1 where there are too few values to tell, or all are the same.
+    """
+    if len(first) < 2 or len(second) < 2 or len({*first, *second}) == 1:
+        return 1.0
+    from scipy.stats import mannwhitneyu
+
+    return float(mannwhitneyu(first, second).pvalue)

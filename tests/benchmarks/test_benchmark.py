@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from edge_seg import Segmenter
 from edge_seg.corruptions import CORRUPTIONS, SEVERITIES
 from edge_seg.datasets import truth_regions
 from edge_seg.errors import InputError
 from edge_seg.model_file import ModelFile
-from edge_seg_benchmarks.accuracy import FilmScore, degradation, scored_films, subgroups, summarise
+from edge_seg_benchmarks.accuracy import FilmScore, degradation, score_outlines, scored_films, subgroups, summarise
 from edge_seg_benchmarks.command import benchmark
 from edge_seg_benchmarks.data import open_benchmark_data
 from edge_seg_benchmarks.statistics import bootstrap_mean
@@ -41,7 +42,7 @@ def test_films_of_one_patient_are_no_independent_films() -> None:
 
 
 def scores(values: list[float]) -> list[FilmScore]:
-    return [FilmScore("d", "test", str(i), str(i), "whole_lung", v, v, 1.0) for i, v in enumerate(values)]
+    return [FilmScore("d", "test", str(i), str(i), "whole_lung", v, v, 1.0, 0.5) for i, v in enumerate(values)]
 
 
 def test_a_planted_loss_is_found_and_no_loss_is_none() -> None:
@@ -55,7 +56,9 @@ def test_a_planted_loss_is_found_and_no_loss_is_none() -> None:
 
 
 def test_the_worst_films_are_the_worst_in_either_direction() -> None:
-    row = summarise([FilmScore("d", "test", str(i), str(i), "r", 0.5 + i / 100, 0.5, float(i)) for i in range(40)])[0]
+    row = summarise(
+        [FilmScore("d", "test", str(i), str(i), "r", 0.5 + i / 100, 0.5, float(i), 0.0) for i in range(40)]
+    )[0]
     assert row["dice"]["worst"] == 0.5
     assert row["dice"]["worst_5_percent"] == pytest.approx(0.505)
     assert row["hd95_px"]["worst"] == 39
@@ -72,7 +75,7 @@ def test_ignored_pixels_follow_into_derived_regions() -> None:
 
 def test_subgroups_are_scored_apart() -> None:
     rows = [
-        FilmScore("d", "test", str(i), str(i), "whole_lung", value, value, 1.0, {"view": view})
+        FilmScore("d", "test", str(i), str(i), "whole_lung", value, value, 1.0, 0.5, None, {"view": view})
         for i, (view, value) in enumerate([("PA", 0.9), ("PA", 0.92), ("AP", 0.8)])
     ]
     found = {(row["attribute"], row["value"]): row for row in subgroups(rows, "whole_lung")}
@@ -95,7 +98,7 @@ def report(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     model.write_bytes(file.to_bytes())
     twin.write_bytes(replace(file, manifest=replace(file.manifest, quantisation="float32")).to_bytes())
     words = [str(twin), str(model), "--data", "phantom", "--limit", "3", "--repeats", "3", "--out", str(folder / "out")]
-    words += ["--robustness", "2"]
+    words += ["--robustness", "2", "--sustained", "0.01", "--threads", "1", "--threads", "2"]
     done = CliRunner().invoke(benchmark, [*words, "--write-scores", "-q"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return folder / "out", model
@@ -103,15 +106,27 @@ def report(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
     data = json.loads((report[0] / "report.json").read_text())
-    assert data["schema"] == 1
+    assert data["schema"] == 2
     assert "Research use only" in data["notice"]
     first, second = data["models"]
     assert first["inference_speed_up"] == 1
     assert second["degradation"][0]["mean"] == 0
     assert second["cold_start"]["peak_rss_bytes"] > 20e6
-    for stage in ("decode", "pixels_in", "inference", "pixels_out", "end_to_end"):
+    for stage in ("decode", "pixels_in", "inference", "pixels_out", "write", "end_to_end"):
         latency = second["latency_ms"][stage]
         assert 0 <= latency["p50"] <= latency["p95"] <= latency["p99"]
+        assert latency["n"] == len(second["samples_ms"][stage]) == len(second["pace_ms"]) == 3
+    assert second["warm_up"] >= 6
+    assert 0 < second["cold_start"]["model_bytes"] < second["cold_start"]["peak_rss_bytes"]
+    assert second["share_of_peak"]["compute"] > 0
+    assert data["reference"] == "tiny float32"
+    assert {row["mean"] for row in second["loss"]} == {0}
+    assert [(run["label"], run["engine"]) for run in data["runs"]] == [
+        ("tiny float32", "litert"),
+        ("tiny int8-ptq", "litert"),
+    ]
+    assert {run["differing_pixels"] for run in data["runs"]} == {0}
+    assert data["sustained"]["curve"][0]["films_per_second"] > 0
     assert {row["region"] for row in second["scores"]} >= {"whole_lung", "visible_lung"}
     assert all(0 <= film["dice"] <= 1 for film in second["films"])
     corrupted = [row for row in data["robustness"] if row["region"] == "whole_lung"]
@@ -126,6 +141,26 @@ def test_the_page_needs_no_other_file(report: tuple[Path, Path]) -> None:
     assert "Research use only" in page
     assert page.count("<img") >= 2
     assert "Research use only" in (report[0] / "report.md").read_text()
+
+
+def test_distances_are_in_mm_where_the_spacing_is_known() -> None:
+    known = replace(scores([0.9])[0], spacing_mm=0.2)
+    (row,) = summarise([known, *scores([0.95, 0.4])])
+    assert row["hd95_mm"]["mean"] == pytest.approx(0.2)
+    assert row["asd_mm"]["mean"] == pytest.approx(0.1)
+    assert (row["hd95_mm"]["n"], row["dice"]["n"], row["failed"]) == (1, 3, 1)
+    assert summarise(scores([0.9]))[0]["hd95_mm"] is None
+
+
+@pytest.mark.parametrize(("spacing", "side"), [((0.2, 0.2), 0.2), ((0.2, 0.3), None), (None, None)])
+def test_a_film_whose_pixels_are_not_square_has_no_mm(
+    tiny_model: Path, spacing: tuple[float, float] | None, side: float | None
+) -> None:
+    (film,) = scored_films(open_benchmark_data("phantom"), "test", 1)
+    picture, outlines = film.load()
+    segmenter = Segmenter.load(tiny_model, gate=False)
+    found = score_outlines(segmenter, "d", film, replace(picture, spacing_mm=spacing), truth_regions(outlines))
+    assert {score.spacing_mm for score in found} == {side}
 
 
 def test_scores_and_card_ride_in_the_model(report: tuple[Path, Path]) -> None:

@@ -1,0 +1,103 @@
+"""How far `benchmark compare` can be believed on this machine: runs of one model, some with a planted slowdown.
+
+`python -m edge_seg_benchmarks.compare_trials` runs each in a process of its own and says how often which verdict was
+given.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from typing import Any
+
+import click
+import numpy as np
+from edge_seg import Segmenter
+from edge_seg.runtime import Runtime
+
+from edge_seg_benchmarks.compare import compare_reports
+from edge_seg_benchmarks.latency import measure_latency
+from edge_seg_benchmarks.machine import machine_facts
+
+
+class Slowed:
+    """A runtime that takes so many times as long, by waiting at work.
+
+    Args:
+        runtime: what really runs.
+        factor: at least 1.
+    """
+
+    def __init__(self, runtime: Runtime, factor: float) -> None:
+        self._runtime, self._factor = runtime, factor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+    def run(self, tensor: np.ndarray) -> np.ndarray:
+        """See `Runtime.run`."""
+        start = time.perf_counter()
+        output = self._runtime.run(tensor)
+        end = start + (time.perf_counter() - start) * self._factor
+        while time.perf_counter() < end:
+            pass
+        return output
+
+
+def time_once(model: str, rounds: int, factor: float) -> dict[str, Any]:
+    """As much of a report as a comparison of times needs, of inference alone.
+
+    Args:
+        model: shipped name or file.
+        rounds: of the measurement.
+        factor: of the planted slowdown; 1 is none.
+    """
+    segmenter = Segmenter.load(model, threads=1, gate=False)
+    name = segmenter.runtime.name
+    segmenter.runtime = Slowed(segmenter.runtime, factor)
+    _, (timing,) = measure_latency([], [segmenter], rounds)
+    entry = {
+        "label": model, "runtime": name, "threads": 1, "samples_ms": timing.samples_ms, "pace_ms": timing.pace_ms,
+        "films": [], "file_bytes": 0, "cold_start": None,
+    }  # fmt: skip
+    return {"machine": machine_facts(), "models": [entry], "runs": []}
+
+
+@click.command()
+@click.argument("model", default="lungs")
+@click.option("--tries", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--rounds", type=click.IntRange(2), default=60, show_default=True)
+@click.option("--slower", type=click.FloatRange(1), default=1.1, show_default=True, help="The planted slowdown.")
+@click.option("--once", type=float, hidden=True)
+def main(model: str, tries: int, rounds: int, slower: float, once: float | None) -> None:
+    """Compare runs of MODEL with each other, and with a slowed one."""
+    if once is not None:
+        click.echo(json.dumps(time_once(model, rounds, once)))
+        return
+    verdicts: dict[str, Counter[str]] = {"same": Counter(), "slowed": Counter()}
+    ratios: dict[str, list[float]] = {"same": [], "slowed": []}
+    for number in range(tries):
+        base = _run(model, rounds, 1)
+        for kind, factor in (("same", 1.0), ("slowed", slower)):
+            found = compare_reports(base, _run(model, rounds, factor))["latency"][0]
+            verdicts[kind][found["verdict"]] += 1
+            ratios[kind].append(found["ratio"]["p50"])
+        click.echo(f"{number + 1}: {ratios['same'][-1]:.3f} and {ratios['slowed'][-1]:.3f}", err=True)
+    spread = {
+        kind: [round(float(v), 3) for v in np.percentile(values, (0, 50, 100))] for kind, values in ratios.items()
+    }
+    click.echo(json.dumps({"model": model, "tries": tries, "rounds": rounds, "slower": slower,
+                           "verdicts": verdicts, "ratio_least_median_most": spread}, indent=1))  # fmt: skip
+
+
+def _run(model: str, rounds: int, factor: float) -> dict[str, Any]:
+    words = [sys.executable, "-m", "edge_seg_benchmarks.compare_trials", model, "--rounds", str(rounds)]
+    done = subprocess.run([*words, "--once", str(factor)], capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout.splitlines()[-1]))
+
+
+if __name__ == "__main__":
+    main()

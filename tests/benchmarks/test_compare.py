@@ -1,0 +1,132 @@
+"""Comparisons of reports: what was planted is found, what is the same is called the same."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from edge_seg.errors import InputError, UsageError
+from edge_seg_benchmarks.accuracy import FilmScore
+from edge_seg_benchmarks.command import benchmark
+from edge_seg_benchmarks.compare import compare_reports
+from edge_seg_benchmarks.conditions import Condition
+from hypothesis import given
+from hypothesis import strategies as st
+
+MACHINE = {
+    "board": None, "processor": "p", "architecture": "a", "cores": 2, "date": "2026", "versions": {"numpy": "2"}
+}  # fmt: skip
+
+
+def report(seed: int, slow: float = 1.0, lost: float = 0.0, drift: float = 1.0) -> dict[str, Any]:
+    """A report of one model on a machine as unsteady as real ones: bursts, slow spells, a drift of the whole run."""
+    chance = np.random.default_rng(seed)
+    rounds = 60
+    pace = drift * (1 + 0.08 * np.sin(np.linspace(0, 3, rounds) + chance.uniform(0, 6)))
+    bursts = np.where(chance.random(rounds) < 0.08, chance.uniform(1.3, 3, rounds), 1)
+    inference = 8 * slow * pace * bursts * chance.normal(1, 0.015, rounds)
+    pace_ms = 3 * pace * chance.normal(1, 0.01, rounds)
+    truth = np.random.default_rng(1).uniform(0.9, 0.98, 60)
+    films = [
+        FilmScore("d", "test", str(i), str(i // 2), "whole_lung", float(v - lost), 0.9, 5.0, 2.0)
+        for i, v in enumerate(truth + (chance.normal(0, 0.003, 60) if lost else 0))
+    ]
+    entry = {
+        "label": "m int8", "runtime": "litert 2", "threads": 1, "samples_ms": {"inference": inference.tolist()},
+        "pace_ms": pace_ms.tolist(), "films": [asdict(film) for film in films], "file_bytes": 1000,
+        "cold_start": {"seconds": 0.4 * slow, "peak_rss_bytes": 9e7},
+    }  # fmt: skip
+    return {"schema": 2, "notice": "Research use only", "machine": MACHINE, "models": [entry], "runs": []}
+
+
+def test_two_runs_of_the_same_thing_are_the_same() -> None:
+    verdicts = [
+        compare_reports(report(2 * i, drift=1 + 0.2 * (i % 3)), report(2 * i + 1))["latency"][0]["verdict"]
+        for i in range(200)
+    ]
+    assert verdicts.count("same") >= 190
+
+
+def test_a_planted_slowdown_is_found() -> None:
+    found = [compare_reports(report(2 * i), report(2 * i + 1, slow=1.1, drift=0.9))["latency"][0] for i in range(100)]
+    assert sum(row["verdict"] == "slower" for row in found) >= 95
+    assert np.median([row["ratio"]["p50"] for row in found]) == pytest.approx(1.1, abs=0.02)
+    back = compare_reports(report(1, slow=1.1), report(2))["latency"][0]
+    assert back["verdict"] == "faster"
+
+
+def test_another_machine_is_compared_by_its_clock() -> None:
+    other = copy.deepcopy(report(1, drift=3.0))
+    other["machine"] = {**MACHINE, "processor": "q"}
+    found = compare_reports(report(2), other)
+    assert not found["same_machine"]
+    assert found["latency"][0]["ratio"]["p50"] == pytest.approx(3, abs=0.5)
+
+
+def test_a_planted_loss_of_dice_is_found_and_none_is_none() -> None:
+    (worse,) = compare_reports(report(0), report(0, lost=0.005))["accuracy"]
+    assert worse["verdict"] == "worse"
+    assert worse["mean"] == pytest.approx(-0.005, abs=0.002)
+    (same,) = compare_reports(report(0), report(5))["accuracy"]
+    assert (same["verdict"], same["mean"]) == ("same", 0)
+    (better,) = compare_reports(report(0, lost=0.005), report(0))["accuracy"]
+    assert better["verdict"] == "better"
+
+
+@given(st.sampled_from(["p50", "p95", "cold_start", "peak_rss", "file_bytes"]), st.floats(0.5, 3), st.booleans())
+def test_conditions_say_what_they_were_given(what: str, limit: float, equal: bool) -> None:
+    limit = round(limit, 3)
+    sign = ">=" if equal else ">"
+    assert Condition.parse(f"{what} {sign} {limit}x") == Condition(what, sign, limit)
+
+
+@pytest.mark.parametrize(
+    "text", ["dice_drop", "dice_drop>", "p95>1.1", "dice_drop>0.1x", "speed>2x", "p95<1x", "p95>1.x.1x"]
+)
+def test_what_is_no_condition_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="--fail-if"):
+        Condition.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("condition", "slow", "lost", "fails"),
+    [
+        ("dice_drop>0.002", 1.0, 0.005, True),
+        ("dice_drop>0.02", 1.0, 0.005, False),
+        ("p95>1.1x", 1.5, 0.0, True),
+        ("p50>1.2x", 1.05, 0.0, False),
+        ("cold_start>1.2x", 1.3, 0.0, True),
+        ("peak_rss>=1x", 1.0, 0.0, True),
+        ("file_bytes>1x", 1.0, 0.0, False),
+    ],
+)
+def test_a_gate_for_continuous_integration(
+    tmp_path: Path, condition: str, slow: float, lost: float, fails: bool
+) -> None:
+    (tmp_path / "old.json").write_text(json.dumps(report(0)))
+    (tmp_path / "new.json").write_text(json.dumps(report(1, slow=slow, lost=lost)))
+    words = ["compare", str(tmp_path / "old.json"), str(tmp_path / "new.json"), "--fail-if", condition]
+    done = CliRunner().invoke(benchmark, [*words, "--out", str(tmp_path / "table.md")], standalone_mode=False)
+    assert done.return_value == (1 if fails else 0), done.output
+    assert (condition.partition(">")[0] in done.stderr) == fails
+    assert "Research use only" in (tmp_path / "table.md").read_text()
+    told = CliRunner().invoke(benchmark, [*words, "--json"], standalone_mode=False)
+    assert json.loads(told.stdout)[0]["latency"][0]["label"] == "m int8"
+
+
+def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
+    (tmp_path / "good.json").write_text(json.dumps(report(0)))
+    (tmp_path / "old.json").write_text(json.dumps({"schema": 1}))
+    (tmp_path / "text.json").write_text("none")
+    for name, words in (("old", "schema 1"), ("text", "no report"), ("absent", "cannot be read")):
+        arguments = ["compare", str(tmp_path / "good.json"), str(tmp_path / f"{name}.json")]
+        with pytest.raises(InputError, match=words):
+            CliRunner().invoke(benchmark, arguments, standalone_mode=False, catch_exceptions=False)
+    with pytest.raises(UsageError, match="two reports"):
+        CliRunner().invoke(benchmark, ["compare"], standalone_mode=False, catch_exceptions=False)
