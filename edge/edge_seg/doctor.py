@@ -173,7 +173,7 @@ def _accelerator() -> Iterator[Finding]:
 def _extras() -> Iterator[Finding]:
     for extra, modules in {
         "clinic": ("pynetdicom", "highdicom"),
-        "report": ("matplotlib", "jinja2", "psutil"),
+        "report": ("matplotlib", "jinja2", "psutil", "scipy"),
         "train": ("tensorflow", "tf_keras", "tensorflow_model_optimization"),
     }.items():
         absent = [name for name in modules if importlib.util.find_spec(name) is None]

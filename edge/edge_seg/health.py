@@ -127,6 +127,7 @@ def _in_short(record: dict[str, Any]) -> dict[str, Any]:
     short: dict[str, Any] = {
         "name": record["name"],
         "source": record["source"],
+        "patient": record.get("patient"),
         "recorded_at": record["recorded_at"],
         "status": record["status"],
         "overlay": None,

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from edge_seg import RESEARCH_USE, DeviceError, Film, InputError, OutputError, Segmenter, UsageError
 from edge_seg import health as health_module
@@ -47,9 +48,11 @@ def health(tmp_path_factory: pytest.TempPathFactory) -> Health:
     """Of a session that met a good film, one with hostile texts, and a failure."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "secret.txt").write_text("secret")
-    output, segmenter = OutputFolder(folder / "out"), Segmenter.load("lungs")
+    output, segmenter = OutputFolder(folder / "out", names=True), Segmenter.load("lungs")
     good = replace(phantom(400, 360, seed=1).film, name="good.png", source="films/good.png", spacing_mm=(0.8, 0.8))
-    hostile = replace(good, name=f"{HOSTILE}.png", source=HOSTILE, warnings=(HOSTILE,))
+    header = pydicom.Dataset()
+    header.PatientName, header.PatientID = HOSTILE, HOSTILE
+    hostile = replace(good, name=f"{HOSTILE}.png", source=HOSTILE, warnings=(HOSTILE,), header=header)
     source = Films(good, Failure("broken.dcm", "broken.dcm", InputError(f"broken.dcm: {HOSTILE}")), hostile)
     made = Health(segmenter, source, output)
     run_session(source, segmenter, output, [made])

@@ -69,6 +69,7 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     show_default=True,
     help="What to write, separated by commas: mask, overlay, record, dicom (SEG and secondary capture).",
 )
+@click.option("--names", is_flag=True, help="Name patients in records and on the page, not by UIDs alone.")
 @click.option("--keep-days", type=click.FloatRange(0, min_open=True), help="Remove results older than so many days.")
 @click.option(
     "--keep-free",
@@ -123,6 +124,7 @@ def run(
     out: Path,
     save: str,
     send: str | None,
+    names: bool,
     keep_days: float | None,
     keep_free: float | None,
     view: str | None,
@@ -159,7 +161,7 @@ def run(
     stop = Stop()
     archive = Archive.parse(send) if send is not None else None
     products = [word.strip() for word in save.split(",") if word.strip()] + (["dicom"] if archive else [])
-    with closing(OutputFolder(out, products)) as output:
+    with closing(OutputFolder(out, products, names=names)) as output:
         with native_libraries_quiet():
             segmenter = Segmenter.load(model, threads=threads, engine=engine, lung=lung, gate=gate, delegate=delegate)
         source = open_source(

@@ -47,6 +47,7 @@ class OutputFolder:
     Args:
         folder: made if absent.
         products: which of `PRODUCTS` to write; the record is always written, since it says that a film is done.
+        names: whether records may name patients.
 
     Raises:
         OutputError: the folder cannot be made or written, another run writes to it, or its records cannot be read.
@@ -54,8 +55,9 @@ class OutputFolder:
         DeviceError: DICOM results are wanted and highdicom is not installed.
     """
 
-    def __init__(self, folder: Path, products: Iterable[str] = USUAL_PRODUCTS) -> None:
+    def __init__(self, folder: Path, products: Iterable[str] = USUAL_PRODUCTS, *, names: bool = False) -> None:
         self.outbox: Outbox | None = None
+        self._with_names = names
         self.folder = folder
         self.products = frozenset(products)
         unknown = self.products - set(PRODUCTS)
@@ -152,7 +154,7 @@ class OutputFolder:
                 # Pictures and numbers are whole without it.
                 segmentation = replace(segmentation, warnings=(*segmentation.warnings, f"no DICOM result: {error}"))
         timings = {**segmentation.timings_ms, "write": round((time.perf_counter() - start) * 1000, 3)}
-        record = record_of(segmentation, stem, sorted(self.products | {"record"}), files, timings)
+        record = record_of(segmentation, stem, sorted(self.products | {"record"}), files, timings, self._with_names)
         self._records.append(record)
         self._note(record)
         return record

@@ -14,6 +14,7 @@ from typing import Any
 from edge_seg import RESEARCH_USE
 from edge_seg.errors import OutputError
 from edge_seg.outputs.atomic import flush_folder, write_atomically
+from edge_seg.outputs.identity import identity_of
 from edge_seg.segmenter import Segmentation
 from edge_seg.sources import Failure
 from edge_seg.version import __version__
@@ -32,6 +33,7 @@ def record_of(
     products: list[str],
     files: list[dict[str, Any]],
     timings_ms: dict[str, float],
+    names: bool = False,
 ) -> dict[str, Any]:
     """The record of a segmented film.
 
@@ -41,6 +43,7 @@ def record_of(
         products: what was asked to be written (`mask`, `overlay`, `record`).
         files: name, size and checksum of what was written.
         timings_ms: all stages, writing included.
+        names: whether the patient may be named; UIDs always are.
     """
     film, manifest = segmentation.film, segmentation.manifest
     measured: dict[str, dict[str, Any]] = {
@@ -52,6 +55,7 @@ def record_of(
     return {
         **_head(film.name, film.source, "done"),
         "stem": stem,
+        **identity_of(film, names),
         "film": {
             "height": film.shape[0],
             "width": film.shape[1],

@@ -28,15 +28,21 @@ const lungs = (film) => (film.areas ? area(film.areas.whole_lung || film.areas.v
 const ratio = (film) => number(film.ratios && film.ratios.cardiothoracic, 2);
 const trust = (film) => number(film.estimated_dice, 2) + (film.low_trust ? " low" : "");
 
+function title(film) {
+  const patient = film.patient;
+  const named = patient ? [patient.name.replaceAll("^", " ").trim(), patient.id].filter(Boolean).join(", ") : "";
+  return named || film.name;
+}
+
 function showFilm(film) {
-  at("film-name").textContent = film ? film.name : "No film yet";
+  at("film-name").textContent = film ? title(film) : "No film yet";
   const picture = at("overlay");
   picture.hidden = !(film && film.overlay);
   at("no-overlay").hidden = !picture.hidden;
   at("no-overlay").textContent = film ? "There is no picture of this film." : "The first film appears here by itself.";
   if (!picture.hidden && shown !== film.number) {
     picture.src = `overlay/${film.number}`;
-    picture.alt = `${film.name} with the outlines of its structures`;
+    picture.alt = `${title(film)} with the outlines of its structures`;
   }
   shown = film ? film.number : null;
   list("film-notes", film ? film.notes : []);
@@ -55,7 +61,7 @@ function showRecent(films, current) {
   at("films").replaceChildren(...films.map((film) => {
     const row = element("tr");
     const name = element("td");
-    const button = element("button", film.name);
+    const button = element("button", title(film));
     button.type = "button";
     name.append(button);
     row.append(name, element("td", film.status, film.status), element("td", lungs(film)), element("td", ratio(film)),

@@ -1,0 +1,54 @@
+"""Records say whose study a film is of, and the patient's name only where somebody asked for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pydicom
+import pytest
+from edge_seg import Film, Segmenter
+from edge_seg.health import Health
+from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.identity import identity_of
+from edge_seg.phantom import phantom
+from edge_seg.phantom.dicom import write_dicom
+from edge_seg.session import run_session
+from edge_seg.sources import open_source, read_film
+
+
+@pytest.fixture
+def film(tmp_path: Path) -> Path:
+    write_dicom(phantom(200, 180, seed=1), tmp_path / "film.dcm")
+    return tmp_path / "film.dcm"
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_names_are_where_they_were_asked_for_and_nowhere_else(
+    tiny_model: Path, film: Path, tmp_path: Path, names: bool
+) -> None:
+    output, segmenter = OutputFolder(tmp_path / "out", names=names), Segmenter.load(tiny_model, gate=False)
+    source = open_source([str(film)])
+    health = Health(segmenter, source, output)
+    run_session(source, segmenter, output, [health])
+    text = (tmp_path / "out" / "records.jsonl").read_text()
+    record = json.loads(text)
+    header = pydicom.dcmread(film)
+    assert record["dicom"] == {
+        "study": header.StudyInstanceUID,
+        "series": header.SeriesInstanceUID,
+        "instance": header.SOPInstanceUID,
+    }
+    assert ("Synthetic" in text) == ("PHANTOM" in text) == names
+    assert record.get("patient") == ({"name": "Synthetic^Phantom", "id": "PHANTOM"} if names else None)
+    assert ("Synthetic" in json.dumps(health.state())) == names
+
+
+def test_films_without_a_header_or_with_a_broken_one(film: Path) -> None:
+    assert identity_of(Film(phantom(64, 64).film.pixels), names=True) == {"dicom": None}
+    read = read_film(film)
+    del read.header.PatientName
+    del read.header.StudyInstanceUID
+    found = identity_of(read, names=True)
+    assert found["patient"] == {"name": "", "id": "PHANTOM"}
+    assert found["dicom"]["study"] == ""
