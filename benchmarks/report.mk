@@ -1,27 +1,30 @@
-# The repository's own report, benchmarks/report: every form of the shipped models, the seed preset, and peers, in one run.
+# The repository's own report, benchmarks/report: every form of the shipped models, the seed preset and peers, in one run.
 #
 #     make -f benchmarks/report.mk DATA=FOLDER
 #
-# FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers]'`, and for the counts of
-# ARM instructions a Debian machine with a C compiler; INSTRUCTIONS= leaves them away. Pictures are the phantom's alone.
+# FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers]'`, and for the counts of ARM
+# instructions Debian with a C compiler; `INSTRUCTIONS=` leaves them away. Its pictures are the phantom's alone.
 DATA ?= data
 WORK ?= build/report
+OUT ?= benchmarks/report
 INSTRUCTIONS ?= $(WORK)/instructions.json
 FAMILY := lungs-large lungs-nano lungs
-FORMS := float32 float16 dynamic ptq qat
-MODELS := $(foreach name,$(FAMILY),$(foreach form,$(FORMS),$(WORK)/$(name).$(form).tflite))
+FILMS := --data $(DATA)/paediatric --data $(DATA)/adult
+MODELS := $(foreach name,$(FAMILY),$(foreach form,.float32 .float16 .dynamic .ptq ,$(WORK)/$(name)$(form).tflite) $(WORK)/$(name).tflite)
 
 .PHONY: report
-report: $(WORK)/.models $(INSTRUCTIONS)
-	edge-seg benchmark $(WORK)/seed.float32.tflite $(MODELS) --time-only seed \
-		--data $(DATA)/paediatric --data $(DATA)/adult --data phantom \
+report: $(WORK)/seed.float32.tflite $(MODELS) $(INSTRUCTIONS)
+	edge-seg benchmark $(WORK)/seed.float32.tflite $(MODELS) --time-only seed $(FILMS) --data phantom \
 		--engine litert --engine onnxruntime --engine openvino --threads 1 --threads 2 --repeats 60 \
-		$(addprefix --instructions ,$(INSTRUCTIONS)) --pictures phantom --out benchmarks/report
+		$(addprefix --instructions ,$(INSTRUCTIONS)) --pictures phantom --out $(OUT)
 
-$(WORK)/.models:
-	python -m edge_seg_quantize.variants $(FAMILY) seed --data $(DATA)/paediatric --data $(DATA)/adult --out $(WORK)
-	touch $@
+$(WORK)/seed.float32.tflite:
+	mkdir -p $(WORK)
+	python -m edge_seg_quantize.untrained seed --out $@
 
-$(WORK)/instructions.json: $(WORK)/.models
-	python -m edge_seg_benchmarks.instructions $(foreach name,$(FAMILY),$(foreach form,float32 qat,$(WORK)/$(name).$(form).tflite)) \
-		--work $(WORK)/arm64 --out $@
+$(WORK)/%.float32.tflite $(WORK)/%.float16.tflite $(WORK)/%.dynamic.tflite $(WORK)/%.ptq.tflite $(WORK)/%.tflite:
+	python -m edge_seg_quantize.variants $* $(FILMS) --out $(WORK)
+
+$(WORK)/instructions.json: $(MODELS)
+	python -m edge_seg_benchmarks.instructions \
+		$(foreach name,$(FAMILY),$(WORK)/$(name).float32.tflite $(WORK)/$(name).tflite) --work $(WORK)/arm64 --out $@

@@ -137,7 +137,7 @@ def run_benchmark(
     corrupted: list[CorruptedScore] = []
     failures = []
     for dataset in datasets if settings.robustness else ():
-        found_there = score_corrupted(ungated[-1], dataset, split, settings.robustness, say)
+        found_there = score_corrupted(ungated[-1], dataset, split, settings.robustness, say, journal)
         corrupted += found_there
         # By layout: a folder of somebody's films may be called phantom too.
         failures += worst_failures(found_there) if dataset.layout == PHANTOM else []

@@ -9,10 +9,11 @@ from typing import Any
 
 from edge_seg import Segmenter
 from edge_seg.corruptions import CORRUPTIONS, SEVERITIES, Corruption
-from edge_seg.datasets import Dataset, truth_regions
+from edge_seg.datasets import Dataset, LabelledFilm, truth_regions
 from edge_seg.scores import dice
 
 from edge_seg_benchmarks.accuracy import main_region, scored_films
+from edge_seg_benchmarks.journal import Journal
 from edge_seg_benchmarks.statistics import bootstrap_mean
 
 CLEAN = "none"
@@ -35,7 +36,12 @@ class CorruptedScore:
 
 
 def score_corrupted(
-    segmenter: Segmenter, dataset: Dataset, split: str, limit: int, say: Callable[[str], None]
+    segmenter: Segmenter,
+    dataset: Dataset,
+    split: str,
+    limit: int,
+    say: Callable[[str], None],
+    journal: Journal | None = None,
 ) -> list[CorruptedScore]:
     """Dice of every region on films as they are and under every corruption in every dose.
 
@@ -45,26 +51,40 @@ def score_corrupted(
         split: of its films.
         limit: at most so many films, evenly spaced.
         say: told of progress.
+        journal: where given, scores that stand there are taken from it, others are put there.
 
     Raises:
         InputError: the data set has no films to score.
     """
-    doses: list[tuple[str, int, float, Corruption | None]] = [(CLEAN, 0, 0.0, None)]
-    doses += [(c.name, severity, c.doses[severity - 1], c) for c in CORRUPTIONS for severity in SEVERITIES]
     films = scored_films(dataset, split, limit)
     scores = []
     for labelled in films:
-        film, outlines = labelled.load()
-        for name, severity, dose, corruption in doses:
-            seen, planes = corruption(film, outlines, severity) if corruption else (film, outlines)
-            result = segmenter(seen)
-            predicted = result.regions
-            of_film = partial(CorruptedScore, dataset.name, split, labelled.name, labelled.patient)
-            for region, (truth, valid) in truth_regions(planes).items():
-                if region in predicted:
-                    value = dice(truth, predicted[region], valid)
-                    scores.append(of_film(region, name, severity, dose, value, result.trust))
+        key = ["corrupted", segmenter.manifest.flatbuffer_sha256, segmenter.runtime.name, dataset.name, labelled.name]
+        known = journal.get(key) if journal is not None else None
+        found = (
+            [CorruptedScore(**score) for score in known] if known else _score(segmenter, dataset.name, split, labelled)
+        )
+        if journal is not None and not known:
+            journal.put(key, [asdict(score) for score in found])
+        scores += found
     say(f"{dataset.name}: {len(films)} films under {len(CORRUPTIONS)} corruptions")
+    return scores
+
+
+def _score(segmenter: Segmenter, dataset: str, split: str, labelled: LabelledFilm) -> list[CorruptedScore]:
+    doses: list[tuple[str, int, float, Corruption | None]] = [(CLEAN, 0, 0.0, None)]
+    doses += [(c.name, severity, c.doses[severity - 1], c) for c in CORRUPTIONS for severity in SEVERITIES]
+    film, outlines = labelled.load()
+    of_film = partial(CorruptedScore, dataset, split, labelled.name, labelled.patient)
+    scores = []
+    for name, severity, dose, corruption in doses:
+        seen, planes = corruption(film, outlines, severity) if corruption else (film, outlines)
+        result = segmenter(seen)
+        predicted = result.regions
+        for region, (truth, valid) in truth_regions(planes).items():
+            if region in predicted:
+                value = dice(truth, predicted[region], valid)
+                scores.append(of_film(region, name, severity, dose, value, result.trust))
     return scores
 
 

@@ -34,7 +34,19 @@ def test_what_was_put_is_there_after_a_cut(tmp_path_factory: pytest.TempPathFact
 
 
 def benchmark(model: Path, out: Path) -> list[str]:
-    words = [str(model), "--data", "phantom", "--repeats", "1", "--pictures", "none", "--out", str(out)]
+    words = [
+        str(model),
+        "--data",
+        "phantom",
+        "--robustness",
+        "1",
+        "--repeats",
+        "1",
+        "--pictures",
+        "none",
+        "--out",
+        str(out),
+    ]
     return [sys.executable, "-m", "edge_seg.cli.main", "benchmark", *words]
 
 
@@ -54,8 +66,7 @@ def test_a_killed_benchmark_goes_on(tiny_model: Path, tmp_path: Path) -> None:
     assert f"going on: {begun} scores are there" in done.stdout
     assert not journal.exists()
     subprocess.run(benchmark(tiny_model, tmp_path / "whole"), capture_output=True, check=True)
-    interrupted, whole = (
-        json.loads((tmp_path / name / "report.json").read_text())["models"][0] for name in ("out", "whole")
-    )
-    assert interrupted["films"] == whole["films"]
-    assert interrupted["scores"] == whole["scores"]
+    interrupted, whole = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("out", "whole"))
+    assert interrupted["models"][0]["films"] == whole["models"][0]["films"]
+    assert interrupted["models"][0]["scores"] == whole["models"][0]["scores"]
+    assert interrupted["robustness"] == whole["robustness"]
