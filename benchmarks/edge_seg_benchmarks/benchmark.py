@@ -44,6 +44,7 @@ class Settings:
         robustness: at most so many films of each data set are corrupted and scored, with the last model; 0 is none.
         should_reject: files, folders and globs of pictures that the last model's gate should reject.
         time_only: names of models that are not scored: references that nobody trained.
+        peak: whether this machine's peak is measured, for each number of threads.
         sustained: minutes of films one after another, with the last model; 0 is none.
         command: how to repeat this.
     """
@@ -56,6 +57,7 @@ class Settings:
     robustness: int = 0
     should_reject: tuple[str, ...] = ()
     time_only: tuple[str, ...] = ()
+    peak: bool = True
     sustained: float = 0.0
     command: str = ""
 
@@ -106,7 +108,7 @@ def run_benchmark(
     timings, timings_elsewhere = measure_latency(segmenters, [run.segmenter for run in elsewhere], settings.repeats)
     latencies, during = [timing.summary() for timing in timings], machine_state()
     say("this machine's peak")
-    peaks = {threads: measure_peak(threads) for threads in settings.threads}
+    peaks = {threads: measure_peak(threads) for threads in settings.threads if settings.peak}
     reference = most_accurate(models, scores)
     entries = []
     for i, (model, segmenter) in enumerate(zip(models, segmenters, strict=True)):
@@ -120,8 +122,10 @@ def run_benchmark(
                 "pace_ms": timings[i].pace_ms,
                 "warm_up": timings[i].warm_up,
                 "inference_speed_up": latencies[0]["inference"]["p50"] / latencies[i]["inference"]["p50"],
-                "share_of_peak": model_share(model, latencies[i]["inference"]["p50"], peaks[settings.threads[0]]),
-                "cold_start": measure_cold_start(str(model.path), settings.threads[0]) if model.path else None,
+                "share_of_peak": model_share(model, latencies[i]["inference"]["p50"], peaks.get(settings.threads[0])),
+                "cold_start": measure_cold_start(str(model.path), settings.threads[0], min(3, settings.repeats))
+                if model.path
+                else None,
                 "scores": summarise(scores[i]),
                 "degradation": [] if twin is None else degradation(scores[i], scores[twin]),
                 "loss": [] if reference is None else degradation(scores[i], scores[reference]),
@@ -130,7 +134,7 @@ def run_benchmark(
             }
         )
     runs = [
-        describe_run(run, timing, ungated[run.scored], peaks[run.threads])
+        describe_run(run, timing, ungated[run.scored], peaks.get(run.threads))
         for run, timing in zip(elsewhere, timings_elsewhere, strict=True)
     ]
     sustained = measure_sustained(segmenters[-1], settings.sustained, say) if settings.sustained else []

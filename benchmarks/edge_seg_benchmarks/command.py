@@ -88,6 +88,7 @@ class _Benchmark(click.Command):
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="Show what `python -m edge_seg_benchmarks.instructions` counted.",
 )
+@click.option("--peak/--no-peak", default=True, show_default=True, help="Measure this machine's own peak beside it.")
 @click.option("--write-scores", is_flag=True, help="Put the scores and a model card into each model file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
@@ -106,6 +107,7 @@ def benchmark(
     should_reject: tuple[str, ...],
     pictures: str,
     instructions: Path | None,
+    peak: bool,
     write_scores: bool,
     as_json: bool,
     quiet: bool,
@@ -141,6 +143,7 @@ def benchmark(
         robustness=robustness,
         should_reject=should_reject,
         time_only=time_only,
+        peak=peak,
         sustained=sustained,
         command=_words_of(click.get_current_context()),
     )
@@ -167,6 +170,9 @@ def _words_of(context: click.Context) -> str:
         if name in _SAYS_NOTHING_OF_FIGURES or context.get_parameter_source(name) == ParameterSource.DEFAULT:
             continue
         value = context.params[name]
+        if isinstance(value, bool):
+            words.append((option.opts if value else option.secondary_opts)[0])
+            continue
         for one in value if isinstance(value, tuple) else (value,):
             words += [option.opts[0], Path(str(one)).name]
     return " ".join([*words, "--out report"])

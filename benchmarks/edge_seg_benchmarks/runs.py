@@ -58,7 +58,7 @@ def runs_elsewhere(models: Sequence[ModelFile], engines: Sequence[str], threads:
     return found
 
 
-def describe_run(run: Run, timing: Timing, first: Segmenter, peak: dict[str, Any]) -> dict[str, Any]:
+def describe_run(run: Run, timing: Timing, first: Segmenter, peak: dict[str, Any] | None) -> dict[str, Any]:
     """A run as it stands in a report.
 
     Args:
@@ -86,8 +86,10 @@ def describe_run(run: Run, timing: Timing, first: Segmenter, peak: dict[str, Any
     }
 
 
-def model_share(model: ModelFile, milliseconds: float, peak: dict[str, Any]) -> dict[str, Any]:
-    """See `peak.share_of_peak`."""
+def model_share(model: ModelFile, milliseconds: float, peak: dict[str, Any] | None) -> dict[str, Any] | None:
+    """See `peak.share_of_peak`; `None` where the peak was not measured."""
+    if peak is None:
+        return None
     moved = bytes_moved(read_graph(model.flatbuffer))
     return share_of_peak(inspect_model(model).macs, moved, milliseconds, model.manifest.quantisation, peak)
 

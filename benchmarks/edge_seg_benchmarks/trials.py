@@ -88,7 +88,7 @@ def run_row(plan: Plan, row: str, data: Path, folder: Path) -> dict[str, Any]:
         "scores": [],
     }
     for name, split, region in plan.score:
-        options = ["--data", str(data / name), "--split", split, "--pictures", "none", "--json"]
+        options = ["--data", str(data / name), "--split", split, "--pictures", "none", "--no-peak", "--json"]
         report = json.loads(_edge_seg("benchmark", str(model), *options, "--out", str(folder / f"report-{name}")))
         scores = next(r for r in report["models"][0]["scores"] if r["region"] == region)
         result["scores"].append({"data": name, "split": split, "region": region, **scores["dice"]})
@@ -110,7 +110,20 @@ def time_together(folders: list[Path]) -> dict[str, Any]:
     """
     models = [str(folder / "model.tflite") for folder in folders]
     out = str(folders[0].parent / "report-latency")
-    options = ["--data", "phantom", "--split", "all", "--limit", "2", "--pictures", "none", "--json", "--out", out]
+    options = [
+        "--data",
+        "phantom",
+        "--split",
+        "all",
+        "--limit",
+        "2",
+        "--pictures",
+        "none",
+        "--no-peak",
+        "--json",
+        "--out",
+        out,
+    ]
     return dict(json.loads(_edge_seg("benchmark", *models, *options)))
 
 

@@ -17,7 +17,7 @@ from edge_seg.corruptions import CORRUPTIONS
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.trust import Calibration
-from edge_seg_benchmarks.benchmark import run_benchmark
+from edge_seg_benchmarks.benchmark import Settings, run_benchmark
 from edge_seg_benchmarks.command import benchmark
 from edge_seg_benchmarks.data import open_benchmark_data
 from edge_seg_benchmarks.failures import draw_failure, worst_failures
@@ -82,7 +82,7 @@ def written(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     others.mkdir()
     cv2.imwrite(str(others / "chest.png"), phantom(400, 360, seed=0).film.pixels)
     cv2.imwrite(str(others / "grey.png"), np.full((300, 300), 90, np.uint8))
-    words = [str(model), "--data", "phantom", "--limit", "3", "--repeats", "2", "--robustness", "2", "-q"]
+    words = [str(model), "--data", "phantom", "--limit", "3", "--repeats", "2", "--no-peak", "--robustness", "2", "-q"]
     words += ["--should-reject", str(others), "--write-scores", "--out", str(folder / "out")]
     done = CliRunner().invoke(benchmark, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
@@ -123,7 +123,7 @@ def test_trust_and_gate_are_in_every_report(written: tuple[Path, Path]) -> None:
     assert (out / "trust.png").read_bytes().startswith(b"\x89PNG")
     assert gate["datasets"][0]["accept"] == 3
     assert gate["should_reject"][0]["passed"] == [{"name": "chest.png", "verdict": "accept"}]
-    assert report["command"].endswith("--should-reject others --threads 1 --out report")
+    assert report["command"].endswith("--should-reject others --no-peak --out report")
     markdown, page = (out / "report.md").read_text(), (out / "report.html").read_text()
     assert "](trust.png)" in markdown
     assert not re.search(r'(src|href)="(?!data:)', page)
@@ -142,7 +142,7 @@ def test_without_robustness_calibration_or_gate_nothing_is_said_of_them(tiny_mod
     model.write_bytes(
         replace(ModelFile.read(tiny_model), associated={"failure-1.png": b"of an earlier run"}).to_bytes()
     )
-    words = [str(model), "--data", "phantom", "--limit", "1", "--repeats", "1", "-q", "--write-scores"]
+    words = [str(model), "--data", "phantom", "--limit", "1", "--repeats", "1", "--no-peak", "-q", "--write-scores"]
     done = CliRunner().invoke(benchmark, [*words, "--out", str(tmp_path / "out")], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     report, file = json.loads((tmp_path / "out" / "report.json").read_text()), ModelFile.read(model)
@@ -161,7 +161,7 @@ def test_films_of_a_folder_called_phantom_are_never_pictured(tiny_model: Path) -
     models = [ModelFile.read(tiny_model)]
     for layout, pictured in (("phantom", 3), ("chest", 0)):
         named = replace(open_benchmark_data("phantom"), layout=layout)
-        report = run_benchmark(models, [named], limit=1, repeats=1, robustness=1)
+        report = run_benchmark(models, [named], Settings(limit=1, repeats=1, robustness=1, peak=False))
         assert len(report["failures"]) == pictured
 
 

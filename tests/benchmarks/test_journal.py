@@ -42,6 +42,7 @@ def benchmark(model: Path, out: Path) -> list[str]:
         "1",
         "--repeats",
         "1",
+        "--no-peak",
         "--pictures",
         "none",
         "--out",

@@ -1,8 +1,8 @@
 """The masks of the shipped model are the same bytes on 64-bit ARM.
 
-Needs Python for arm64: a command in EDGE_SEG_ARM64_PYTHON that takes a working folder, `--`, and Python's arguments,
-and heeds REQ (pip requirements) and EXTRA (folders for PYTHONPATH), as the emulation script beside the shared
-radiographs does.
+Needs Python for arm64: `edge_seg_benchmarks.instructions.arm64` emulates it on Debian and Ubuntu, and
+EDGE_SEG_ARM64_PYTHON may name another command that takes a working folder, `--`, and Python's arguments, and heeds REQ
+(pip requirements) and EXTRA (folders for PYTHONPATH).
 """
 
 from __future__ import annotations
@@ -47,16 +47,10 @@ for film in np.load(sys.argv[1]).values():
 
 
 @pytest.fixture
-def emulator(request: pytest.FixtureRequest) -> list[str]:
-    """The command that runs Python for arm64, or a skip that says why there is none."""
+def emulator() -> list[str]:
+    """The command that runs Python for arm64."""
     named = os.environ.get("EDGE_SEG_ARM64_PYTHON")
-    if named:
-        return shlex.split(named)
-    films_folder: Path = request.getfixturevalue("films_folder")
-    script = films_folder.parent / "tools" / "arm64-python"
-    if not script.is_file():
-        pytest.skip("no Python for arm64 here: set EDGE_SEG_ARM64_PYTHON to a command that runs it")
-    return [str(script)]
+    return shlex.split(named) if named else [sys.executable, "-m", "edge_seg_benchmarks.instructions.arm64"]
 
 
 CLINIC = """
@@ -99,9 +93,14 @@ def lines(text: str, word: str) -> list[list[str]]:
 
 
 def environment(emulator: list[str], name: str, requirements: str) -> tuple[list[str], dict[str, str], dict[str, str]]:
-    """Command of a Python for arm64 with these requirements and this checkout; its environment, and ours."""
+    """Command of a Python for arm64 with these requirements and this checkout; its environment, and ours.
+
+    Our own keeps several sets of requirements in one folder, which the tests of benchmarks have too; of another command
+    that is not known, so it gets a folder by `name`.
+    """
     home = Path(__file__).parents[2] / "edge"
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-seg-tests" / name
+    folder = name if os.environ.get("EDGE_SEG_ARM64_PYTHON") else "emulation"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-seg-tests" / folder
     there = {**os.environ, "EXTRA": str(home), "REQ": requirements}
     begun = subprocess.run(
         [*emulator, str(cache), "--", "-c", "print('up')"], env=there, capture_output=True, text=True

@@ -1,0 +1,72 @@
+"""Debian packages unpacked into a folder, of any architecture, without root and without touching this system's own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_seg.errors import DeviceError
+
+RELEASE = "bookworm"
+"""Whose QEMU takes plugins of version 1, and whose Python has wheels of all that a device needs."""
+
+_SOURCE = f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {RELEASE} main"
+
+
+def unpack(packages: Sequence[str], architecture: str, into: Path) -> None:
+    """Download packages with all that they depend on, and unpack them. None of their scripts is run.
+
+    Args:
+        packages: names.
+        architecture: as Debian calls it (`amd64`, `arm64`).
+        into: folder, made if absent.
+
+    Raises:
+        DeviceError: this machine has no apt, or apt cannot get them.
+    """
+    for tool in ("apt-get", "dpkg-deb"):
+        if shutil.which(tool) is None:
+            raise DeviceError(f"{tool} is not here: packages for the emulation come from Debian, use Debian or Ubuntu")
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=into.parent, prefix=".apt-") as name:
+        state = Path(name)
+        # Its own state, which says that nothing is installed yet, so that apt finds every dependency missing.
+        for folder in ("lists/partial", "archives/partial"):
+            (state / folder).mkdir(parents=True)
+        (state / "status").touch()
+        (state / "sources.list").write_text(_SOURCE + "\n")
+        options = {
+            "APT::Architecture": architecture,
+            "APT::Architectures": architecture,
+            "APT::Sandbox::User": "root",
+            "Debug::NoLocking": "1",
+            "Dir::Cache": f"{state}",
+            "Dir::Cache::Archives": f"{state}/archives",
+            "Dir::Etc::SourceList": f"{state}/sources.list",
+            "Dir::Etc::SourceParts": "-",
+            "Dir::Etc::PreferencesParts": "-",
+            "Dir::State": f"{state}",
+            "Dir::State::Lists": f"{state}/lists",
+            "Dir::State::Status": f"{state}/status",
+        }
+        words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
+        run_tool(["apt-get", "-q", *words, "update"])
+        run_tool(["apt-get", "-qy", *words, "--no-install-recommends", "--download-only", "install", *packages])
+        for package in sorted((state / "archives").glob("*.deb")):
+            run_tool(["dpkg-deb", "-x", str(package), str(into)])
+
+
+def run_tool(words: Sequence[str]) -> str:
+    """Standard output of a command.
+
+    Raises:
+        DeviceError: it failed, with the last line that it said.
+    """
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:] or ["no reason given"]
+        raise DeviceError(f"{Path(words[0]).name} failed ({said[0].strip()}): see to that, then try again")
+    return done.stdout
