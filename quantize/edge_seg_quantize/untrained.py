@@ -36,7 +36,8 @@ def untrained(preset: str) -> ModelFile:
         name=preset,
         version=__version__,
         structures=tuple(
-            Structure(f"output_{k}", f"output {k}", "#808080", definition="random weights") for k in range(config.outputs)
+            Structure(f"output_{k}", f"output {k}", "#808080", definition="of random weights")
+            for k in range(config.outputs)
         ),
         input_height=config.height,
         input_width=config.width,
