@@ -170,13 +170,13 @@ class Segmenter:
             masks = {structure.name: np.zeros(taken.shape, bool) for structure in self.manifest.structures}
             clock.ms.update(inference=0.0, pixels_out=0.0, trust=0.0, measure=0.0)
             # The same keys as ever, so that whoever asks for an area gets 0 and not an error.
-            empty = measure_areas(regions(masks, self.lung or "whole"), taken.spacing_mm)
+            empty = measure_areas(masks, taken.spacing_mm, self.lung or "whole")
             measurements, sure = Measurements(empty, {}, {}), {}
         else:
             output = clock.time("inference", lambda: self.runtime.run(self._tensor(grey)))
             logits, masks = clock.time("pixels_out", lambda: self._decode(output, letterbox))
             sure = clock.time("trust", lambda: self._trust_features(logits, letterbox))
-            measurements = clock.time("measure", lambda: measure(regions(masks, self.lung or "whole"), taken))
+            measurements = clock.time("measure", lambda: measure(masks, taken, self.lung or "whole"))
             if self.gate:
                 quality = Quality((*quality.findings, *look_at_masks(masks).findings))
         trust = self._calibration.estimate(sure) if self._calibration and sure else None

@@ -77,7 +77,7 @@ def regions(masks: Mapping[str, np.ndarray], lung: str = "whole") -> dict[str, n
     if set(_LUNGS) <= masks.keys():
         found[f"{lung}_lung"] = masks["right_lung"] | masks["left_lung"]
     if "whole_lung" in found and _HEART in masks:
-        found["visible_lung"] = found["whole_lung"] & ~masks[_HEART]
+        found["visible_lung"] = _without(found["whole_lung"], masks[_HEART])
     return found
 
 
@@ -106,7 +106,11 @@ def visible_lungs(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     Args:
         masks: bool arrays of one shape; whole right and left lung and the cardiomediastinum among them.
     """
-    return {name: mask & ~masks[_HEART] if name in _LUNGS else mask for name, mask in masks.items()}
+    return {name: _without(mask, masks[_HEART]) if name in _LUNGS else mask for name, mask in masks.items()}
+
+
+def _without(mask: np.ndarray, other: np.ndarray) -> np.ndarray:
+    return mask > other  # of bools; `mask & ~other` needs a third picture of the film's size
 
 
 def with_definition(structures: tuple[Structure, ...], lung: str) -> tuple[Structure, ...]:

@@ -102,7 +102,11 @@ def _outline_length(mask: np.ndarray) -> float:
 
 def _pieces(mask: np.ndarray) -> float:
     """Share of a mask that lies outside its largest piece."""
-    count, _, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=4)
+    plane = mask.astype(np.uint8)
+    x, y, width, height = cv2.boundingRect(plane)
+    if not width:
+        return 0.0
+    count, _, stats, _ = cv2.connectedComponentsWithStats(plane[y : y + height, x : x + width], connectivity=4)
     if count <= 2:
         return 0.0
     areas = stats[1:, cv2.CC_STAT_AREA]

@@ -11,6 +11,7 @@ from edge_seg.datasets import open_dataset
 from edge_seg.measure import measure
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
+from edge_seg.structures import regions
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,6 +59,34 @@ def test_without_spacing_nothing_is_claimed_in_mm() -> None:
     assert all(width.mm is None for width in found.widths.values())
     assert all(area.cm2 is None for area in found.areas.values())
     assert found.ratios["cardiothoracic"] is not None
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([0.0, 0.0005, 0.02, 0.6]), st.integers(0, 2**32 - 1))
+def test_what_is_measured_is_what_counting_pixel_by_pixel_finds(
+    height: int, width: int, share: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    masks = {name: rng.random((height, width)) < share for name in ("right_lung", "left_lung", "cardiomediastinum")}
+    right, left, heart = masks.values()
+    areas = {"whole_lung": right | left, "visible_lung": (right | left) & ~heart, **masks}
+    shape = max(height, 16), max(width, 16)
+    found = measure(masks, film(shape, spacing_mm=(0.5, 0.5)), "whole")
+    assert {name: area.pixels for name, area in found.areas.items()} == {n: int(a.sum()) for n, a in areas.items()}
+    across = {name: np.flatnonzero(mask.any(axis=0)) for name, mask in masks.items()}
+    widths = {name: int(columns[-1] - columns[0]) + 1 for name, columns in across.items() if len(columns)}
+    thorax = [
+        max(*r, *k) - min(*r, *k) + 1
+        for r, k in zip(map(np.flatnonzero, right), map(np.flatnonzero, left), strict=True)
+        if len(r) and len(k)
+    ]
+    if thorax:
+        widths["thorax"] = int(max(thorax))
+    assert {name: width.pixels for name, width in found.widths.items()} == widths
+    assert list(measure(masks, film(shape)).areas) == list(masks)
+    assert measure(regions(masks), film(shape, spacing_mm=(0.5, 0.5))) == found
+    if found.ratios["cardiothoracic"] is not None:
+        edge = right[:, 0].any() or right[:, -1].any() or left[:, 0].any() or left[:, -1].any()
+        assert ("cardiothoracic ratio: a lung reaches the film's edge" in found.notes) == edge
 
 
 @pytest.mark.parametrize("gone", ["right_lung", "left_lung", "cardiomediastinum"])

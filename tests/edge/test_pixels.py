@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import cv2
 import numpy as np
 import pytest
-from edge_seg import Film, pixels
+from edge_seg import Film, pixels, resampling
 from edge_seg.phantom import phantom
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 sides = st.integers(16, 700)
@@ -42,7 +44,7 @@ def test_shrinking_to_more_than_a_quarter_is_the_area_average(
     film = np.random.default_rng(seed).integers(0, 2**bits, (height, width)).astype(f"uint{bits}")
     to_height, to_width = int(np.ceil(height * share)), int(np.ceil(width * share))
     rows, columns = area_weights(np.arange(height + 1), to_height), area_weights(np.arange(width + 1), to_width)
-    found = pixels._resample(film, to_height, to_width)
+    found = resampling.resample(film, to_height, to_width)
     np.testing.assert_allclose(found, rows @ film @ columns.T, rtol=1e-9, atol=1e-9)
     assert found.mean() == pytest.approx(film.mean(), rel=1e-9)
 
@@ -63,14 +65,14 @@ def test_shrinking_much_averages_blocks_first(
 
     means, rows = blocks(film.astype(np.float64), to_height)
     means, columns = blocks(means.T, to_width)
-    found = pixels._resample(film, to_height, to_width)
+    found = resampling.resample(film, to_height, to_width)
     np.testing.assert_allclose(found, rows @ means.T @ columns.T, rtol=1e-9)
-    constant = pixels._resample(np.full((height, width), 777, np.uint16), to_height, to_width)
+    constant = resampling.resample(np.full((height, width), 777, np.uint16), to_height, to_width)
     np.testing.assert_array_equal(constant, 777.0)
 
 
 def test_the_brightest_film_is_not_too_bright_to_be_shrunk_to_a_pixel() -> None:
-    np.testing.assert_array_equal(pixels._resample(np.full((700, 1100), 65535, np.uint16), 1, 1), 65535.0)
+    np.testing.assert_array_equal(resampling.resample(np.full((700, 1100), 65535, np.uint16), 1, 1), 65535.0)
 
 
 # Whole numbers that the size of a block, half of them rounded down, divides: there the blocks lose nothing.
@@ -83,13 +85,151 @@ def test_shrinking_by_whole_numbers_is_the_mean_of_each_tile(
     down: int, across: int, height: int, width: int, seed: int
 ) -> None:
     film = np.random.default_rng(seed).integers(0, 65536, (height * down, width * across)).astype(np.uint16)
-    found = pixels._resample(film, height, width)
+    found = resampling.resample(film, height, width)
     np.testing.assert_array_equal(found, film.reshape(height, down, width, across).sum(axis=(1, 3)) / (down * across))
+
+
+def plain_area_average(film: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The definition in whole numbers: sums of blocks, then what of each a target pixel covers; float64."""
+
+    def blocks(values: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray, int]:
+        source = len(values)
+        k = max(1, min(source // (2 * target), 256))
+        edges = np.minimum(np.arange(-(-source // k) + 1) * k, source) * target
+        low = np.arange(target)[:, None] * source
+        overlap = np.minimum(low + source, edges[1:]) - np.maximum(low, edges[:-1])
+        padded = np.pad(values, ((0, -source % k), (0, 0)), mode="edge")
+        return padded.reshape(-1, k, values.shape[1]).sum(axis=1), np.maximum(overlap, 0), k
+
+    sums, rows, down = blocks(film.astype(np.int64), height)
+    sums, columns, across = blocks(sums.T, width)
+    return (rows @ sums.T @ columns.T) / float(film.shape[0] * film.shape[1] * down * across)
+
+
+@given(sides, sides, st.integers(1, 230), st.integers(1, 230), st.sampled_from([8, 16]), seeds)
+@settings(max_examples=60, deadline=None)
+def test_shrinking_is_the_definition_to_the_last_bit(
+    height: int, width: int, to_height: int, to_width: int, bits: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    film = rng.integers(rng.choice([0, 2**bits - 2]), 2**bits, (height, width)).astype(f"uint{bits}")
+    to_height, to_width = min(to_height, height), min(to_width, width)
+    found = resampling.resample(film, to_height, to_width)
+    np.testing.assert_array_equal(found, plain_area_average(film, to_height, to_width))
+
+
+@pytest.mark.parametrize(("height", "width", "bits"), [(1900, 2311, 16), (2311, 1030, 8), (64, 9001, 16)])
+def test_a_large_film_shrinks_by_the_definition_to_the_last_bit(height: int, width: int, bits: int) -> None:
+    film = np.random.default_rng(height).integers(0, 2**bits, (height, width)).astype(f"uint{bits}")
+    to_height, to_width = min(height, 192), 101
+    found = resampling.resample(film, to_height, to_width)
+    np.testing.assert_array_equal(found, plain_area_average(film, to_height, to_width))
+
+
+def test_a_film_lies_in_memory_as_it_likes() -> None:
+    plain = np.random.default_rng(0).integers(0, 65536, (500, 333)).astype(np.uint16)
+    expected = [pixels.to_input(Film(plain, window=window), (64, 96))[0] for window in (None, (900.0, 50_000.0))]
+    colour = np.repeat(plain[:, :, None], 3, axis=2)
+    read_only = np.frombuffer(b"." + plain.tobytes(), np.uint16, offset=1).reshape(plain.shape)
+    turned = np.ascontiguousarray(plain[::-1, ::-1])[::-1, ::-1]
+    for laid in (np.asfortranarray(plain), colour[:, :, 1], read_only, turned):
+        found = [pixels.to_input(Film(laid, window=window), (64, 96))[0] for window in (None, (900.0, 50_000.0))]
+        np.testing.assert_array_equal(found, expected)
+
+
+@given(st.integers(1, 3000), st.sampled_from([8, 16]), st.integers(1, 65536), seeds)
+@example(500, 16, 65536, 0)  # 2.5 and 497.5: each lies between two ranks
+@settings(max_examples=100, deadline=None)
+def test_black_and_white_are_the_values_of_the_nearest_rank(count: int, bits: int, levels: int, seed: int) -> None:
+    sample = np.random.default_rng(seed).integers(0, min(levels, 2**bits), count).astype(f"uint{bits}")
+    # Of two ranks that are as near, the even one: that is how Python rounds a fraction.
+    ranks = [max(1, round(Fraction(count * share, 200))) for share in (1, 199)]
+    found = pixels._closest_observations(sample[None], pixels.ROBUST_PERCENTILES)
+    assert found == [float(np.sort(sample)[rank - 1]) for rank in ranks]
+
+
+def plain_masks(
+    logits: np.ndarray, box: pixels.Letterbox, thresholds: tuple[float, ...], single_component: bool
+) -> np.ndarray:
+    """Every plane enlarged as a whole, then compared."""
+    masks = []
+    for k, threshold in enumerate(thresholds):
+        fixed = np.rint(np.clip(logits[(*box.content, k)], -31, 31) * np.float32(1024)).astype(np.int16)
+        cut = round(float(np.log(threshold / (1 - threshold))) * 1024)
+        count, pieces = cv2.connectedComponents((fixed > cut).astype(np.uint8), connectivity=4)
+        if single_component and count > 2:
+            largest = 1 + np.argmax(np.bincount(pieces.ravel())[1:])
+            fixed = np.where((pieces == 0) | (pieces == largest), fixed, 2 * cut - fixed).astype(np.int16)
+        enlarged = cv2.resize(fixed, box.film_shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT)
+        masks.append(enlarged > cut)
+    return np.stack(masks)
+
+
+@given(
+    st.integers(16, 900),
+    st.integers(16, 900),
+    st.sampled_from([(192, 224), (64, 48)]),
+    st.floats(0.3, 12),
+    st.floats(-12, 12),
+    st.tuples(*[st.sampled_from([0.5, 0.35, 0.7, 0.999])] * 2),
+    st.booleans(),
+    seeds,
+)
+@settings(max_examples=60, deadline=None)
+def test_masks_are_those_of_enlarging_everything(
+    height: int,
+    width: int,
+    shape: tuple[int, int],
+    blur: float,
+    level: float,
+    thresholds: tuple[float, ...],
+    single_component: bool,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    # From noise, where every pixel is at an outline, to a few blobs that may reach the edges, and none at all.
+    logits = np.stack([cv2.GaussianBlur(rng.normal(0, 3 * blur, shape), (0, 0), blur) for _ in thresholds], axis=2)
+    logits = np.rint(logits * 12 + level).astype(np.float32) / 3
+    box = pixels.Letterbox.fit((height, width), shape)
+    found = pixels.to_masks(logits, box, thresholds, single_component)
+    np.testing.assert_array_equal(found, plain_masks(logits, box, thresholds, single_component))
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 300), st.integers(1, 300), st.integers(1, 32000), seeds)
+@settings(max_examples=150, deadline=None)
+def test_enlarging_and_cutting_is_opencvs_to_the_pixel(
+    height: int, width: int, to_height: int, to_width: int, reach: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    plane = rng.integers(-reach, reach + 1, (height, width)).astype(np.int16)
+    # Few values above the cut, so that there is a rectangle around them to be missed by a pixel.
+    plane[rng.random(plane.shape) < rng.choice([0, 0.9, 0.99])] = -reach
+    cut = int(rng.choice([0, -1, 1, reach // 2, -reach, reach - 1, reach, 40_000]))
+    mask = np.zeros((to_height, to_width), bool)
+    resampling.enlarge_above(plane, cut, mask)
+    enlarged = cv2.resize(plane, (to_width, to_height), interpolation=cv2.INTER_LINEAR_EXACT)
+    np.testing.assert_array_equal(mask, enlarged > cut)
+
+
+@pytest.mark.parametrize(("values", "cut", "above"), [((0, 1), 0, True), ((-1, 0), -1, True), ((0, 1), 1, False)])
+def test_a_value_halfway_is_rounded_up(values: tuple[int, int], cut: int, above: bool) -> None:
+    mask = np.zeros((1, 3), bool)
+    resampling.enlarge_above(np.array([values], np.int16), cut, mask)
+    assert mask[0, 1] == above
+
+
+def test_masks_of_a_large_film_are_those_of_enlarging_everything() -> None:
+    made = phantom(2300, 1900, seed=3, bits=16)
+    _, box = pixels.to_input(made.film, (192, 224))
+    logits = np.concatenate([coverage_logits(truth, box) for truth in made.masks.values()], axis=2)
+    found = pixels.to_masks(logits, box, (0.5,) * 3, single_component=True)
+    assert found.any(axis=(1, 2)).all()
+    np.testing.assert_array_equal(found, plain_masks(logits, box, (0.5,) * 3, single_component=True))
 
 
 def coverage_logits(mask: np.ndarray, box: pixels.Letterbox) -> np.ndarray:
     """What a perfect network would say: how much of each input pixel the structure covers, -8 to 8."""
-    share = pixels._resample(mask.astype(np.uint8) * np.uint8(200), box.height, box.width) / 200
+    share = resampling.resample(mask.astype(np.uint8) * np.uint8(200), box.height, box.width) / 200
     logits = np.full((*box.input_shape, 1), -8, np.float32)
     logits[(*box.content, 0)] = (share - 0.5) * 16
     return logits
@@ -247,3 +387,12 @@ def test_threshold_and_logit_agree() -> None:
     box = pixels.Letterbox.fit((64, 64), (64, 64))
     assert pixels.to_masks(logits, box, (0.69,)).all()
     assert not pixels.to_masks(logits, box, (0.71,)).any()
+
+
+@pytest.mark.parametrize("threshold", [0.02, 0.1, 0.5, 0.9])
+def test_a_smaller_piece_goes_however_sure_the_network_is_of_it(threshold: float) -> None:
+    logits = np.full((32, 32, 1), -31.0, np.float32)
+    logits[2:20, 2:20], logits[26:30, 26:30] = 31.0, 31.0
+    (mask,) = pixels.to_masks(logits, pixels.Letterbox.fit((320, 320), (32, 32)), (threshold,), single_component=True)
+    assert mask[100, 100]
+    assert not mask[250:].any()

@@ -1,0 +1,184 @@
+"""Resampling that gives the same bytes on every processor: shrinking by area, enlarging bilinearly.
+
+OpenCV's area average rounds differently between machines. Here every value is an integer, or a float that holds an
+integer exactly, so that neither the order of adding nor the width of the processor's registers shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+
+_LARGEST_BLOCK = 256  # edge of a block, in pixels: a column of 256 16-bit values just fits into a float32's 24 bits
+_STRIPE = 1 << 18  # bytes of floats worked on at a time: they stay in the cache of a small processor
+_SIZES = 8  # films of one device have few sizes; what is worked out for one is kept
+_WEIGHT_STEPS = 65536.0  # of enlarging, as in OpenCV's INTER_LINEAR_EXACT
+
+
+def resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Area average when shrinking, bilinear when enlarging.
+
+    Args:
+        pixels: two-dimensional, uint8 or uint16.
+        height, width: of the result.
+
+    Returns:
+        `(height, width)` float64.
+    """
+    if height > pixels.shape[0] or width > pixels.shape[1]:
+        return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR_EXACT).astype(np.float64)
+    rows, down = _area_taps(pixels.shape[0], height)
+    columns, across = _area_taps(pixels.shape[1], width)
+    total = _apply(columns, _apply(rows, _block_sums(pixels, down, across), axis=0), axis=1)
+    return total / float(pixels.shape[0] * pixels.shape[1] * down * across)
+
+
+def enlarge_above(plane: np.ndarray, cut: int, mask: np.ndarray) -> None:
+    """Mark where a plane, enlarged bilinearly to a mask's size and rounded, is above `cut`.
+
+    The same pixels, to the bit, as `cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR_EXACT) > cut`, without the
+    enlarged plane. What is bilinear never leaves the range of the values it lies between, so only the rectangle around
+    the values above the cut is worked out.
+
+    Args:
+        plane: two-dimensional int16.
+        cut: what a pixel must exceed.
+        mask: two-dimensional bool, False all over; it receives the marks.
+    """
+    x, y, width, height = cv2.boundingRect((plane > cut).astype(np.uint8))
+    if not width:
+        return
+    down, across = (_linear_taps(source, target) for source, target in zip(plane.shape, mask.shape, strict=True))
+    # One pixel more on each side: the values above the cut show as far as the centres of their neighbours.
+    top, left = max(y - 1, 0), max(x - 1, 0)
+    rows = slice(down.start[top], down.start[y + height])
+    columns = slice(across.start[left], across.start[x + width])
+    # A value halfway between two numbers is rounded up: from cut + 1/2 on it is above. Doubled to be a whole number.
+    values = 2.0 * plane[top : y + height + 1, left : x + width + 1] - (2 * cut + 1)
+    # The last row and column once more, so that each has a next one.
+    above = cv2.copyMakeBorder(values, 0, 1, 0, 1, cv2.BORDER_REPLICATE)
+    index = across.index[columns] - left
+    wide = np.diff(above, axis=1).take(index, axis=1)
+    wide *= across.weight[columns]
+    wide += above.take(index, axis=1)
+    slope = np.diff(wide, axis=0)
+    step = max(1, _STRIPE // (8 * max(1, len(index))))
+    for first in range(rows.start, rows.stop, step):
+        stripe = slice(first, min(first + step, rows.stop))
+        index = down.index[stripe] - top
+        # wide + slope * weight >= 0, the other way round to save a pass. A value has 21 bits at most and a weight 16,
+        # twice: a float holds every product and sum exactly.
+        fall = slope.take(index, axis=0)
+        fall *= -down.weight[stripe, None]
+        np.less_equal(fall, wide.take(index, axis=0), out=mask[stripe, columns])
+
+
+@dataclass(frozen=True)
+class _AreaTaps:
+    """For each target pixel the source blocks it covers and how much of each, in units of 1/target pixels."""
+
+    index: np.ndarray
+    weight: np.ndarray
+
+
+@lru_cache(_SIZES)
+def _area_taps(source: int, target: int) -> tuple[_AreaTaps, int]:
+    """Taps from blocks of `k` source pixels, at least twice as fine as the target, and `k`."""
+    k = max(1, min(source // (2 * target), _LARGEST_BLOCK))
+    edges = np.minimum(np.arange(-(-source // k) + 1) * k, source) * target
+    low = np.arange(target) * source
+    high = low + source
+    first = np.searchsorted(edges, low, side="right") - 1
+    count = int((np.searchsorted(edges, high, side="left") - first).max())
+    index = np.minimum(first + np.arange(count)[:, None], len(edges) - 2)
+    weight = np.minimum(high, edges[index + 1]) - np.maximum(low, edges[index])
+    # A tap that was clipped to the last block must not count it twice.
+    weight[first + np.arange(count)[:, None] > len(edges) - 2] = 0
+    return _AreaTaps(index, np.maximum(weight, 0).astype(np.float64)), k
+
+
+def _apply(taps: _AreaTaps, values: np.ndarray, axis: int) -> np.ndarray:
+    """Weighted sums along an axis.
+
+    All values are integers, below 2**53 for any film at an input of 160 pixels or more, so that nothing is rounded; and
+    beyond that numpy multiplies and adds one after the other on every machine.
+    """
+    shape = (-1, 1) if axis == 0 else (1, -1)
+    total = values.take(taps.index[0], axis)
+    total *= taps.weight[0].reshape(shape)
+    part = np.empty_like(total)
+    for index, weight in zip(taps.index[1:], taps.weight[1:], strict=True):
+        # Without a mode, numpy fills a copy of `out` first.
+        values.take(index, axis, out=part, mode="clip")
+        part *= weight.reshape(shape)
+        total += part
+    return total
+
+
+def _block_sums(pixels: np.ndarray, down: int, across: int) -> np.ndarray:
+    """Sums of blocks of `down` x `across` pixels, float64; incomplete ones are filled up with their last row or column.
+
+    Stripe by stripe, so that the sums of rows never leave the cache.
+    """
+    height, width = pixels.shape
+    sums = np.empty((-(-height // down), -(-width // across)))
+    step = max(1, _STRIPE // (4 * width))
+    for first in range(0, len(sums), step):
+        stripe = pixels[first * down : (first + step) * down]
+        sums[first : first + step] = _column_sums(_row_sums(stripe, down), across)
+    return sums
+
+
+def _row_sums(pixels: np.ndarray, k: int) -> np.ndarray:
+    """Sums of `k` rows each, float32, which holds them exactly."""
+    whole, rest = divmod(pixels.shape[0], k)
+    sums = np.zeros((whole + (rest > 0), pixels.shape[1]), np.float32)
+    for row in range(k):
+        # OpenCV widens the pixels on the way; numpy would write them out as wider ones first.
+        part = pixels[row::k]
+        if len(part):
+            cv2.accumulate(part, sums[: len(part)])
+        if len(part) < len(sums):
+            sums[-1] += pixels[-1]
+    return sums
+
+
+def _column_sums(values: np.ndarray, k: int) -> np.ndarray:
+    """Sums of `k` columns each, float64."""
+    sums = values[:, ::k].astype(np.float64)
+    for column in range(1, k):
+        part = values[:, column::k]
+        sums[:, : part.shape[1]] += part
+        if part.shape[1] < sums.shape[1]:
+            sums[:, -1] += values[:, -1]
+    return sums
+
+
+@dataclass(frozen=True)
+class _LinearTaps:
+    """For each target pixel the source pixel before it and the weight of the next one; all in pixels of one axis.
+
+    Attributes:
+        index: of the source pixel at or before each target pixel, never falling.
+        weight: of the source pixel after it, 0 to 1 in steps of 1/65536, float64.
+        start: first target pixel of each source pixel's cell, and behind the last the number of target pixels.
+    """
+
+    index: np.ndarray
+    weight: np.ndarray
+    start: np.ndarray
+
+
+@lru_cache(_SIZES)
+def _linear_taps(source: int, target: int) -> _LinearTaps:
+    """Where OpenCV's INTER_LINEAR_EXACT looks: pixels are areas; beyond the outermost centres nothing changes."""
+    # OpenCV's operations in their order, so that not even a last bit differs.
+    place = (1.0 / (target / source)) * (np.arange(target) + 0.5) - 0.5
+    index = np.floor(place).astype(np.intp)
+    weight = np.rint((place - index) * _WEIGHT_STEPS) / _WEIGHT_STEPS
+    weight[(index < 0) | (index >= source - 1)] = 0
+    index = index.clip(0, source - 1)
+    return _LinearTaps(index, weight, np.searchsorted(index, np.arange(source + 1)))
