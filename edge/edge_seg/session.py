@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
@@ -12,6 +14,7 @@ from typing import Any, TypeAlias, TypeVar
 from edge_seg.errors import EdgeSegError, InputError, OutputError
 from edge_seg.film import Film
 from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.records import record_of_failure
 from edge_seg.quality import REJECT
 from edge_seg.segmenter import Segmentation, Segmenter
 from edge_seg.sources import Arrival, Failure, Source
@@ -19,7 +22,7 @@ from edge_seg.sources import Arrival, Failure, Source
 _Result = TypeVar("_Result")
 
 _Written: TypeAlias = "tuple[Arrival, dict[str, Any] | None]"
-"""The film, or what went wrong with it, and its record; no record where it was done before."""
+"""The film, or what went wrong with it, and its record, not yet kept; no record where it was done before."""
 
 _Work: TypeAlias = "Callable[[], _Written]"
 
@@ -32,6 +35,9 @@ MOST_PROBLEMS = 50
 
 RETRY_S = 2.0
 """A disk that takes no results is tried again so often."""
+
+_WRITERS = 2
+"""Pictures of one film take longer to compress than the next one to segment."""
 
 
 @dataclass
@@ -108,7 +114,7 @@ def run_session(
 ) -> Summary:
     """Segment every film of a source; one bad film never stops the others, Ctrl-C ends with the films done so far.
 
-    Results are written while the next film is segmented, where the source allows it. While they cannot be written (a
+    Results are written while the next films are segmented, where the source allows it. While they cannot be written (a
     full disk), a session of an endless source waits with its film in hand.
 
     Args:
@@ -122,50 +128,64 @@ def run_session(
         OutputError: results of a source that ends cannot be written: going on would lose them.
     """
     summary = Summary()
-    pending: _Pending | None = None
+    pending: deque[_Pending] = deque()
 
     def patiently(work: Callable[[], _Result]) -> _Result:
+        alone = False
         while True:
             try:
                 return work()
             except OutputError as error:
-                if not source.endless:
+                if not source.endless and alone:
                     raise
+                # What is written beside it may have taken the last space, and gives it back.
+                wait(film.future for film in pending)
+                alone = True
+                if not source.endless:
+                    continue
                 for observer in observers:
                     observer.waiting(error)
                 _idle(RETRY_S, observers)
 
     def settle() -> None:
-        nonlocal pending
-        if pending is None:
-            return
-        arrival = pending.arrival
-        met, record = patiently(pending.written)
-        pending = None
+        arrival = pending[0].arrival
+        met, record = patiently(pending[0].written)
+        pending.popleft()
+        if record is not None:
+            # In the order of the films, whichever was written first.
+            patiently(partial(output.keep, record))
         patiently(partial(source.settled, arrival, record))
         summary.count_in(met, record)
         for observer in observers:
             observer.film(summary, met, record)
 
-    writer = ThreadPoolExecutor(1, "write")
+    writers = ThreadPoolExecutor(_WRITERS, "write")
+    most = _WRITERS if source.overlaps else 0
     try:
         try:
             for arrival in source:
                 if arrival is not None:
                     work = _begin(arrival, segmenter, output, again)
-                    settle()
-                    pending = _Pending(arrival, work, writer.submit(work))
+                    pending.append(_Pending(arrival, work, writers.submit(work)))
                     # Not beside the next one in memory.
                     del arrival, work
-                if pending is not None and (pending.future.done() or not source.overlaps):
+                while pending and (pending[0].future.done() or len(pending) > most):
                     settle()
                 for observer in observers:
                     observer.tick()
         except KeyboardInterrupt:
             summary.interrupted = True
-        settle()
+        while pending:
+            settle()
+    except OutputError:
+        # What was written beside the film that could not be is done all the same.
+        pending = deque(film for film in pending if film.is_written)
+        with suppress(OutputError):
+            while pending:
+                settle()
+        raise
     finally:
-        writer.shutdown()
+        writers.shutdown()
         source.close()
         output.close()
     return summary
@@ -179,6 +199,11 @@ class _Pending:
     work: _Work
     future: Future[_Written]
     tried: bool = False
+
+    @property
+    def is_written(self) -> bool:
+        """Whether all its files are."""
+        return self.future.done() and self.future.exception() is None
 
     def written(self) -> _Written:
         """What came of it; asked again after it failed, it is written again."""
@@ -207,23 +232,21 @@ def _begin(arrival: Arrival, segmenter: Segmenter, output: OutputFolder, again: 
         if not again and output.is_done(arrival, segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate):
             return lambda: (arrival, None)
         try:
-            return partial(_write, arrival, segmenter(arrival), output)
+            return partial(_write, arrival, segmenter(arrival), output.stem_of(arrival), output)
         except (EdgeSegError, MemoryError) as error:
             arrival = _failure(arrival, error)
-    return partial(_write_failure, arrival, output)
+    failure = arrival
+    return lambda: (failure, record_of_failure(failure))
 
 
-def _write(film: Film, segmentation: Segmentation, output: OutputFolder) -> _Written:
+def _write(film: Film, segmentation: Segmentation, stem: str, output: OutputFolder) -> _Written:
     try:
-        return film, output.write(segmentation)
+        return film, output.write_files(segmentation, stem)
     except OutputError:
         raise
     except (EdgeSegError, MemoryError) as error:
-        return _write_failure(_failure(film, error), output)
-
-
-def _write_failure(failure: Failure, output: OutputFolder) -> _Written:
-    return failure, output.write_failure(failure)
+        failure = _failure(film, error)
+        return failure, record_of_failure(failure)
 
 
 def _failure(film: Film, error: EdgeSegError | MemoryError) -> Failure:

@@ -18,7 +18,7 @@ from edge_seg.outputs.atomic import write_atomically
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.overlay import LONGEST_SIDE, draw_overlay
-from edge_seg.outputs.records import Records
+from edge_seg.outputs.records import Records, record_of_failure
 from edge_seg.quality import Quality
 from edge_seg.session import Observer, Summary, run_session
 from edge_seg.sources import Failure, Source, Together
@@ -246,7 +246,7 @@ def test_a_later_failure_or_another_model_undoes_done(tmp_path, segmenter):
     assert not output.is_done(film(), model, "whole")
     output.write(segmenter(film()))
     assert output.is_done(film(), model, "whole")
-    output.write_failure(Failure("chest.png", "films/chest.png", InputError("gone: bring it back")))
+    output.keep(record_of_failure(Failure("chest.png", "films/chest.png", InputError("gone: bring it back"))))
     assert not output.is_done(film(), model, "whole")
 
 
@@ -389,14 +389,14 @@ def test_an_endless_session_waits_for_a_disk_and_loses_nothing(tmp_path, segment
         def waiting(self, error):
             waited.append(str(error))
 
-    output, write = OutputFolder(tmp_path), OutputFolder.write
+    output, write = OutputFolder(tmp_path), OutputFolder.write_files
 
-    def full(self, segmentation):
+    def full(self, segmentation, stem):
         if len(waited) < 3:
             raise OutputError("disk: full: free space")
-        return write(self, segmentation)
+        return write(self, segmentation, stem)
 
-    monkeypatch.setattr(OutputFolder, "write", full)
+    monkeypatch.setattr(OutputFolder, "write_files", full)
     source = Endless(film("a.png"), None, film("b.png"))
     summary = run_session(source, segmenter, output, [Waiting()])
     assert (summary.done, summary.exit_code) == (2, 0)
@@ -407,10 +407,10 @@ def test_an_endless_session_waits_for_a_disk_and_loses_nothing(tmp_path, segment
 
 
 def test_a_session_that_ends_stops_at_a_full_disk(tmp_path, segmenter, monkeypatch):
-    def full(self, segmentation):
+    def full(self, segmentation, stem):
         raise OutputError("disk: full: free space")
 
-    monkeypatch.setattr(OutputFolder, "write", full)
+    monkeypatch.setattr(OutputFolder, "write_files", full)
     source = Films(film("a.png"))
     with pytest.raises(OutputError, match="full"):
         run_session(source, segmenter, OutputFolder(tmp_path))

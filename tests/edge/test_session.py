@@ -59,12 +59,12 @@ class Patient(OutputFolder):
         super().__init__(folder)
         self._segmenter, self._films, self._written = segmenter, films, 0
 
-    def write(self, segmentation: Segmentation) -> dict[str, Any]:
+    def write_files(self, segmentation: Segmentation, stem: str) -> dict[str, Any]:
         self._written += 1
         wanted = min(self._written + 1, self._films)
         with self._segmenter.news:
             assert self._segmenter.news.wait_for(lambda: self._segmenter.calls >= wanted, timeout=60)
-        return super().write(segmentation)
+        return super().write_files(segmentation, stem)
 
 
 def test_results_are_written_while_the_next_film_is_segmented(tiny_model: Path, tmp_path: Path) -> None:
@@ -94,7 +94,7 @@ def test_of_several_sources_each_hears_of_its_own_films(tiny_model: Path, tmp_pa
 
 def test_a_result_that_cannot_be_written_ends_the_session(tiny_model: Path, tmp_path: Path) -> None:
     class Full(OutputFolder):
-        def write(self, segmentation: Segmentation) -> dict[str, Any]:
+        def write_files(self, segmentation: Segmentation, stem: str) -> dict[str, Any]:
             raise OutputError("the disk is full")
 
     with pytest.raises(OutputError, match="full"):

@@ -12,8 +12,13 @@ DRAFT_SUFFIX = ".draft"
 """Ends the names of files that are still being written; one that is left over is of no use."""
 
 
-def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
+def write_atomically(path: Path, *parts: bytes | memoryview, lasting: bool = True) -> None:
     """Write a file, its parts one after another, beside its place, flush it, rename it, and flush the folder.
+
+    Args:
+        path: of the file.
+        parts: what it shall hold.
+        lasting: whether the folder is flushed; who writes several files does it once, with `flush_folder`.
 
     Raises:
         OutputError: it cannot be written; what was there before is untouched.
@@ -30,7 +35,8 @@ def write_atomically(path: Path, *parts: bytes | memoryview) -> None:
         draft.chmod(0o644)
         draft.replace(path)
         draft = None
-        flush_folder(path.parent)
+        if lasting:
+            flush_folder(path.parent)
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}): free space, or choose a folder that can be written"

@@ -17,15 +17,14 @@ import numpy as np
 from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.film import Film
 from edge_seg.outputs import dicom
-from edge_seg.outputs.atomic import sweep_drafts, write_atomically
+from edge_seg.outputs.atomic import flush_folder, sweep_drafts, write_atomically
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.outbox import Outbox
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
-from edge_seg.outputs.records import REMOVED_NAME, Records, record_of, record_of_failure
+from edge_seg.outputs.records import REMOVED_NAME, Records, record_of
 from edge_seg.quality import REJECT
 from edge_seg.segmenter import Segmentation
-from edge_seg.sources import Failure
 
 try:
     import fcntl
@@ -127,51 +126,91 @@ class OutputFolder:
         Raises:
             OutputError: something cannot be written; the film is then not done.
         """
+        record = self.write_files(segmentation, self.stem_of(segmentation.film))
+        self.keep(record)
+        return record
+
+    def stem_of(self, film: Film) -> str:
+        """What the names of a film's files begin with; no other film's do."""
+        if film.unique_name:
+            # A camera would fill the memory with names.
+            return plain_stem(film.name)
+        return self._names.stem(film.name, owner_of(film.source, film.checksum, film.taken_at))
+
+    def write_files(self, segmentation: Segmentation, stem: str) -> dict[str, Any]:
+        """Write all products of a film but its record; of several films in several threads, if need be.
+
+        Args:
+            segmentation: of the film.
+            stem: its own, by `stem_of`.
+
+        Returns:
+            The record, for `keep`.
+
+        Raises:
+            OutputError: something cannot be written.
+        """
         start = time.perf_counter()
-        film = segmentation.film
-        # A camera would fill the memory with names.
-        owner = owner_of(film.source, film.checksum, film.taken_at)
-        stem = plain_stem(film.name) if film.unique_name else self._names.stem(film.name, owner)
-        files = []
+        files: list[dict[str, Any]] = []
+        fresh: list[Path] = []
+        try:
+            notes = self._write_products(segmentation, stem, files, fresh)
+            flush_folder(self.folder)
+        except (OutputError, OSError) as error:
+            # A film that is not done holds no space that another needs; what an earlier run left there stays.
+            for path in fresh:
+                path.unlink(missing_ok=True)
+            if isinstance(error, OutputError):
+                raise
+            raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
+        if notes:
+            segmentation = replace(segmentation, warnings=(*segmentation.warnings, *notes))
+        timings = {**segmentation.timings_ms, "write": round((time.perf_counter() - start) * 1000, 3)}
+        return record_of(segmentation, stem, sorted(self.products | {"record"}), files, timings, self._with_names)
+
+    def _write_products(
+        self, segmentation: Segmentation, stem: str, files: list[dict[str, Any]], fresh: list[Path]
+    ) -> list[str]:
+        """Write them and list them in `files`, and in `fresh` those that were not there; what could not be made."""
+
+        def write(name: str, data: bytes) -> None:
+            path = self.folder / f"{stem}.{name}"
+            if not path.exists():
+                fresh.append(path)
+            write_atomically(path, data, lasting=False)
+            files.append({"name": path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+
         # Empty masks of a film that was not segmented would look like a finding.
         segmented = segmentation.quality.verdict != REJECT
         if "mask" in self.products and segmented:
             for name, mask in segmentation.masks.items():
-                files.append(self._picture(f"{stem}.{name}.png", mask.view(np.uint8) * np.uint8(255)))
+                write(f"{name}.png", encode_png(mask.view(np.uint8) * np.uint8(255)))
         overlay = draw_overlay(segmentation) if self.products & {"overlay", "dicom"} else None
         if overlay is not None and "overlay" in self.products:
-            files.append(self._picture(f"{stem}.overlay.png", overlay))
-        if overlay is not None and "dicom" in self.products and segmented:
-            try:
-                made = dicom.objects(segmentation, overlay)
-                objects = [self._file(f"{stem}.{name}.dcm", data) for name, data in made.items()]
-                files += objects
-                if self.outbox is not None:
-                    # Before the record: a film that is done is sure to be sent.
-                    for file in objects:
-                        self.outbox.put(self.folder / file["name"])
-            except InputError as error:
-                # Pictures and numbers are whole without it.
-                segmentation = replace(segmentation, warnings=(*segmentation.warnings, f"no DICOM result: {error}"))
-        timings = {**segmentation.timings_ms, "write": round((time.perf_counter() - start) * 1000, 3)}
-        record = record_of(segmentation, stem, sorted(self.products | {"record"}), files, timings, self._with_names)
-        self._records.append(record)
-        self._note(record)
-        return record
+            write("overlay.png", encode_png(overlay))
+        if overlay is None or "dicom" not in self.products or not segmented:
+            return []
+        try:
+            made = dicom.objects(segmentation, overlay)
+        except InputError as error:
+            # Pictures and numbers are whole without it.
+            return [f"no DICOM result: {error}"]
+        for name, data in made.items():
+            write(f"{name}.dcm", data)
+        if self.outbox is not None:
+            # Before the record: a film that is done is sure to be sent.
+            for name in made:
+                self.outbox.put(self.folder / f"{stem}.{name}.dcm")
+        return []
 
-    def write_failure(self, failure: Failure) -> dict[str, Any]:
-        """Write the record of a film that could not be had.
-
-        Returns:
-            The record.
+    def keep(self, record: dict[str, Any]) -> None:
+        """Write a record, which makes its film done, or failed.
 
         Raises:
             OutputError: it cannot be written.
         """
-        record = record_of_failure(failure)
         self._records.append(record)
         self._note(record)
-        return record
 
     def remove_oldest(
         self, is_to_go: Callable[[dict[str, Any]], bool], also: Callable[[dict[str, Any]], None] = lambda record: None
@@ -219,13 +258,6 @@ class OutputFolder:
             identity = _identity(film["sha256"], record["model"]["sha256"], record["lung"], record["quality"]["gate"])
             names = [file["name"] for file in record["files"]]
             self._done[source] = identity, frozenset(record["products"]), names
-
-    def _picture(self, name: str, picture: np.ndarray) -> dict[str, Any]:
-        return self._file(name, encode_png(picture))
-
-    def _file(self, name: str, data: bytes) -> dict[str, Any]:
-        write_atomically(self.folder / name, data)
-        return {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 
 def _identity(film_checksum: str, model_checksum: str, lung: str | None, gate: bool) -> str:
