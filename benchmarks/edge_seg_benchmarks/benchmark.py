@@ -18,7 +18,7 @@ from edge_seg_benchmarks.data import PHANTOM
 from edge_seg_benchmarks.failures import worst_failures
 from edge_seg_benchmarks.gate import measure_gate
 from edge_seg_benchmarks.journal import Journal
-from edge_seg_benchmarks.latency import measure_latency
+from edge_seg_benchmarks.latency import ALONE, measure_latency
 from edge_seg_benchmarks.machine import machine_facts, machine_state
 from edge_seg_benchmarks.models import float_twin, label, model_facts, most_accurate
 from edge_seg_benchmarks.peak import measure_peak
@@ -119,10 +119,9 @@ def run_benchmark(
                 **model_facts(model, segmenter.runtime),
                 "latency_ms": latencies[i],
                 "samples_ms": timings[i].samples_ms,
-                "pace_ms": timings[i].pace_ms,
                 "warm_up": timings[i].warm_up,
                 "inference_speed_up": latencies[0]["inference"]["p50"] / latencies[i]["inference"]["p50"],
-                "share_of_peak": model_share(model, latencies[i]["inference"]["p50"], peaks.get(settings.threads[0])),
+                "share_of_peak": model_share(model, latencies[i][ALONE]["p50"], peaks.get(settings.threads[0])),
                 "cold_start": measure_cold_start(str(model.path), settings.threads[0], min(3, settings.repeats))
                 if model.path
                 else None,

@@ -1,19 +1,18 @@
 """Two reports beside each other: what is significantly slower, faster, worse or better.
 
-A machine is not the same twice: within a run neighbouring rounds are alike, and between runs its pace drifts. So
-rounds are put together in blocks, of each the least disturbed time counts, and that in units of a fixed piece of work
-that was timed in the same rounds. A model is slower only where the blocks say so (Mann-Whitney) and the ratio is larger
-than what blocks of one run differ by.
+Other work on a machine only ever adds time, in bursts and in spells of minutes, so what a network itself takes shows in
+its least times (Chen & Revels 2016, arXiv:1608.04295). A model is slower where the least tenth of its times says so
+(Mann-Whitney) and the least time of all is longer by more than any machine repeats itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from edge_seg_benchmarks.accuracy import FilmScore, degradation
+from edge_seg_benchmarks.latency import ALONE
 from edge_seg_benchmarks.statistics import rank_test
 
 SIGNIFICANT = 0.01
@@ -22,9 +21,8 @@ SIGNIFICANT = 0.01
 LEAST_RATIO = 1.04
 """Smaller differences of time are nobody's concern, and no machine repeats itself better."""
 
-_BLOCKS = 12
-_QUIET = 10
-"""Percentile that stands for a block: other work on the machine only ever adds time."""
+_LEAST = 0.1
+"""Share of the times that are thought undisturbed."""
 
 _MOST_MISSED = 0.0005
 """Dice that is lost with certainty and is yet too little to be called worse."""
@@ -40,20 +38,18 @@ def compare_reports(base: dict[str, Any], other: dict[str, Any]) -> dict[str, An
         other: a later one, or one of another device.
 
     Returns:
-        `same_machine`; `latency`: per model, engine and number of threads `p50_ms` and `p95_ms` of both, their `ratio`s
-        (other to base), `p`, and `verdict` (`slower`, `faster`, `same`); `accuracy`: per model, data set and region the
-        mean difference of Dice on the same films with its 95 % interval, and `verdict` (`worse`, `better`, `same`);
-        `costs`: cold start, memory and size; `alone`: what only one of them has.
+        `same_machine`; `latency`: per model, engine and number of threads `least_ms`, `p50_ms` and `p95_ms` of both,
+        their `ratio`s (other to base), `p`, and `verdict` (`slower`, `faster`, `same`); `accuracy`: per model, data set
+        and region the mean difference of Dice on the same films with its 95 % interval, and `verdict` (`worse`,
+        `better`, `same`); `costs`: cold start, memory and size; `alone`: what only one of them has.
     """
     same = all(base["machine"].get(name) == other["machine"].get(name) for name in _SAME_MACHINE)
-    # Another numpy does the fixed work at another pace.
-    paced = same and base["machine"]["versions"].get("numpy") == other["machine"]["versions"].get("numpy")
     ours, theirs = _timed(base), _timed(other)
     first, second = {m["label"]: m for m in base["models"]}, {m["label"]: m for m in other["models"]}
     shared = [name for name in first if name in second]
     return {
         "same_machine": same,
-        "latency": [{**dict(zip(_KEY, key, strict=True)), **_compare_times(ours[key], theirs[key], paced)}
+        "latency": [{**dict(zip(_KEY, key, strict=True)), **_compare_times(ours[key], theirs[key])}
                     for key in ours if key in theirs],
         "accuracy": [row for name in shared for row in _compare_scores(name, first[name], second[name])],
         "costs": [_compare_costs(name, first[name], second[name]) for name in shared],
@@ -70,47 +66,25 @@ def _timed(report: dict[str, Any]) -> dict[tuple[str, str, int], dict[str, Any]]
     return timed | {(run["label"], run["runtime"].split()[0], run["threads"]): run for run in report["runs"]}
 
 
-def _compare_times(base: dict[str, Any], other: dict[str, Any], paced: bool) -> dict[str, Any]:
-    ours, theirs = base["samples_ms"]["inference"], other["samples_ms"]["inference"]
-    found: dict[str, Any] = {
+def _compare_times(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    ours, theirs = (np.sort(entry["samples_ms"][ALONE]) for entry in (base, other))
+    ratio = {
+        "least": float(theirs[0] / ours[0]),
+        "p50": float(np.median(theirs) / np.median(ours)),
+        "p95": float(np.percentile(theirs, 95) / np.percentile(ours, 95)),
+    }
+    p = rank_test(*(times[: max(2, round(len(times) * _LEAST))].tolist() for times in (ours, theirs)))
+    verdict = "same"
+    if p < SIGNIFICANT and max(ratio["least"], 1 / ratio["least"]) > LEAST_RATIO:
+        verdict = "slower" if ratio["least"] > 1 else "faster"
+    return {
+        "least_ms": [float(ours[0]), float(theirs[0])],
         "p50_ms": [float(np.median(ours)), float(np.median(theirs))],
         "p95_ms": [float(np.percentile(ours, 95)), float(np.percentile(theirs, 95))],
-    }
-    paces = (base["pace_ms"], other["pace_ms"]) if paced else (None, None)
-    blocks = _blocks(ours, paces[0], _QUIET), _blocks(theirs, paces[1], _QUIET)
-    ratio = float(np.median(blocks[1]) / np.median(blocks[0]))
-    # Within blocks too: one burst of somebody else's work is not the model's tail.
-    tails = [float(np.median(_blocks(times, own, 95))) for times, own in zip((ours, theirs), paces, strict=True)]
-    p = rank_test(*blocks)
-    # By how much blocks of one and the same run differ, as a factor.
-    spread = np.exp(np.sqrt(sum(_log_spread(values) ** 2 for values in blocks)))
-    threshold = max(LEAST_RATIO, float(spread))
-    verdict = "same"
-    if p < SIGNIFICANT and max(ratio, 1 / ratio) > threshold:
-        verdict = "slower" if ratio > 1 else "faster"
-    return {
-        **found,
-        "ratio": {"p50": ratio, "p95": tails[1] / tails[0]},
+        "ratio": ratio,
         "p": p,
-        "threshold": threshold,
         "verdict": verdict,
     }
-
-
-def _blocks(samples: list[float], pace: list[float] | None, percentile: float) -> list[float]:
-    """A percentile of each block of consecutive samples, in units of the pace where it can be told."""
-    count = min(_BLOCKS, len(samples))
-    times = [float(np.percentile(part, percentile)) for part in np.array_split(np.asarray(samples), count)]
-    if pace is None:
-        return times
-    paces = [float(np.median(part)) for part in np.array_split(np.asarray(pace), count)]
-    return [time / own for time, own in zip(times, paces, strict=True)]
-
-
-def _log_spread(values: Iterable[float]) -> float:
-    """Robust standard deviation of the logarithms (1.4826 times the median absolute deviation)."""
-    logs = np.log(np.asarray(list(values)))
-    return 1.4826 * float(np.median(np.abs(logs - np.median(logs))))
 
 
 def _compare_scores(name: str, base: dict[str, Any], other: dict[str, Any]) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ WORSE = 1
     "limits",
     multiple=True,
     metavar="FIGURE>LIMIT",
-    help="Exit with 1 where a later report passes this: dice_drop>0.002, p95>1.1x (also p50, cold_start, peak_rss, "
-    "file_bytes); repeatable.",
+    help="Exit with 1 where a later report passes this: dice_drop>0.002, p95>1.1x (also least, p50, cold_start, "
+    "peak_rss, file_bytes); repeatable.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the tables to this Markdown file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")

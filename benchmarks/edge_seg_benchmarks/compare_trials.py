@@ -60,7 +60,7 @@ def time_once(model: str, rounds: int, factor: float) -> dict[str, Any]:
     segmenter.runtime = Slowed(segmenter.runtime, factor)
     _, (timing,) = measure_latency([], [segmenter], rounds)
     entry = {
-        "label": model, "runtime": name, "threads": 1, "samples_ms": timing.samples_ms, "pace_ms": timing.pace_ms,
+        "label": model, "runtime": name, "threads": 1, "samples_ms": timing.samples_ms,
         "films": [], "file_bytes": 0, "cold_start": None,
     }  # fmt: skip
     return {"machine": machine_facts(), "models": [entry], "runs": []}
@@ -69,7 +69,7 @@ def time_once(model: str, rounds: int, factor: float) -> dict[str, Any]:
 @click.command()
 @click.argument("model", default="lungs")
 @click.option("--tries", type=click.IntRange(1), default=20, show_default=True)
-@click.option("--rounds", type=click.IntRange(2), default=60, show_default=True)
+@click.option("--rounds", type=click.IntRange(2), default=30, show_default=True, help="As --repeats of the benchmark.")
 @click.option("--slower", type=click.FloatRange(1), default=1.1, show_default=True, help="The planted slowdown.")
 @click.option("--once", type=float, hidden=True)
 def main(model: str, tries: int, rounds: int, slower: float, once: float | None) -> None:

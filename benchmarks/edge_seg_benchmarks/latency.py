@@ -21,7 +21,11 @@ STAGES = ("decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "me
 FILM_SIDE = 1024
 """Side of the square 8-bit PNG film that is read and segmented, in pixels."""
 
+ALONE = "inference_alone"
+"""Inference of a network that runs again and again on the same input: what networks and engines are compared by."""
+
 _PERCENTILES = (50, 95, 99)
+_ALONE = 10
 _STEADY = 0.05  # medians of two runs of `_LOOK` samples may differ by so much
 _LOOK = 3
 _MOST_WARM_UP = 20
@@ -34,13 +38,12 @@ class Timing:
     """What was measured of one model on one engine.
 
     Attributes:
-        samples_ms: per stage, one value per round, in the order of the rounds.
-        pace_ms: of the same rounds, the time of a fixed piece of work that is no network: how the machine was.
+        samples_ms: per stage, one value per round, in the order of the rounds; `inference_alone` is that of a network
+            that runs again and again on the same input, ten times in each round.
         warm_up: films before it was steady, which are not counted.
     """
 
     samples_ms: dict[str, list[float]] = field(default_factory=dict)
-    pace_ms: list[float] = field(default_factory=list)
     warm_up: int = 0
 
     def summary(self) -> dict[str, dict[str, float]]:
@@ -61,34 +64,53 @@ def measure_latency(
     """Time films through segmenters that take turns, forth and back (A B B A), after each has become steady.
 
     Args:
-        whole: timed from the file to results on the disk.
+        whole: timed from the file to results on the disk, and in inference alone.
         alone: timed in inference alone.
-        repeats: rounds; a slow one stops earlier, after 30 s and at least five rounds.
+        repeats: rounds of whole films; a slow one stops earlier, after 30 s and at least five.
 
     Returns:
-        Timings of `whole`, with every stage, and of `alone`, with `inference`.
+        Timings of `whole`, with every stage, and of `alone`.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = write_film(Path(folder), FILM_SIDE)
         output = OutputFolder(Path(folder) / "out")
         film = read_film(path)
-        work = [_whole_film(segmenter, path, output) for segmenter in whole]
-        work += [_inference_alone(segmenter, segmenter.prepare(film)[0]) for segmenter in alone]
-        timings = [Timing(warm_up=_warm_up(once)) for once in work]
-        spent = [0.0] * len(work)
-        for turn in range(repeats):
-            pace = _pace()
-            order = range(len(work)) if turn % 2 == 0 else reversed(range(len(work)))
-            for i in order:
-                if spent[i] > _PATIENCE_S and turn >= _FEWEST:
-                    continue
-                start = time.perf_counter()
-                for stage, value in work[i]().items():
-                    timings[i].samples_ms.setdefault(stage, []).append(round(value, 4))
-                timings[i].pace_ms.append(round(pace, 4))
-                spent[i] += time.perf_counter() - start
+        films = [_Turns(_whole_film(segmenter, path, output), Timing()) for segmenter in whole]
+        timings = [turns.timing for turns in films] + [Timing() for _ in alone]
+        networks = [
+            _Turns(_inference_alone(segmenter, segmenter.prepare(film)[0]), timing)
+            for segmenter, timing in zip((*whole, *alone), timings, strict=True)
+        ]
+        for turns in (*films, *networks):
+            turns.timing.warm_up = _warm_up(turns.once)
+        for number in range(repeats):
+            _take_turns(films, number)
+            for again in range(_ALONE):
+                _take_turns(networks, again)
         output.close()
     return timings[: len(whole)], timings[len(whole) :]
+
+
+@dataclass
+class _Turns:
+    """Work that takes turns with others."""
+
+    once: Callable[[], dict[str, float]]
+    timing: Timing
+    done: int = 0
+    spent_s: float = 0.0
+
+
+def _take_turns(works: Sequence[_Turns], number: int) -> None:
+    """One round, every other one backwards."""
+    for work in works if number % 2 == 0 else reversed(works):
+        if work.spent_s > _PATIENCE_S and work.done >= _FEWEST:
+            continue
+        start = time.perf_counter()
+        for stage, value in work.once().items():
+            work.timing.samples_ms.setdefault(stage, []).append(round(value, 4))
+        work.spent_s += time.perf_counter() - start
+        work.done += 1
 
 
 def write_film(folder: Path, side: int) -> Path:
@@ -115,7 +137,7 @@ def _inference_alone(segmenter: Segmenter, tensor: np.ndarray) -> Callable[[], d
     def once() -> dict[str, float]:
         start = time.perf_counter()
         segmenter.runtime.run(tensor)
-        return {"inference": (time.perf_counter() - start) * 1000}
+        return {ALONE: (time.perf_counter() - start) * 1000}
 
     return once
 
@@ -125,7 +147,8 @@ def _warm_up(once: Callable[[], dict[str, float]]) -> int:
     seen: list[float] = []
     start = time.perf_counter()
     while len(seen) < _MOST_WARM_UP:
-        seen.append(once()["inference"])
+        timings = once()
+        seen.append(timings.get(ALONE) or timings["inference"])
         if len(seen) >= 2 * _LOOK:
             before, now = np.median(seen[-2 * _LOOK : -_LOOK]), np.median(seen[-_LOOK:])
             if abs(now - before) <= _STEADY * before:
@@ -133,16 +156,3 @@ def _warm_up(once: Callable[[], dict[str, float]]) -> int:
         if len(seen) > 1 and time.perf_counter() - start > _PATIENCE_S / 3:
             break
     return len(seen)
-
-
-_PACE_WORK = np.random.default_rng(0).integers(0, 1 << 30, 60_000, np.int32)
-
-
-def _pace() -> float:
-    """Milliseconds of a fixed piece of numpy's work, the best of three: neither network nor engine changes it."""
-    taken = []
-    for _ in range(3):
-        start = time.perf_counter()
-        np.sort(_PACE_WORK, kind="heapsort")
-        taken.append(time.perf_counter() - start)
-    return min(taken) * 1000

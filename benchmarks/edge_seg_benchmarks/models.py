@@ -12,6 +12,7 @@ from edge_seg.model_file import ModelFile
 from edge_seg.runtime import Runtime
 
 from edge_seg_benchmarks.accuracy import FilmScore, main_region
+from edge_seg_benchmarks.latency import ALONE
 from edge_seg_benchmarks.statistics import rank_test
 from edge_seg_benchmarks.traffic import bytes_moved
 
@@ -73,7 +74,7 @@ def ranked(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     ordered = sorted(models, key=lambda model: float(model["latency_ms"]["inference"]["p50"]))
     found = []
     for place, model in enumerate(ordered):
-        before = ordered[place - 1]["samples_ms"]["inference"] if place else None
-        p = rank_test(before, model["samples_ms"]["inference"]) if before is not None else None
+        before = ordered[place - 1]["samples_ms"][ALONE] if place else None
+        p = rank_test(before, model["samples_ms"][ALONE]) if before is not None else None
         found.append({"model": model, "p": p})
     return found

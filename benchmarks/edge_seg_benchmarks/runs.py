@@ -15,7 +15,7 @@ from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.runtime import ENGINES
 
-from edge_seg_benchmarks.latency import FILM_SIDE, Timing
+from edge_seg_benchmarks.latency import ALONE, FILM_SIDE, Timing
 from edge_seg_benchmarks.models import label
 from edge_seg_benchmarks.peak import share_of_peak
 from edge_seg_benchmarks.peers import by_kind, open_engine, operator_profile
@@ -69,7 +69,7 @@ def describe_run(run: Run, timing: Timing, first: Segmenter, peak: dict[str, Any
     """
     runtime = run.segmenter.runtime
     tensor = run.segmenter.prepare(phantom(FILM_SIDE, FILM_SIDE, seed=0).film)[0]
-    summary = timing.summary()["inference"]
+    summary = timing.summary()[ALONE]
     return {
         "label": label(run.model),
         "engine": run.engine,
@@ -77,7 +77,6 @@ def describe_run(run: Run, timing: Timing, first: Segmenter, peak: dict[str, Any
         "threads": runtime.threads,
         "inference_ms": summary,
         "samples_ms": timing.samples_ms,
-        "pace_ms": timing.pace_ms,
         "differing_pixels": differing_pixels(run.segmenter, first),
         # The peak is that of the device's own engines: others multiply int8 in ways that these do not.
         "share_of_peak": model_share(run.model, summary["p50"], peak) if run.engine in ENGINES else None,
