@@ -20,7 +20,7 @@ from edge_seg_benchmarks.latency import ALONE
 from hypothesis import given
 from hypothesis import strategies as st
 
-MACHINE = {
+MACHINE: dict[str, Any] = {
     "board": None, "processor": "p", "architecture": "a", "cores": 2, "date": "2026", "versions": {}
 }  # fmt: skip
 
