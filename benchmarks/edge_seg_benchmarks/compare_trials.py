@@ -16,6 +16,7 @@ from typing import Any
 import click
 import numpy as np
 from edge_seg import Segmenter
+from edge_seg.cli.main import run_command
 from edge_seg.runtime import Runtime
 
 from edge_seg_benchmarks.compare import compare_reports
@@ -100,4 +101,4 @@ def _run(model: str, rounds: int, factor: float) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

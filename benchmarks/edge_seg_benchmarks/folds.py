@@ -18,6 +18,7 @@ from pathlib import Path
 import click
 import numpy as np
 from edge_seg import RESEARCH_USE, Segmenter
+from edge_seg.cli.main import run_command
 from edge_seg.datasets import Dataset, LabelledFilm, open_dataset
 from edge_seg.outputs.atomic import write_atomically
 
@@ -101,4 +102,4 @@ def _edge_seg(*words: str) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 from edge_seg import RESEARCH_USE
+from edge_seg.cli.main import run_command
 from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile, shipped_models
 from edge_seg.outputs.atomic import write_atomically
@@ -117,4 +118,4 @@ def _lost(score: dict[str, Any]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -15,6 +15,7 @@ import click
 import cv2
 import numpy as np
 from edge_seg import Segmenter
+from edge_seg.cli.main import run_command
 from edge_seg.cli.quiet import native_libraries_quiet
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
@@ -99,4 +100,4 @@ def main(model: str, films: int, rounds: int, threads: int | None) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -18,6 +18,7 @@ import click
 import cv2
 import numpy as np
 from edge_seg import Film, Segmenter
+from edge_seg.cli.main import run_command
 from edge_seg.phantom import phantom
 
 from edge_seg_benchmarks.machine import machine_facts
@@ -120,4 +121,4 @@ def main(model: str, repeats: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

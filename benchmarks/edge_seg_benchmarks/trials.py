@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from edge_seg.cli.main import run_command
 from edge_seg.errors import InputError
 from edge_seg.outputs.atomic import write_atomically
 
@@ -165,4 +166,4 @@ def _edge_seg(*words: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from edge_seg.cli.main import run_command
 from edge_seg.errors import DeviceError, ModelError
 from edge_seg.model_file import COMPILED_NAME, ModelFile, find_model
 from edge_seg.outputs.atomic import write_atomically
@@ -118,4 +119,4 @@ def main(models: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

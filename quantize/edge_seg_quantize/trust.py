@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 import numpy as np
 from edge_seg import Segmenter
+from edge_seg.cli.main import run_command
 from edge_seg.corruptions import CORRUPTIONS, SEVERITIES
 from edge_seg.datasets import LabelledFilm, open_dataset
 from edge_seg.errors import InputError
@@ -97,4 +98,4 @@ def main(model: Path, folders: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

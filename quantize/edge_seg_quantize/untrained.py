@@ -5,14 +5,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from edge_seg_quantize.legacy import tf_keras  # isort: skip  (chooses legacy Keras before TensorFlow is imported)
 
 import click
-from edge_seg.cli.main import complain
-from edge_seg.errors import EdgeSegError
+from edge_seg.cli.main import run_command
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.outputs.atomic import write_atomically
 from edge_seg.structures import Structure
@@ -58,8 +56,4 @@ def main(preset: str, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EdgeSegError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
+    run_command(main)

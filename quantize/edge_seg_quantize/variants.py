@@ -6,16 +6,15 @@ trainer; the QAT model is the shipped file itself. `edge-seg benchmark` compares
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-from edge_seg.cli.main import complain
+from edge_seg.cli.main import run_command
 from edge_seg.datasets import Dataset, open_dataset
-from edge_seg.errors import EdgeSegError, OutputError, UsageError
+from edge_seg.errors import OutputError, UsageError
 from edge_seg.model_file import ModelFile, shipped_models
 from edge_seg.outputs.atomic import write_atomically
 from edge_seg_train.pretrained import read_pretrained, shipped_weights
@@ -127,8 +126,4 @@ def main(name: str, out: Path, folders: tuple[str, ...]) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EdgeSegError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
+    run_command(main)

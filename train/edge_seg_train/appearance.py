@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from edge_seg import pixels
 from edge_seg.appearance import Appearance, thumbnail
+from edge_seg.cli.main import run_command
 from edge_seg.datasets import Dataset, open_dataset
 
 COMPONENTS = 40
@@ -82,4 +83,4 @@ def main(folders: tuple[str, ...], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

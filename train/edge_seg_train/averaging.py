@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from edge_seg.cli.main import run_command
 from edge_seg.datasets import open_dataset
 from edge_seg.errors import UsageError
 from edge_seg.outputs.atomic import write_atomically
@@ -111,4 +112,4 @@ def main(runs: tuple[Path, ...], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

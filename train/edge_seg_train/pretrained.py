@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 import numpy as np
+from edge_seg.cli.main import run_command
 from edge_seg.errors import InputError
 
 from edge_seg_train.checkpoint import load_best
@@ -144,4 +145,4 @@ def main(run: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_command(main)

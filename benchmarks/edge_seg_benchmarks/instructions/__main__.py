@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from pathlib import Path
 
 import click
-from edge_seg.cli.main import complain
-from edge_seg.errors import EdgeSegError, UsageError
+from edge_seg.cli.main import run_command
+from edge_seg.errors import UsageError
 from edge_seg.model_file import ModelFile
 from edge_seg.outputs.atomic import write_atomically
 
@@ -62,8 +61,4 @@ def main(models: tuple[str, ...], cores: str, work: Path, out: Path, runs: int, 
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EdgeSegError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
+    run_command(main)

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import shlex
-import sys
 from pathlib import Path
 
 import click
-from edge_seg.cli.main import complain
-from edge_seg.errors import EdgeSegError
+from edge_seg.cli.main import run_command
 
 from edge_seg_benchmarks.instructions.emulator import device_requirements, prepare
 
@@ -32,8 +30,4 @@ def main(folder: Path, words: tuple[str, ...], requirements: str | None, package
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except EdgeSegError as error:
-        complain(str(error))
-        sys.exit(error.exit_code)
+    run_command(main)

@@ -23,7 +23,13 @@ VERBS = {
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
 
-_EXTRAS_OF_MODULES = {"pynetdicom": "clinic", "highdicom": "clinic"}
+_EXTRAS_OF_MODULES = {
+    "pynetdicom": "clinic",
+    "highdicom": "clinic",
+    "tensorflow": "train",
+    "tf_keras": "train",
+    "keras": "train",
+}
 _EXTRAS = {"train": "train", "quantize": "train", "benchmark": "report"}
 
 
@@ -64,18 +70,23 @@ def cli(ctx: click.Context, debug: bool) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
+    run_command(cli, arguments, "edge-seg")
+
+
+def run_command(command: click.Command, arguments: list[str] | None = None, name: str | None = None) -> None:
+    """Run a command as `edge-seg` runs its own: errors become one line and an exit code, with `--debug` tracebacks."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
     try:
-        code = cli.main(arguments, prog_name="edge-seg", standalone_mode=False)
+        code = command.main(arguments, prog_name=name, standalone_mode=False)
     except EdgeSegError as error:
         if debug:
             raise
         complain(str(error))
         code = error.exit_code
     except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else "edge-seg"
+        path = error.ctx.command_path if error.ctx else name or "edge-seg"
         complain(f"{error.format_message().rstrip('.')}: see `{path} --help`")
         code = error.exit_code
     except click.ClickException as error:
