@@ -29,8 +29,8 @@ _ALONE = 10
 _STEADY = 0.05  # medians of two runs of `_LOOK` samples may differ by so much
 _LOOK = 3
 _MOST_WARM_UP = 20
-_PATIENCE_S = 30.0  # a model that took so long in all has been measured enough,
-_FEWEST = 5  # if it was measured so often
+_PATIENCE_S = 15.0  # a model that took so long in all has been measured enough,
+_FEWEST = 3  # if it was measured so often
 
 
 @dataclass
@@ -66,7 +66,7 @@ def measure_latency(
     Args:
         whole: timed from the file to results on the disk, and in inference alone.
         alone: timed in inference alone.
-        repeats: rounds of whole films; a slow one stops earlier, after 30 s and at least five.
+        repeats: rounds of whole films; a slow one stops earlier, after 15 s and at least three.
 
     Returns:
         Timings of `whole`, with every stage, and of `alone`.
