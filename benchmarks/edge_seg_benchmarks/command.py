@@ -50,7 +50,7 @@ class _Benchmark(click.Command):
 @click.option(
     "--engine",
     "engines",
-    type=click.Choice(("litert", "tflite", "onnxruntime", "openvino")),
+    type=click.Choice(("litert", "tflite", "onnxruntime", "openvino", "edgetpu")),
     default=("litert",),
     show_default="litert",
     multiple=True,

@@ -63,7 +63,7 @@ _KEY = ("label", "engine", "threads")
 def _timed(report: dict[str, Any]) -> dict[tuple[str, str, int], dict[str, Any]]:
     """Everything that was timed in inference, by model, engine and threads."""
     timed = {(m["label"], m["runtime"].split()[0], m["threads"]): m for m in report["models"]}
-    return timed | {(run["label"], run["runtime"].split()[0], run["threads"]): run for run in report["runs"]}
+    return timed | {(run["label"], run["engine"], run["threads"]): run for run in report["runs"]}
 
 
 def _compare_times(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:

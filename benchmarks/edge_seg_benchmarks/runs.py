@@ -18,7 +18,7 @@ from edge_seg.runtime import ENGINES
 from edge_seg_benchmarks.latency import ALONE, FILM_SIDE, Timing
 from edge_seg_benchmarks.models import label
 from edge_seg_benchmarks.peak import share_of_peak
-from edge_seg_benchmarks.peers import by_kind, open_engine, operator_profile
+from edge_seg_benchmarks.peers import EDGE_TPU, by_kind, open_engine, operator_profile
 from edge_seg_benchmarks.traffic import bytes_moved
 
 _COMPARED_FILMS = 4
@@ -46,12 +46,16 @@ class Run:
 def runs_elsewhere(models: Sequence[ModelFile], engines: Sequence[str], threads: Sequence[int]) -> list[Run]:
     """Every model on every engine with every number of threads, but for the first engine with the first number.
 
+    On an Edge TPU those that were compiled for it, once: it has no threads.
+
     Raises:
         DeviceError: an engine is not installed.
         ModelError: it cannot run a model.
     """
     found = []
     for engine, count, (place, model) in product(engines, threads, enumerate(models)):
+        if engine == EDGE_TPU and (model.manifest.edge_tpu is None or count != threads[0]):
+            continue
         if (engine, count) != (engines[0], threads[0]):
             runtime = open_engine(engine, model, count)
             found.append(Run(model, place, engine, count, Segmenter(model, runtime, gate=False)))

@@ -123,7 +123,7 @@ def real_valued(model: ModelFile, weights: str = "float32") -> ModelFile:
 
 
 def test_names_of_engines() -> None:
-    assert ENGINES == ("litert", "tflite", "onnxruntime", "openvino")
+    assert ENGINES == ("litert", "tflite", "onnxruntime", "openvino", "edgetpu")
     with pytest.raises(DeviceError, match="no engine is called tensorrt: choose from litert, tflite, onnxruntime"):
         open_engine("tensorrt", ModelFile.read("lungs-nano"), 1)
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 
 from edge_seg import runtime
+from edge_seg.accelerator import open_runtime
 from edge_seg.errors import DeviceError
 from edge_seg.model_file import ModelFile
 from edge_seg.runtime import Runtime, TFLiteRuntime
@@ -14,16 +15,20 @@ from edge_seg_benchmarks.peers.onnx import OnnxRuntime
 from edge_seg_benchmarks.peers.openvino import OpenVinoRuntime
 from edge_seg_benchmarks.peers.profile import by_kind, operator_profile
 
-__all__ = ["ENGINES", "by_kind", "open_engine", "operator_profile"]
+__all__ = ["EDGE_TPU", "ENGINES", "by_kind", "open_engine", "operator_profile"]
 
 _PEERS: dict[str, Callable[[bytes, int], Runtime]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVinoRuntime}
 
-ENGINES = (*runtime.ENGINES, *_PEERS)
-"""Names of all engines: `litert`, `tflite`, `onnxruntime`, `openvino`."""
+EDGE_TPU = "edgetpu"
+
+ENGINES = (*runtime.ENGINES, *_PEERS, EDGE_TPU)
+"""Names of all engines: `litert`, `tflite`, `onnxruntime`, `openvino`, `edgetpu`."""
 
 
 def open_engine(engine: str, model: ModelFile, threads: int) -> Runtime:
-    """A runtime for a model's network on the CPU, with the input and output of its flatbuffer.
+    """A runtime for a model's network, with the input and output of its flatbuffer.
+
+    On the CPU, but for `edgetpu`, which runs the network that was compiled for it (`edge-seg quantize --edgetpu`).
 
     Args:
         engine: one of `ENGINES`.
@@ -31,11 +36,17 @@ def open_engine(engine: str, model: ModelFile, threads: int) -> Runtime:
         threads: CPU threads; at most as many as this process may use.
 
     Raises:
-        DeviceError: there is no such engine, or it is not installed.
+        DeviceError: there is no such engine, it is not installed, or the Edge TPU does not work.
         ModelError: the engine cannot run this network.
     """
     if engine not in ENGINES:
         raise DeviceError(f"no engine is called {engine}: choose from {', '.join(ENGINES)}")
+    if engine == EDGE_TPU:
+        opened = open_runtime(model, EDGE_TPU)
+        if opened.delegate != EDGE_TPU:
+            # A time of the CPU under the accelerator's name would be worse than none.
+            raise DeviceError("; ".join(opened.notes))
+        return opened
     if engine not in _PEERS:
         return TFLiteRuntime(model.flatbuffer, threads, engine)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
