@@ -15,7 +15,7 @@ MODELS := $(foreach name,$(FAMILY),$(foreach form,.float32 .float16 .dynamic .pt
 .PHONY: report
 report: $(WORK)/seed.float32.tflite $(MODELS) $(INSTRUCTIONS)
 	edge-seg benchmark $(WORK)/seed.float32.tflite $(MODELS) --time-only seed $(FILMS) --data phantom \
-		--engine litert --engine onnxruntime --engine openvino --threads 1 --threads 2 --repeats 60 \
+		--engine litert --engine onnxruntime --engine openvino --threads 1 --threads 2 \
 		$(addprefix --instructions ,$(INSTRUCTIONS)) --pictures phantom --out $(OUT)
 
 $(WORK)/seed.float32.tflite:
