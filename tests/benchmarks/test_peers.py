@@ -237,13 +237,18 @@ def test_one_thread_is_one_thread_and_tensorflow_stays_out(engine: str) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="threads are counted in /proc")
 def test_two_threads_share_the_work(engine: str) -> None:
-
     if not hasattr(os, "sched_getaffinity") or len(os.sched_getaffinity(0)) < 2:
         pytest.skip("this process may use one core alone")
-    found = working_threads(engine, 2)
-    assert found["threads"] == 2
-    assert found["used"][1] >= 0.1 * sum(found["used"])
-    assert sum(found["used"][2:]) <= 0.05 * sum(found["used"])
+    # Where other work holds the second core, the first thread takes what waits; not every time.
+    shared = False
+    for _ in range(8):
+        found = working_threads(engine, 2)
+        assert found["threads"] == 2
+        assert sum(found["used"][2:]) <= 0.05 * sum(found["used"])
+        shared = shared or found["used"][1] >= 0.1 * sum(found["used"])
+        if shared:
+            break
+    assert shared
 
 
 def test_more_threads_than_cores_are_not_used(engine: str) -> None:
