@@ -17,6 +17,7 @@ matplotlib.use("agg")
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 _FILM_HEIGHT = 300
 TRUTH, FOUND = (120, 220, 120), (60, 140, 255)
@@ -65,6 +66,9 @@ def plot_pareto(models: Sequence[dict[str, Any]], region: str, reference: str, f
         axis.plot(*zip(*best, strict=True), color="0.35", linewidth=1, zorder=0, drawstyle="steps-post")
         axis.axhline(0, color="0.7", linewidth=0.8, linestyle=":")
         axis.set(xscale="log", xlabel="inference, median (ms)", title=f"{dataset} {split} (n = {points[0][1]['n']})")
+        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.xaxis.set_major_formatter("{x:g}")
+        axis.xaxis.set_minor_formatter(NullFormatter())
         axis.title.set_fontsize(9)
         axis.grid(alpha=0.25, which="both")
     axes[0, 0].set_ylabel(f"Dice minus {reference},\n{region.replace('_', ' ')}", fontsize=9)
