@@ -7,6 +7,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -159,7 +160,9 @@ class OutputFolder:
         except (OutputError, OSError) as error:
             # A film that is not done holds no space that another needs; what an earlier run left there stays.
             for path in fresh:
-                path.unlink(missing_ok=True)
+                # A disk that turned read-only gives nothing back.
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
             if isinstance(error, OutputError):
                 raise
             raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
