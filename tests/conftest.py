@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_seg.model_file import Manifest, ModelFile, shipped_models
+from edge_seg.model_file import COMPILED_NAME, Manifest, ModelFile, shipped_models
 from edge_seg.structures import CHEST
 
 
@@ -38,6 +41,28 @@ def make_flatbuffer() -> Callable[..., bytes]:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """See `make_tiny_model`."""
     return make_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="session")
+def compiled_model(make_flatbuffer: Callable[..., bytes]) -> ModelFile:
+    """A model with a network for the CPU and one whose one operator the Edge TPU's delegate alone knows."""
+    compiled = make_flatbuffer(operator="CUSTOM", custom="edgetpu-custom-op")
+    facts = {"sha256": hashlib.sha256(compiled).hexdigest(), "operators_mapped": 1}
+    manifest = Manifest("compiled", "1", CHEST, 64, 64, thresholds=(0.5, 0.5, 0.5), edge_tpu=facts)
+    made = ModelFile(manifest, make_flatbuffer(), associated={COMPILED_NAME: compiled})
+    return ModelFile.from_bytes(made.to_bytes())
+
+
+@pytest.fixture(scope="session")
+def stub_delegate(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A stand-in for the Edge TPU's library; the variable STUB_DELEGATE says whether it works, crashes or hangs."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("no C compiler to make the stand-in with")
+    made = tmp_path_factory.mktemp("native") / "libstub.so"
+    source = Path(__file__).parent / "edge" / "native" / "stub_delegate.c"
+    subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", str(made), str(source)], check=True)
+    return str(made)
 
 
 def make_tiny_model(folder: Path) -> Path:

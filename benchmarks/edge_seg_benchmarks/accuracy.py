@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -115,6 +115,15 @@ def _pixel_side(film: Film) -> float | None:
         return None
     down, across = film.spacing_mm
     return down if abs(down - across) <= _SQUARE * down else None
+
+
+def differing_pixels(pairs: Iterable[tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]]) -> float:
+    """Share of the pixels of two outlines of the same films, bool by structure, that are in one alone."""
+    differing = outlined = 0
+    for ours, theirs in pairs:
+        differing += sum(int(np.count_nonzero(mask != theirs[name])) for name, mask in ours.items())
+        outlined += sum(int(np.count_nonzero(mask | theirs[name])) for name, mask in ours.items())
+    return differing / outlined if outlined else 0.0
 
 
 def summarise(scores: Iterable[FilmScore]) -> list[dict[str, Any]]:

@@ -110,18 +110,21 @@ def run_benchmark(
     say("this machine's peak")
     peaks = {threads: measure_peak(threads) for threads in settings.threads if settings.peak}
     reference = most_accurate(models, scores)
-    entries = []
+    facts, entries = [model_facts(model) for model in models], []
     for i, (model, segmenter) in enumerate(zip(models, segmenters, strict=True)):
         say(f"cold start of {label(model)}")
         twin = float_twin(model, models)
         entries.append(
             {
-                **model_facts(model, segmenter.runtime),
+                **facts[i],
+                "runtime": segmenter.runtime.name,
+                "delegate": segmenter.runtime.delegate,
+                "threads": segmenter.runtime.threads,
                 "latency_ms": latencies[i],
                 "samples_ms": timings[i].samples_ms,
                 "warm_up": timings[i].warm_up,
                 "inference_speed_up": latencies[0]["inference"]["p50"] / latencies[i]["inference"]["p50"],
-                "share_of_peak": model_share(model, latencies[i][ALONE]["p50"], peaks.get(settings.threads[0])),
+                "share_of_peak": model_share(facts[i], latencies[i][ALONE]["p50"], peaks.get(settings.threads[0])),
                 "cold_start": measure_cold_start(str(model.path), settings.threads[0], min(3, settings.repeats))
                 if model.path
                 else None,
@@ -133,7 +136,13 @@ def run_benchmark(
             }
         )
     runs = [
-        describe_run(run, timing, ungated[run.scored], peaks.get(run.threads))
+        describe_run(
+            run,
+            timing,
+            facts[run.place],
+            ungated[run.place] if run.place in scored else None,
+            peaks.get(run.threads),
+        )
         for run, timing in zip(elsewhere, timings_elsewhere, strict=True)
     ]
     sustained = measure_sustained(segmenters[-1], settings.sustained, say) if settings.sustained else []

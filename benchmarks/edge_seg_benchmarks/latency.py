@@ -25,7 +25,7 @@ ALONE = "inference_alone"
 """Inference of a network that runs again and again on the same input: what networks and engines are compared by."""
 
 _PERCENTILES = (50, 95, 99)
-_ALONE = 10
+_NETWORKS_A_ROUND = 10
 _STEADY = 0.05  # medians of two runs of `_LOOK` samples may differ by so much
 _LOOK = 3
 _MOST_WARM_UP = 20
@@ -40,7 +40,7 @@ class Timing:
     Attributes:
         samples_ms: per stage, one value per round, in the order of the rounds; `inference_alone` is that of a network
             that runs again and again on the same input, ten times in each round.
-        warm_up: films before it was steady, which are not counted.
+        warm_up: films and inferences before it was steady, which are not counted.
     """
 
     samples_ms: dict[str, list[float]] = field(default_factory=dict)
@@ -82,10 +82,10 @@ def measure_latency(
             for segmenter, timing in zip((*whole, *alone), timings, strict=True)
         ]
         for turns in (*films, *networks):
-            turns.timing.warm_up = _warm_up(turns.once)
+            turns.timing.warm_up += _warm_up(turns.once)
         for number in range(repeats):
             _take_turns(films, number)
-            for again in range(_ALONE):
+            for again in range(_NETWORKS_A_ROUND):
                 _take_turns(networks, again)
         output.close()
     return timings[: len(whole)], timings[len(whole) :]

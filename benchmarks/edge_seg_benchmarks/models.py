@@ -9,7 +9,6 @@ import numpy as np
 from edge_seg.flatbuffer import read_graph
 from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile
-from edge_seg.runtime import Runtime
 
 from edge_seg_benchmarks.accuracy import FilmScore, main_region
 from edge_seg_benchmarks.latency import ALONE
@@ -48,7 +47,7 @@ def most_accurate(models: Sequence[ModelFile], scores: Sequence[Sequence[FilmSco
     return max(candidates, key=lambda index: candidates[index]) if candidates else None
 
 
-def model_facts(model: ModelFile, runtime: Runtime) -> dict[str, Any]:
+def model_facts(model: ModelFile) -> dict[str, Any]:
     """What stands in a report beside the measurements."""
     facts = inspect_model(model)
     return {
@@ -58,9 +57,6 @@ def model_facts(model: ModelFile, runtime: Runtime) -> dict[str, Any]:
         "quantisation": model.manifest.quantisation,
         "sha256": model.manifest.flatbuffer_sha256,
         "input": list(model.manifest.input_shape),
-        "runtime": runtime.name,
-        "delegate": runtime.delegate,
-        "threads": runtime.threads,
         "parameters": facts.parameters,
         "macs": facts.macs,
         "bytes_moved": bytes_moved(read_graph(model.flatbuffer)),

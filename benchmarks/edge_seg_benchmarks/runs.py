@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import numpy as np
 from edge_seg import Segmenter
-from edge_seg.flatbuffer import read_graph
-from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.runtime import ENGINES
 
+from edge_seg_benchmarks.accuracy import differing_pixels
 from edge_seg_benchmarks.latency import ALONE, FILM_SIDE, Timing
-from edge_seg_benchmarks.models import label
 from edge_seg_benchmarks.peak import share_of_peak
 from edge_seg_benchmarks.peers import EDGE_TPU, by_kind, open_engine, operator_profile
-from edge_seg_benchmarks.traffic import bytes_moved
 
 _COMPARED_FILMS = 4
 _PROFILED = 5
@@ -31,13 +27,13 @@ class Run:
 
     Attributes:
         model: which.
-        scored: place of the model among those that are scored and timed as a whole.
+        place: of the model among those of the report.
         engine, threads: what runs it.
         segmenter: with it.
     """
 
     model: ModelFile
-    scored: int
+    place: int
     engine: str
     threads: int
     segmenter: Segmenter
@@ -62,48 +58,49 @@ def runs_elsewhere(models: Sequence[ModelFile], engines: Sequence[str], threads:
     return found
 
 
-def describe_run(run: Run, timing: Timing, first: Segmenter, peak: dict[str, Any] | None) -> dict[str, Any]:
+def describe_run(
+    run: Run, timing: Timing, facts: dict[str, Any], first: Segmenter | None, peak: dict[str, Any] | None
+) -> dict[str, Any]:
     """A run as it stands in a report.
 
     Args:
         run: which.
         timing: of its inference.
-        first: the same model on the first engine.
+        facts: `model_facts` of its model.
+        first: the same model on the first engine, which its outlines are compared with; `None` of a model that is only
+            timed, whose operators are not timed one by one either.
         peak: of the machine, with as many threads.
     """
     runtime = run.segmenter.runtime
-    tensor = run.segmenter.prepare(phantom(FILM_SIDE, FILM_SIDE, seed=0).film)[0]
     summary = timing.summary()[ALONE]
     return {
-        "label": label(run.model),
+        "label": facts["label"],
         "engine": run.engine,
         "runtime": runtime.name,
         "threads": runtime.threads,
         "inference_ms": summary,
         "samples_ms": timing.samples_ms,
-        "differing_pixels": differing_pixels(run.segmenter, first),
+        "differing_pixels": None if first is None else _differing(run.segmenter, first),
         # The peak is that of the device's own engines: others multiply int8 in ways that these do not.
-        "share_of_peak": model_share(run.model, summary["p50"], peak) if run.engine in ENGINES else None,
+        "share_of_peak": model_share(facts, summary["p50"], peak) if run.engine in ENGINES else None,
         "notes": list(runtime.notes),
-        "operators": by_kind(profile) if (profile := operator_profile(runtime, tensor, _PROFILED)) else None,
+        "operators": None if first is None else _operators(run.segmenter),
     }
 
 
-def model_share(model: ModelFile, milliseconds: float, peak: dict[str, Any] | None) -> dict[str, Any] | None:
+def model_share(facts: dict[str, Any], milliseconds: float, peak: dict[str, Any] | None) -> dict[str, Any] | None:
     """See `peak.share_of_peak`; `None` where the peak was not measured."""
     if peak is None:
         return None
-    moved = bytes_moved(read_graph(model.flatbuffer))
-    return share_of_peak(inspect_model(model).macs, moved, milliseconds, model.manifest.quantisation, peak)
+    return share_of_peak(facts["macs"], facts["bytes_moved"], milliseconds, facts["quantisation"], peak)
 
 
-def differing_pixels(segmenter: Segmenter, other: Segmenter) -> float:
-    """Share of the pixels of both segmenters' outlines, on films of the phantom, that are in one alone."""
-    differing = outlined = 0
-    for seed in range(_COMPARED_FILMS):
-        film = phantom(512, 512, seed=seed).film
-        ours, theirs = segmenter(film).masks, other(film).masks
-        for name, mask in ours.items():
-            differing += int(np.count_nonzero(mask != theirs[name]))
-            outlined += int(np.count_nonzero(mask | theirs[name]))
-    return differing / outlined if outlined else 0.0
+def _differing(segmenter: Segmenter, other: Segmenter) -> float:
+    films = [phantom(512, 512, seed=seed).film for seed in range(_COMPARED_FILMS)]
+    return differing_pixels((segmenter(film).masks, other(film).masks) for film in films)
+
+
+def _operators(segmenter: Segmenter) -> list[dict[str, Any]] | None:
+    tensor = segmenter.prepare(phantom(FILM_SIDE, FILM_SIDE, seed=0).film)[0]
+    profile = operator_profile(segmenter.runtime, tensor, _PROFILED)
+    return by_kind(profile) if profile else None

@@ -136,16 +136,15 @@ def run_session(
             try:
                 return work()
             except OutputError as error:
-                if not source.endless and alone:
-                    raise
                 # What is written beside it may have taken the last space, and gives it back.
                 wait(film.future for film in pending)
+                if source.endless:
+                    for observer in observers:
+                        observer.waiting(error)
+                    _idle(RETRY_S, observers)
+                elif alone:
+                    raise
                 alone = True
-                if not source.endless:
-                    continue
-                for observer in observers:
-                    observer.waiting(error)
-                _idle(RETRY_S, observers)
 
     def settle() -> None:
         arrival = pending[0].arrival

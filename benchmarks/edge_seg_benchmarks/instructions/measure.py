@@ -12,18 +12,16 @@ from typing import Any
 import numpy as np
 from edge_seg import RESEARCH_USE, Segmenter
 from edge_seg.errors import DeviceError, ModelError
-from edge_seg.flatbuffer import read_graph
-from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.quality import REJECT
 from edge_seg.runtime import TFLiteRuntime
 from edge_seg.version import __version__
 
+from edge_seg_benchmarks.accuracy import differing_pixels
 from edge_seg_benchmarks.instructions.bench import Bench
 from edge_seg_benchmarks.instructions.emulator import device_requirements, prepare
-from edge_seg_benchmarks.models import float_twin, label
-from edge_seg_benchmarks.traffic import bytes_moved
+from edge_seg_benchmarks.models import float_twin, label, model_facts
 
 SCHEMA = 1
 FILM_SIDE = 1024
@@ -87,7 +85,7 @@ def count_instructions(
                         f"{label(model)}: {differing:.0%} of the outlines differ between {core.name} and here, so "
                         "something else was counted: choose another core, or switch its extensions off (max,sme=off)"
                     )
-                rows.append({**_facts(model), "core": core.name, "dot_product": core.dot_product, **_row(counted)})
+                rows.append({**model_facts(model), "core": core.name, "dot_product": core.dot_product, **_row(counted)})
                 rows[-1] |= {"differing_pixels": differing, "instructions_per_mac": _per_mac(rows[-1])}
     return {
         "schema": SCHEMA,
@@ -149,21 +147,7 @@ def _outlines(model: ModelFile, pixels: np.ndarray) -> dict[str, np.ndarray]:
 def _differing(ours: dict[str, np.ndarray], theirs: Path) -> float:
     """Share of the outlined pixels that are in one alone."""
     with np.load(theirs) as found:
-        differing = sum(int(np.count_nonzero(mask != found[name])) for name, mask in ours.items())
-        outlined = sum(int(np.count_nonzero(mask | found[name])) for name, mask in ours.items())
-    return differing / outlined if outlined else 0.0
-
-
-def _facts(model: ModelFile) -> dict[str, Any]:
-    return {
-        "label": label(model),
-        "name": model.manifest.name,
-        "version": model.manifest.version,
-        "quantisation": model.manifest.quantisation,
-        "sha256": model.manifest.flatbuffer_sha256,
-        "macs": inspect_model(model).macs,
-        "bytes_moved": bytes_moved(read_graph(model.flatbuffer)),
-    }
+        return differing_pixels([(ours, found)])
 
 
 def _mean(films: Sequence[dict[str, int]]) -> dict[str, float]:

@@ -157,15 +157,15 @@ class OutputFolder:
         try:
             notes = self._write_products(segmentation, stem, files, fresh)
             flush_folder(self.folder)
-        except (OutputError, OSError) as error:
+        except BaseException as error:
             # A film that is not done holds no space that another needs; what an earlier run left there stays.
             for path in fresh:
                 # A disk that turned read-only gives nothing back.
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
-            if isinstance(error, OutputError):
-                raise
-            raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
+            if isinstance(error, OSError):
+                raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
+            raise
         if notes:
             segmentation = replace(segmentation, warnings=(*segmentation.warnings, *notes))
         timings = {**segmentation.timings_ms, "write": round((time.perf_counter() - start) * 1000, 3)}
