@@ -13,7 +13,7 @@ import pytest
 from edge_seg import Segmenter
 from edge_seg.cli.main import VERBS
 from edge_seg.model_file import ModelFile
-from edge_seg_benchmarks.compare_command import compare
+from edge_seg_benchmarks.compare.command import compare
 from edge_seg_benchmarks.models_table import full_table, short_table
 
 ROOT = Path(__file__).parents[1]

@@ -11,23 +11,23 @@ from edge_seg.datasets import Dataset
 from edge_seg.errors import UsageError
 from edge_seg.model_file import ModelFile
 
-from edge_seg_benchmarks.accuracy import degradation, main_region, subgroups, summarise
-from edge_seg_benchmarks.agreement import measure_agreement
-from edge_seg_benchmarks.cold_start import measure_cold_start
-from edge_seg_benchmarks.data import PHANTOM
-from edge_seg_benchmarks.failures import worst_failures
-from edge_seg_benchmarks.gate import measure_gate
-from edge_seg_benchmarks.journal import Journal
-from edge_seg_benchmarks.latency import ALONE, measure_latency
+from edge_seg_benchmarks.accuracy.agreement import measure_agreement
+from edge_seg_benchmarks.accuracy.films import PHANTOM
+from edge_seg_benchmarks.accuracy.gate import measure_gate
+from edge_seg_benchmarks.accuracy.journal import Journal
+from edge_seg_benchmarks.accuracy.reliability import measure_reliability
+from edge_seg_benchmarks.accuracy.robustness import CorruptedScore, score_corrupted, summarise_corrupted
+from edge_seg_benchmarks.accuracy.scores import degradation, main_region, subgroups, summarise
+from edge_seg_benchmarks.accuracy.scoring import score_all
+from edge_seg_benchmarks.latency.cold_start import measure_cold_start
+from edge_seg_benchmarks.latency.stages import ALONE, measure_latency
+from edge_seg_benchmarks.latency.sustained import measure_sustained
 from edge_seg_benchmarks.machine import machine_facts, machine_state
 from edge_seg_benchmarks.models import float_twin, label, model_facts, most_accurate
-from edge_seg_benchmarks.peak import measure_peak
+from edge_seg_benchmarks.peak.roofline import measure_peak
 from edge_seg_benchmarks.peers import open_engine
-from edge_seg_benchmarks.reliability import measure_reliability
-from edge_seg_benchmarks.robustness import CorruptedScore, score_corrupted, summarise_corrupted
+from edge_seg_benchmarks.report.failures import worst_failures
 from edge_seg_benchmarks.runs import describe_run, model_share, runs_elsewhere
-from edge_seg_benchmarks.scoring import score_all
-from edge_seg_benchmarks.sustained import measure_sustained
 
 SCHEMA = 2
 

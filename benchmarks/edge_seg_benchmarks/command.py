@@ -9,7 +9,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from edge_seg_benchmarks.compare_command import compare
+from edge_seg_benchmarks.compare.command import compare
 
 
 class _Benchmark(click.Command):
@@ -121,12 +121,12 @@ def benchmark(
     from edge_seg import Segmenter
     from edge_seg.model_file import ModelFile
 
+    from edge_seg_benchmarks.accuracy.films import open_benchmark_data
+    from edge_seg_benchmarks.accuracy.journal import Journal
     from edge_seg_benchmarks.benchmark import Settings, run_benchmark
-    from edge_seg_benchmarks.card import with_scores
-    from edge_seg_benchmarks.card import write_scores as put
-    from edge_seg_benchmarks.data import open_benchmark_data
-    from edge_seg_benchmarks.journal import Journal
-    from edge_seg_benchmarks.report import write_report
+    from edge_seg_benchmarks.report.card import with_scores
+    from edge_seg_benchmarks.report.card import write_scores as put
+    from edge_seg_benchmarks.report.folder import write_report
 
     files = [ModelFile.read(model) for model in models]
     opened = [open_benchmark_data(name) for name in datasets]

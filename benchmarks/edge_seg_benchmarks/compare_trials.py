@@ -19,8 +19,8 @@ from edge_seg import Segmenter
 from edge_seg.cli.main import run_command
 from edge_seg.runtime import Runtime
 
-from edge_seg_benchmarks.compare import compare_reports
-from edge_seg_benchmarks.latency import measure_latency
+from edge_seg_benchmarks.compare.reports import compare_reports
+from edge_seg_benchmarks.latency.stages import measure_latency
 from edge_seg_benchmarks.machine import machine_facts
 
 

@@ -22,7 +22,7 @@ from edge_seg.cli.main import run_command
 from edge_seg.datasets import Dataset, LabelledFilm, open_dataset
 from edge_seg.outputs.atomic import write_atomically
 
-from edge_seg_benchmarks.accuracy import FilmScore, score_film, summarise
+from edge_seg_benchmarks.accuracy.scores import FilmScore, score_film, summarise
 from edge_seg_benchmarks.machine import machine_facts
 
 

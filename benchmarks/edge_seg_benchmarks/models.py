@@ -10,9 +10,9 @@ from edge_seg.flatbuffer import read_graph
 from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile
 
-from edge_seg_benchmarks.accuracy import FilmScore, main_region
-from edge_seg_benchmarks.latency import ALONE
-from edge_seg_benchmarks.statistics import rank_test
+from edge_seg_benchmarks.accuracy.scores import FilmScore, main_region
+from edge_seg_benchmarks.accuracy.statistics import rank_test
+from edge_seg_benchmarks.latency.stages import ALONE
 from edge_seg_benchmarks.traffic import bytes_moved
 
 

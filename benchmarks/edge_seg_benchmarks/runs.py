@@ -12,9 +12,9 @@ from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.runtime import ENGINES
 
-from edge_seg_benchmarks.accuracy import differing_pixels
-from edge_seg_benchmarks.latency import ALONE, FILM_SIDE, Timing
-from edge_seg_benchmarks.peak import share_of_peak
+from edge_seg_benchmarks.accuracy.scores import differing_pixels
+from edge_seg_benchmarks.latency.stages import ALONE, FILM_SIDE, Timing
+from edge_seg_benchmarks.peak.roofline import share_of_peak
 from edge_seg_benchmarks.peers import EDGE_TPU, by_kind, open_engine, operator_profile
 
 _COMPARED_FILMS = 4

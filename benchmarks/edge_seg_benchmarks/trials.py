@@ -20,7 +20,7 @@ from edge_seg.cli.main import run_command
 from edge_seg.errors import InputError
 from edge_seg.outputs.atomic import write_atomically
 
-from edge_seg_benchmarks.report import render
+from edge_seg_benchmarks.report.folder import render
 
 
 @dataclass(frozen=True)

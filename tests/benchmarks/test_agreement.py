@@ -10,14 +10,14 @@ from edge_seg import Segmenter
 from edge_seg.datasets import open_dataset
 from edge_seg.film import Film
 from edge_seg.model_file import ModelFile
-from edge_seg_benchmarks.agreement import (
+from edge_seg_benchmarks.accuracy.agreement import (
     RatioPair,
     compare_ratios,
     measure_agreement,
     summarise_agreement,
     true_measurements,
 )
-from edge_seg_benchmarks.data import open_benchmark_data
+from edge_seg_benchmarks.accuracy.films import open_benchmark_data
 
 
 def chest(heart: int) -> dict[str, np.ndarray]:

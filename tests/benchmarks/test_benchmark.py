@@ -15,10 +15,17 @@ from edge_seg.corruptions import CORRUPTIONS, SEVERITIES
 from edge_seg.datasets import truth_regions
 from edge_seg.errors import InputError
 from edge_seg.model_file import ModelFile
-from edge_seg_benchmarks.accuracy import FilmScore, degradation, score_outlines, scored_films, subgroups, summarise
+from edge_seg_benchmarks.accuracy.films import open_benchmark_data
+from edge_seg_benchmarks.accuracy.scores import (
+    FilmScore,
+    degradation,
+    score_outlines,
+    scored_films,
+    subgroups,
+    summarise,
+)
+from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 from edge_seg_benchmarks.command import benchmark
-from edge_seg_benchmarks.data import open_benchmark_data
-from edge_seg_benchmarks.statistics import bootstrap_mean
 
 
 def test_the_interval_holds_the_mean_it_was_drawn_from() -> None:

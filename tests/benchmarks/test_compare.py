@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from edge_seg.errors import InputError, UsageError
-from edge_seg_benchmarks.accuracy import FilmScore
+from edge_seg_benchmarks.accuracy.scores import FilmScore
 from edge_seg_benchmarks.command import benchmark
-from edge_seg_benchmarks.compare import compare_reports
-from edge_seg_benchmarks.conditions import Condition
-from edge_seg_benchmarks.latency import ALONE
+from edge_seg_benchmarks.compare.conditions import Condition
+from edge_seg_benchmarks.compare.reports import compare_reports
+from edge_seg_benchmarks.latency.stages import ALONE
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -13,7 +13,7 @@ from edge_seg import Film, InputError, Segmenter, UsageError
 from edge_seg.datasets import Dataset, LabelledFilm, Outlines
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom, write_dicom
-from edge_seg_benchmarks.gate import look_at_pictures, measure_gate
+from edge_seg_benchmarks.accuracy.gate import look_at_pictures, measure_gate
 
 
 @pytest.fixture(scope="module")

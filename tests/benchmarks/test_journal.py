@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from edge_seg_benchmarks.journal import Journal
+from edge_seg_benchmarks.accuracy.journal import Journal
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -20,10 +20,10 @@ from edge_seg.flatbuffer import Graph, Operator, Tensor, read_graph
 from edge_seg.inspection import inspect_model, operator_macs
 from edge_seg.model_file import ModelFile
 from edge_seg.runtime import TFLiteRuntime
-from edge_seg_benchmarks.convolution import INPUT_SCALE, WEIGHT_SCALE, output_scale, write_convolution
-from edge_seg_benchmarks.memory import available_memory
-from edge_seg_benchmarks.peak import measure_peak, run_candidates, share_of_peak
-from edge_seg_benchmarks.peak_candidates import CANDIDATES, Work, last_level_cache, reached
+from edge_seg_benchmarks.peak.candidates import CANDIDATES, Work, last_level_cache, reached
+from edge_seg_benchmarks.peak.convolution import INPUT_SCALE, WEIGHT_SCALE, output_scale, write_convolution
+from edge_seg_benchmarks.peak.memory import available_memory
+from edge_seg_benchmarks.peak.roofline import measure_peak, run_candidates, share_of_peak
 from edge_seg_benchmarks.traffic import bytes_moved
 from hypothesis import given
 from hypothesis import strategies as st
@@ -213,7 +213,7 @@ def test_a_process_that_ends_early_says_why_and_keeps_what_it_had() -> None:
 
 _MEASURE = """
 import json, sys
-from edge_seg_benchmarks.peak import measure_peak
+from edge_seg_benchmarks.peak.roofline import measure_peak
 print(json.dumps(measure_peak(int(sys.argv[1]))))
 """
 

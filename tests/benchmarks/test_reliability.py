@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from edge_seg.trust import LOW_TRUST
-from edge_seg_benchmarks.pictures import plot_reliability
-from edge_seg_benchmarks.reliability import measure_reliability, summarise_reliability
-from edge_seg_benchmarks.robustness import CorruptedScore
-from edge_seg_benchmarks.statistics import area_under_curve, bootstrap, spearman
+from edge_seg_benchmarks.accuracy.reliability import measure_reliability, summarise_reliability
+from edge_seg_benchmarks.accuracy.robustness import CorruptedScore
+from edge_seg_benchmarks.accuracy.statistics import area_under_curve, bootstrap, spearman
+from edge_seg_benchmarks.report.pictures import plot_reliability
 
 
 def once(values: np.ndarray) -> np.ndarray:

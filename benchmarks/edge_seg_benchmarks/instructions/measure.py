@@ -18,7 +18,7 @@ from edge_seg.quality import REJECT
 from edge_seg.runtime import TFLiteRuntime
 from edge_seg.version import __version__
 
-from edge_seg_benchmarks.accuracy import differing_pixels
+from edge_seg_benchmarks.accuracy.scores import differing_pixels
 from edge_seg_benchmarks.instructions.bench import Bench
 from edge_seg_benchmarks.instructions.emulator import device_requirements, prepare
 from edge_seg_benchmarks.models import float_twin, label, model_facts

@@ -12,11 +12,11 @@ from edge_seg.datasets import Dataset
 from edge_seg.model_file import ModelFile
 from edge_seg.outputs.atomic import write_atomically
 
-from edge_seg_benchmarks.accuracy import METRICS
-from edge_seg_benchmarks.data import PHANTOM
-from edge_seg_benchmarks.failures import draw_failure
-from edge_seg_benchmarks.report import render
-from edge_seg_benchmarks.robustness import robustness_table
+from edge_seg_benchmarks.accuracy.films import PHANTOM
+from edge_seg_benchmarks.accuracy.robustness import robustness_table
+from edge_seg_benchmarks.accuracy.scores import METRICS
+from edge_seg_benchmarks.report.failures import draw_failure
+from edge_seg_benchmarks.report.folder import render
 
 _PICTURE = "failure-"
 

@@ -13,8 +13,8 @@ from edge_seg.corruptions import CORRUPTIONS
 from edge_seg.datasets import Dataset, truth_regions
 from PIL import Image, PngImagePlugin
 
-from edge_seg_benchmarks.pictures import FOUND, TRUTH, outlines_of
-from edge_seg_benchmarks.robustness import CLEAN, CorruptedScore, summarise_corrupted
+from edge_seg_benchmarks.accuracy.robustness import CLEAN, CorruptedScore, summarise_corrupted
+from edge_seg_benchmarks.report.pictures import FOUND, TRUTH, outlines_of
 
 REGION = "whole_lung"
 _COUNT = 3

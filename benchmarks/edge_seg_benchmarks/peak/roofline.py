@@ -12,7 +12,7 @@ from typing import Any
 
 from edge_seg.errors import UsageError
 
-from edge_seg_benchmarks.peak_candidates import BYTES, CANDIDATES, FP32, INT8
+from edge_seg_benchmarks.peak.candidates import BYTES, CANDIDATES, FP32, INT8
 
 _SLOWEST_SECONDS = 120
 """No machine that runs the networks takes so long for the candidates."""
@@ -130,7 +130,7 @@ def run_candidates(threads: int, names: list[str]) -> tuple[list[dict[str, Any]]
     Returns:
         What they said, in order (see `peak_candidates.main`), and why the process ended early; empty where it did not.
     """
-    command = [sys.executable, "-m", "edge_seg_benchmarks.peak_candidates", str(threads), *names]
+    command = [sys.executable, "-m", "edge_seg_benchmarks.peak.candidates", str(threads), *names]
     environment = {**os.environ, **dict.fromkeys(_THREADS_OF_LIBRARIES, str(threads))}
     try:
         done = subprocess.run(command, capture_output=True, env=environment, timeout=_SLOWEST_SECONDS)

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from edge_seg_benchmarks.accuracy import FilmScore, degradation
-from edge_seg_benchmarks.latency import ALONE
-from edge_seg_benchmarks.statistics import rank_test
+from edge_seg_benchmarks.accuracy.scores import FilmScore, degradation
+from edge_seg_benchmarks.accuracy.statistics import rank_test
+from edge_seg_benchmarks.latency.stages import ALONE
 
 SIGNIFICANT = 0.01
 """Below this p-value two times differ."""

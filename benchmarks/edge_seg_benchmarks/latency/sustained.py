@@ -11,7 +11,7 @@ from typing import Any
 from edge_seg import Segmenter
 from edge_seg.sources import read_film
 
-from edge_seg_benchmarks.latency import FILM_SIDE, describe, write_film
+from edge_seg_benchmarks.latency.stages import FILM_SIDE, describe, write_film
 from edge_seg_benchmarks.machine import machine_state
 
 _POINTS = 60

@@ -12,9 +12,9 @@ from edge_seg.corruptions import CORRUPTIONS, SEVERITIES, Corruption
 from edge_seg.datasets import Dataset, LabelledFilm, truth_regions
 from edge_seg.scores import dice
 
-from edge_seg_benchmarks.accuracy import main_region, scored_films
-from edge_seg_benchmarks.journal import Journal
-from edge_seg_benchmarks.statistics import bootstrap_mean
+from edge_seg_benchmarks.accuracy.journal import Journal
+from edge_seg_benchmarks.accuracy.scores import main_region, scored_films
+from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 
 CLEAN = "none"
 

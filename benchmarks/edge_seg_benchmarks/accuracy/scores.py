@@ -13,7 +13,7 @@ from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.scores import dice, intersection_over_union, outline_distance
 
-from edge_seg_benchmarks.statistics import bootstrap_mean
+from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 
 _MAIN_REGIONS = ("whole_lung", "visible_lung", "tumour", "object")
 

@@ -1,4 +1,4 @@
-"""`edge-seg benchmark compare`: thin over `edge_seg_benchmarks.compare`."""
+"""`edge-seg benchmark compare`: thin over `edge_seg_benchmarks.compare.reports`."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def compare(reports: tuple[Path, ...], limits: tuple[str, ...], out: Path | None
     from edge_seg.outputs.atomic import write_atomically
 
     from edge_seg_benchmarks.benchmark import SCHEMA
-    from edge_seg_benchmarks.compare import compare_reports
-    from edge_seg_benchmarks.conditions import Condition
-    from edge_seg_benchmarks.report import render
+    from edge_seg_benchmarks.compare.conditions import Condition
+    from edge_seg_benchmarks.compare.reports import compare_reports
+    from edge_seg_benchmarks.report.folder import render
 
     conditions = [Condition.parse(text) for text in limits]
     if len(reports) < 2:

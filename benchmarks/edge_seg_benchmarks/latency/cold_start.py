@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_seg_benchmarks.latency import FILM_SIDE, write_film
+from edge_seg_benchmarks.latency.stages import FILM_SIDE, write_film
 
 # ru_maxrss would count the parent too: it survives exec. VmHWM is this process's own.
 _SCRIPT = """

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from edge_seg.trust import LOW_TRUST
 
-from edge_seg_benchmarks.robustness import CorruptedScore
-from edge_seg_benchmarks.statistics import area_under_curve, bootstrap, spearman
+from edge_seg_benchmarks.accuracy.robustness import CorruptedScore
+from edge_seg_benchmarks.accuracy.statistics import area_under_curve, bootstrap, spearman
 
 REGION = "whole_lung"
 """What the estimate is of."""

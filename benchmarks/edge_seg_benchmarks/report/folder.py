@@ -12,12 +12,12 @@ from edge_seg import Segmenter
 from edge_seg.datasets import Dataset
 from edge_seg.outputs.atomic import write_atomically
 
-from edge_seg_benchmarks.accuracy import main_region
-from edge_seg_benchmarks.data import PHANTOM
-from edge_seg_benchmarks.latency import STAGES
+from edge_seg_benchmarks.accuracy.films import PHANTOM
+from edge_seg_benchmarks.accuracy.robustness import robustness_table
+from edge_seg_benchmarks.accuracy.scores import main_region
+from edge_seg_benchmarks.latency.stages import STAGES
 from edge_seg_benchmarks.models import ranked
-from edge_seg_benchmarks.pictures import data_uri, draw_examples, plot_pareto, plot_reliability, plot_sustained
-from edge_seg_benchmarks.robustness import robustness_table
+from edge_seg_benchmarks.report.pictures import data_uri, draw_examples, plot_pareto, plot_reliability, plot_sustained
 
 
 def write_report(

@@ -12,8 +12,8 @@ from edge_seg.datasets import Dataset, Outlines
 from edge_seg.measure import Measurements, measure
 from edge_seg.structures import regions
 
-from edge_seg_benchmarks.accuracy import scored_films
-from edge_seg_benchmarks.statistics import bootstrap_mean
+from edge_seg_benchmarks.accuracy.scores import scored_films
+from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 
 _CHEST = {"right_lung", "left_lung", "cardiomediastinum"}
 _LIMITS = 1.96  # standard deviations that hold 95 % of normal differences

@@ -1,4 +1,4 @@
-"""Work that may reach the machine's peak, run in a process of its own: `python -m edge_seg_benchmarks.peak_candidates`.
+"""Work that may reach the machine's peak, run in a process of its own: `python -m edge_seg_benchmarks.peak.candidates`.
 
 Takes the number of threads and the names of candidates; prints what each reaches as a line of JSON as soon as it is
 known, so that nothing is lost where a later one finds too little memory.
@@ -21,8 +21,8 @@ import numpy as np
 from edge_seg.errors import DeviceError, EdgeSegError
 from edge_seg.runtime import load_engine
 
-from edge_seg_benchmarks.convolution import write_convolution
-from edge_seg_benchmarks.memory import available_memory
+from edge_seg_benchmarks.peak.convolution import write_convolution
+from edge_seg_benchmarks.peak.memory import available_memory
 
 FP32, INT8, BYTES = "fp32_macs_per_s", "int8_macs_per_s", "bytes_per_s"
 

@@ -11,8 +11,8 @@ from typing import Any
 from edge_seg import Segmenter
 from edge_seg.datasets import Dataset, LabelledFilm, truth_regions
 
-from edge_seg_benchmarks.accuracy import FilmScore, score_outlines, scored_films
-from edge_seg_benchmarks.journal import Journal
+from edge_seg_benchmarks.accuracy.journal import Journal
+from edge_seg_benchmarks.accuracy.scores import FilmScore, score_outlines, scored_films
 
 
 def score_all(

@@ -14,7 +14,7 @@ from edge_seg.errors import InputError, UsageError
 from edge_seg.quality import REJECT, VERDICTS, Quality
 from edge_seg.sources import Failure, open_source
 
-from edge_seg_benchmarks.accuracy import scored_films
+from edge_seg_benchmarks.accuracy.scores import scored_films
 
 
 def measure_gate(

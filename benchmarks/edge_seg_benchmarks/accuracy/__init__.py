@@ -1,0 +1,1 @@
+"""How good the outlines are: scores of films, their statistics, and how far the model knows it."""

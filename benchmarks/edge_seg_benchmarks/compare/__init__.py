@@ -1,0 +1,1 @@
+"""Reports beside each other, and the conditions under which a comparison fails."""

@@ -1,0 +1,1 @@
+"""What people see: the report folder, a model's card, pictures."""
