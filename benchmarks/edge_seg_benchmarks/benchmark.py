@@ -104,8 +104,9 @@ def run_benchmark(
     scores = [found.get(i, []) for i in range(len(models))]
     agreement = measure_agreement(ungated[-1], datasets, split, limit, say)
     elsewhere = runs_elsewhere(models, settings.engines, settings.threads)
-    say(f"latency: {settings.repeats} rounds")
-    timings, timings_elsewhere = measure_latency(segmenters, [run.segmenter for run in elsewhere], settings.repeats)
+    timings, timings_elsewhere = measure_latency(
+        segmenters, [run.segmenter for run in elsewhere], settings.repeats, say
+    )
     latencies, during = [timing.summary() for timing in timings], machine_state()
     say("this machine's peak")
     peaks = {threads: measure_peak(threads) for threads in settings.threads if settings.peak}

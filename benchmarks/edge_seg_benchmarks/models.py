@@ -11,8 +11,6 @@ from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile
 
 from edge_seg_benchmarks.accuracy.scores import FilmScore, main_region
-from edge_seg_benchmarks.accuracy.statistics import rank_test
-from edge_seg_benchmarks.latency.stages import ALONE
 from edge_seg_benchmarks.traffic import bytes_moved
 
 
@@ -63,14 +61,3 @@ def model_facts(model: ModelFile) -> dict[str, Any]:
         "file_bytes": facts.file_bytes,
         "int8_violations": list(facts.violations),
     }
-
-
-def ranked(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Entries of a report, fastest inference first; `p`: whether each differs from the one before (Mann-Whitney)."""
-    ordered = sorted(models, key=lambda model: float(model["latency_ms"]["inference"]["p50"]))
-    found = []
-    for place, model in enumerate(ordered):
-        before = ordered[place - 1]["samples_ms"][ALONE] if place else None
-        p = rank_test(before, model["samples_ms"][ALONE]) if before is not None else None
-        found.append({"model": model, "p": p})
-    return found

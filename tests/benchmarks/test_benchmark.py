@@ -145,7 +145,8 @@ def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
 
 def test_the_page_needs_no_other_file(report: tuple[Path, Path]) -> None:
     page = (report[0] / "report.html").read_text()
-    assert not re.search(r'(src|href)="(?!data:)', page)
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert all(f'id="{name}"' in page for name in re.findall(r'href="#([^"]+)', page))
     assert "Research use only" in page
     assert page.count("<img") >= 2
     assert "Research use only" in (report[0] / "report.md").read_text()

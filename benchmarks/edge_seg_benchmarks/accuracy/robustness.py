@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -13,7 +13,7 @@ from edge_seg.datasets import Dataset, LabelledFilm, truth_regions
 from edge_seg.scores import dice
 
 from edge_seg_benchmarks.accuracy.journal import Journal
-from edge_seg_benchmarks.accuracy.scores import main_region, scored_films
+from edge_seg_benchmarks.accuracy.scores import scored_films
 from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 
 CLEAN = "none"
@@ -101,17 +101,3 @@ def summarise_corrupted(scores: Iterable[CorruptedScore]) -> list[dict[str, Any]
         }
         for key, group in groups.items()
     ]
-
-
-def robustness_table(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows for a page, each data set's main region alone: a line per corruption with `clean` and `doses`."""
-    lines = []
-    for dataset in dict.fromkeys(row["dataset"] for row in rows):
-        of_set = [row for row in rows if row["dataset"] == dataset]
-        region = main_region(row["region"] for row in of_set)
-        of_region = [row for row in of_set if row["region"] == region]
-        clean = next(row for row in of_region if row["corruption"] == CLEAN)
-        for corruption in CORRUPTIONS:
-            doses = [row for row in of_region if row["corruption"] == corruption.name]
-            lines.append({"name": corruption.name, "title": corruption.title, "clean": clean, "doses": doses})
-    return lines

@@ -26,6 +26,7 @@ ALONE = "inference_alone"
 
 _PERCENTILES = (50, 95, 99)
 _NETWORKS_A_ROUND = 10
+_SAY_EVERY = 10
 _STEADY = 0.05  # medians of two runs of `_LOOK` samples may differ by so much
 _LOOK = 3
 _MOST_WARM_UP = 20
@@ -59,7 +60,10 @@ def describe(values: Sequence[float]) -> dict[str, float]:
 
 
 def measure_latency(
-    whole: Sequence[Segmenter], alone: Sequence[Segmenter], repeats: int
+    whole: Sequence[Segmenter],
+    alone: Sequence[Segmenter],
+    repeats: int,
+    say: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Timing], list[Timing]]:
     """Time films through segmenters that take turns, forth and back (A B B A), after each has become steady.
 
@@ -67,6 +71,7 @@ def measure_latency(
         whole: timed from the file to results on the disk, and in inference alone.
         alone: timed in inference alone.
         repeats: rounds of whole films; a slow one stops earlier, after 15 s and at least three.
+        say: told of progress.
 
     Returns:
         Timings of `whole`, with every stage, and of `alone`.
@@ -81,9 +86,12 @@ def measure_latency(
             _Turns(_inference_alone(segmenter, segmenter.prepare(film)[0]), timing)
             for segmenter, timing in zip((*whole, *alone), timings, strict=True)
         ]
+        say(f"latency: until {len(films)} models and {len(networks)} networks are steady")
         for turns in (*films, *networks):
             turns.timing.warm_up += _warm_up(turns.once)
         for number in range(repeats):
+            if number % _SAY_EVERY == 0:
+                say(f"latency: round {number + 1} of {repeats}")
             _take_turns(films, number)
             for again in range(_NETWORKS_A_ROUND):
                 _take_turns(networks, again)

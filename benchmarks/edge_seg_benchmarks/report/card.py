@@ -13,10 +13,10 @@ from edge_seg.model_file import ModelFile
 from edge_seg.outputs.atomic import write_atomically
 
 from edge_seg_benchmarks.accuracy.films import PHANTOM
-from edge_seg_benchmarks.accuracy.robustness import robustness_table
 from edge_seg_benchmarks.accuracy.scores import METRICS
 from edge_seg_benchmarks.report.failures import draw_failure
 from edge_seg_benchmarks.report.folder import render
+from edge_seg_benchmarks.report.tables import by_corruption
 
 _PICTURE = "failure-"
 
@@ -74,7 +74,7 @@ def with_scores(
         manifest=manifest,
         entry=entry,
         measured=measured,
-        robustness=robustness_table([row for row in report["robustness"] if row["model"] == entry["label"]]),
+        robustness=by_corruption([row for row in report["robustness"] if row["model"] == entry["label"]]),
         trust=_of_model(report["trust"], entry),
         agreement=[row for row in report["agreement"] if row["model"] == entry["label"]],
         gate=_of_model(report["gate"], entry),

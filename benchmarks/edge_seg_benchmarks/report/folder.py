@@ -13,11 +13,10 @@ from edge_seg.datasets import Dataset
 from edge_seg.outputs.atomic import write_atomically
 
 from edge_seg_benchmarks.accuracy.films import PHANTOM
-from edge_seg_benchmarks.accuracy.robustness import robustness_table
 from edge_seg_benchmarks.accuracy.scores import main_region
 from edge_seg_benchmarks.latency.stages import STAGES
-from edge_seg_benchmarks.models import ranked
 from edge_seg_benchmarks.report.pictures import data_uri, draw_examples, plot_pareto, plot_reliability, plot_sustained
+from edge_seg_benchmarks.report.tables import by_corruption, by_engine, by_region, ranked
 
 
 def write_report(
@@ -54,9 +53,12 @@ def write_report(
         "report": report,
         "stages": STAGES,
         "plots": {name for name, picture in plots.items() if picture},
-        "ranked": ranked(report["models"]),
+        "threads": sorted({report["models"][0]["threads"], *(run["threads"] for run in report["runs"])}),
+        "ranked": ranked(report["models"], report["datasets"], region),
+        "engines": by_engine(report),
+        "regions": by_region(report["models"]),
         "region": region,
-        "robustness": robustness_table(report["robustness"]),
+        "robustness": by_corruption(report["robustness"]),
         "trust": report["trust"],
         "gate": report["gate"],
     }
@@ -68,11 +70,8 @@ def write_report(
     page = render(
         "report.html.j2",
         **facts,
-        uris={
-            name: data_uri(picture, "svg+xml" if name.endswith("svg") else "png")
-            for name, picture in plots.items()
-            if picture
-        },
+        uris={name: data_uri(picture) for name, picture in plots.items() if picture and name.endswith("png")},
+        panels=_panels(report, region),
         examples=examples,
     )
     write_atomically(out / "report.html", page.encode())
@@ -91,6 +90,18 @@ def render(template: str, **facts: Any) -> str:
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     environment.filters["plain"] = lambda name: str(name).replace("_", " ")
     return environment.get_template(template).render(**facts)
+
+
+def _panels(report: dict[str, Any], region: str | None) -> list[dict[str, str]]:
+    """The plot of each data set by itself: on a phone they stand below each other."""
+    if region is None or report["reference"] is None:
+        return []
+    panels = []
+    for dataset in report["datasets"]:
+        picture = plot_pareto(report["models"], region, report["reference"], "svg", only=dataset["name"])
+        if picture:
+            panels.append({"title": dataset["name"], "uri": data_uri(picture, "svg+xml")})
+    return panels
 
 
 def _examples(

@@ -29,7 +29,9 @@ def data_uri(picture: bytes, form: str = "png") -> str:
     return f"data:image/{form};base64,{base64.b64encode(picture).decode()}"
 
 
-def plot_pareto(models: Sequence[dict[str, Any]], region: str, reference: str, form: str) -> bytes | None:
+def plot_pareto(
+    models: Sequence[dict[str, Any]], region: str, reference: str, form: str, only: str | None = None
+) -> bytes | None:
     """Median inference time against Dice lost on one region, a panel for each data set; bars are 95 % intervals.
 
     The line joins the models that no other beats in both.
@@ -39,11 +41,12 @@ def plot_pareto(models: Sequence[dict[str, Any]], region: str, reference: str, f
         region: which.
         reference: label of the model that losses are counted from.
         form: `png` or `svg`.
+        only: a data set, for its panel alone.
 
     Returns:
         `None` where no model was scored.
     """
-    rows = [(m, row) for m in models for row in m["loss"] if row["region"] == region]
+    rows = [(m, row) for m in models for row in m["loss"] if row["region"] == region and only in (None, row["dataset"])]
     if not rows:
         return None
     datasets = list(dict.fromkeys((row["dataset"], row["split"]) for _, row in rows))

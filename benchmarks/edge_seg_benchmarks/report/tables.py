@@ -1,0 +1,81 @@
+"""What the tables of a report say, in the order in which people compare: plain data for the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from edge_seg.corruptions import CORRUPTIONS
+
+from edge_seg_benchmarks.accuracy.robustness import CLEAN
+from edge_seg_benchmarks.accuracy.scores import main_region
+from edge_seg_benchmarks.accuracy.statistics import rank_test
+from edge_seg_benchmarks.latency.stages import ALONE
+
+
+def ranked(
+    models: Sequence[dict[str, Any]], datasets: Sequence[dict[str, Any]], region: str | None
+) -> list[dict[str, Any]]:
+    """Entries of a report, fastest inference first.
+
+    Returns:
+        `model`; `p`, whether it differs from the one before (Mann-Whitney); `scores`, for each data set the Dice of the
+        region and what it lost against its float32 (`dice`, `lost`; `None` where it was not scored).
+    """
+    ordered = sorted(models, key=lambda model: float(model["latency_ms"]["inference"]["p50"]))
+    found = []
+    for place, model in enumerate(ordered):
+        before = ordered[place - 1]["samples_ms"][ALONE] if place else None
+        p = rank_test(before, model["samples_ms"][ALONE]) if before is not None else None
+        scores = []
+        for dataset in datasets if region else ():
+            row, lost = (_of(model[part], dataset["name"], region) for part in ("scores", "degradation"))
+            scores.append({"dice": row and row["dice"], "lost": lost})
+        found.append({"model": model, "p": p, "scores": scores})
+    return found
+
+
+def _of(rows: Sequence[dict[str, Any]], dataset: str, region: str | None) -> dict[str, Any] | None:
+    return next((row for row in rows if (row["dataset"], row["region"]) == (dataset, region)), None)
+
+
+def by_engine(report: dict[str, Any]) -> list[dict[str, Any]]:
+    """For each model `label` and `engines`: `runtime`, `differing_pixels`, `ms` and `share_of_peak` by threads."""
+    found = []
+    for model in report["models"]:
+        first = {**model, "inference_ms": model["latency_ms"][ALONE], "differing_pixels": None}
+        engines: dict[str, dict[str, Any]] = {}
+        for run in [first, *(run for run in report["runs"] if run["label"] == model["label"])]:
+            engine = engines.setdefault(run["runtime"], {"runtime": run["runtime"], "ms": {}, "share_of_peak": {}})
+            engine["ms"][run["threads"]] = run["inference_ms"]
+            engine["share_of_peak"][run["threads"]] = run["share_of_peak"]
+            engine["differing_pixels"] = run["differing_pixels"]
+        found.append({"label": model["label"], "model": model, "engines": list(engines.values())})
+    return found
+
+
+def by_region(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each data set and region its films, and a row of each model: `scores`, and what it lost against `float32`."""
+    groups: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for model in models:
+        lost = {(row["dataset"], row["split"], row["region"]): row for row in model["degradation"]}
+        for row in model["scores"]:
+            key = row["dataset"], row["split"], row["region"]
+            facts = {"dataset": key[0], "split": key[1], "region": key[2], "rows": []}
+            group = groups.setdefault(key, facts)
+            group["rows"].append({"label": model["label"], "scores": row, "lost": lost.get(key)})
+    return list(groups.values())
+
+
+def by_corruption(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each data set's main region alone: a line per corruption with `clean` and `doses`."""
+    lines = []
+    for dataset in dict.fromkeys(row["dataset"] for row in rows):
+        of_set = [row for row in rows if row["dataset"] == dataset]
+        region = main_region(row["region"] for row in of_set)
+        of_region = [row for row in of_set if row["region"] == region]
+        clean = next(row for row in of_region if row["corruption"] == CLEAN)
+        for corruption in CORRUPTIONS:
+            doses = [row for row in of_region if row["corruption"] == corruption.name]
+            lines.append({"name": corruption.name, "title": corruption.title, "clean": clean, "doses": doses})
+    return lines
