@@ -2,12 +2,14 @@
 #
 #     make -f benchmarks/report.mk DATA=FOLDER
 #
-# FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers]'`, and for the counts of ARM
-# instructions Debian with a C compiler; `INSTRUCTIONS=` leaves them away. Its pictures are the phantom's alone.
+# FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers,tflite]'`, and for the counts of
+# ARM instructions Debian with a C compiler; `INSTRUCTIONS=` leaves them away, `ENGINES='litert onnxruntime'` other engines. Its
+# pictures are the phantom's alone.
 DATA ?= data
 WORK ?= build/report
 OUT ?= benchmarks/report
 INSTRUCTIONS ?= $(WORK)/instructions.json
+ENGINES ?= litert tflite onnxruntime openvino
 FAMILY := lungs-large lungs-nano lungs
 FILMS := --data $(DATA)/paediatric --data $(DATA)/adult
 MODELS := $(foreach name,$(FAMILY),$(foreach form,.float32 .float16 .dynamic .ptq ,$(WORK)/$(name)$(form).tflite) $(WORK)/$(name).tflite)
@@ -15,7 +17,7 @@ MODELS := $(foreach name,$(FAMILY),$(foreach form,.float32 .float16 .dynamic .pt
 .PHONY: report
 report: $(WORK)/seed.float32.tflite $(MODELS) $(INSTRUCTIONS)
 	edge-seg benchmark $(WORK)/seed.float32.tflite $(MODELS) --time-only seed $(FILMS) --data phantom \
-		--engine litert --engine onnxruntime --engine openvino --threads 1 --threads 2 \
+		$(addprefix --engine ,$(ENGINES)) --threads 1 --threads 2 \
 		$(addprefix --instructions ,$(INSTRUCTIONS)) --pictures phantom --out $(OUT)
 
 $(WORK)/seed.float32.tflite:
