@@ -74,24 +74,27 @@ def time_once(model: str, rounds: int, factor: float) -> dict[str, Any]:
 @click.option("--slower", type=click.FloatRange(1), default=1.1, show_default=True, help="The planted slowdown.")
 @click.option("--once", type=float, hidden=True)
 def main(model: str, tries: int, rounds: int, slower: float, once: float | None) -> None:
-    """Compare runs of MODEL with each other, and with a slowed one."""
+    """Compare runs of MODEL with the next one, and with a slowed one between them."""
     if once is not None:
         click.echo(json.dumps(time_once(model, rounds, once)))
         return
     verdicts: dict[str, Counter[str]] = {"same": Counter(), "slowed": Counter()}
     ratios: dict[str, list[float]] = {"same": [], "slowed": []}
+    base = _run(model, rounds, 1)
     for number in range(tries):
-        base = _run(model, rounds, 1)
-        for kind, factor in (("same", 1.0), ("slowed", slower)):
-            found = compare_reports(base, _run(model, rounds, factor))["latency"][0]
+        slowed, again = _run(model, rounds, slower), _run(model, rounds, 1)
+        for kind, run in (("same", again), ("slowed", slowed)):
+            found = compare_reports(base, run)["latency"][0]
             verdicts[kind][found["verdict"]] += 1
-            ratios[kind].append(found["ratio"]["p50"])
+            ratios[kind].append(found["ratio"]["least"])
+        base = again
         click.echo(f"{number + 1}: {ratios['same'][-1]:.3f} and {ratios['slowed'][-1]:.3f}", err=True)
     spread = {
-        kind: [round(float(v), 3) for v in np.percentile(values, (0, 50, 100))] for kind, values in ratios.items()
+        kind: dict(zip(("least", "median", "most"), np.percentile(values, (0, 50, 100)).round(3).tolist(), strict=True))
+        for kind, values in ratios.items()
     }
     click.echo(json.dumps({"model": model, "tries": tries, "rounds": rounds, "slower": slower,
-                           "verdicts": verdicts, "ratio_least_median_most": spread}, indent=1))  # fmt: skip
+                           "verdicts": verdicts, "ratio_of_least_times": spread}, indent=1))  # fmt: skip
 
 
 def _run(model: str, rounds: int, factor: float) -> dict[str, Any]:

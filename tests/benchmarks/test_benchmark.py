@@ -123,7 +123,9 @@ def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
         latency = second["latency_ms"][stage]
         assert 0 <= latency["p50"] <= latency["p95"] <= latency["p99"]
         assert latency["n"] == len(second["samples_ms"][stage]) == 3
-    assert len(second["samples_ms"]["inference_alone"]) == 30
+    assert (
+        3 * 10 <= len(second["samples_ms"]["inference_alone"]) == len(first["samples_ms"]["inference_alone"]) <= 3 * 300
+    )
     assert second["warm_up"] >= 6
     assert 0 < second["cold_start"]["model_bytes"] < second["cold_start"]["peak_rss_bytes"]
     assert second["share_of_peak"]["compute"] > 0

@@ -25,7 +25,8 @@ ALONE = "inference_alone"
 """Inference of a network that runs again and again on the same input: what networks and engines are compared by."""
 
 _PERCENTILES = (50, 95, 99)
-_NETWORKS_A_ROUND = 10
+_NETWORKS_A_ROUND = (10, 300)  # turns: at least, and at most in
+_ROUND_S = 0.4  # since other work on a machine comes in spells of seconds, and a comparison needs times outside of them
 _SAY_EVERY = 10
 _STEADY = 0.05  # medians of two runs of `_LOOK` samples may differ by so much
 _LOOK = 3
@@ -40,7 +41,7 @@ class Timing:
 
     Attributes:
         samples_ms: per stage, one value per round, in the order of the rounds; `inference_alone` is that of a network
-            that runs again and again on the same input, ten times in each round.
+            that runs again and again on the same input, at least ten times in each round.
         warm_up: films and inferences before it was steady, which are not counted.
     """
 
@@ -70,7 +71,8 @@ def measure_latency(
     Args:
         whole: timed from the file to results on the disk, and in inference alone.
         alone: timed in inference alone.
-        repeats: rounds of whole films; a slow one stops earlier, after 15 s and at least three.
+        repeats: rounds, of at least 0.4 s, or 300 inferences; a slow model stops earlier, after 15 s and at least
+            three.
         say: told of progress.
 
     Returns:
@@ -92,8 +94,12 @@ def measure_latency(
         for number in range(repeats):
             if number % _SAY_EVERY == 0:
                 say(f"latency: round {number + 1} of {repeats}")
+            start = time.perf_counter()
             _take_turns(films, number)
-            for again in range(_NETWORKS_A_ROUND):
+            least, most = _NETWORKS_A_ROUND
+            for again in range(most):
+                if again >= least and time.perf_counter() - start > _ROUND_S:
+                    break
                 _take_turns(networks, again)
         output.close()
     return timings[: len(whole)], timings[len(whole) :]
