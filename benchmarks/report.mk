@@ -4,7 +4,7 @@
 #
 # FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers,tflite]'`, and for the counts of
 # ARM instructions Debian with a C compiler; `INSTRUCTIONS=` leaves them away, `ENGINES='litert onnxruntime'` other engines. Its
-# pictures are the phantom's alone.
+# pictures are the phantom's alone. Measured on AMD EPYC, 2 cores: 29 minutes.
 DATA ?= data
 WORK ?= build/report
 OUT ?= benchmarks/report
