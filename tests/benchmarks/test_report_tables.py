@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from edge_seg_benchmarks.report.pictures import plot_pareto
 from edge_seg_benchmarks.report.tables import by_engine, by_region, ranked
 
 
@@ -72,3 +73,13 @@ def test_definitions_of_a_lung_are_never_in_one_group() -> None:
         ("visible_lung", ["a float32"]),
     ]
     assert [row["lost"] and row["lost"]["mean"] for row in groups[0]["rows"]] == [None, -0.01]
+
+
+def test_a_plot_of_the_same_figures_is_the_same_file() -> None:
+    model = entry("a", "float32", 9)
+    model |= {"name": "a", "quantisation": "float32"}
+    model["loss"] = [{**row, "mean": 0.0, "low": -0.01, "high": 0.01, "n": 3} for row in model["scores"]]
+    once, again = (plot_pareto([model], "whole_lung", "a float32", "svg") for _ in range(2))
+    assert once is not None
+    assert once == again
+    assert plot_pareto([model], "whole_lung", "a float32", "svg", only="other") is None

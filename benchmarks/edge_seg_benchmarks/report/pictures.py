@@ -193,7 +193,8 @@ def draw_examples(segmenter: Segmenter, dataset: Dataset, films: Sequence[tuple[
 
 def _save(figure: Figure, form: str) -> bytes:
     buffer = io.BytesIO()
-    # Without its date an SVG of the same figures is the same file.
-    figure.savefig(buffer, format=form, metadata={"Date": None} if form == "svg" else None)
+    # Without its date, and with names that are no random ones, an SVG of the same figures is the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "edge-seg"}):
+        figure.savefig(buffer, format=form, metadata={"Date": None} if form == "svg" else None)
     plt.close(figure)
     return buffer.getvalue()
