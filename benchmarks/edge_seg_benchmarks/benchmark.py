@@ -12,6 +12,7 @@ from edge_seg.errors import UsageError
 from edge_seg.model_file import ModelFile
 
 from edge_seg_benchmarks.accuracy.agreement import measure_agreement
+from edge_seg_benchmarks.accuracy.failures import worst_failures
 from edge_seg_benchmarks.accuracy.films import PHANTOM
 from edge_seg_benchmarks.accuracy.gate import measure_gate
 from edge_seg_benchmarks.accuracy.journal import Journal
@@ -23,10 +24,9 @@ from edge_seg_benchmarks.latency.cold_start import measure_cold_start
 from edge_seg_benchmarks.latency.stages import ALONE, measure_latency
 from edge_seg_benchmarks.latency.sustained import measure_sustained
 from edge_seg_benchmarks.machine import machine_facts, machine_state
-from edge_seg_benchmarks.models import float_twin, label, model_facts, most_accurate
+from edge_seg_benchmarks.models import float_twin, labels, model_facts, most_accurate
 from edge_seg_benchmarks.peak.roofline import measure_peak
 from edge_seg_benchmarks.peers import open_engine
-from edge_seg_benchmarks.report.failures import worst_failures
 from edge_seg_benchmarks.runs import describe_run, model_share, runs_elsewhere
 
 SCHEMA = 2
@@ -111,13 +111,16 @@ def run_benchmark(
     say("this machine's peak")
     peaks = {threads: measure_peak(threads) for threads in settings.threads if settings.peak}
     reference = most_accurate(models, scores)
-    facts, entries = [model_facts(model) for model in models], []
+    names = labels(models)
+    facts = [{**model_facts(model), "label": name} for model, name in zip(models, names, strict=True)]
+    entries = []
     for i, (model, segmenter) in enumerate(zip(models, segmenters, strict=True)):
-        say(f"cold start of {label(model)}")
+        say(f"cold start of {names[i]}")
         twin = float_twin(model, models)
         entries.append(
             {
                 **facts[i],
+                "engine": settings.engines[0],
                 "runtime": segmenter.runtime.name,
                 "delegate": segmenter.runtime.delegate,
                 "threads": segmenter.runtime.threads,
@@ -125,7 +128,9 @@ def run_benchmark(
                 "samples_ms": timings[i].samples_ms,
                 "warm_up": timings[i].warm_up,
                 "inference_speed_up": latencies[0]["inference"]["p50"] / latencies[i]["inference"]["p50"],
-                "share_of_peak": model_share(facts[i], latencies[i][ALONE]["p50"], peaks.get(settings.threads[0])),
+                "share_of_peak": model_share(
+                    facts[i], settings.engines[0], latencies[i][ALONE]["p50"], peaks.get(settings.threads[0])
+                ),
                 "cold_start": measure_cold_start(str(model.path), settings.threads[0], min(3, settings.repeats))
                 if model.path
                 else None,
@@ -154,7 +159,7 @@ def run_benchmark(
         corrupted += found_there
         # By layout: a folder of somebody's films may be called phantom too.
         failures += worst_failures(found_there) if dataset.layout == PHANTOM else []
-    trust, last = measure_reliability(corrupted), label(models[-1])
+    trust, last = measure_reliability(corrupted), names[-1]
     return {
         "schema": SCHEMA,
         "notice": RESEARCH_USE,
@@ -162,7 +167,7 @@ def run_benchmark(
         "machine": {**machine_facts(), "before": before, "during": during, "after": machine_state()},
         "datasets": [{"name": d.name, "layout": d.layout, "split": split, "limit": limit, **d.facts} for d in datasets],
         "models": entries,
-        "reference": None if reference is None else label(models[reference]),
+        "reference": None if reference is None else names[reference],
         "runs": runs,
         "peak": [peaks[threads] for threads in peaks],
         "sustained": {"model": last, "curve": sustained} if sustained else None,
@@ -171,4 +176,5 @@ def run_benchmark(
         "agreement": [{"model": last, **row} for row in agreement],
         "gate": {"model": last, **gate} if gate else None,
         "failures": [{"model": last, **failure} for failure in failures],
+        "instructions": None,
     }

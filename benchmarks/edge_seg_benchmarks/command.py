@@ -56,7 +56,7 @@ class _Benchmark(click.Command):
     multiple=True,
     help="What runs the networks; repeatable: the first also scores, the others are timed beside it.",
 )
-@click.option("--time-only", multiple=True, metavar="NAME", help="Do not score the model of this name; repeatable.")
+@click.option("--time-only", multiple=True, metavar="NAME", help="Only time the model of this name; repeatable.")
 @click.option(
     "--sustained", type=click.FloatRange(0), default=0, metavar="MINUTES", help="Also films one after another."
 )
@@ -148,7 +148,8 @@ def benchmark(
         command=_words_of(click.get_current_context()),
     )
     report = run_benchmark(files, opened, settings, journal=journal, say=say)
-    report["instructions"] = json.loads(instructions.read_text()) if instructions else None
+    if instructions:
+        report["instructions"] = json.loads(instructions.read_text())
     segmenters = [Segmenter(file, gate=False) for file in files]
     page = write_report(report, out, segmenters, opened, pictures)
     if write_scores:

@@ -61,7 +61,7 @@ def time_once(model: str, rounds: int, factor: float) -> dict[str, Any]:
     segmenter.runtime = Slowed(segmenter.runtime, factor)
     _, (timing,) = measure_latency([], [segmenter], rounds)
     entry = {
-        "label": model, "runtime": name, "threads": 1, "samples_ms": timing.samples_ms,
+        "label": model, "engine": name.split()[0], "runtime": name, "threads": 1, "samples_ms": timing.samples_ms,
         "films": [], "file_bytes": 0, "cold_start": None,
     }  # fmt: skip
     return {"machine": machine_facts(), "models": [entry], "runs": []}

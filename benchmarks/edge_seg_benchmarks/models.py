@@ -19,6 +19,15 @@ def label(model: ModelFile) -> str:
     return f"{model.manifest.name} {model.manifest.quantisation}"
 
 
+def labels(models: Sequence[ModelFile]) -> list[str]:
+    """How the models of one report are called: equal labels get the version, or else the flatbuffer's checksum, too."""
+    found = [label(model) for model in models]
+    for tell in (lambda model: model.manifest.version, lambda model: model.manifest.flatbuffer_sha256[:8]):
+        shared = {name for name in found if found.count(name) > 1}
+        found = [f"{name} {tell(model)}" if name in shared else name for name, model in zip(found, models, strict=True)]
+    return found
+
+
 def float_twin(model: ModelFile, models: Sequence[ModelFile]) -> int | None:
     """Index of the float32 model of the same name, which the model's Dice is compared with."""
     if model.manifest.quantisation == "float32":

@@ -77,20 +77,23 @@ def describe_run(
         "label": facts["label"],
         "engine": run.engine,
         "runtime": runtime.name,
+        "delegate": runtime.delegate,
         "threads": runtime.threads,
         "inference_ms": summary,
         "samples_ms": timing.samples_ms,
         "differing_pixels": None if first is None else _differing(run.segmenter, first),
-        # The peak is that of the device's own engines: others multiply int8 in ways that these do not.
-        "share_of_peak": model_share(facts, summary["p50"], peak) if run.engine in ENGINES else None,
+        "share_of_peak": model_share(facts, run.engine, summary["p50"], peak),
         "notes": list(runtime.notes),
         "operators": None if first is None else _operators(run.segmenter),
     }
 
 
-def model_share(facts: dict[str, Any], milliseconds: float, peak: dict[str, Any] | None) -> dict[str, Any] | None:
-    """See `peak.share_of_peak`; `None` where the peak was not measured."""
-    if peak is None:
+def model_share(
+    facts: dict[str, Any], engine: str, milliseconds: float, peak: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """See `peak.roofline.share_of_peak`; `None` where the peak was not measured."""
+    # It is that of the device's own engines: others multiply int8 in ways that these do not.
+    if peak is None or engine not in ENGINES:
         return None
     return share_of_peak(facts["macs"], facts["bytes_moved"], milliseconds, facts["quantisation"], peak)
 

@@ -131,7 +131,7 @@ def load_engine_module(engine: str | None = None) -> tuple[Any, str]:
         if key == "tflite" and int(np.__version__.split(".")[0]) >= 2:
             raise DeviceError("tflite-runtime does not work with numpy 2: pip install 'numpy<2'")
         return loaded, f"{key} {importlib.metadata.version(distribution)}"
-    raise DeviceError(f"no inference engine ({' or '.join(wanted)}) is installed: pip install ai-edge-litert")
+    raise DeviceError(f"no inference engine ({' or '.join(wanted)}) is installed: pip install {ENGINES[wanted[0]][1]}")
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:

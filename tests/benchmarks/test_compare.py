@@ -38,7 +38,8 @@ def report(seed: int, slow: float = 1.0, lost: float = 0.0) -> dict[str, Any]:
         for i, v in enumerate(truth + (chance.normal(0, 0.003, 60) if lost else 0))
     ]
     entry = {
-        "label": "m int8", "runtime": "litert 2", "threads": 1, "samples_ms": {ALONE: inference.tolist()},
+        "label": "m int8", "engine": "litert", "runtime": "litert 2", "threads": 1,
+        "samples_ms": {ALONE: inference.tolist()},
         "films": [asdict(film) for film in films], "file_bytes": 1000,
         "cold_start": {"seconds": 0.4 * slow, "peak_rss_bytes": 9e7},
     }  # fmt: skip
@@ -129,3 +130,11 @@ def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:
             CliRunner().invoke(benchmark, arguments, standalone_mode=False, catch_exceptions=False)
     with pytest.raises(UsageError, match="two reports"):
         CliRunner().invoke(benchmark, ["compare"], standalone_mode=False, catch_exceptions=False)
+
+
+@pytest.mark.parametrize(("count", "verdict"), [(4, "too few"), (8, "slower")])
+def test_a_slow_model_is_judged_by_few_times_but_not_by_a_handful(count: int, verdict: str) -> None:
+    reports = report(1), report(2)
+    for made, milliseconds in zip(reports, (400.0, 800.0), strict=True):
+        made["models"][0]["samples_ms"][ALONE] = [milliseconds + i for i in range(count)]
+    assert compare_reports(*reports)["latency"][0]["verdict"] == verdict

@@ -15,6 +15,7 @@ from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.structures import Structure
 from edge_seg_benchmarks.command import benchmark
+from edge_seg_benchmarks.models import labels
 
 
 def films(folder: Path, masks: dict[str, np.ndarray], count: int = 1) -> Path:
@@ -75,6 +76,19 @@ def test_a_model_that_is_only_timed_has_no_scores(tiny_model: Path, tmp_path: Pa
     assert "untrained" in (tmp_path / "out" / "report.md").read_text()
     with pytest.raises(UsageError, match="only timed"):
         report(tmp_path / "none", str(other), "--data", "phantom", "--time-only", "untrained")
+
+
+def test_two_models_of_one_name_are_told_apart(tiny_model: Path, tmp_path: Path) -> None:
+    file = ModelFile.read(tiny_model)
+    newer, tuned = tmp_path / "newer.tflite", tmp_path / "tuned.tflite"
+    newer.write_bytes(replace(file, manifest=replace(file.manifest, version="2")).to_bytes())
+    found = report(tmp_path / "out", str(tiny_model), str(newer), "--threads", "1", "--threads", "2")
+    assert [entry["label"] for entry in found["models"]] == ["tiny int8-ptq 1", "tiny int8-ptq 2"]
+    assert [run["label"] for run in found["runs"]] == ["tiny int8-ptq 1", "tiny int8-ptq 2"]
+    tuned.write_bytes(tiny_model.read_bytes())
+    same = [ModelFile.read(path) for path in (tiny_model, tuned)]
+    checksum = file.manifest.flatbuffer_sha256[:8]
+    assert labels(same) == [f"tiny int8-ptq 1 {checksum}"] * 2
 
 
 def test_the_command_in_the_report_is_the_one_that_was_given(tiny_model: Path, tmp_path: Path) -> None:

@@ -17,11 +17,12 @@ from edge_seg.corruptions import CORRUPTIONS
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.trust import Calibration
+from edge_seg_benchmarks.accuracy.failures import worst_failures
 from edge_seg_benchmarks.accuracy.films import open_benchmark_data
 from edge_seg_benchmarks.accuracy.robustness import CorruptedScore, score_corrupted
 from edge_seg_benchmarks.benchmark import Settings, run_benchmark
 from edge_seg_benchmarks.command import benchmark
-from edge_seg_benchmarks.report.failures import draw_failure, worst_failures
+from edge_seg_benchmarks.report.failures import draw_failure
 
 CALIBRATION = Calibration(("soft_dice", "coverage"), (2.0, -1.0), (1.0, 1.0), (0.5, 0.2), 0.4, {"films": 0})
 

@@ -47,7 +47,8 @@ def test_rows_are_trained_once_and_stand_in_the_table(tmp_path: Path) -> None:
         "title": "Two small ones",
         "about": "For a test.",
         "data": ["chests"],
-        "train": "--network tiny --epochs 2 --films-per-epoch 32 --batch-size 8 --no-augment --picture-every 0",
+        "train": "--network tiny --size 64 --epochs 2 --films-per-epoch 32 --batch-size 8 --no-augment "
+        "--picture-every 0",
         "quantize": "--epochs 1 --films-per-epoch 32 --dice-budget 1",
         "score": [{"data": "chests", "split": "test", "region": "whole_lung"}],
         "rows": {"narrow": "--base 4", "wide": "--base 8"},

@@ -24,6 +24,9 @@ LEAST_RATIO = 1.04
 _LEAST = 0.1
 """Share of the times that are thought undisturbed."""
 
+_FEWEST = 5
+"""Values of each, without which no difference is significant: five all below five others have p = 0.008."""
+
 _MOST_MISSED = 0.0005
 """Dice that is lost with certainty and is yet too little to be called worse."""
 
@@ -39,9 +42,9 @@ def compare_reports(base: dict[str, Any], other: dict[str, Any]) -> dict[str, An
 
     Returns:
         `same_machine`; `latency`: per model, engine and number of threads `least_ms`, `p50_ms` and `p95_ms` of both,
-        their `ratio`s (other to base), `p`, and `verdict` (`slower`, `faster`, `same`); `accuracy`: per model, data set
-        and region the mean difference of Dice on the same films with its 95 % interval, and `verdict` (`worse`,
-        `better`, `same`); `costs`: cold start, memory and size; `alone`: what only one of them has.
+        their `ratio`s (other to base), `p`, and `verdict` (`slower`, `faster`, `same`, `too few`); `accuracy`: per
+        model, data set and region the mean difference of Dice on the same films with its 95 % interval, and `verdict`
+        (`worse`, `better`, `same`); `costs`: cold start, memory and size; `alone`: what only one of them has.
     """
     same = all(base["machine"].get(name) == other["machine"].get(name) for name in _SAME_MACHINE)
     ours, theirs = _timed(base), _timed(other)
@@ -62,7 +65,7 @@ _KEY = ("label", "engine", "threads")
 
 def _timed(report: dict[str, Any]) -> dict[tuple[str, str, int], dict[str, Any]]:
     """Everything that was timed in inference, by model, engine and threads."""
-    timed = {(m["label"], m["runtime"].split()[0], m["threads"]): m for m in report["models"]}
+    timed = {(m["label"], m["engine"], m["threads"]): m for m in report["models"]}
     return timed | {(run["label"], run["engine"], run["threads"]): run for run in report["runs"]}
 
 
@@ -73,9 +76,11 @@ def _compare_times(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any
         "p50": float(np.median(theirs) / np.median(ours)),
         "p95": float(np.percentile(theirs, 95) / np.percentile(ours, 95)),
     }
-    p = rank_test(*(times[: max(2, round(len(times) * _LEAST))].tolist() for times in (ours, theirs)))
+    p = rank_test(*(times[: max(_FEWEST, round(len(times) * _LEAST))].tolist() for times in (ours, theirs)))
     verdict = "same"
-    if p < SIGNIFICANT and max(ratio["least"], 1 / ratio["least"]) > LEAST_RATIO:
+    if min(len(ours), len(theirs)) < _FEWEST:
+        verdict = "too few"
+    elif p < SIGNIFICANT and max(ratio["least"], 1 / ratio["least"]) > LEAST_RATIO:
         verdict = "slower" if ratio["least"] > 1 else "faster"
     return {
         "least_ms": [float(ours[0]), float(theirs[0])],

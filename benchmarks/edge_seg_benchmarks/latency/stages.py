@@ -41,7 +41,7 @@ class Timing:
 
     Attributes:
         samples_ms: per stage, one value per round, in the order of the rounds; `inference_alone` is that of a network
-            that runs again and again on the same input, at least ten times in each round.
+            that runs again and again on the same input, ten times and more in each round.
         warm_up: films and inferences before it was steady, which are not counted.
     """
 
@@ -71,8 +71,8 @@ def measure_latency(
     Args:
         whole: timed from the file to results on the disk, and in inference alone.
         alone: timed in inference alone.
-        repeats: rounds, of at least 0.4 s, or 300 inferences; a slow model stops earlier, after 15 s and at least
-            three.
+        repeats: rounds: a whole film of each model, then inferences in turns, ten of each, and more until 0.4 s are
+            over or 300 are done. A model, or a network, that took 15 s in all and was measured three times stops.
         say: told of progress.
 
     Returns:
@@ -95,12 +95,16 @@ def measure_latency(
             if number % _SAY_EVERY == 0:
                 say(f"latency: round {number + 1} of {repeats}")
             start = time.perf_counter()
-            _take_turns(films, number)
+            taken = _take_turns(films, number)
             least, most = _NETWORKS_A_ROUND
             for again in range(most):
                 if again >= least and time.perf_counter() - start > _ROUND_S:
                     break
-                _take_turns(networks, again)
+                if not _take_turns(networks, again):
+                    break
+                taken = True
+            if not taken:
+                break
         output.close()
     return timings[: len(whole)], timings[len(whole) :]
 
@@ -115,8 +119,9 @@ class _Turns:
     spent_s: float = 0.0
 
 
-def _take_turns(works: Sequence[_Turns], number: int) -> None:
-    """One round, every other one backwards."""
+def _take_turns(works: Sequence[_Turns], number: int) -> bool:
+    """One round, every other one backwards; whether any was left to do."""
+    taken = False
     for work in works if number % 2 == 0 else reversed(works):
         if work.spent_s > _PATIENCE_S and work.done >= _FEWEST:
             continue
@@ -125,6 +130,8 @@ def _take_turns(works: Sequence[_Turns], number: int) -> None:
             work.timing.samples_ms.setdefault(stage, []).append(round(value, 4))
         work.spent_s += time.perf_counter() - start
         work.done += 1
+        taken = True
+    return taken
 
 
 def write_film(folder: Path, side: int) -> Path:

@@ -128,7 +128,7 @@ def run_candidates(threads: int, names: list[str]) -> tuple[list[dict[str, Any]]
     """Run some of `CANDIDATES` in a process of their own, whose libraries use so many threads.
 
     Returns:
-        What they said, in order (see `peak_candidates.main`), and why the process ended early; empty where it did not.
+        What they said, in order (see `peak.candidates.main`), and why the process ended early; empty where it did not.
     """
     command = [sys.executable, "-m", "edge_seg_benchmarks.peak.candidates", str(threads), *names]
     environment = {**os.environ, **dict.fromkeys(_THREADS_OF_LIBRARIES, str(threads))}

@@ -1,9 +1,8 @@
-"""Where a model fails first, on films that anybody may see: the phantom, under the corruptions that cost most Dice."""
+"""Pictures of where a model fails first, on films that anybody may see: the phantom's."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
 from typing import Any
 
 import cv2
@@ -13,47 +12,11 @@ from edge_seg.corruptions import CORRUPTIONS
 from edge_seg.datasets import Dataset, truth_regions
 from PIL import Image, PngImagePlugin
 
-from edge_seg_benchmarks.accuracy.robustness import CLEAN, CorruptedScore, summarise_corrupted
+from edge_seg_benchmarks.accuracy.failures import REGION
 from edge_seg_benchmarks.report.pictures import FOUND, TRUTH, outlines_of
 
-REGION = "whole_lung"
-_COUNT = 3
 _HEIGHT = 168  # pixels: three pictures in a model file shall not weigh
 _GREYS = 14  # with two colours 16, four bits a pixel
-
-
-def worst_failures(scores: Iterable[CorruptedScore]) -> list[dict[str, Any]]:
-    """The corruptions under which the whole lung's mean Dice falls lowest, each with its worst dose and worst film.
-
-    Args:
-        scores: of the phantom.
-
-    Returns:
-        At most three, the worst first: `film`, `corruption`, `title`, `severity`, `dose`, `dice` of the film, and
-        `mean` over `n` films.
-    """
-    of_region = [score for score in scores if score.region == REGION and score.corruption != CLEAN]
-    worst: dict[str, dict[str, Any]] = {}
-    for row in sorted(summarise_corrupted(of_region), key=lambda row: row["mean"]):
-        worst.setdefault(row["corruption"], row)
-    titles = {corruption.name: corruption.title for corruption in CORRUPTIONS}
-    found = []
-    for row in list(worst.values())[:_COUNT]:
-        name, severity = row["corruption"], row["severity"]
-        film = min((s for s in of_region if (s.corruption, s.severity) == (name, severity)), key=lambda s: s.dice)
-        found.append(
-            {
-                "film": film.film,
-                "corruption": name,
-                "title": titles[name],
-                "severity": severity,
-                "dose": row["dose"],
-                "dice": film.dice,
-                "mean": row["mean"],
-                "n": row["n"],
-            }
-        )
-    return found
 
 
 def draw_failure(segmenter: Segmenter, phantoms: Dataset, failure: dict[str, Any]) -> bytes:

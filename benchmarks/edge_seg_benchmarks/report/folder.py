@@ -16,13 +16,13 @@ from edge_seg_benchmarks.accuracy.films import PHANTOM
 from edge_seg_benchmarks.accuracy.scores import main_region
 from edge_seg_benchmarks.latency.stages import STAGES
 from edge_seg_benchmarks.report.pictures import data_uri, draw_examples, plot_pareto, plot_reliability, plot_sustained
-from edge_seg_benchmarks.report.tables import by_corruption, by_engine, by_region, ranked
+from edge_seg_benchmarks.report.tables import by_corruption, by_engine, by_region, ranked, scored_sets
 
 
 def write_report(
     report: dict[str, Any], out: Path, segmenters: Sequence[Segmenter], datasets: Sequence[Dataset], pictures: str
 ) -> Path:
-    """Write `report.json`, `report.md`, `report.html`, and plots (`pareto`, `trust`, `sustained`) as PNG and SVG.
+    """Write `report.json`, `report.md`, `report.html`, and plots: `pareto` as PNG and SVG, `trust`, `sustained`.
 
     Args:
         report: of `run_benchmark`.
@@ -54,8 +54,9 @@ def write_report(
         "stages": STAGES,
         "plots": {name for name, picture in plots.items() if picture},
         "threads": sorted({report["models"][0]["threads"], *(run["threads"] for run in report["runs"])}),
-        "ranked": ranked(report["models"], report["datasets"], region),
+        "ranked": ranked(report["models"], region),
         "engines": by_engine(report),
+        "sets": scored_sets(report["models"]),
         "regions": by_region(report["models"]),
         "region": region,
         "robustness": by_corruption(report["robustness"]),
@@ -70,7 +71,7 @@ def write_report(
     page = render(
         "report.html.j2",
         **facts,
-        uris={name: data_uri(picture) for name, picture in plots.items() if picture and name.endswith("png")},
+        uris={name: data_uri(picture) for name, picture in plots.items() if picture and not name.startswith("pareto")},
         panels=_panels(report, region),
         examples=examples,
     )

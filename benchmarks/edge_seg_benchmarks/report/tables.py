@@ -13,43 +13,50 @@ from edge_seg_benchmarks.accuracy.statistics import rank_test
 from edge_seg_benchmarks.latency.stages import ALONE
 
 
-def ranked(
-    models: Sequence[dict[str, Any]], datasets: Sequence[dict[str, Any]], region: str | None
-) -> list[dict[str, Any]]:
+def scored_sets(models: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Data sets and splits that any model was scored on."""
+    return list(dict.fromkeys((row["dataset"], row["split"]) for model in models for row in model["scores"]))
+
+
+def ranked(models: Sequence[dict[str, Any]], region: str | None) -> list[dict[str, Any]]:
     """Entries of a report, fastest inference first.
 
     Returns:
-        `model`; `p`, whether it differs from the one before (Mann-Whitney); `scores`, for each data set the Dice of the
-        region and what it lost against its float32 (`dice`, `lost`; `None` where it was not scored).
+        `model`; `p`, whether it differs from the one before (Mann-Whitney); `scores`, for each of `scored_sets` the
+        Dice of the region and what it lost against its float32 (`dice`, `lost`; `None` where it was not scored).
     """
     ordered = sorted(models, key=lambda model: float(model["latency_ms"]["inference"]["p50"]))
     found = []
     for place, model in enumerate(ordered):
-        before = ordered[place - 1]["samples_ms"][ALONE] if place else None
-        p = rank_test(before, model["samples_ms"][ALONE]) if before is not None else None
+        before = ordered[place - 1]["samples_ms"]["inference"] if place else None
+        p = rank_test(before, model["samples_ms"]["inference"]) if before is not None else None
         scores = []
-        for dataset in datasets if region else ():
-            row, lost = (_of(model[part], dataset["name"], region) for part in ("scores", "degradation"))
+        for dataset, split in scored_sets(models):
+            row, lost = (_of(model[part], dataset, split, region) for part in ("scores", "degradation"))
             scores.append({"dice": row and row["dice"], "lost": lost})
         found.append({"model": model, "p": p, "scores": scores})
     return found
 
 
-def _of(rows: Sequence[dict[str, Any]], dataset: str, region: str | None) -> dict[str, Any] | None:
-    return next((row for row in rows if (row["dataset"], row["region"]) == (dataset, region)), None)
+def _of(rows: Sequence[dict[str, Any]], *wanted: str | None) -> dict[str, Any] | None:
+    return next((row for row in rows if (row["dataset"], row["split"], row["region"]) == wanted), None)
 
 
 def by_engine(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each model `label` and `engines`: `runtime`, `differing_pixels`, `ms` and `share_of_peak` by threads."""
+    """For each model `label` and `engines`: `runtime`, `delegate`, `ms` and `share_of_peak` by threads, and
+    `differing_pixels`, the most of all threads.
+    """
     found = []
     for model in report["models"]:
         first = {**model, "inference_ms": model["latency_ms"][ALONE], "differing_pixels": None}
         engines: dict[str, dict[str, Any]] = {}
         for run in [first, *(run for run in report["runs"] if run["label"] == model["label"])]:
-            engine = engines.setdefault(run["runtime"], {"runtime": run["runtime"], "ms": {}, "share_of_peak": {}})
+            facts = {"runtime": run["runtime"], "delegate": run["delegate"], "ms": {}, "share_of_peak": {}}
+            engine = engines.setdefault(run["engine"], {**facts, "differing_pixels": None})
             engine["ms"][run["threads"]] = run["inference_ms"]
             engine["share_of_peak"][run["threads"]] = run["share_of_peak"]
-            engine["differing_pixels"] = run["differing_pixels"]
+            differing = [share for share in (engine["differing_pixels"], run["differing_pixels"]) if share is not None]
+            engine["differing_pixels"] = max(differing, default=None)
         found.append({"label": model["label"], "model": model, "engines": list(engines.values())})
     return found
 
