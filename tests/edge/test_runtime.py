@@ -55,11 +55,13 @@ def test_tflite_runtime_beside_numpy_2_is_refused_with_the_fix(tflite_installed:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("engine", [None, "litert", "tflite"])
-def test_no_engine_says_what_to_install(engine: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("engine", "package"), [(None, "ai-edge-litert"), ("litert", "ai-edge-litert"), ("tflite", "tflite-runtime")]
+)
+def test_no_engine_says_what_to_install(engine: str | None, package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for key in ENGINES:
         remove(monkeypatch, key)
-    with pytest.raises(DeviceError, match="pip install ai-edge-litert") as caught:
+    with pytest.raises(DeviceError, match=f"pip install {package}") as caught:
         load_engine(engine)
     assert "\n" not in str(caught.value)
 
