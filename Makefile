@@ -20,7 +20,7 @@ demo: $(DEVICE)/.installed
 	@echo "records:  demo/records.jsonl"
 
 test: $(TESTS)/.installed
-	$(TESTS)/bin/python -m pytest -q
+	$(TESTS)/bin/python -m pytest -q -n 2 --dist loadgroup
 
 lint: $(TESTS)/.installed
 	$(TESTS)/bin/ruff check .
