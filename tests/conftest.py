@@ -17,6 +17,7 @@ from edge_seg.structures import CHEST
 _KEEP_AN_EMULATOR = ("test_arm64.py", "test_instructions.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With several workers (-n 2 --dist loadgroup) nothing is built twice: the tests of a file stay together."""
     for item in items:
