@@ -19,8 +19,10 @@ demo: $(DEVICE)/.installed
 	@echo "masks:    demo/demo-000001.right_lung.png, .left_lung.png, .cardiomediastinum.png"
 	@echo "records:  demo/records.jsonl"
 
+# In two processes, but those that share an emulator or an environment one after another.
 test: $(TESTS)/.installed
-	$(TESTS)/bin/python -m pytest -q -n 2 --dist loadgroup
+	$(TESTS)/bin/python -m pytest -q -n 2 --dist loadfile -m 'not device'
+	$(TESTS)/bin/python -m pytest -q -m device
 
 lint: $(TESTS)/.installed
 	$(TESTS)/bin/ruff check .

@@ -14,16 +14,6 @@ import pytest
 from edge_seg.model_file import COMPILED_NAME, Manifest, ModelFile, shipped_models
 from edge_seg.structures import CHEST
 
-_KEEP_AN_EMULATOR = ("test_arm64.py", "test_instructions.py")
-
-
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several workers (-n 2 --dist loadgroup) nothing is built twice: the tests of a file stay together."""
-    for item in items:
-        together = "emulator" if item.path.name in _KEEP_AN_EMULATOR else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(together))
-
 
 @pytest.fixture(scope="session")
 def films_folder() -> Path:
