@@ -2,9 +2,9 @@
 #
 #     make -f benchmarks/report.mk DATA=FOLDER
 #
-# FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers,tflite]'` (Python 3.10 or 3.11), and for the counts of
-# ARM instructions Debian with a C compiler; `INSTRUCTIONS=` leaves them away, `ENGINES='litert onnxruntime'` other engines. Its
-# pictures are the phantom's alone. Measured on AMD EPYC, 2 cores: 29 minutes.
+# FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers,tflite]'` (Python 3.10 or 3.11), and
+# for the counts of ARM instructions Debian with a C compiler; `INSTRUCTIONS=` leaves them away, `ENGINES='litert onnxruntime'`
+# other engines. Its pictures are the phantom's alone. Measured on AMD EPYC, 2 cores: 29 minutes.
 DATA ?= data
 WORK ?= build/report
 OUT ?= benchmarks/report
