@@ -32,8 +32,10 @@ def resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
         return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR_EXACT).astype(np.float64)
     rows, down = _area_taps(pixels.shape[0], height)
     columns, across = _area_taps(pixels.shape[1], width)
-    total = _apply(columns, _apply(rows, _block_sums(pixels, down, across), axis=0), axis=1)
-    return total / float(pixels.shape[0] * pixels.shape[1] * down * across)
+    largest = np.iinfo(pixels.dtype).max * down * across
+    total = _apply(rows, _block_sums(pixels, down, across, _exact(largest)), 0, _exact(largest * rows.total))
+    total = _apply(columns, total, 1, _exact(largest * rows.total * columns.total))
+    return np.divide(total, down * across * rows.total * columns.total, dtype=np.float64)
 
 
 def enlarge_above(plane: np.ndarray, cut: int, mask: np.ndarray) -> None:
@@ -64,24 +66,34 @@ def enlarge_above(plane: np.ndarray, cut: int, mask: np.ndarray) -> None:
     wide = np.diff(above, axis=1).take(index, axis=1)
     wide *= across.weight[columns]
     wide += above.take(index, axis=1)
-    slope = np.diff(wide, axis=0)
-    step = max(1, _STRIPE // (8 * max(1, len(index))))
+    # Between two rows of the plane a column is above the cut where both are, and has to be worked out only where they
+    # differ: along the outline.
+    count = np.diff(down.start[top : y + height + 1])
+    marked = wide[: len(count) + 1] >= 0
+    both = marked[:-1] & marked[1:]
+    step = max(1, _STRIPE // max(1, len(index)))
     for first in range(rows.start, rows.stop, step):
         stripe = slice(first, min(first + step, rows.stop))
-        index = down.index[stripe] - top
-        # wide + slope * weight >= 0, the other way round to save a pass. A value has 21 bits at most and a weight 16,
-        # twice: a float holds every product and sum exactly.
-        fall = slope.take(index, axis=0)
-        fall *= -down.weight[stripe, None]
-        np.less_equal(fall, wide.take(index, axis=0), out=mask[stripe, columns])
+        mask[stripe, columns] = both.take(down.index[stripe] - top, axis=0)
+    outline = np.flatnonzero((marked[:-1] != marked[1:]) & (count > 0)[:, None])
+    most = max(1, int(count.max()))
+    step = max(1, _STRIPE // (8 * most))
+    for first in range(0, len(outline), step):
+        row, column = np.divmod(outline[first : first + step], len(index))
+        target = down.start[top + row] + np.minimum(np.arange(most)[:, None], count[row] - 1)
+        # A value has 21 bits at most and a weight 16, twice: a float holds every product and sum exactly.
+        low = wide[row, column]
+        fall = (low - wide[row + 1, column]) * down.weight[target]
+        mask[target, columns.start + column] = fall <= low
 
 
 @dataclass(frozen=True)
 class _AreaTaps:
-    """For each target pixel the source blocks it covers and how much of each, in units of 1/target pixels."""
+    """For each target pixel the source blocks it covers, how much of each, and of all; whole numbers of one unit."""
 
     index: np.ndarray
     weight: np.ndarray
+    total: int
 
 
 @lru_cache(_SIZES)
@@ -97,38 +109,45 @@ def _area_taps(source: int, target: int) -> tuple[_AreaTaps, int]:
     weight = np.minimum(high, edges[index + 1]) - np.maximum(low, edges[index])
     # A tap that was clipped to the last block must not count it twice.
     weight[first + np.arange(count)[:, None] > len(edges) - 2] = 0
-    return _AreaTaps(index, np.maximum(weight, 0).astype(np.float64)), k
+    weight = np.maximum(weight, 0)
+    # The largest unit that they are whole numbers of: smaller numbers fit into narrower floats.
+    unit = int(np.gcd.reduce(weight, axis=None))
+    return _AreaTaps(index, (weight // unit).astype(np.float64), source // unit), k
 
 
-def _apply(taps: _AreaTaps, values: np.ndarray, axis: int) -> np.ndarray:
-    """Weighted sums along an axis.
+def _exact(largest: int) -> type[np.floating]:
+    """The narrowest float that holds every whole number up to `largest`."""
+    return np.float32 if largest <= 1 << 24 else np.float64
+
+
+def _apply(taps: _AreaTaps, values: np.ndarray, axis: int, dtype: type[np.floating]) -> np.ndarray:
+    """Weighted sums along an axis, of a type that holds them.
 
     All values are integers, below 2**53 for any film at an input of 160 pixels or more, so that nothing is rounded; and
     beyond that numpy multiplies and adds one after the other on every machine.
     """
-    shape = (-1, 1) if axis == 0 else (1, -1)
-    total = values.take(taps.index[0], axis)
-    total *= taps.weight[0].reshape(shape)
-    part = np.empty_like(total)
-    for index, weight in zip(taps.index[1:], taps.weight[1:], strict=True):
+    weights = np.expand_dims(taps.weight.astype(dtype), 2 - axis)
+    total = np.multiply(values.take(taps.index[0], axis), weights[0], dtype=dtype)
+    taken, part = np.empty(total.shape, values.dtype), np.empty_like(total)
+    for index, weight in zip(taps.index[1:], weights[1:], strict=True):
         # Without a mode, numpy fills a copy of `out` first.
-        values.take(index, axis, out=part, mode="clip")
-        part *= weight.reshape(shape)
+        values.take(index, axis, out=taken, mode="clip")
+        np.multiply(taken, weight, out=part)
         total += part
     return total
 
 
-def _block_sums(pixels: np.ndarray, down: int, across: int) -> np.ndarray:
-    """Sums of blocks of `down` x `across` pixels, float64; incomplete ones are filled up with their last row or column.
+def _block_sums(pixels: np.ndarray, down: int, across: int, dtype: type[np.floating]) -> np.ndarray:
+    """Sums of blocks of `down` x `across` pixels; incomplete ones are filled up with their last row or column.
 
     Stripe by stripe, so that the sums of rows never leave the cache.
     """
     height, width = pixels.shape
-    sums = np.empty((-(-height // down), -(-width // across)))
+    sums = np.empty((-(-height // down), -(-width // across)), dtype)
     step = max(1, _STRIPE // (4 * width))
     for first in range(0, len(sums), step):
         stripe = pixels[first * down : (first + step) * down]
-        sums[first : first + step] = _column_sums(_row_sums(stripe, down), across)
+        sums[first : first + step] = _column_sums(_row_sums(stripe, down), across, dtype)
     return sums
 
 
@@ -146,9 +165,9 @@ def _row_sums(pixels: np.ndarray, k: int) -> np.ndarray:
     return sums
 
 
-def _column_sums(values: np.ndarray, k: int) -> np.ndarray:
-    """Sums of `k` columns each, float64."""
-    sums = values[:, ::k].astype(np.float64)
+def _column_sums(values: np.ndarray, k: int, dtype: type[np.floating]) -> np.ndarray:
+    """Sums of `k` columns each."""
+    sums = values[:, ::k].astype(dtype)
     for column in range(1, k):
         part = values[:, column::k]
         sums[:, : part.shape[1]] += part
