@@ -12,16 +12,20 @@ from typing import Any
 import psutil
 from edge_seg.board import board_name, temperature_c, throttling
 
+from edge_seg_benchmarks.processor import Processor
+
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _CLOCK = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq")
 
 
 def machine_facts() -> dict[str, Any]:
     """Processor, memory, system and versions, with the date (UTC)."""
+    processor = Processor.of_this_machine()
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "board": board_name() or None,
-        "processor": _processor(),
+        "processor": processor.name,
+        "extensions": list(processor.extensions),
         "architecture": platform.machine(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
@@ -53,15 +57,6 @@ def machine_state() -> dict[str, Any]:
         "temperature_c": temperature_c(),
         "throttled": slow["now"] if slow is not None else None,
     }
-
-
-def _processor() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith(("model name", "Model")):
-                return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
 
 
 def _text(path: Path) -> str | None:

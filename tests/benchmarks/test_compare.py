@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 MACHINE: dict[str, Any] = {
-    "board": None, "processor": "p", "architecture": "a", "cores": 2, "date": "2026", "versions": {}
+    "board": None, "processor": "p", "extensions": [], "architecture": "a", "cores": 2, "date": "2026", "versions": {}
 }  # fmt: skip
 
 
@@ -59,9 +59,10 @@ def test_a_planted_slowdown_is_found() -> None:
     assert back["verdict"] == "faster"
 
 
-def test_another_machine_is_compared_by_its_clock() -> None:
+@pytest.mark.parametrize("fact", [{"processor": "q"}, {"extensions": ["avx2"]}, {"board": "b"}])
+def test_another_machine_is_compared_by_its_clock(fact: dict[str, Any]) -> None:
     other = copy.deepcopy(report(1, slow=3.0))
-    other["machine"] = {**MACHINE, "processor": "q"}
+    other["machine"] = {**MACHINE, **fact}
     found = compare_reports(report(2), other)
     assert not found["same_machine"]
     assert found["latency"][0]["ratio"]["least"] == pytest.approx(3, abs=0.1)

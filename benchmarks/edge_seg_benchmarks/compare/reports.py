@@ -30,7 +30,7 @@ _FEWEST = 5
 _MOST_MISSED = 0.0005
 """Dice that is lost with certainty and is yet too little to be called worse."""
 
-_SAME_MACHINE = ("board", "processor", "architecture", "cores")
+_SAME_MACHINE = ("board", "processor", "extensions", "architecture", "cores")
 
 
 def compare_reports(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
