@@ -4,7 +4,8 @@
 #
 # FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers,tflite]'` (Python 3.10 or 3.11), and
 # for the counts of ARM instructions Debian with a C compiler; `INSTRUCTIONS=` leaves them away, `ENGINES='litert onnxruntime'`
-# other engines. Its pictures are the phantom's alone. Measured on AMD EPYC, 2 cores: 29 minutes.
+# other engines. Its pictures are the phantom's alone. Measured on AMD EPYC, 2 cores: 15 minutes on family 26, 29 on an
+# earlier one.
 DATA ?= data
 WORK ?= build/report
 OUT ?= benchmarks/report

@@ -104,7 +104,7 @@ def run_benchmark(
     scores = [found.get(i, []) for i in range(len(models))]
     agreement = measure_agreement(ungated[-1], datasets, split, limit, say)
     elsewhere = runs_elsewhere(models, settings.engines, settings.threads)
-    timings, timings_elsewhere = measure_latency(
+    timings, timings_elsewhere, yardstick = measure_latency(
         segmenters, [run.segmenter for run in elsewhere], settings.repeats, say
     )
     latencies, during = [timing.summary() for timing in timings], machine_state()
@@ -169,6 +169,7 @@ def run_benchmark(
         "models": entries,
         "reference": None if reference is None else names[reference],
         "runs": runs,
+        "yardstick": yardstick.to_json(),
         "peak": [peaks[threads] for threads in peaks],
         "sustained": {"model": last, "curve": sustained} if sustained else None,
         "robustness": [{"model": last, **row} for row in summarise_corrupted(corrupted)],

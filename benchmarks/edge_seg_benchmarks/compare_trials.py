@@ -59,12 +59,12 @@ def time_once(model: str, rounds: int, factor: float) -> dict[str, Any]:
     segmenter = Segmenter.load(model, threads=1, gate=False)
     name = segmenter.runtime.name
     segmenter.runtime = Slowed(segmenter.runtime, factor)
-    _, (timing,) = measure_latency([], [segmenter], rounds)
+    _, (timing,), yardstick = measure_latency([], [segmenter], rounds)
     entry = {
         "label": model, "engine": name.split()[0], "runtime": name, "threads": 1, "samples_ms": timing.samples_ms,
         "films": [], "file_bytes": 0, "cold_start": None,
     }  # fmt: skip
-    return {"machine": machine_facts(), "models": [entry], "runs": []}
+    return {"machine": machine_facts(), "models": [entry], "runs": [], "yardstick": yardstick.to_json()}
 
 
 @click.command()
@@ -79,22 +79,26 @@ def main(model: str, tries: int, rounds: int, slower: float, once: float | None)
         click.echo(json.dumps(time_once(model, rounds, once)))
         return
     verdicts: dict[str, Counter[str]] = {"same": Counter(), "slowed": Counter()}
-    ratios: dict[str, list[float]] = {"same": [], "slowed": []}
+    ratios: dict[str, list[tuple[float, float]]] = {"same": [], "slowed": []}
     base = _run(model, rounds, 1)
     for number in range(tries):
         slowed, again = _run(model, rounds, slower), _run(model, rounds, 1)
         for kind, run in (("same", again), ("slowed", slowed)):
             found = compare_reports(base, run)["latency"][0]
             verdicts[kind][found["verdict"]] += 1
-            ratios[kind].append(found["ratio"]["least"])
+            ratios[kind].append((found["ratio"]["least"], found["ratio"]["over_machine"]))
         base = again
-        click.echo(f"{number + 1}: {ratios['same'][-1]:.3f} and {ratios['slowed'][-1]:.3f}", err=True)
+        click.echo(f"{number + 1}: {ratios['same'][-1][0]:.3f} and {ratios['slowed'][-1][0]:.3f}", err=True)
     spread = {
-        kind: dict(zip(("least", "median", "most"), np.percentile(values, (0, 50, 100)).round(3).tolist(), strict=True))
-        for kind, values in ratios.items()
+        what: {kind: _spread([pair[place] for pair in pairs]) for kind, pairs in ratios.items()}
+        for place, what in enumerate(("ratio_of_least_times", "over_machine"))
     }
     click.echo(json.dumps({"model": model, "tries": tries, "rounds": rounds, "slower": slower,
-                           "verdicts": verdicts, "ratio_of_least_times": spread}, indent=1))  # fmt: skip
+                           "verdicts": verdicts, **spread}, indent=1))  # fmt: skip
+
+
+def _spread(values: list[float]) -> dict[str, float]:
+    return dict(zip(("least", "median", "most"), np.percentile(values, (0, 50, 100)).round(3).tolist(), strict=True))
 
 
 def _run(model: str, rounds: int, factor: float) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 _CPUINFO = Path("/proc/cpuinfo")
 
 MULTIPLY_ADD = (
-    "avx2", "fma", "f16c", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "amx_tile",
+    "ssse3", "avx2", "fma", "f16c", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "amx_tile",
     "asimd", "asimdhp", "asimddp", "i8mm", "sve", "sve2",
 )  # fmt: skip
 """Extensions that decide how fast a processor multiplies and adds, by Linux' names (`asimddp`: ARM's dot product)."""

@@ -126,6 +126,8 @@ def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
     assert (
         3 * 10 <= len(second["samples_ms"]["inference_alone"]) == len(first["samples_ms"]["inference_alone"]) <= 3 * 300
     )
+    assert len(data["yardstick"]["samples_ms"]) == len(second["samples_ms"]["inference_alone"])
+    assert min(data["yardstick"]["samples_ms"]) > 0
     assert second["warm_up"] >= 6
     assert 0 < second["cold_start"]["model_bytes"] < second["cold_start"]["peak_rss_bytes"]
     assert second["share_of_peak"]["compute"] > 0

@@ -25,13 +25,18 @@ MACHINE: dict[str, Any] = {
 }  # fmt: skip
 
 
-def report(seed: int, slow: float = 1.0, lost: float = 0.0) -> dict[str, Any]:
-    """A report of one model on a machine as unsteady as real ones: jitter, bursts, and spells of being slow."""
+def report(seed: int, slow: float = 1.0, lost: float = 0.0, pace: float = 1.0) -> dict[str, Any]:
+    """A report of one model on a machine as unsteady as real ones: jitter, bursts, and spells of being slow.
+
+    The machine takes `pace` times as long for anything, the model `slow` times as long as that.
+    """
     chance = np.random.default_rng(seed)
     rounds = 300
     spells = 1 + np.repeat(np.maximum(0, chance.normal(0.05, 0.12, 10)), rounds // 10)
     bursts = np.where(chance.random(rounds) < 0.08, chance.uniform(1.3, 3, rounds), 1)
-    inference = 8 * slow * spells * bursts * (1 + np.abs(chance.normal(0, 0.015, rounds)))
+    disturbed = spells * bursts
+    inference = 8 * slow * pace * disturbed * (1 + np.abs(chance.normal(0, 0.015, rounds)))
+    yardstick = 0.04 * pace * disturbed * (1 + np.abs(chance.normal(0, 0.015, rounds)))
     truth = np.random.default_rng(1).uniform(0.9, 0.98, 60)
     films = [
         FilmScore("d", "test", str(i), str(i // 2), "whole_lung", float(v - lost), 0.9, 5.0, 2.0)
@@ -43,7 +48,10 @@ def report(seed: int, slow: float = 1.0, lost: float = 0.0) -> dict[str, Any]:
         "films": [asdict(film) for film in films], "file_bytes": 1000,
         "cold_start": {"seconds": 0.4 * slow, "peak_rss_bytes": 9e7},
     }  # fmt: skip
-    return {"schema": 2, "notice": "Research use only", "machine": MACHINE, "models": [entry], "runs": []}
+    return {
+        "schema": 2, "notice": "Research use only", "machine": MACHINE, "models": [entry], "runs": [],
+        "yardstick": {"what": "products", "samples_ms": yardstick.tolist()},
+    }  # fmt: skip
 
 
 def test_two_runs_of_the_same_thing_are_the_same() -> None:
@@ -59,12 +67,49 @@ def test_a_planted_slowdown_is_found() -> None:
     assert back["verdict"] == "faster"
 
 
+@pytest.mark.parametrize("pace", [0.8, 1.07, 1.4])
+def test_a_slower_minute_is_no_slower_model(pace: float) -> None:
+    found = [compare_reports(report(2 * i), report(2 * i + 1, pace=pace)) for i in range(100)]
+    assert np.median([both["machine_ratio"] for both in found]) == pytest.approx(pace, rel=0.01)
+    rows = [both["latency"][0] for both in found]
+    assert np.median([row["ratio"]["least"] for row in rows]) == pytest.approx(pace, rel=0.01)
+    assert np.median([row["ratio"]["over_machine"] for row in rows]) == pytest.approx(1, abs=0.01)
+    assert sum(row["verdict"] == "same" for row in rows) >= 95
+    slower = [compare_reports(report(2 * i), report(2 * i + 1, slow=1.3, pace=pace)) for i in range(50)]
+    if pace > 1:
+        assert sum(both["latency"][0]["verdict"] == "slower" for both in slower) >= 47
+
+
+def test_a_model_that_waits_for_the_memory_is_not_praised_for_a_slow_clock() -> None:
+    found = compare_reports(report(1), report(2, slow=1 / 1.3, pace=1.3))
+    assert found["machine_ratio"] == pytest.approx(1.3, abs=0.03)
+    assert found["latency"][0]["verdict"] == "same"
+
+
+def test_moments_of_a_raised_clock_are_no_faster_model() -> None:
+    raised = report(2)
+    times = raised["models"][0]["samples_ms"][ALONE]
+    times[::100] = [0.8 * min(times)] * len(times[::100])
+    assert compare_reports(report(1), raised)["latency"][0]["verdict"] == "same"
+
+
+@pytest.mark.parametrize("make", [None, {"what": "other products", "samples_ms": [1.0] * 300}])
+def test_yardsticks_of_two_makes_say_nothing_of_each_other(make: dict[str, Any] | None) -> None:
+    other = {**report(2, slow=1.1), "yardstick": make}
+    found = compare_reports(report(1), other)
+    assert found["machine_ratio"] is None
+    (row,) = found["latency"]
+    assert row["ratio"]["over_machine"] == row["ratio"]["least"] == row["slowdown"]
+    assert row["verdict"] == "slower"
+
+
 @pytest.mark.parametrize("fact", [{"processor": "q"}, {"extensions": ["avx2"]}, {"board": "b"}])
 def test_another_machine_is_compared_by_its_clock(fact: dict[str, Any]) -> None:
     other = copy.deepcopy(report(1, slow=3.0))
     other["machine"] = {**MACHINE, **fact}
     found = compare_reports(report(2), other)
     assert not found["same_machine"]
+    assert found["machine_ratio"] is None
     assert found["latency"][0]["ratio"]["least"] == pytest.approx(3, abs=0.1)
 
 
@@ -98,6 +143,8 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("condition", "slow", "lost", "fails"),
     [
+        ("least>1.05x", 1.1, 0.0, True),
+        ("least>1.2x", 1.1, 0.0, False),
         ("dice_drop>0.002", 1.0, 0.005, True),
         ("dice_drop>0.02", 1.0, 0.005, False),
         ("p95>1.1x", 1.5, 0.0, True),
@@ -119,6 +166,12 @@ def test_a_gate_for_continuous_integration(
     assert "Research use only" in (tmp_path / "table.md").read_text()
     told = CliRunner().invoke(benchmark, [*words, "--json"], standalone_mode=False)
     assert json.loads(told.stdout)[0]["latency"][0]["label"] == "m int8"
+
+
+def test_a_gate_on_least_times_is_not_broken_by_a_slower_minute() -> None:
+    comparison = compare_reports(report(0), report(1, pace=1.2))
+    assert Condition.parse("least>1.1x").broken(comparison) == []
+    assert len(Condition.parse("p50>1.1x").broken(comparison)) == 1
 
 
 def test_what_cannot_be_compared_is_named(tmp_path: Path) -> None:

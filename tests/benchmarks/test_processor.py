@@ -22,7 +22,7 @@ vendor_id\t: AuthenticAMD
 cpu family\t: {family}
 model\t\t: {model}
 model name\t: AMD EPYC
-flags\t\t: fpu fma avx2 {more}
+flags\t\t: fpu ssse3 fma avx2 {more}
 
 processor\t: 1
 cpu family\t: 99
@@ -48,8 +48,8 @@ def test_a_core_that_nobody_listed_keeps_its_numbers() -> None:
 def test_generations_of_one_name_are_told_apart() -> None:
     old = Processor.parse(SERVER.format(family=25, model=1, more=""))
     new = Processor.parse(SERVER.format(family=26, model=2, more="avx512f avx512_vnni"))
-    assert old == Processor("AMD EPYC, family 25 model 1", ("avx2", "fma"))
-    assert new == Processor("AMD EPYC, family 26 model 2", ("avx2", "fma", "avx512f", "avx512_vnni"))
+    assert old == Processor("AMD EPYC, family 25 model 1", ("ssse3", "avx2", "fma"))
+    assert new == Processor("AMD EPYC, family 26 model 2", ("ssse3", "avx2", "fma", "avx512f", "avx512_vnni"))
 
 
 @pytest.mark.parametrize("text", ["", "processor\t: 0\nisa\t: rv64imafdc\n"])

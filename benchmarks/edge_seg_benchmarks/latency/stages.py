@@ -15,6 +15,8 @@ from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
 from edge_seg.sources import read_film
 
+from edge_seg_benchmarks.latency.yardstick import Yardstick
+
 STAGES = ("decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "write", "end_to_end")
 """What is timed of a film; `write` is masks, overlay and record, flushed to the disk."""
 
@@ -65,7 +67,7 @@ def measure_latency(
     alone: Sequence[Segmenter],
     repeats: int,
     say: Callable[[str], None] = lambda text: None,
-) -> tuple[list[Timing], list[Timing]]:
+) -> tuple[list[Timing], list[Timing], Yardstick]:
     """Time films through segmenters that take turns, forth and back (A B B A), after each has become steady.
 
     Args:
@@ -76,8 +78,9 @@ def measure_latency(
         say: told of progress.
 
     Returns:
-        Timings of `whole`, with every stage, and of `alone`.
+        Timings of `whole`, with every stage, and of `alone`, and the yardstick that took turns with the networks.
     """
+    yardstick = Yardstick()
     with tempfile.TemporaryDirectory() as folder:
         path = write_film(Path(folder), FILM_SIDE)
         output = OutputFolder(Path(folder) / "out")
@@ -102,11 +105,12 @@ def measure_latency(
                     break
                 if not _take_turns(networks, again):
                     break
+                yardstick.take()
                 taken = True
             if not taken:
                 break
         output.close()
-    return timings[: len(whole)], timings[len(whole) :]
+    return timings[: len(whole)], timings[len(whole) :], yardstick
 
 
 @dataclass

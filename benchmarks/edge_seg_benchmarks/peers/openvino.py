@@ -12,8 +12,7 @@ from edge_seg.errors import ModelError
 from edge_seg_benchmarks.peers.network import WEIGHTS_AS_FLOAT, read_network
 from edge_seg_benchmarks.peers.packages import load_package
 from edge_seg_benchmarks.peers.profile import WARM_UP, OperatorTimes
-
-_CPU_FACTS = Path("/proc/cpuinfo")
+from edge_seg_benchmarks.processor import Processor
 
 
 class OpenVinoRuntime:
@@ -89,9 +88,5 @@ def _infer(request: Any, tensor: np.ndarray) -> np.ndarray:
 
 def _sums_saturate() -> bool:
     """Whether this is an x86-64 processor without VNNI; not where the system does not tell."""
-    try:
-        lines = _CPU_FACTS.read_text().splitlines()
-    except OSError:
-        return False
-    flags = next((line.split(":", 1)[1] for line in lines if line.startswith("flags")), "")
-    return "sse" in flags and "vnni" not in flags
+    has = Processor.of_this_machine().extensions
+    return "ssse3" in has and not any("vnni" in extension for extension in has)
