@@ -78,23 +78,24 @@ def main(model: str, tries: int, rounds: int, slower: float, once: float | None)
     if once is not None:
         click.echo(json.dumps(time_once(model, rounds, once)))
         return
-    verdicts: dict[str, Counter[str]] = {"same": Counter(), "slowed": Counter()}
-    ratios: dict[str, list[tuple[float, float]]] = {"same": [], "slowed": []}
+    found: dict[str, list[dict[str, Any]]] = {"same": [], "slowed": []}
     base = _run(model, rounds, 1)
     for number in range(tries):
         slowed, again = _run(model, rounds, slower), _run(model, rounds, 1)
         for kind, run in (("same", again), ("slowed", slowed)):
-            found = compare_reports(base, run)["latency"][0]
-            verdicts[kind][found["verdict"]] += 1
-            ratios[kind].append((found["ratio"]["least"], found["ratio"]["over_machine"]))
+            found[kind] += compare_reports(base, run)["latency"]
         base = again
-        click.echo(f"{number + 1}: {ratios['same'][-1][0]:.3f} and {ratios['slowed'][-1][0]:.3f}", err=True)
-    spread = {
-        what: {kind: _spread([pair[place] for pair in pairs]) for kind, pairs in ratios.items()}
-        for place, what in enumerate(("ratio_of_least_times", "over_machine"))
+        told = (
+            f"{kind} {rows[-1]['ratio']['over_machine']:.3f} ({rows[-1]['verdict']})" for kind, rows in found.items()
+        )
+        click.echo(f"{number + 1}: {', '.join(told)}", err=True)
+    verdicts = {kind: Counter(row["verdict"] for row in rows) for kind, rows in found.items()}
+    ratios = {
+        name: {kind: _spread([row["ratio"][name] for row in rows]) for kind, rows in found.items()}
+        for name in ("least", "over_machine")
     }
     click.echo(json.dumps({"model": model, "tries": tries, "rounds": rounds, "slower": slower,
-                           "verdicts": verdicts, **spread}, indent=1))  # fmt: skip
+                           "verdicts": verdicts, "ratios": ratios}, indent=1))  # fmt: skip
 
 
 def _spread(values: list[float]) -> dict[str, float]:

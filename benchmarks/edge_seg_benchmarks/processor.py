@@ -13,7 +13,7 @@ _CPUINFO = Path("/proc/cpuinfo")
 
 MULTIPLY_ADD = (
     "ssse3", "avx2", "fma", "f16c", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "amx_tile",
-    "asimd", "asimdhp", "asimddp", "i8mm", "sve", "sve2",
+    "neon", "asimd", "asimdhp", "asimddp", "i8mm", "sve", "sve2",
 )  # fmt: skip
 """Extensions that decide how fast a processor multiplies and adds, by Linux' names (`asimddp`: ARM's dot product)."""
 
@@ -62,10 +62,10 @@ class Processor:
 
 def _name(found: dict[str, str]) -> str:
     if "CPU part" in found:
-        part = found["CPU part"]
-        known = _ARM_PARTS.get(part) if found.get("CPU implementer") == "0x41" else None
+        maker, part = found.get("CPU implementer", "an unknown maker"), found["CPU part"]
+        known = _ARM_PARTS.get(part) if maker == "0x41" else None
         # ARM's own way to write a core's revision: r<variant>p<revision>.
-        revision = f"r{int(found.get('CPU variant', '0'), 16)}p{found.get('CPU revision', '0')}"
-        return f"{known or found.get('model name') or 'part ' + part + ' of ' + found['CPU implementer']} {revision}"
+        revision = f"r{found.get('CPU variant', '0x0').removeprefix('0x')}p{found.get('CPU revision', '0')}"
+        return f"{known or found.get('model name') or f'part {part} of {maker}'} {revision}"
     generation = ", family {cpu family} model {model}".format_map(found) if {"cpu family", "model"} <= {*found} else ""
     return found.get("model name", platform.processor() or "unknown") + generation

@@ -41,6 +41,7 @@ def test_a_board_is_named_by_its_core() -> None:
 
 def test_a_core_that_nobody_listed_keeps_its_numbers() -> None:
     assert Processor.parse(PI_5.replace("0xd0b", "0xfff")).name == "part 0xfff of 0x41 r4p1"
+    assert Processor.parse("CPU part: 0xd0b\n").name == "part 0xd0b of an unknown maker r0p0"
     # Another maker's part of the same number is not ARM's.
     assert Processor.parse(PI_5.replace("0x41", "0x61")).name == "part 0xd0b of 0x61 r4p1"
 
