@@ -29,7 +29,7 @@ lint: $(TESTS)/.installed
 	$(TESTS)/bin/ruff format --check .
 	$(TESTS)/bin/mypy
 	$(TESTS)/bin/mypy --explicit-package-bases --allow-untyped-defs --allow-incomplete-defs tests
-	$(TESTS)/bin/lint-imports
+	PYTHONPATH=benchmarks $(TESTS)/bin/lint-imports
 
 # The device part alone, as a clinic installs it. pip always builds a folder anew; what an earlier build left would go in too.
 $(DEVICE)/.installed: $(SOURCES)

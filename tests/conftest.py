@@ -14,6 +14,11 @@ import pytest
 from edge_seg.model_file import COMPILED_NAME, Manifest, ModelFile, shipped_models
 from edge_seg.structures import CHEST
 
+# The lab is outside the distribution: commands that tests start find it in the checkout.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).parents[1] / "benchmarks"), os.environ.get("PYTHONPATH")])
+)
+
 
 @pytest.fixture(scope="session")
 def films_folder() -> Path:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from edge_seg.cli.run import run
-from edge_seg.health import STUCK_S
+from edge_seg.station.health import STUCK_S
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
 PAGE = (DEPLOY / "README.md").read_text()

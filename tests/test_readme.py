@@ -14,7 +14,7 @@ from edge_seg import Segmenter
 from edge_seg.cli.main import VERBS
 from edge_seg.model_file import ModelFile
 from edge_seg_benchmarks.compare.command import compare
-from edge_seg_benchmarks.models_table import full_table, short_table
+from edge_seg_lab.models_table import full_table, short_table
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -53,7 +53,7 @@ def test_every_module_that_is_run_exists(module: str) -> None:
 
 
 def test_the_tables_of_models_are_the_manifests_own(lungs: ModelFile) -> None:
-    again = "run: python -m edge_seg_benchmarks.models_table README.md docs/models.md"
+    again = "run: python -m edge_seg_lab.models_table README.md docs/models.md"
     assert short_table() in README, again
     assert full_table() == (ROOT / "docs" / "models.md").read_text(), again
 

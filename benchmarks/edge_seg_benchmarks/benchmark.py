@@ -7,19 +7,20 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge_seg import RESEARCH_USE, Segmenter
-from edge_seg.datasets import Dataset
 from edge_seg.errors import UsageError
 from edge_seg.model_file import ModelFile
+from edge_seg_data import Dataset
 
 from edge_seg_benchmarks.accuracy.agreement import measure_agreement
 from edge_seg_benchmarks.accuracy.failures import worst_failures
+from edge_seg_benchmarks.accuracy.film_gate import measure_gate
 from edge_seg_benchmarks.accuracy.films import PHANTOM
-from edge_seg_benchmarks.accuracy.gate import measure_gate
-from edge_seg_benchmarks.accuracy.journal import Journal
 from edge_seg_benchmarks.accuracy.reliability import measure_reliability
 from edge_seg_benchmarks.accuracy.robustness import CorruptedScore, score_corrupted, summarise_corrupted
+from edge_seg_benchmarks.accuracy.score_cache import Journal
 from edge_seg_benchmarks.accuracy.scores import degradation, main_region, subgroups, summarise
 from edge_seg_benchmarks.accuracy.scoring import score_all
+from edge_seg_benchmarks.configurations import describe_run, model_share, runs_elsewhere
 from edge_seg_benchmarks.latency.cold_start import measure_cold_start
 from edge_seg_benchmarks.latency.stages import ALONE, measure_latency
 from edge_seg_benchmarks.latency.sustained import measure_sustained
@@ -27,7 +28,6 @@ from edge_seg_benchmarks.machine import machine_facts, machine_state
 from edge_seg_benchmarks.models import float_twin, labels, model_facts, most_accurate
 from edge_seg_benchmarks.peak.roofline import measure_peak
 from edge_seg_benchmarks.peers import open_engine
-from edge_seg_benchmarks.runs import describe_run, model_share, runs_elsewhere
 
 SCHEMA = 2
 

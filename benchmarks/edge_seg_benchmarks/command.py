@@ -86,7 +86,7 @@ class _Benchmark(click.Command):
 @click.option(
     "--instructions",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Show what `python -m edge_seg_benchmarks.instructions` counted.",
+    help="Show what `python -m edge_seg_lab.instructions` counted.",
 )
 @click.option("--peak/--no-peak", default=True, show_default=True, help="Measure this machine's own peak beside it.")
 @click.option("--write-scores", is_flag=True, help="Put the scores and a model card into each model file.")
@@ -122,7 +122,7 @@ def benchmark(
     from edge_seg.model_file import ModelFile
 
     from edge_seg_benchmarks.accuracy.films import open_benchmark_data
-    from edge_seg_benchmarks.accuracy.journal import Journal
+    from edge_seg_benchmarks.accuracy.score_cache import Journal
     from edge_seg_benchmarks.benchmark import Settings, run_benchmark
     from edge_seg_benchmarks.report.card import with_scores
     from edge_seg_benchmarks.report.card import write_scores as put

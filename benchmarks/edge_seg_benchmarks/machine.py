@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from edge_seg.board import board_name, temperature_c, throttling
+from edge_seg.hardware import board_name, temperature_c, throttling
 
 from edge_seg_benchmarks.processor import Processor
 

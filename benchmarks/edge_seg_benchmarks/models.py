@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from edge_seg.flatbuffer import read_graph
 from edge_seg.inspection import inspect_model
+from edge_seg.inspection.flatbuffer import read_graph
 from edge_seg.model_file import ModelFile
 
 from edge_seg_benchmarks.accuracy.scores import FilmScore, main_region

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from edge_seg.errors import ModelError
-from edge_seg.flatbuffer import Graph, Operator, Tensor
+from edge_seg.inspection.flatbuffer import Graph, Operator, Tensor
 
 _BITS = {
     "bool": 8, "int4": 4, "int8": 8, "uint8": 8, "int16": 16, "float16": 16, "int32": 32, "float32": 32, "int64": 64,

@@ -10,14 +10,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edge_seg.errors import DeviceError, EdgeSegError, InputError, ModelError, OutputError, UsageError
+from edge_seg.notice import RESEARCH_USE
 from edge_seg.version import __version__
 
 if TYPE_CHECKING:
     from edge_seg.film import Film
     from edge_seg.segmenter import Segmentation, Segmenter
-
-RESEARCH_USE = "Research use only, not for diagnosis"
-"""Stands wherever a result leaves the program."""
 
 # Loaded when first asked for: the command's help needs neither numpy nor OpenCV.
 _HOMES = {

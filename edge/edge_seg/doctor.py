@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_seg.board import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 from edge_seg.errors import DeviceError, EdgeSegError
+from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 
 _CODECS = {"pylibjpeg-libjpeg": "JPEG", "pylibjpeg-openjpeg": "JPEG 2000", "pylibjpeg-rle": "RLE"}
 _REQUIRED = {

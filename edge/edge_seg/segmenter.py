@@ -11,14 +11,15 @@ from typing import TypeVar
 import numpy as np
 
 from edge_seg import pixels
-from edge_seg.accelerator import open_runtime
-from edge_seg.appearance import load_appearance
+from edge_seg.assessment.appearance import load_appearance
+from edge_seg.assessment.film_gate import REJECT, WARN, Finding, Quality, look_at_film, look_at_masks
+from edge_seg.assessment.measurements import Area, Measurements, measure, measure_areas
+from edge_seg.assessment.trust import LOW_TRUST, Calibration, lung_features
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
-from edge_seg.measure import Area, Measurements, measure, measure_areas
 from edge_seg.model_file import Manifest, ModelFile
-from edge_seg.quality import REJECT, WARN, Finding, Quality, look_at_film, look_at_masks
 from edge_seg.runtime import Runtime, TFLiteRuntime
+from edge_seg.runtime.edge_tpu import open_runtime
 from edge_seg.structures import (
     Structure,
     lung_definitions,
@@ -26,7 +27,6 @@ from edge_seg.structures import (
     visible_lungs,
     with_definition,
 )
-from edge_seg.trust import LOW_TRUST, Calibration, lung_features
 
 _Result = TypeVar("_Result")
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 from edge_seg.errors import InputError
 from edge_seg.model_file import ModelFile
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.storage import write_atomically
 from edge_seg.version import __version__
 
 from edge_seg_quantize.edge_tpu import compile_model, find_compiler

@@ -18,7 +18,7 @@ import click
 from edge_seg.cli.main import run_command
 from edge_seg.errors import DeviceError, ModelError
 from edge_seg.model_file import COMPILED_NAME, ModelFile, find_model
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.storage import write_atomically
 
 COMPILER = "edgetpu_compiler"
 HOW_TO_INSTALL = (

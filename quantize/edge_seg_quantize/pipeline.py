@@ -12,18 +12,18 @@ from edge_seg_quantize.legacy import load_run  # isort: skip  (chooses legacy Ke
 import cv2
 import numpy as np
 from edge_seg import Segmenter, __version__
-from edge_seg.datasets import LabelledFilm, open_dataset
 from edge_seg.errors import InputError
 from edge_seg.model_file import Manifest, ModelFile
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.storage import write_atomically
 from edge_seg.structures import shows_chest, structures_named, with_definition
+from edge_seg_data import LabelledFilm, open_dataset
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.loop import code_version, pack_training_films
 from edge_seg_train.memory import keep_freed_memory
 
 from edge_seg_quantize import convert, qat
-from edge_seg_quantize.gate import DICE_BUDGET, GateReport, measure
+from edge_seg_quantize.acceptance import DICE_BUDGET, GateReport, measure
 from edge_seg_quantize.representative import evenly_of_each
 from edge_seg_quantize.trust import with_trust
 

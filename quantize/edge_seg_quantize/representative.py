@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from edge_seg import Film, pixels
-from edge_seg.datasets import Dataset, LabelledFilm, Outlines
 from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
 from edge_seg.structures import CHEST
+from edge_seg_data import Dataset, LabelledFilm, Outlines
 
 REPRESENTATIVE_FILMS = 128
 """At most so many set the ranges."""

@@ -12,16 +12,16 @@ from pathlib import Path
 import click
 import numpy as np
 from edge_seg import Segmenter
+from edge_seg.assessment.trust import Calibration
 from edge_seg.cli.main import run_command
-from edge_seg.corruptions import CORRUPTIONS, SEVERITIES
-from edge_seg.datasets import LabelledFilm, open_dataset
 from edge_seg.errors import InputError
 from edge_seg.model_file import ModelFile
-from edge_seg.outputs.atomic import write_atomically
 from edge_seg.pixels import IGNORE
-from edge_seg.scores import dice
+from edge_seg.storage import write_atomically
 from edge_seg.structures import lung_definitions
-from edge_seg.trust import Calibration
+from edge_seg_data import LabelledFilm, open_dataset
+from edge_seg_data.corruptions import CORRUPTIONS, SEVERITIES
+from edge_seg_data.scores import dice
 
 _CORRUPTED = 5  # copies of each film, beside the film itself
 _RIDGE = 0.1  # of the mean square of a standardised feature

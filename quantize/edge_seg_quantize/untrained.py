@@ -12,7 +12,7 @@ from edge_seg_quantize.legacy import tf_keras  # isort: skip  (chooses legacy Ke
 import click
 from edge_seg.cli.main import run_command
 from edge_seg.model_file import Manifest, ModelFile
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.storage import write_atomically
 from edge_seg.structures import Structure
 from edge_seg.version import __version__
 from edge_seg_train.network import PRESETS, build

@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 from edge_seg.cli.main import run_command
-from edge_seg.datasets import Dataset, open_dataset
 from edge_seg.errors import OutputError, UsageError
 from edge_seg.model_file import ModelFile, shipped_models
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.storage import write_atomically
+from edge_seg_data import Dataset, open_dataset
 from edge_seg_train.pretrained import read_pretrained, shipped_weights
 
 from edge_seg_quantize.representative import phantoms, representative_films

@@ -11,8 +11,6 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from edge_seg import Segmenter
-from edge_seg.corruptions import CORRUPTIONS, SEVERITIES
-from edge_seg.datasets import truth_regions
 from edge_seg.errors import InputError
 from edge_seg.model_file import ModelFile
 from edge_seg_benchmarks.accuracy.films import open_benchmark_data
@@ -26,6 +24,8 @@ from edge_seg_benchmarks.accuracy.scores import (
 )
 from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 from edge_seg_benchmarks.command import benchmark
+from edge_seg_data import truth_regions
+from edge_seg_data.corruptions import CORRUPTIONS, SEVERITIES
 
 
 def test_the_interval_holds_the_mean_it_was_drawn_from() -> None:

@@ -1,6 +1,6 @@
 """The masks of the shipped model are the same bytes on 64-bit ARM.
 
-Needs Python for arm64: `edge_seg_benchmarks.instructions.arm64` emulates it on Debian and Ubuntu, and
+Needs Python for arm64: `edge_seg_lab.instructions.arm64` emulates it on Debian and Ubuntu, and
 EDGE_SEG_ARM64_PYTHON may name another command that takes a working folder, `--`, and Python's arguments, and heeds REQ
 (pip requirements) and EXTRA (folders for PYTHONPATH).
 """
@@ -50,7 +50,7 @@ for film in np.load(sys.argv[1]).values():
 def emulator() -> list[str]:
     """The command that runs Python for arm64."""
     named = os.environ.get("EDGE_SEG_ARM64_PYTHON")
-    return shlex.split(named) if named else [sys.executable, "-m", "edge_seg_benchmarks.instructions.arm64"]
+    return shlex.split(named) if named else [sys.executable, "-m", "edge_seg_lab.instructions.arm64"]
 
 
 CLINIC = """
@@ -59,7 +59,7 @@ from pathlib import Path
 import cv2, pydicom, pynetdicom
 from edge_seg import Film, Segmenter
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.session import run_session
+from edge_seg.station.session import run_session
 from edge_seg.sources import Inbox, Listener
 
 out, film = Path(sys.argv[1]), pydicom.dcmread(sys.argv[2])

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg import Segmenter
-from edge_seg.datasets.dataset import read_grey
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.runtime import TFLiteRuntime
 from edge_seg.sources import read_film
+from edge_seg_data.dataset import read_grey
 
 pytestmark = [pytest.mark.device, pytest.mark.slow]
 

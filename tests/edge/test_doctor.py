@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from edge_seg import board, doctor
+from edge_seg import doctor, hardware
 from edge_seg.doctor import Finding, examine
 
 
@@ -23,9 +23,9 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "thermal_zone0" / "temp").write_text("48312\n")
     (tmp_path / "model").write_text("Raspberry Pi 5 Model B Rev 1.0\0")
     (tmp_path / "get_throttled").write_text("0\n")
-    monkeypatch.setattr(board, "_THERMAL", tmp_path)
-    monkeypatch.setattr(board, "_MODEL", tmp_path / "model")
-    monkeypatch.setattr(board, "_THROTTLED", tmp_path / "get_throttled")
+    monkeypatch.setattr(hardware, "_THERMAL", tmp_path)
+    monkeypatch.setattr(hardware, "_MODEL", tmp_path / "model")
+    monkeypatch.setattr(hardware, "_THROTTLED", tmp_path / "get_throttled")
     return tmp_path
 
 
@@ -43,7 +43,7 @@ def test_a_board_in_a_warm_case_with_a_weak_supply(pi: Path) -> None:
     power = {finding.detail: finding for finding in found("power")}
     assert set(power) == {"now: under-voltage", "now: throttled", "since the start: temperature limit"}
     assert "power supply" in power["now: under-voltage"].fix
-    assert board.throttling() == {
+    assert hardware.throttling() == {
         "now": ["under-voltage", "throttled"],
         "start": ["under-voltage", "throttled", "temperature limit"],
     }
@@ -51,8 +51,8 @@ def test_a_board_in_a_warm_case_with_a_weak_supply(pi: Path) -> None:
 
 def test_a_board_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("_THERMAL", "_MODEL", "_THROTTLED"):
-        monkeypatch.setattr(board, name, tmp_path / "nothing")
-    assert (board.temperature_c(), board.board_name(), board.throttling()) == (None, "", None)
+        monkeypatch.setattr(hardware, name, tmp_path / "nothing")
+    assert (hardware.temperature_c(), hardware.board_name(), hardware.throttling()) == (None, "", None)
     assert found("power") == []
 
 

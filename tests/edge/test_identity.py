@@ -8,13 +8,13 @@ from pathlib import Path
 import pydicom
 import pytest
 from edge_seg import Film, Segmenter
-from edge_seg.health import Health
+from edge_seg.identity import identity_of
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.outputs.identity import identity_of
 from edge_seg.phantom import phantom
 from edge_seg.phantom.dicom import write_dicom
-from edge_seg.session import run_session
 from edge_seg.sources import open_source, read_film
+from edge_seg.station.health import Health
+from edge_seg.station.session import run_session
 
 
 @pytest.fixture

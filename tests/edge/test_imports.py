@@ -23,7 +23,7 @@ def modules_after(code: str) -> set[str]:
     [
         "import edge_seg",
         "import edge_seg_benchmarks",
-        "from edge_seg import Segmenter, Film\nimport edge_seg.sources, edge_seg.session, edge_seg.datasets",
+        "from edge_seg import Segmenter, Film\nimport edge_seg.sources, edge_seg.station.session, edge_seg_data",
         "import edge_seg_benchmarks.command, edge_seg_benchmarks.report.folder, edge_seg_benchmarks.benchmark",
         "import edge_seg_train.command, edge_seg_quantize.command",
         *[

@@ -7,12 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from edge_seg.datasets import open_dataset
-from edge_seg.datasets.chest import lungs_by_side
-from edge_seg.datasets.dataset import read_mask
 from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
-from edge_seg.scores import dice
+from edge_seg_data import open_dataset
+from edge_seg_data.chest import lungs_by_side
+from edge_seg_data.dataset import read_mask
+from edge_seg_data.scores import dice
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

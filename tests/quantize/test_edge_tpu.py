@@ -9,8 +9,8 @@ import pytest
 
 pytest.importorskip("tensorflow_model_optimization")
 
-from edge_seg.edge_tpu import EdgeTpuPrediction, predict_edge_tpu
-from edge_seg.flatbuffer import read_graph
+from edge_seg.inspection.edge_tpu_rules import EdgeTpuPrediction, predict_edge_tpu
+from edge_seg.inspection.flatbuffer import read_graph
 from edge_seg_quantize import convert
 from edge_seg_quantize.legacy import keras
 from edge_seg_train.network import PRESETS, NetworkConfig, build

@@ -14,14 +14,14 @@ pytest.importorskip("tensorflow_model_optimization")
 
 import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before TensorFlow is imported)
 from edge_seg import Segmenter, pixels
-from edge_seg.datasets import open_dataset
 from edge_seg.errors import ModelError
 from edge_seg.inspection import inspect_model, purity_violations
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
+from edge_seg_data import open_dataset
 from edge_seg_quantize import convert, qat
+from edge_seg_quantize.acceptance import GateReport
 from edge_seg_quantize.command import quantize as quantize_command
-from edge_seg_quantize.gate import GateReport
 from edge_seg_quantize.pipeline import QuantizeSettings, export_float, in_one_piece, quantize
 from edge_seg_train.batches import pack
 from edge_seg_train.command import train

@@ -18,7 +18,7 @@ from edge_seg.cli.main import main
 from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
-from edge_seg.scores import dice
+from edge_seg_data.scores import dice
 from edge_seg_quantize.command import quantize
 from edge_seg_train.command import train
 

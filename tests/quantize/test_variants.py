@@ -16,13 +16,13 @@ pytest.importorskip("tensorflow_model_optimization")
 
 import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before TensorFlow is imported)
 from edge_seg import Segmenter
-from edge_seg.datasets import open_dataset
 from edge_seg.errors import InputError, OutputError
 from edge_seg.inspection import inspect_model
 from edge_seg.model_file import ModelFile, shipped_models
 from edge_seg.phantom import phantom
-from edge_seg.scores import dice
 from edge_seg_benchmarks.models import float_twin
+from edge_seg_data import open_dataset
+from edge_seg_data.scores import dice
 from edge_seg_quantize.representative import REPRESENTATIVE_FILMS, evenly_of_each, phantoms, representative_films
 from edge_seg_quantize.variants import main
 from edge_seg_train.pretrained import read_pretrained, shipped_weights

@@ -11,9 +11,9 @@ import click
 import cv2
 import numpy as np
 from edge_seg import pixels
-from edge_seg.appearance import Appearance, thumbnail
+from edge_seg.assessment.appearance import Appearance, thumbnail
 from edge_seg.cli.main import run_command
-from edge_seg.datasets import Dataset, open_dataset
+from edge_seg_data import Dataset, open_dataset
 
 COMPONENTS = 40
 _COPIES = 4  # of each film, changed; a smaller set's films are repeated until it weighs a third of the largest

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from edge_seg.pixels import IGNORE
 
-from edge_seg_train import effects
+from edge_seg_train import augmentation_operations as effects
 
 
 @dataclass(frozen=True)

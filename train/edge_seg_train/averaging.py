@@ -16,9 +16,9 @@ from typing import Any
 
 import click
 from edge_seg.cli.main import run_command
-from edge_seg.datasets import open_dataset
 from edge_seg.errors import UsageError
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.storage import write_atomically
+from edge_seg_data import open_dataset
 
 from edge_seg_train import checkpoint
 from edge_seg_train.batches import TrainingBatches

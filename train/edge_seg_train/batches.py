@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 from edge_seg import pixels
-from edge_seg.datasets import LabelledFilm, truth_regions
+from edge_seg_data import LabelledFilm, truth_regions
 
 from edge_seg_train.augmentation import Augmentation
 from edge_seg_train.teacher import Teacher

@@ -21,7 +21,7 @@ _LOSSES = ("dice", "bce", "bce+dice")
 # The settings of the article whose network the preset `seed` is.
 _SEED_SETTINGS: dict[str, Any] = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "schedule": "plateau"}
 
-# For some twenty films on two cores in minutes: measured by `python -m edge_seg_benchmarks.folds`.
+# For some twenty films on two cores in minutes: measured by `python -m edge_seg_lab.folds`.
 _FINE_TUNING: dict[str, Any] = {"epochs": 20, "films_per_epoch": 320, "batch_size": 8, "learning_rate": 1e-3}
 
 _NETWORK_OPTIONS = ("base", "widest", "depth", "dropout")
@@ -206,7 +206,7 @@ def _config(
     start: str | None,
     settings: dict[str, Any],
 ) -> TrainConfig:
-    from edge_seg.datasets import open_dataset
+    from edge_seg_data import open_dataset
 
     opened = [open_dataset(path) for path in datasets]
     structures = named_structures or tuple(dict.fromkeys(name for dataset in opened for name in dataset.structures))
@@ -276,7 +276,7 @@ def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
 
 def _absolute(dataset: str) -> str:
     """The same data set from any working directory, so that a run can go on from anywhere."""
-    from edge_seg.datasets import LAYOUTS
+    from edge_seg_data import LAYOUTS
 
     layout, equals, path = dataset.partition("=")
     if layout not in LAYOUTS:

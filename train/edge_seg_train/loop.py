@@ -16,10 +16,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 from edge_seg import __version__
-from edge_seg.datasets import Dataset, open_dataset
 from edge_seg.errors import InputError, OutputError, UsageError
-from edge_seg.outputs.atomic import write_atomically
 from edge_seg.pixels import structure_logits
+from edge_seg.storage import write_atomically
+from edge_seg_data import Dataset, open_dataset
 
 from edge_seg_train import checkpoint
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.storage import write_atomically
 from edge_seg.structures import structures_named
 
 

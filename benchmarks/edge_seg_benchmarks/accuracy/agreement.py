@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from edge_seg import Film, Segmenter
-from edge_seg.datasets import Dataset, Outlines
-from edge_seg.measure import Measurements, measure
+from edge_seg.assessment.measurements import Measurements, measure
 from edge_seg.structures import regions
+from edge_seg_data import Dataset, Outlines
 
 from edge_seg_benchmarks.accuracy.scores import scored_films
 from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean

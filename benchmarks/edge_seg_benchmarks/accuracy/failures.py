@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from edge_seg.corruptions import CORRUPTIONS
+from edge_seg_data.corruptions import CORRUPTIONS
 
 from edge_seg_benchmarks.accuracy.robustness import CLEAN, CorruptedScore, summarise_corrupted
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 import numpy as np
-from edge_seg.datasets import Dataset, LabelledFilm, Outlines, open_dataset
 from edge_seg.film import Film
 from edge_seg.phantom import phantom
 from edge_seg.structures import CHEST
+from edge_seg_data import Dataset, LabelledFilm, Outlines, open_dataset
 
 PHANTOM = "phantom"
 _PHANTOM_FILMS = 24

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from edge_seg.trust import LOW_TRUST
+from edge_seg.assessment.trust import LOW_TRUST
 
 from edge_seg_benchmarks.accuracy.robustness import CorruptedScore
 from edge_seg_benchmarks.accuracy.statistics import area_under_curve, bootstrap, spearman

@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 from edge_seg import Segmenter
-from edge_seg.corruptions import CORRUPTIONS, SEVERITIES, Corruption
-from edge_seg.datasets import Dataset, LabelledFilm, truth_regions
-from edge_seg.scores import dice
+from edge_seg_data import Dataset, LabelledFilm, truth_regions
+from edge_seg_data.corruptions import CORRUPTIONS, SEVERITIES, Corruption
+from edge_seg_data.scores import dice
 
-from edge_seg_benchmarks.accuracy.journal import Journal
+from edge_seg_benchmarks.accuracy.score_cache import Journal
 from edge_seg_benchmarks.accuracy.scores import scored_films
 from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from edge_seg import Segmenter
-from edge_seg.datasets import Dataset, LabelledFilm, truth_regions
 from edge_seg.errors import InputError
 from edge_seg.film import Film
-from edge_seg.scores import dice, intersection_over_union, outline_distance
+from edge_seg_data import Dataset, LabelledFilm, truth_regions
+from edge_seg_data.scores import dice, intersection_over_union, outline_distance
 
 from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 
@@ -32,7 +32,7 @@ class FilmScore:
 
     Attributes:
         dataset, split, film, patient, region: which.
-        dice, iou: see `edge_seg.scores`.
+        dice, iou: see `edge_seg_data.scores`.
         hd95_px, asd_px: 95th-percentile Hausdorff and average surface distance, in pixels of the film.
         spacing_mm: side of a pixel, `None` where it is not known or pixels are not square.
         attributes: of the film, as the data set knows them (`view`, `finding`).

@@ -9,9 +9,9 @@ from os import cpu_count
 from typing import Any
 
 from edge_seg import Segmenter
-from edge_seg.datasets import Dataset, LabelledFilm, truth_regions
+from edge_seg_data import Dataset, LabelledFilm, truth_regions
 
-from edge_seg_benchmarks.accuracy.journal import Journal
+from edge_seg_benchmarks.accuracy.score_cache import Journal
 from edge_seg_benchmarks.accuracy.scores import FilmScore, score_outlines, scored_films
 
 

@@ -30,10 +30,10 @@ def compare(reports: tuple[Path, ...], limits: tuple[str, ...], out: Path | None
     What is called slower or worse is significantly so: see docs/benchmark.md.
     """
     from edge_seg.errors import UsageError
-    from edge_seg.outputs.atomic import write_atomically
+    from edge_seg.storage import write_atomically
 
     from edge_seg_benchmarks.benchmark import SCHEMA
-    from edge_seg_benchmarks.compare.conditions import Condition
+    from edge_seg_benchmarks.compare.limits import Condition
     from edge_seg_benchmarks.compare.reports import compare_reports
     from edge_seg_benchmarks.report.folder import render
 

@@ -15,7 +15,7 @@ from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
 from edge_seg.sources import read_film
 
-from edge_seg_benchmarks.latency.yardstick import Yardstick
+from edge_seg_benchmarks.latency.reference_timing import Yardstick
 
 STAGES = ("decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "write", "end_to_end")
 """What is timed of a film; `write` is masks, overlay and record, flushed to the disk."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from edge_seg import runtime
-from edge_seg.accelerator import open_runtime
 from edge_seg.errors import DeviceError
 from edge_seg.model_file import ModelFile
 from edge_seg.runtime import Runtime, TFLiteRuntime
+from edge_seg.runtime import tflite as runtime
+from edge_seg.runtime.edge_tpu import open_runtime
 
 from edge_seg_benchmarks.peers.onnx import OnnxRuntime
 from edge_seg_benchmarks.peers.openvino import OpenVinoRuntime

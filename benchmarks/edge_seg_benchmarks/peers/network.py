@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from edge_seg.errors import ModelError
-from edge_seg.flatbuffer import read_graph
+from edge_seg.inspection.flatbuffer import read_graph
 from edge_seg.runtime import TensorSpec
 
 from edge_seg_benchmarks.peers.packages import load_package

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg import Segmenter
-from edge_seg.datasets import Dataset
 from edge_seg.model_file import ModelFile
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.storage import write_atomically
+from edge_seg_data import Dataset
 
 from edge_seg_benchmarks.accuracy.films import PHANTOM
 from edge_seg_benchmarks.accuracy.scores import METRICS

@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 from edge_seg import RESEARCH_USE, Segmenter, pixels
-from edge_seg.corruptions import CORRUPTIONS
-from edge_seg.datasets import Dataset, truth_regions
+from edge_seg_data import Dataset, truth_regions
+from edge_seg_data.corruptions import CORRUPTIONS
 from PIL import Image, PngImagePlugin
 
 from edge_seg_benchmarks.accuracy.failures import REGION

@@ -9,8 +9,8 @@ from typing import Any
 
 import jinja2
 from edge_seg import Segmenter
-from edge_seg.datasets import Dataset
-from edge_seg.outputs.atomic import write_atomically
+from edge_seg.storage import write_atomically
+from edge_seg_data import Dataset
 
 from edge_seg_benchmarks.accuracy.films import PHANTOM
 from edge_seg_benchmarks.accuracy.scores import main_region

@@ -11,7 +11,7 @@ import cv2
 import matplotlib
 import numpy as np
 from edge_seg import Segmenter, pixels
-from edge_seg.datasets import Dataset, truth_regions
+from edge_seg_data import Dataset, truth_regions
 
 matplotlib.use("agg")
 import matplotlib.pyplot as plt

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from edge_seg.edge_tpu import EdgeTpuPrediction
+    from edge_seg.inspection.edge_tpu_rules import EdgeTpuPrediction
 
 
 @click.command(epilog="Example: edge-seg inspect lungs")

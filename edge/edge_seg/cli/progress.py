@@ -11,11 +11,11 @@ from typing import Any
 
 import click
 
+from edge_seg.assessment.film_gate import REJECT
 from edge_seg.cli.main import complain
 from edge_seg.errors import EdgeSegError
-from edge_seg.quality import REJECT
-from edge_seg.session import Observer, Summary
 from edge_seg.sources import Arrival, Failure
+from edge_seg.station.session import Observer, Summary
 
 _SECONDS_BETWEEN_LINES = 10.0
 _SECONDS_BETWEEN_REFRESHES = 0.1

@@ -1,4 +1,4 @@
-"""`edge-seg run`: thin over `edge_seg.session.run_session`."""
+"""`edge-seg run`: thin over `edge_seg.station.session.run_session`."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 
 import click
 
-from edge_seg import RESEARCH_USE
 from edge_seg.cli.main import complain
 from edge_seg.errors import UsageError
+from edge_seg.notice import RESEARCH_USE
 
 _NO_SOURCE = """\
 edge-seg run needs films:
@@ -152,11 +152,11 @@ def run(
     from edge_seg.cli.stop import Stop
     from edge_seg.outputs.folder import OutputFolder
     from edge_seg.outputs.outbox import Archive, Outbox
-    from edge_seg.outputs.retention import Retention
     from edge_seg.segmenter import Segmenter
-    from edge_seg.service import Service
-    from edge_seg.session import Observer, run_session
     from edge_seg.sources import forget_received, open_source
+    from edge_seg.station.retention import Retention
+    from edge_seg.station.service import Service
+    from edge_seg.station.session import Observer, run_session
 
     stop = Stop()
     archive = Archive.parse(send) if send is not None else None
@@ -186,8 +186,8 @@ def run(
                     free_bytes = None if keep_free is None else int(keep_free * 1e9)
                     observers.append(Retention(output, keep_days, free_bytes, partial(forget_received, out)))
                 if view is not None:
-                    from edge_seg.health import Health
-                    from edge_seg.page import PageServer
+                    from edge_seg.station.health import Health
+                    from edge_seg.station.page import PageServer
 
                     health = Health(segmenter, source, output)
                     page = stack.enter_context(closing(PageServer(view, health, view_token)))

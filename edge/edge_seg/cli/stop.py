@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 
-from edge_seg.session import Observer
+from edge_seg.station.session import Observer
 
 
 class Stop(Observer):

@@ -15,8 +15,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from edge_seg import RESEARCH_USE
 from edge_seg.errors import DeviceError, InputError
+from edge_seg.notice import RESEARCH_USE
 from edge_seg.segmenter import Segmentation
 from edge_seg.structures import Structure
 from edge_seg.version import __version__

@@ -15,17 +15,17 @@ from typing import Any
 
 import numpy as np
 
+from edge_seg.assessment.film_gate import REJECT
 from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.film import Film
 from edge_seg.outputs import dicom
-from edge_seg.outputs.atomic import flush_folder, sweep_drafts, write_atomically
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.outbox import Outbox
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
-from edge_seg.outputs.records import REMOVED_NAME, Records, record_of
-from edge_seg.quality import REJECT
+from edge_seg.record import REMOVED_NAME, Records, record_of
 from edge_seg.segmenter import Segmentation
+from edge_seg.storage import flush_folder, sweep_drafts, write_atomically
 
 try:
     import fcntl

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg.errors import OutputError, UsageError
-from edge_seg.outputs.atomic import flush_folder
+from edge_seg.storage import flush_folder
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 """After a vain attempt the next comes after the first pause, then after twice as long, up to the longest."""

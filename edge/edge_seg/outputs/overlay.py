@@ -7,8 +7,9 @@ import unicodedata
 import cv2
 import numpy as np
 
-from edge_seg import RESEARCH_USE, pixels
-from edge_seg.quality import REJECT
+from edge_seg import pixels
+from edge_seg.assessment.film_gate import REJECT
+from edge_seg.notice import RESEARCH_USE
 from edge_seg.segmenter import Segmentation
 
 LONGEST_SIDE = 2048

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from edge_seg.phantom.anatomy import Anatomy
-
-if TYPE_CHECKING:
-    from edge_seg.phantom.film import Canvas
+from edge_seg.phantom.canvas import Canvas
 
 Curves = list[tuple[np.ndarray, float, float]]
 

@@ -10,7 +10,7 @@ import cv2
 
 from edge_seg.errors import UsageError
 from edge_seg.sources.attempts import Attempts
-from edge_seg.sources.camera import Camera, DemoCamera
+from edge_seg.sources.cameras.camera import Camera, DemoCamera
 from edge_seg.sources.files import Files, read_film
 from edge_seg.sources.inbox import Inbox, forget
 from edge_seg.sources.listener import RECEIVED, Limits, Listener

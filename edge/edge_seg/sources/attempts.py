@@ -7,8 +7,8 @@ import hashlib
 from pathlib import Path
 
 from edge_seg.errors import InputError, OutputError
-from edge_seg.outputs.atomic import sweep_drafts, write_atomically
 from edge_seg.sources.source import Failure
+from edge_seg.storage import sweep_drafts, write_atomically
 
 MOST_ATTEMPTS = 3
 """A film that stopped the program so often is set aside: tried once, and again twice."""

@@ -12,7 +12,7 @@ from collections import deque
 from pathlib import Path
 
 from edge_seg.errors import OutputError
-from edge_seg.outputs.atomic import flush_folder, sweep_drafts, write_atomically
+from edge_seg.storage import flush_folder, sweep_drafts, write_atomically
 
 STATES = ("received", "done", "failed")
 

@@ -1,0 +1,1 @@
+"""What makes this project's own tables; no part of the wheel."""

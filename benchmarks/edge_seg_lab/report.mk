@@ -1,0 +1,33 @@
+# The repository's own report, benchmarks/report: every form of the shipped models, the seed preset and peers, in one run.
+#
+#     make -f benchmarks/edge_seg_lab/report.mk DATA=FOLDER
+#
+# FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers,tflite]'` (Python 3.10 or 3.11), and
+# for the counts of ARM instructions Debian with a C compiler; `INSTRUCTIONS=` leaves them away, `ENGINES='litert onnxruntime'`
+# other engines. Its pictures are the phantom's alone. Measured on AMD EPYC, 2 cores: 15 minutes on family 26, 29 on an
+# earlier one.
+DATA ?= data
+WORK ?= build/report
+OUT ?= benchmarks/report
+INSTRUCTIONS ?= $(WORK)/instructions.json
+ENGINES ?= litert tflite onnxruntime openvino
+FAMILY := lungs-large lungs-nano lungs
+FILMS := --data $(DATA)/paediatric --data $(DATA)/adult
+MODELS := $(foreach name,$(FAMILY),$(foreach form,.float32 .float16 .dynamic .ptq ,$(WORK)/$(name)$(form).tflite) $(WORK)/$(name).tflite)
+
+.PHONY: report
+report: $(WORK)/seed.float32.tflite $(MODELS) $(INSTRUCTIONS)
+	edge-seg benchmark $(WORK)/seed.float32.tflite $(MODELS) --time-only seed $(FILMS) --data phantom \
+		$(addprefix --engine ,$(ENGINES)) --threads 1 --threads 2 \
+		$(addprefix --instructions ,$(INSTRUCTIONS)) --pictures phantom --out $(OUT)
+
+$(WORK)/seed.float32.tflite:
+	mkdir -p $(WORK)
+	python -m edge_seg_quantize.untrained seed --out $@
+
+$(WORK)/%.float32.tflite $(WORK)/%.float16.tflite $(WORK)/%.dynamic.tflite $(WORK)/%.ptq.tflite $(WORK)/%.tflite:
+	python -m edge_seg_quantize.variants $* $(FILMS) --out $(WORK)
+
+$(WORK)/instructions.json: $(MODELS)
+	python -m edge_seg_lab.instructions \
+		$(foreach name,$(FAMILY),$(WORK)/$(name).float32.tflite $(WORK)/$(name).tflite) --work $(WORK)/arm64 --out $@

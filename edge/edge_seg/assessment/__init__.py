@@ -1,0 +1,1 @@
+"""How far a film and its outlines can be trusted, and what they measure."""

@@ -1,0 +1,174 @@
+"""The gate before the mask: is this a film that the model can be trusted with, and if not, why not?
+
+Every finding is put as a technician would want to hear it: what is wrong, and what to do. The limits were set on the
+training and validation films; `tests/edge/test_quality.py` holds them against films and pictures they were not set on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from edge_seg import pixels
+from edge_seg.assessment.appearance import UPRIGHT, Appearance, Pose
+from edge_seg.film import Film
+
+ACCEPT, WARN, REJECT = VERDICTS = ("accept", "warn", "reject")
+
+_TOO_SMALL, _SMALL = 64, 160  # shorter side, pixels
+_BLANK_LEVELS = 3  # pixel values between black and white
+_SMOOTH, _GRAINY, _NOISE = 0.012, 0.10, 0.14  # share of fine detail in a film's contrast; chest films: 0.02 to 0.09
+_TINTED, _COLOURED = 0.05, 0.15  # difference between colour channels
+_CLIPPED = 0.2  # share of the chest without any detail
+_FLAT = 0.25  # of an 8-bit film's grey values in use
+_CLEARLY = 1.3  # times more like a chest in another pose
+_MIRRORED = 1.25  # the same for left and right alone, which differ less
+_CUT_OFF = 0.03  # share of a side of the film along which a lung ends
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a film that a reader should know.
+
+    Attributes:
+        code: for programs (`not-a-chest-film`).
+        verdict: `warn` or `reject`.
+        text: for people: what is wrong, and what to do.
+    """
+
+    code: str
+    verdict: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What the gate found on a film; nothing means `accept`."""
+
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def verdict(self) -> str:
+        """The gravest of the findings: `accept`, `warn` or `reject`."""
+        return max((finding.verdict for finding in self.findings), key=VERDICTS.index, default=ACCEPT)
+
+    def has(self, code: str) -> bool:
+        """Whether there is a finding of that code."""
+        return any(finding.code == code for finding in self.findings)
+
+
+def look_at_film(film: Film, grey: np.ndarray, appearance: Appearance) -> Quality:
+    """The gate for chest films.
+
+    Args:
+        film: as it came.
+        grey: the film as the network will see it, without the letterbox's borders, `(height, width)` uint8.
+        appearance: what films of this kind look like.
+    """
+    low, high = pixels.value_range(film)
+    detail = _fine_detail(grey)
+    empty = tuple(_emptiness(grey, high - low, detail))
+    there = () if empty else (*_exposure(film, grey, high - low, detail), *_likeness(film, grey, appearance))
+    return Quality((*_size(film), *empty, *there))
+
+
+def look_at_masks(masks: Mapping[str, np.ndarray]) -> Quality:
+    """What only the outlines tell: lungs that were not found, or that the film's edge cuts off.
+
+    Args:
+        masks: bool `(height, width)` by structure name; right and left lung, or both in one.
+    """
+    return Quality(tuple(_outlines(masks)))
+
+
+def _size(film: Film) -> Iterator[Finding]:
+    side = min(film.shape)
+    if side < _TOO_SMALL:
+        yield Finding("too-small", REJECT, f"only {side} pixels on its shorter side: send the film itself, no preview")
+    elif side < _SMALL:
+        yield Finding("small", WARN, f"only {side} pixels on its shorter side: outlines are coarse")
+
+
+def _emptiness(grey: np.ndarray, levels: float, detail: float) -> Iterator[Finding]:
+    if levels < _BLANK_LEVELS or grey.std() < _BLANK_LEVELS:
+        yield Finding("blank", REJECT, "nothing to see on it: was it exposed?")
+    elif detail < _SMOOTH:
+        yield Finding("no-detail", REJECT, "no anatomy on it, only smooth shades: was anybody before the detector?")
+    elif detail > _NOISE:
+        yield Finding("noise-or-print", REJECT, "noise, print or fine patterns, no chest film: send another")
+
+
+def _exposure(film: Film, grey: np.ndarray, levels: float, detail: float) -> Iterator[Finding]:
+    height, width = grey.shape
+    middle = grey[height // 6 : height - height // 6, width // 8 : width - width // 8]
+    if np.mean(middle <= 2) > _CLIPPED:
+        yield Finding(
+            "over-exposed", WARN, "large parts are black without detail: over-exposed, or the window is wrong"
+        )
+    if np.mean(middle >= 253) > _CLIPPED:
+        yield Finding(
+            "under-exposed", WARN, "large parts are white without detail: under-exposed, or the window is wrong"
+        )
+    if detail > _GRAINY:
+        yield Finding("grainy", WARN, "grainy: exposed too little, or much text on it")
+    if film.pixels.dtype == np.uint8 and film.window is None and levels < _FLAT * 255:
+        yield Finding(
+            "little-contrast", WARN, "few shades of grey: send the film itself, no photograph or preview of it"
+        )
+
+
+def _likeness(film: Film, grey: np.ndarray, appearance: Appearance) -> Iterator[Finding]:
+    distances = {
+        pose: distance
+        for pose, distance in appearance.poses(grey).items()
+        # Where a header tells black from white, a film that looks inverted is of something else.
+        if not (pose.inverted and film.polarity_known)
+    }
+    upright = distances[UPRIGHT]
+    best = min(distances, key=lambda pose: distances[pose])
+    # Mirrored as well would be two mistakes at once: then it is of something else.
+    set_upright = distances[Pose(best.turns, False, best.inverted)]
+    convincing = set_upright < appearance.doubtful and upright > _CLEARLY * set_upright
+    if best.turns and convincing:
+        turn = {1: "a quarter turn clockwise", 2: "half a turn", 3: "a quarter turn anticlockwise"}[best.turns]
+        yield Finding("turned", REJECT, f"it does not stand upright: give it {turn}")
+        return
+    if best.inverted and convincing:
+        yield Finding("inverted", WARN, "bone was black: corrected; check the sender's polarity")
+        upright = distances[Pose(inverted=True)]
+    elif upright > appearance.strange:
+        yield Finding("not-a-chest-film", REJECT, "it does not look like a frontal chest film")
+        return
+    if film.colour > _COLOURED:
+        yield Finding("photograph", REJECT, "a colour picture, no film")
+    elif film.colour > _TINTED:
+        yield Finding("tinted", WARN, "it has colours: photographed, or drawn on")
+    if upright > appearance.doubtful:
+        yield Finding("unusual", WARN, "an unusual chest film: check the outlines with care")
+    elif best.mirrored and not best.turns and upright > _MIRRORED * distances[best]:
+        yield Finding("mirrored", WARN, "perhaps mirrored: check the side marker, right and left would be swapped")
+
+
+def _outlines(masks: Mapping[str, np.ndarray]) -> Iterator[Finding]:
+    for name, mask in masks.items():
+        title = name.replace("_", " ")
+        if not name.endswith("lung"):
+            continue
+        if not mask.any():
+            yield Finding(f"no-{title.replace(' ', '-')}", WARN, f"no {title} found: read the film yourself")
+            continue
+        sides = {"left": mask[:, 0], "right": mask[:, -1], "upper": mask[0], "lower": mask[-1]}
+        cut = [side for side, edge in sides.items() if edge.mean() > _CUT_OFF]
+        if cut:
+            yield Finding(
+                f"cut-off-{title.replace(' ', '-')}", WARN, f"{title} cut off at the {' and '.join(cut)} edge"
+            )
+
+
+def _fine_detail(grey: np.ndarray) -> float:
+    """Mean of what a blur of 1.5 in 224 pixels takes away, in units of the film's contrast."""
+    plane = cv2.resize(grey, (224, 224), interpolation=cv2.INTER_AREA).astype(np.float32)
+    return float(np.abs(plane - cv2.GaussianBlur(plane, (0, 0), 1.5)).mean() / (plane.std() + 4))

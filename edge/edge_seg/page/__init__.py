@@ -1,5 +1,0 @@
-"""The page that shows a running session in a browser, and what monitors ask: `/healthz`, `/metrics`."""
-
-from edge_seg.page.server import PageServer
-
-__all__ = ["PageServer"]

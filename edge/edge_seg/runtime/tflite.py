@@ -1,0 +1,111 @@
+"""LiteRT and its predecessor tflite-runtime."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from edge_seg.errors import DeviceError, ModelError
+from edge_seg.runtime.protocol import TensorSpec
+
+ENGINES = {
+    "litert": ("ai_edge_litert.interpreter", "ai-edge-litert"),
+    "tflite": ("tflite_runtime.interpreter", "tflite-runtime"),
+}
+"""Known engines, in order of preference: module and distribution of each."""
+
+
+class TFLiteRuntime:
+    """LiteRT or tflite-runtime.
+
+    Args:
+        flatbuffer: a checked TFLite model (see `model_file`).
+        threads: CPU threads; at most as many as this process may use, since more are slower.
+        engine: `litert`, `tflite`, or `None` for the first that is installed.
+        delegates: loaded by the engine's own `load_delegate`.
+
+    Raises:
+        DeviceError: no engine is installed, or the one asked for does not work here.
+        ModelError: the engine refuses the model.
+    """
+
+    delegate = "cpu"
+
+    def __init__(
+        self,
+        flatbuffer: bytes,
+        threads: int | None = None,
+        engine: str | None = None,
+        *,
+        delegates: Sequence[Any] = (),
+    ) -> None:
+        interpreter_class, self.name = load_engine(engine)
+        self.notes: tuple[str, ...] = ()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        self.threads = max(1, min(threads or cores, cores))
+        try:
+            self._interpreter = interpreter_class(
+                model_content=flatbuffer, num_threads=self.threads, experimental_delegates=list(delegates) or None
+            )
+            self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else "no reason given"
+            raise ModelError(f"{self.name} refuses the model ({reason}): make it again") from error
+        inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is supported")
+        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
+        self.input, self.output = _spec(inputs[0]), _spec(outputs[0])
+
+    def run(self, tensor: np.ndarray) -> np.ndarray:
+        """See `Runtime.run`."""
+        self._interpreter.set_tensor(self._input_index, tensor)
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self._output_index))
+
+
+def load_engine(engine: str | None = None) -> tuple[Any, str]:
+    """Interpreter class of an engine, and its name and version.
+
+    Raises:
+        DeviceError: it is not installed, or cannot work with what else is.
+    """
+    module, name = load_engine_module(engine)
+    return module.Interpreter, name
+
+
+def load_engine_module(engine: str | None = None) -> tuple[Any, str]:
+    """Module of an engine, which has `Interpreter` and `load_delegate`, and the engine's name and version.
+
+    Raises:
+        DeviceError: it is not installed, or cannot work with what else is.
+    """
+    wanted = [engine] if engine else list(ENGINES)
+    for key in wanted:
+        if key not in ENGINES:
+            raise DeviceError(f"no engine is called {key}: choose from {', '.join(ENGINES)}")
+        module, distribution = ENGINES[key]
+        try:
+            loaded = importlib.import_module(module)
+        except ImportError:
+            continue
+        if key == "tflite" and int(np.__version__.split(".")[0]) >= 2:
+            raise DeviceError("tflite-runtime does not work with numpy 2: pip install 'numpy<2'")
+        return loaded, f"{key} {importlib.metadata.version(distribution)}"
+    raise DeviceError(f"no inference engine ({' or '.join(wanted)}) is installed: pip install {ENGINES[wanted[0]][1]}")
+
+
+def _spec(details: dict[str, Any]) -> TensorSpec:
+    quantised = np.issubdtype(details["dtype"], np.integer)
+    scale, zero_point = details["quantization"]
+    return TensorSpec(
+        tuple(int(n) for n in details["shape"]),
+        np.dtype(details["dtype"]).name,
+        float(scale) if quantised else None,
+        int(zero_point) if quantised else 0,
+    )

@@ -1,0 +1,188 @@
+"""What cameras send, one frame after another: by V4L2, picamera2, MJPEG over HTTP, RTSP, out of a recording."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+import numpy as np
+
+from edge_seg.errors import DeviceError, UsageError
+from edge_seg.sources.cameras.jpeg import decode_jpeg
+from edge_seg.sources.cameras.stream import PATIENCE_S, Feed, FeedEnded, shown_address
+from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
+
+# V4L2's own patience, in seconds; OpenCV reads it when it opens a device.
+os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(int(PATIENCE_S)))
+
+_JPEG_CODES = {cv2.VideoWriter.fourcc(*"MJPG"), cv2.VideoWriter.fourcc(*"JPEG")}
+_PACKETS = (cv2.CAP_PROP_FORMAT, -1)
+"""By which FFMPEG hands over what it received, undecoded."""
+
+
+def open_feed(address: str) -> Feed:
+    """The camera at an address.
+
+    Args:
+        address: an index (`0`), `picamera`, `auto` (picamera2 where there is one, else the first that sends a frame),
+            a URL (`http://`, `rtsp://`), or a path: `/dev/video0`, or a recording, which plays at its own pace.
+
+    Raises:
+        UsageError: a negative index, or no address.
+        DeviceError: no such camera, or nobody answers.
+    """
+    if address == "auto":
+        return _first_that_works()
+    if address == "picamera":
+        return PicameraFeed()
+    if "://" in address:
+        return _open_url(address)
+    device = re.fullmatch(r"(?:/dev/video)?([0-9]+)", address)
+    if device is None and _is_path(address):
+        return _open_recording(Path(address))
+    try:
+        index = int(device[1] if device else address)
+    except ValueError:
+        ways = "`demo`, `auto`, `picamera`, an index such as 0, a URL, or a video file"
+        raise UsageError(f"--camera {address}: give {ways}") from None
+    if index < 0:
+        # OpenCV crashes the process on a negative index.
+        raise UsageError(f"--camera {index}: indices start at 0: give `demo`, `auto`, an index or a URL")
+    capture = cv2.VideoCapture(index, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
+    if not capture.isOpened():
+        raise DeviceError(f"camera {index}: there is none, or it is in use: `edge-seg doctor` lists cameras")
+    return OpenCVFeed(capture, as_it_came=(cv2.CAP_PROP_CONVERT_RGB, 0))
+
+
+class OpenCVFeed:
+    """A camera that OpenCV opened: V4L2, RTSP, a recording.
+
+    Args:
+        capture: opened.
+        as_it_came: the property and value by which this kind of capture hands JPEG frames over undecoded: OpenCV's own
+            decoder says nothing of damage.
+        pace: frames in a second, for what can be read faster than it was taken; 0 takes them as they come.
+    """
+
+    def __init__(self, capture: Any, as_it_came: tuple[int, float], pace: float = 0.0) -> None:
+        self._capture = capture
+        sends_jpeg = int(capture.get(cv2.CAP_PROP_FOURCC)) in _JPEG_CODES
+        self._undecoded = sends_jpeg and bool(capture.set(*as_it_came))
+        self._pause = 1 / pace if pace > 0 else 0.0
+        self._due = 0.0
+
+    def read(self) -> np.ndarray:
+        """See `Feed.read`."""
+        time.sleep(max(0.0, min(self._due - time.monotonic(), PATIENCE_S)))
+        whole, frame = self._capture.read()
+        if not whole:
+            raise FeedEnded("ended, or sent nothing for a while")
+        self._due = time.monotonic() + self._pause
+        return np.asarray(frame)
+
+    def decode(self, frame: np.ndarray) -> np.ndarray:
+        """See `Feed.decode`."""
+        return decode_jpeg(frame.tobytes()) if self._undecoded else frame
+
+    def release(self) -> None:
+        """See `Feed.release`."""
+        self._capture.release()
+
+
+class PicameraFeed:
+    """The camera of a Raspberry Pi, by picamera2 and libcamera.
+
+    Raises:
+        DeviceError: picamera2 is not installed, or there is no camera.
+    """
+
+    def __init__(self) -> None:
+        try:
+            from picamera2 import Picamera2
+        except ImportError as error:
+            raise DeviceError(
+                "picamera2 is not installed: sudo apt install python3-picamera2, and make the environment with "
+                "--system-site-packages"
+            ) from error
+        try:
+            self._camera = Picamera2()
+            # picamera2 names formats from the low byte: this is OpenCV's order.
+            self._camera.configure(self._camera.create_video_configuration(main={"format": "RGB888"}))
+            self._camera.start()
+        except (RuntimeError, IndexError, OSError) as error:
+            raise DeviceError(f"picamera2 finds no camera ({error}): check the ribbon cable") from error
+
+    def read(self) -> np.ndarray:
+        """See `Feed.read`."""
+        try:
+            return np.asarray(self._camera.capture_array("main", wait=PATIENCE_S))
+        except (RuntimeError, TimeoutError, OSError) as error:
+            raise FeedEnded(f"sent no frame for {PATIENCE_S:.0f} s") from error
+
+    def decode(self, frame: np.ndarray) -> np.ndarray:
+        """See `Feed.decode`."""
+        return frame
+
+    def release(self) -> None:
+        """See `Feed.release`."""
+        self._camera.stop()
+        self._camera.close()
+
+
+def _open_url(address: str) -> Feed:
+    shown = shown_address(address)
+    if address.startswith(("http://", "https://")):
+        # Python's HTTP takes 50 ms to load, which films from files need not wait for.
+        from edge_seg.sources.cameras.mjpeg import open_mjpeg
+
+        feed = open_mjpeg(address)
+        if feed is not None:
+            return feed
+    if address.startswith("rtsp://"):
+        os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "rtsp_transport;tcp")
+    patience = int(PATIENCE_S * 1000)
+    timeouts = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, patience, cv2.CAP_PROP_READ_TIMEOUT_MSEC, patience]
+    capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, timeouts)
+    if not capture.isOpened():
+        raise DeviceError(f"camera {shown}: nobody answers, or it sends no video: check address and network")
+    return OpenCVFeed(capture, _PACKETS)
+
+
+def _is_path(address: str) -> bool:
+    return os.sep in address or Path(address).suffix.lower() in VIDEO_SUFFIXES
+
+
+def _open_recording(path: Path) -> Feed:
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG) if path.is_file() else None
+    if capture is None or not capture.isOpened():
+        reason = "it holds no video that plays" if path.is_file() else "there is no such file"
+        raise DeviceError(f"camera {path}: {reason}: give a camera, or a video file")
+    return OpenCVFeed(capture, _PACKETS, pace=capture.get(cv2.CAP_PROP_FPS))
+
+
+def _first_that_works() -> Feed:
+    try:
+        return PicameraFeed()
+    except DeviceError:
+        pass
+    devices = sorted(int(p.name[5:]) for p in Path("/dev").glob("video*") if p.name[5:].isdigit())
+    for index in devices:
+        try:
+            feed = open_feed(str(index))
+        except DeviceError:
+            continue
+        try:
+            # A Pi lists a dozen devices of its video codecs, which open and never send.
+            feed.read()
+            return feed
+        except FeedEnded:
+            feed.release()
+    tried = f"tried picamera2 and {len(devices)} video devices" if devices else "no picamera2, no /dev/video*"
+    raise DeviceError(f"--camera auto: no camera sends pictures ({tried}): connect one; `edge-seg doctor` lists them")

@@ -1,0 +1,1 @@
+"""A clinic's device: session, retention, health, service, page."""

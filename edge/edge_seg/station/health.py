@@ -1,0 +1,161 @@
+"""How a running session is: what it did last, what waits, what is wrong. For the page, the metrics and the watchdog."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections import deque
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from edge_seg.assessment.film_gate import ACCEPT, REJECT, WARN
+from edge_seg.errors import EdgeSegError
+from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
+from edge_seg.notice import RESEARCH_USE
+from edge_seg.outputs.folder import OutputFolder
+from edge_seg.segmenter import Segmenter
+from edge_seg.sources import Arrival, Source
+from edge_seg.station.session import Observer, Summary
+from edge_seg.version import __version__
+
+RECENT = 30
+"""So many films are listed."""
+
+STUCK_S = 60.0
+"""A session that has not stirred for so long hangs; the largest film takes a few seconds on the slowest board."""
+
+
+class Health(Observer):
+    """Watches a session. What it tells may be asked from other threads.
+
+    Args:
+        segmenter, source, output: of the session.
+    """
+
+    def __init__(self, segmenter: Segmenter, source: Source, output: OutputFolder) -> None:
+        self._segmenter, self._source, self._output = segmenter, source, output
+        self._lock = threading.Lock()
+        self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+        self._summary = Summary()
+        self._started = self._ticked = time.monotonic()
+        self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        self._waiting: str | None = None
+        self._inference_s = 0.0
+
+    def film(self, summary: Summary, arrival: Arrival, record: dict[str, Any] | None) -> None:
+        """See `Observer.film`."""
+        with self._lock:
+            self._waiting = None
+            self._summary = summary
+            if record is not None:
+                self._inference_s += record.get("timings_ms", {}).get("inference", 0.0) / 1000
+                self._recent.appendleft({"number": summary.count, **_in_short(record)})
+
+    def tick(self) -> None:
+        """See `Observer.tick`."""
+        self._ticked = time.monotonic()
+
+    def waiting(self, error: EdgeSegError) -> None:
+        """See `Observer.waiting`."""
+        self._waiting = str(error)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the session stirs."""
+        return time.monotonic() - self._ticked < STUCK_S
+
+    def overlay(self, number: int) -> Path | None:
+        """The overlay of a recent film by its number, `None` where there is none."""
+        with self._lock:
+            names = [film["overlay"] for film in self._recent if film["number"] == number]
+        return self._output.folder / names[0] if names and names[0] else None
+
+    def state(self) -> dict[str, Any]:
+        """All of it, as JSON has it; see `docs/service.md`."""
+        with self._lock:
+            summary, recent, waiting = self._summary, list(self._recent), self._waiting
+        manifest, runtime, outbox = self._segmenter.manifest, self._segmenter.runtime, self._output.outbox
+        state: dict[str, Any] = {
+            "notice": RESEARCH_USE,
+            "edge_seg": __version__,
+            "started_at": self._started_at,
+            "uptime_s": round(time.monotonic() - self._started, 1),
+            "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.flatbuffer_sha256},
+            "lung": self._segmenter.lung,
+            "runtime": runtime.name,
+            "delegate": runtime.delegate,
+            "films": {
+                "done": summary.done,
+                "rejected": summary.rejected,
+                "failed": summary.failed,
+                "skipped": summary.skipped,
+            },
+            "inference_s": round(self._inference_s, 3),
+            "sources": [vars(one) for one in self._source.state()],
+            "outbox": None
+            if outbox is None
+            else {"waiting": len(outbox), "refused": outbox.refused, "sent": outbox.sent, "trouble": outbox.trouble},
+            "free_bytes": _free(self._output.folder),
+            "board": board_name(),
+            "temperature_c": temperature_c(),
+            "throttling": throttling(),
+            "recent": recent,
+        }
+        state["problems"] = self._problems(state, waiting)
+        return state
+
+    def _problems(self, state: dict[str, Any], waiting: str | None) -> list[str]:
+        found = [] if self.alive else [f"nothing has stirred for over {STUCK_S:.0f} s: start it again"]
+        found += [waiting] if waiting else []
+        found += [f"{one['name']} {one['trouble']}" for one in state["sources"] if one["trouble"]]
+        if state["outbox"] and state["outbox"]["trouble"]:
+            found.append(f"results wait: {state['outbox']['trouble']}")
+        if state["outbox"] and state["outbox"]["refused"]:
+            found.append(f"{state['outbox']['refused']} results were refused: look into outbox/refused")
+        if state["free_bytes"] is not None and state["free_bytes"] < LITTLE_SPACE_BYTES:
+            found.append(f"only {state['free_bytes'] / 1e6:.0f} MB of disk are free")
+        if state["temperature_c"] is not None and state["temperature_c"] >= HOT_C:
+            found.append(f"{state['temperature_c']:.0f} degrees Celsius: it slows down; let air in")
+        found += [f"the board says: {reason}" for reason in (state["throttling"] or {}).get("now", [])]
+        return found
+
+
+def _in_short(record: dict[str, Any]) -> dict[str, Any]:
+    """What a list of films says of one."""
+    short: dict[str, Any] = {
+        "name": record["name"],
+        "source": record["source"],
+        "patient": record.get("patient"),
+        "recorded_at": record["recorded_at"],
+        "status": record["status"],
+        "overlay": None,
+        "notes": [],
+    }
+    if record["status"] == "failed":
+        return {**short, "notes": [record["error"]]}
+    quality = record["quality"]
+    if quality["verdict"] == REJECT:
+        # Nothing was measured; zeros would look like findings.
+        record = {**record, "areas": {}, "ratios": {}}
+    overlays = [file["name"] for file in record["files"] if file["name"].endswith(".overlay.png")]
+    return {
+        **short,
+        "status": {REJECT: "rejected", WARN: "check", ACCEPT: "done"}[quality["verdict"]],
+        "overlay": overlays[0] if overlays else None,
+        "notes": record["warnings"],
+        "low_trust": bool(record["flagged"]),
+        "estimated_dice": record["estimated_dice"],
+        "areas": record["areas"],
+        "ratios": record["ratios"],
+        "age_s": record["film"]["age_s"],
+        "taken_at": record["film"]["taken_at"],
+    }
+
+
+def _free(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None

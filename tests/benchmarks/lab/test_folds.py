@@ -1,0 +1,64 @@
+"""Cross-validation: every film is held out once, with all films of its patient, and the fold's data say so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from edge_seg.phantom import phantom
+from edge_seg_data import open_dataset
+from edge_seg_lab.folds import folds_of, lay_out, main
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten phantom films with masks of both lungs, in the layout `visible-lung`."""
+    folder = tmp_path_factory.mktemp("data") / "visible-lung"
+    for seed in range(10):
+        made = phantom(96, 90, seed=seed)
+        mask = (made.masks["right_lung"] | made.masks["left_lung"]) & ~made.masks["cardiomediastinum"]
+        for name, picture in (("images", made.film.pixels), ("masks", mask.astype(np.uint8) * np.uint8(255))):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / name / f"{seed}.png"), picture)
+    return folder
+
+
+def test_every_film_is_held_out_once(films: Path) -> None:
+    dataset = open_dataset(films)
+    folds = folds_of(dataset.films, 3)
+    assert sorted(film.name for fold in folds for film in fold) == sorted(film.name for film in dataset.films)
+    assert {len(fold) for fold in folds} <= {3, 4}
+    patients = [{film.patient for film in fold} for fold in folds]
+    assert not patients[0] & patients[1]
+
+
+def test_a_folds_data_hold_the_same_films_split_by_patient(films: Path, tmp_path: Path) -> None:
+    dataset = open_dataset(films)
+    held_out = folds_of(dataset.films, 5)[1]
+    laid = open_dataset(lay_out(dataset, films, held_out, tmp_path))
+    assert {film.name for film in laid.split("test")} == {film.name for film in held_out}
+    assert len(laid.split("val")) >= 2
+    assert len(laid.split("train")) >= 4
+    assert len(laid.films) == len(dataset.films)
+    np.testing.assert_array_equal(laid.films[0].load()[0].pixels, dataset.films[0].load()[0].pixels)
+
+
+@pytest.mark.slow
+@pytest.mark.training
+def test_cross_validation_end_to_end(films: Path, tmp_path: Path) -> None:
+    pytest.importorskip("tensorflow_model_optimization")
+    train = "--network tiny --size 32 --epochs 8 --films-per-epoch 80 --batch-size 8 --no-augment --learning-rate 0.01"
+    quantize = "--epochs 1 --dice-budget 0.5"
+    words = [str(films), "--out", str(tmp_path / "out"), "--folds", "2", "--train", train, "--quantize", quantize]
+    done = CliRunner().invoke(main, words, catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    result = json.loads((tmp_path / "out" / "folds.json").read_text())
+    dice = next(row for row in result["scores"] if row["region"] == "visible_lung")["dice"]
+    assert dice["n"] == 10
+    assert dice["mean"] > 0.5
+    assert len(result["seconds"]) == 2
+    assert "Research use only" in result["notice"]

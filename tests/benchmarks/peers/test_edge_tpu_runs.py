@@ -1,0 +1,38 @@
+"""The accelerator as one more engine of the benchmark, by the stand-in library of the tests of the runtime."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+from edge_seg import DeviceError
+from edge_seg.model_file import ModelFile
+from edge_seg.runtime.edge_tpu import open_runtime
+from edge_seg_benchmarks import peers
+from edge_seg_benchmarks.benchmark import Settings, run_benchmark
+
+
+@pytest.fixture(autouse=True)
+def _accelerator(stub_delegate: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(peers, "open_runtime", partial(open_runtime, library=stub_delegate))
+
+
+def test_what_was_compiled_is_timed_on_the_accelerator(
+    tiny_model: Path, compiled_model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_DELEGATE", "work")
+    settings = Settings(engines=("litert", "edgetpu"), threads=(1, 2), repeats=1, peak=False)
+    report = run_benchmark([ModelFile.read(tiny_model), compiled_model], [], settings)
+    on_it = [run for run in report["runs"] if run["engine"] == "edgetpu"]
+    assert [run["label"].split()[0] for run in on_it] == ["compiled"]
+    assert on_it[0]["share_of_peak"] is None
+    assert len(report["runs"]) == 3
+
+
+def test_an_accelerator_that_does_not_work_is_no_silent_cpu(
+    compiled_model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STUB_DELEGATE", "absent")
+    with pytest.raises(DeviceError, match="Edge TPU"):
+        peers.open_engine("edgetpu", compiled_model, 1)

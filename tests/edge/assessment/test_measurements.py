@@ -1,0 +1,132 @@
+"""Measurements: known shapes give known numbers; what cannot be known is withheld, with its reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_seg import Film, Segmenter
+from edge_seg.assessment.measurements import measure
+from edge_seg.model_file import ModelFile
+from edge_seg.phantom import phantom
+from edge_seg.structures import regions
+from edge_seg_data import open_dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def chest(
+    right: tuple[int, int], left: tuple[int, int], heart: tuple[int, int], shape: tuple[int, int] = (60, 200)
+) -> dict[str, np.ndarray]:
+    """Blocks from column to column: the lungs in the upper rows, the heart in the lower ones."""
+    masks = {name: np.zeros(shape, bool) for name in ("right_lung", "left_lung", "cardiomediastinum")}
+    masks["right_lung"][5:40, slice(*right)] = True
+    masks["left_lung"][10:45, slice(*left)] = True
+    masks["cardiomediastinum"][20:50, slice(*heart)] = True
+    return masks
+
+
+def film(shape: tuple[int, int] = (60, 200), **known: object) -> Film:
+    return Film(np.zeros(shape, np.uint8), **known)  # type: ignore[arg-type]
+
+
+@given(
+    st.lists(st.integers(1, 199), min_size=4, max_size=4, unique=True).map(sorted),
+    st.lists(st.integers(1, 199), min_size=2, max_size=2, unique=True).map(sorted),
+    st.floats(0.05, 2),
+)
+def test_widths_and_ratios_of_blocks(lungs: list[int], heart: list[int], mm: float) -> None:
+    a, b, c, d = lungs
+    found = measure(chest((a, b), (c, d), (heart[0], heart[1])), film(spacing_mm=(9.0, mm)))
+    assert found.widths["right_lung"].pixels == b - a
+    assert found.widths["left_lung"].pixels == d - c
+    assert found.widths["thorax"].pixels == d - a
+    assert found.widths["thorax"].mm == pytest.approx((d - a) * mm, abs=0.051)
+    assert found.ratios["left_to_right_area"] == pytest.approx((d - c) / (b - a), abs=5.1e-4)
+    assert found.ratios["cardiothoracic"] == pytest.approx((heart[1] - heart[0]) / (d - a), abs=5.1e-4)
+    assert found.notes == ()
+
+
+def test_the_thorax_is_measured_in_one_row() -> None:
+    masks = chest((20, 60), (120, 160), (70, 110))
+    masks["right_lung"][2, 10:60] = True  # wider, where there is no left lung
+    assert measure(masks, film()).widths["thorax"].pixels == 140
+
+
+def test_without_spacing_nothing_is_claimed_in_mm() -> None:
+    found = measure(chest((20, 60), (120, 160), (70, 110)), film())
+    assert all(width.mm is None for width in found.widths.values())
+    assert all(area.cm2 is None for area in found.areas.values())
+    assert found.ratios["cardiothoracic"] is not None
+
+
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([0.0, 0.0005, 0.02, 0.6]), st.integers(0, 2**32 - 1))
+def test_what_is_measured_is_what_counting_pixel_by_pixel_finds(
+    height: int, width: int, share: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    masks = {name: rng.random((height, width)) < share for name in ("right_lung", "left_lung", "cardiomediastinum")}
+    right, left, heart = masks.values()
+    areas = {"whole_lung": right | left, "visible_lung": (right | left) & ~heart, **masks}
+    shape = max(height, 16), max(width, 16)
+    found = measure(masks, film(shape, spacing_mm=(0.5, 0.5)), "whole")
+    assert {name: area.pixels for name, area in found.areas.items()} == {n: int(a.sum()) for n, a in areas.items()}
+    across = {name: np.flatnonzero(mask.any(axis=0)) for name, mask in masks.items()}
+    widths = {name: int(columns[-1] - columns[0]) + 1 for name, columns in across.items() if len(columns)}
+    thorax = [
+        max(*r, *k) - min(*r, *k) + 1
+        for r, k in zip(map(np.flatnonzero, right), map(np.flatnonzero, left), strict=True)
+        if len(r) and len(k)
+    ]
+    if thorax:
+        widths["thorax"] = int(max(thorax))
+    assert {name: width.pixels for name, width in found.widths.items()} == widths
+    assert list(measure(masks, film(shape)).areas) == list(masks)
+    assert measure(regions(masks), film(shape, spacing_mm=(0.5, 0.5))) == found
+    if found.ratios["cardiothoracic"] is not None:
+        edge = right[:, 0].any() or right[:, -1].any() or left[:, 0].any() or left[:, -1].any()
+        assert ("cardiothoracic ratio: a lung reaches the film's edge" in found.notes) == edge
+
+
+@pytest.mark.parametrize("gone", ["right_lung", "left_lung", "cardiomediastinum"])
+def test_a_missing_structure_withholds_the_ratio_and_says_why(gone: str) -> None:
+    masks = chest((20, 60), (120, 160), (70, 110))
+    masks[gone][:] = False
+    found = measure(masks, film())
+    assert found.ratios["cardiothoracic"] is None
+    assert found.notes == (f"cardiothoracic ratio withheld: no {gone.replace('_', ' ')} found",)
+    assert gone not in found.widths
+
+
+def test_what_is_to_be_read_with_care_is_said() -> None:
+    masks = chest((0, 60), (120, 160), (70, 110))
+    assert measure(masks, film(view="AP")).notes == (
+        "cardiothoracic ratio: a lung reaches the film's edge",
+        "cardiothoracic ratio: an AP film enlarges the heart shadow",
+    )
+    lungs_only = {name: masks[name] for name in ("right_lung", "left_lung")}
+    assert measure(lungs_only, film()).ratios == {"left_to_right_area": pytest.approx(2 / 3, abs=1e-3)}
+    assert measure({"tumour": masks["left_lung"]}, film()).ratios == {}
+
+
+def test_the_phantoms_ratio_is_found(lungs: ModelFile) -> None:
+    segmenter = Segmenter(lungs)
+    for seed in range(3):
+        made = phantom(700, 600, seed=seed, bits=16)
+        truth = measure(made.masks, made.film).ratios["cardiothoracic"]
+        found = segmenter(made.film).measurements.ratios["cardiothoracic"]
+        assert found == pytest.approx(truth, abs=0.05)
+
+
+@pytest.mark.data
+def test_the_cardiothoracic_ratio_on_films_it_never_saw(lungs: ModelFile, films_folder: Path) -> None:
+    segmenter, differences = Segmenter(lungs), []
+    for labelled in open_dataset(films_folder / "adult").split("test"):
+        picture, outlines = labelled.load()
+        truth = measure({name: plane == 1 for name, plane in outlines.items()}, picture).ratios["cardiothoracic"]
+        found = segmenter(picture).measurements.ratios["cardiothoracic"]
+        if truth is not None and found is not None:
+            differences.append(abs(found - truth))
+    assert len(differences) >= 20
+    assert np.mean(differences) <= 0.03

@@ -1,0 +1,114 @@
+"""A session's two ways: results written beside the next film's work, or every film settled before the next is taken."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from edge_seg import Film, Segmentation, Segmenter
+from edge_seg.errors import OutputError
+from edge_seg.outputs.folder import OutputFolder
+from edge_seg.phantom import phantom
+from edge_seg.sources import Arrival
+from edge_seg.sources.ahead import one_ahead
+from edge_seg.sources.source import Source
+from edge_seg.sources.together import Together
+from edge_seg.station.session import run_session
+
+
+class Few(Source):
+    """Films out of memory; remembers what it was told."""
+
+    def __init__(self, count: int, overlaps: bool, mark: str = "film") -> None:
+        self.total, self.overlaps = count, overlaps
+        self._mark = mark
+        self.story: list[str] = []
+
+    def __iter__(self) -> Iterator[Arrival]:
+        for number in range(self.total or 0):
+            self.story.append(f"taken {number}")
+            yield Film(phantom(96, 80, seed=number).film.pixels, name=f"{self._mark}-{number}.png", source=self._mark)
+
+    def settled(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
+        assert record is not None
+        assert record["stem"] == Path(arrival.name).stem
+        self.story.append(f"settled {Path(arrival.name).stem[-1]}")
+
+
+class Told(Segmenter):
+    """Counts the films that it is at work on, or was."""
+
+    calls = 0
+    news: threading.Condition
+
+    def __call__(self, film: Film | np.ndarray) -> Segmentation:
+        with self.news:
+            self.calls += 1
+            self.news.notify_all()
+        return super().__call__(film)
+
+
+class Patient(OutputFolder):
+    """Writes a film only when the next one is being segmented."""
+
+    def __init__(self, folder: Path, segmenter: Told, films: int) -> None:
+        super().__init__(folder)
+        self._segmenter, self._films, self._written = segmenter, films, 0
+
+    def write_files(self, segmentation: Segmentation, stem: str) -> dict[str, Any]:
+        self._written += 1
+        wanted = min(self._written + 1, self._films)
+        with self._segmenter.news:
+            assert self._segmenter.news.wait_for(lambda: self._segmenter.calls >= wanted, timeout=60)
+        return super().write_files(segmentation, stem)
+
+
+def test_results_are_written_while_the_next_film_is_segmented(tiny_model: Path, tmp_path: Path) -> None:
+    segmenter, source = Told.load(tiny_model, gate=False), Few(4, overlaps=True)
+    assert isinstance(segmenter, Told)
+    segmenter.news = threading.Condition()
+    summary = run_session(source, segmenter, Patient(tmp_path, segmenter, 4))
+    assert summary.done == 4
+    assert [word for word in source.story if word.startswith("settled")] == [f"settled {n}" for n in range(4)]
+
+
+def test_a_source_that_keeps_count_gives_no_film_before_the_last_is_settled(tiny_model: Path, tmp_path: Path) -> None:
+    source = Few(3, overlaps=False)
+    run_session(source, Segmenter.load(tiny_model, gate=False), OutputFolder(tmp_path))
+    assert source.story == [f"{what} {n}" for n in range(3) for what in ("taken", "settled")]
+
+
+def test_of_several_sources_each_hears_of_its_own_films(tiny_model: Path, tmp_path: Path) -> None:
+    sources = Few(3, overlaps=True, mark="a"), Few(2, overlaps=True, mark="b")
+    both = Together(sources)
+    assert both.overlaps
+    summary = run_session(both, Segmenter.load(tiny_model, gate=False), OutputFolder(tmp_path))
+    assert summary.done == 5
+    assert [sum(word.startswith("settled") for word in source.story) for source in sources] == [3, 2]
+    assert not Together([sources[0], Few(1, overlaps=False)]).overlaps
+
+
+def test_a_result_that_cannot_be_written_ends_the_session(tiny_model: Path, tmp_path: Path) -> None:
+    class Full(OutputFolder):
+        def write_files(self, segmentation: Segmentation, stem: str) -> dict[str, Any]:
+            raise OutputError("the disk is full")
+
+    with pytest.raises(OutputError, match="full"):
+        run_session(Few(3, overlaps=True), Segmenter.load(tiny_model, gate=False), Full(tmp_path))
+
+
+def test_reading_ahead_keeps_order_and_passes_errors_on() -> None:
+    def three() -> Iterator[int]:
+        yield 1
+        yield 2
+        raise OutputError("gone")
+
+    numbers = one_ahead(three())
+    assert [next(numbers), next(numbers)] == [1, 2]
+    with pytest.raises(OutputError):
+        next(numbers)
+    assert list(one_ahead(iter(range(50)))) == list(range(50))

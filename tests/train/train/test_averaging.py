@@ -1,0 +1,70 @@
+"""The average of runs: it lies between them, its batch statistics are the films', and it is a run like others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from edge_seg.errors import UsageError
+from edge_seg_train.averaging import average, estimate_batch_statistics
+from edge_seg_train.batches import TrainingBatches, pack
+from edge_seg_train.config import read_config
+from edge_seg_train.network import build
+from edge_seg_train.pretrained import load_pretrained, read_pretrained
+
+pytestmark = [pytest.mark.training, pytest.mark.slow]
+
+TINY = "--network tiny --size 32 --batch-size 4 --no-augment --picture-every 0 -q".split()  # noqa: SIM905
+
+
+@pytest.fixture(scope="module")
+def runs(chests: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """A run, and another that goes on from it."""
+    from edge_seg.cli.main import main
+
+    folder = tmp_path_factory.mktemp("runs")
+    for name, more in (("first", []), ("second", ["--from", str(folder / "first"), "--seed", "1"])):
+        with pytest.raises(SystemExit) as end:
+            main(["train", str(chests), "--out", str(folder / name), "--epochs", "1", *more, *TINY])
+        assert end.value.code == 0
+    return [folder / "first", folder / "second"]
+
+
+def test_two_runs_meet_in_the_middle(runs: list[Path], tmp_path: Path) -> None:
+    average(runs, tmp_path / "mean")
+    found = read_pretrained(str(tmp_path / "mean")).layers
+    first, second = (read_pretrained(str(run)).layers for run in runs)
+    for name in ("bottom_a", "logits"):
+        np.testing.assert_allclose(found[name][0], (first[name][0] + second[name][0]) / 2, atol=1e-6)
+    record = json.loads((tmp_path / "mean" / "config.json").read_text())
+    assert record["averaged"] == ["first", "second"]
+    assert read_config(tmp_path / "mean")[0].start == str(runs[-1])
+    with pytest.raises(UsageError, match="holds a run"):
+        average(runs, tmp_path / "mean")
+
+
+def test_batch_statistics_are_those_of_the_films(runs: list[Path], chests: Path) -> None:
+    from edge_seg_data import open_dataset
+
+    config = read_config(runs[0])[0]
+    model = build(keras, config.network)
+    load_pretrained(model, config.structures, read_pretrained(str(runs[0])))
+    films = pack([open_dataset(chests).split("train")], config.structures, (32, 32))
+    batches = TrainingBatches(films, 4, 6, 1, config.augmentation, 1.0, 0)
+    estimate_batch_statistics(model, batches)
+    # The first convolution sees the films themselves, so its statistics can be had by hand.
+    first = keras.Model(model.inputs, model.get_layer("down0_a").output)
+    seen = [np.asarray(first(batches[i][0])) for i in range(len(batches))]
+    norm = model.get_layer("down0_a_norm")
+    np.testing.assert_allclose(
+        np.asarray(norm.moving_mean), np.mean([s.mean(axis=(0, 1, 2)) for s in seen], axis=0), atol=1e-4
+    )
+    np.testing.assert_allclose(
+        np.asarray(norm.moving_variance), np.mean([s.var(axis=(0, 1, 2)) for s in seen], axis=0), rtol=1e-3, atol=1e-5
+    )
+    assert norm.momentum == config.network.momentum

@@ -1,0 +1,233 @@
+"""`edge-seg train` as a person calls it: what it writes, what it refuses, how it goes on."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from edge_seg_train.config import read_config
+from edge_seg_train.network import build
+
+pytestmark = pytest.mark.training
+
+TINY = "--network tiny --size 32 --batch-size 4 --learning-rate 0.005 -q".split()  # noqa: SIM905
+
+Command = Callable[..., tuple[int, str]]
+
+
+def log_of(run: Path) -> list[dict[str, str]]:
+    with (run / "log.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def layouts() -> Any:
+    """The makers of the readers' own tests: the same files, laid out exactly as the sets are."""
+    path = Path(__file__).parents[1] / "data" / "test_datasets.py"
+    spec = importlib.util.spec_from_file_location("laid_out_sets", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("layout", ["montgomery", "pairs", "tumours"])
+def test_a_tiny_run_on_each_published_layout(layout: str, tmp_path: Path, edge_seg: Command) -> None:
+    folder = getattr(layouts(), layout)(tmp_path / "data")
+    run = tmp_path / "run"
+    assert edge_seg("train", folder, "--out", run, "--epochs", 2, "--picture-every", 1, *TINY)[0] == 0
+    log = log_of(run)
+    assert len(log) == 2
+    assert {"dice", "iou", "recall", "precision", "loss", "val_dice", "learning_rate"} <= log[0].keys()
+    assert all(np.isfinite(float(entry["loss"])) for entry in log)
+    config, stored = read_config(run)
+    model_outputs = {"montgomery": 2, "pairs": 1, "tumours": 1}[layout]
+    assert config.network.outputs == len(config.structures) == model_outputs
+    assert (run / "best.model.weights.h5").stat().st_size > 0
+    pictures = sorted((run / "pictures").glob("*.png"))
+    assert [path.name for path in pictures] == ["epoch-00001.png", "epoch-00002.png"]
+    picture = cv2.imread(str(pictures[0]))
+    assert picture is not None
+    rows = picture.shape[0] // 32
+    assert picture.shape == (32 * rows, 3 * 32, 3)
+    assert list((run / "tensorboard").rglob("events*"))
+    assert stored["code_version"]
+    assert stored["data"][0]["train"] >= 8
+
+
+@pytest.mark.slow
+def test_the_seed_preset_trains_with_the_seeds_settings(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
+    words = "--network seed --size 64 --epochs 1 --films-per-epoch 4 --picture-every 0 -q".split()  # noqa: SIM905
+    assert edge_seg("train", chests, "--out", tmp_path, *words)[0] == 0
+    config = read_config(tmp_path)[0]
+    assert (config.loss, config.learning_rate, config.batch_size) == ("dice", 1e-5, 2)
+    assert (config.schedule, config.plateau_factor, config.plateau_patience) == ("plateau", 0.1, 5)
+    assert np.isfinite(float(log_of(tmp_path)[0]["loss"]))
+
+
+@pytest.mark.slow
+def test_the_metrics_in_the_log_are_those_of_the_best_weights(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
+    from edge_seg_data import open_dataset
+    from edge_seg_data.scores import dice
+    from edge_seg_train.batches import network_input
+    from edge_seg_train.loop import validation_films
+    from edge_seg_train.network import build
+
+    assert edge_seg("train", chests, "--out", tmp_path, "--epochs", 2, "--films-per-epoch", 40, *TINY)[0] == 0
+    config = read_config(tmp_path)[0]
+    model = build(keras, config.network)
+    model.load_weights(tmp_path / "best.model.weights.h5")
+    films = validation_films(config, [open_dataset(path) for path in config.datasets])
+    found = model.predict(network_input(films.grey, 1), verbose=0) > 0
+    scores = [
+        dice(films.labels[i, :, :, k] == 1, found[i, :, :, k], films.labels[i, :, :, k] != 127)
+        for i in range(len(films))
+        for k in range(3)
+    ]
+    assert np.mean(scores) == pytest.approx(max(float(entry["val_dice"]) for entry in log_of(tmp_path)), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_by_itself_and_refuses_other_settings(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
+    words = ["--epochs", "1", "--films-per-epoch", "8", *TINY]
+    assert edge_seg("train", chests, "--out", tmp_path, *words)[0] == 0
+    assert edge_seg("train", "--out", tmp_path, "-q")[0] == 0
+    assert len(log_of(tmp_path)) == 1
+    code, complaint = edge_seg("train", chests, "--out", tmp_path, *words, "--loss", "dice")
+    assert code == 2
+    assert "other settings (loss)" in complaint
+    code, complaint = edge_seg("train", "--out", tmp_path, "--epochs", 9)
+    assert code == 2
+    assert "without --epochs" in complaint
+    (tmp_path / "config.json").write_text('{"config": {"datasets": []}}')
+    code, complaint = edge_seg("train", "--out", tmp_path)
+    assert code == 3
+    assert "holds no training run" in complaint
+
+
+@pytest.mark.slow
+def test_mixed_precision_trains_resumes_and_follows_its_schedule(
+    chests: Path, tmp_path: Path, edge_seg: Command
+) -> None:
+    words = ["--epochs", "1", "--films-per-epoch", "8", "--mixed-precision", *TINY]
+    assert edge_seg("train", chests, "--out", tmp_path, *words)[0] == 0
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"epochs": 1', '"epochs": 2'))
+    assert edge_seg("train", "--out", tmp_path, "-q")[0] == 0
+    log = log_of(tmp_path)
+    assert len(log) == 2
+    assert all(np.isfinite(float(entry["loss"])) for entry in log)
+    from edge_seg_train import checkpoint
+    from edge_seg_train.losses import bce_dice_loss
+    from edge_seg_train.metrics import Overlap
+
+    found = checkpoint.newest(tmp_path)
+    assert found is not None
+    names = {"bce_dice_loss": bce_dice_loss, "Overlap": Overlap}
+    model = keras.models.load_model(found.model, custom_objects=names)
+    assert float(model.optimizer.learning_rate) == pytest.approx(float(log[1]["learning_rate"]))
+    assert model.get_layer("logits").compute_dtype == "float16"
+    assert model.get_layer("logits").kernel.dtype == "float32"
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "complaint"),
+    [
+        (["--size", "100"], 2, "multiples of 32"),
+        (["--size", "0"], 2, "--size"),
+        (["--epochs", "0"], 2, "--epochs"),
+        (["--batch-size", "-1"], 2, "--batch-size"),
+        (["--dropout", "1"], 2, "--dropout"),
+        (["--device", "GPU:7"], 2, "no device GPU:7: choose from CPU:0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_leaves_no_run(
+    chests: Path, tmp_path: Path, edge_seg: Command, words: list[str], code: int, complaint: str
+) -> None:
+    found, said = edge_seg("train", chests, "--out", tmp_path, *words)
+    assert found == code
+    assert complaint in said
+    assert len(said.splitlines()) == 1
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_no_films_no_folder_no_place(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
+    code, complaint = edge_seg("train", tmp_path / "nowhere", "--out", tmp_path / "run")
+    assert (code, complaint.count("\n")) == (3, 1)
+    (tmp_path / "file").write_text("in the way")
+    code, complaint = edge_seg("train", chests, "--out", tmp_path / "file" / "run", *TINY)
+    assert (code, complaint.count("\n")) == (6, 1)
+    scored = tmp_path / "visible-lung"
+    for part in ("images", "masks"):
+        (scored / part).mkdir(parents=True)
+        cv2.imwrite(str(scored / part / "a.png"), np.zeros((40, 40), np.uint8))
+    code, complaint = edge_seg("train", scored, "--out", tmp_path / "run", *TINY)
+    assert code == 3
+    assert "train split" in complaint
+
+
+def test_data_sets_are_found_again_from_anywhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_seg_train.command import _absolute
+
+    monkeypatch.chdir(tmp_path)
+    assert _absolute("pairs=films") == f"pairs={tmp_path / 'films'}"
+    assert _absolute("films") == str(tmp_path / "films")
+    assert _absolute("a=b/films") == str(tmp_path / "a=b" / "films")
+
+
+def test_the_configuration_in_the_run_is_plain_json(tmp_path: Path, chests: Path, edge_seg: Command) -> None:
+    words = ["--epochs", "1", "--films-per-epoch", "4", "--no-augment", "--picture-every", "0", *TINY]
+    assert edge_seg("train", chests, "--out", tmp_path, *words)[0] == 0
+    raw = json.loads((tmp_path / "config.json").read_text())
+    assert raw["config"]["augmentation"]["rotation"] == 0
+    assert raw["config"]["datasets"] == [str(chests)]
+    assert raw["config"]["structures"] == ["right_lung", "left_lung", "cardiomediastinum"]
+    assert {"code_version", "keras", "backend", "python", "data"} <= raw.keys()
+    assert not (tmp_path / "pictures").exists()
+
+
+def test_a_run_starts_from_the_best_weights_of_another(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
+    assert edge_seg("train", chests, "--out", tmp_path / "first", "--epochs", 3, *TINY)[0] == 0
+    # Too small a step to learn anything: what it ends with is what it started from.
+    words = [*TINY, "--epochs", 1, "--films-per-epoch", 4, "--learning-rate", 1e-12]
+    assert edge_seg("train", chests, "--out", tmp_path / "second", "--from", tmp_path / "first", *words)[0] == 0
+    kernels = []
+    for run in ("first", "second"):
+        model = build(keras, read_config(tmp_path / run)[0].network)
+        model.load_weights(tmp_path / run / "best.model.weights.h5")
+        kernels.append([weight.numpy() for weight in model.trainable_weights])
+    for first, second in zip(*kernels, strict=True):
+        np.testing.assert_allclose(second, first, atol=1e-9)
+    assert read_config(tmp_path / "second")[0].start == str(tmp_path / "first")
+
+    code, said = edge_seg(
+        "train", chests, "--out", tmp_path / "third", "--from", tmp_path / "first", "--base", 8, *TINY
+    )
+    assert (code, said.count("\n")) == (3, 1)
+    assert "not this network's weights" in said
+    code, said = edge_seg("train", chests, "--out", tmp_path / "fourth", "--from", chests, *TINY)
+    assert (code, said.count("\n")) == (3, 1)
+    assert "holds no training run" in said
+
+
+def test_a_run_with_a_shipped_model_s_name_is_not_passed_over(
+    chests: Path, tmp_path: Path, edge_seg: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lungs").mkdir()
+    (tmp_path / "lungs" / "config.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    code, said = edge_seg("train", chests, "--out", tmp_path / "run", "--from", "lungs", *TINY)
+    assert (code, said.count("\n")) == (2, 1)
+    assert str(tmp_path / "lungs") in said

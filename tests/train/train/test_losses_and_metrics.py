@@ -1,0 +1,129 @@
+"""Losses and metrics: known values, and nothing from pixels without a label."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from edge_seg import pixels
+from edge_seg_data.scores import dice, intersection_over_union
+from edge_seg_train.losses import LOSSES, bce_loss, dice_loss
+from edge_seg_train.metrics import Overlap
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+pytestmark = pytest.mark.training
+
+
+def sample(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.integers(0, 2, (2, 8, 8, 3)).astype(np.uint8), rng.normal(0, 2, (2, 8, 8, 3)).astype(np.float32)
+
+
+def test_known_values() -> None:
+    labels = np.zeros((1, 4, 4, 1), np.uint8)
+    labels[0, :2] = 1
+    sure = np.where(labels == 1, 50.0, -50.0).astype(np.float32)
+    assert float(dice_loss(labels, sure)[0]) == pytest.approx(0, abs=1e-6)
+    assert float(bce_loss(labels, sure)[0]) == pytest.approx(0, abs=1e-6)
+    assert float(bce_loss(labels, sure * 0)[0]) == pytest.approx(np.log(2), rel=1e-5)
+    # 8 of 16 pixels true, all at probability one half: (2 * 4 + 1) / (8 + 8 + 1).
+    assert float(dice_loss(labels, sure * 0)[0]) == pytest.approx(1 - 9 / 17, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=10, deadline=None)
+def test_what_has_no_label_costs_nothing(name: str, seed: int) -> None:
+    labels, logits = sample(seed)
+    labels[:, :, :, 2] = 127
+    labels[0, 3, 3, 0] = 127
+    other = logits.copy()
+    other[:, :, :, 2] += 5
+    other[0, 3, 3, 0] -= 9
+    loss = LOSSES[name]
+    np.testing.assert_allclose(np.asarray(loss(labels, logits)), np.asarray(loss(labels, other)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+def test_a_softmax_is_scored_by_each_structures_probability(name: str) -> None:
+    labels, _ = sample(3)
+    labels = labels[..., :2] * np.array([1, 0], np.uint8)
+    scores = np.random.default_rng(4).normal(0, 3, (2, 8, 8, 3)).astype(np.float32)
+    shares = np.exp(scores) / np.exp(scores).sum(axis=-1, keepdims=True)
+    logits = np.log(shares / (1 - shares))[..., 1:]
+    np.testing.assert_allclose(pixels.structure_logits(scores, "softmax"), logits, rtol=1e-4, atol=1e-4)
+    loss = LOSSES[name]
+    np.testing.assert_allclose(np.asarray(loss(labels, scores)), np.asarray(loss(labels, logits)), rtol=1e-4)
+    on_scores, on_logits = Overlap("dice"), Overlap("dice")
+    on_scores.update_state(labels, scores)
+    on_logits.update_state(labels, logits)
+    assert float(on_scores.result()) == pytest.approx(float(on_logits.result()))
+
+
+def test_a_film_without_any_label_costs_nothing_at_all() -> None:
+    labels, logits = sample(0)
+    labels[:] = 127
+    for loss in LOSSES.values():
+        np.testing.assert_array_equal(np.asarray(loss(labels, logits)), 0)
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=15, deadline=None)
+def test_metrics_agree_with_the_scores_of_the_benchmark(seed: int) -> None:
+    labels, logits = sample(seed)
+    labels[0, :2] = 127
+    for kind, score in (("dice", dice), ("iou", intersection_over_union)):
+        metric = Overlap(kind)
+        metric.update_state(labels, logits)
+        expected = np.mean(
+            [
+                score(labels[i, :, :, k] == 1, logits[i, :, :, k] > 0, labels[i, :, :, k] != 127)
+                for i in range(2)
+                for k in range(3)
+            ]
+        )
+        assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_recall_and_precision() -> None:
+    labels = np.zeros((1, 1, 4, 1), np.uint8)
+    labels[0, 0, :2] = 1
+    logits = np.array([1.0, -1, 1, 1], np.float32).reshape(1, 1, 4, 1)
+    values = {}
+    for kind in ("recall", "precision"):
+        metric = Overlap(kind)
+        metric.update_state(labels, logits)
+        values[kind] = float(metric.result())
+    assert values == {"recall": 0.5, "precision": pytest.approx(1 / 3)}
+
+
+@pytest.mark.parametrize("name", list(LOSSES))
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=5, deadline=None)
+def test_nothing_is_learned_from_what_has_no_label(name: str, seed: int) -> None:
+    tf = pytest.importorskip("tensorflow")
+    labels, logits = sample(seed)
+    labels[0, :, :, 2] = 127
+    labels[1, 3, 3, 0] = 127
+    x = tf.Variable(logits)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(LOSSES[name](labels, x))
+    gradient = tape.gradient(loss, x).numpy()
+    assert (gradient[labels == 127] == 0).all()
+    assert (gradient[labels != 127] != 0).all()
+
+
+def test_an_absent_structure_scores_1_where_nothing_is_found() -> None:
+    labels = np.zeros((2, 4, 4, 1), np.uint8)
+    logits = np.full(labels.shape, -1.0, np.float32)
+    for kind in ("dice", "iou", "recall", "precision"):
+        metric = Overlap(kind)
+        metric.update_state(labels, logits)
+        assert float(metric.result()) == 1
+    logits[1] = 1
+    metric = Overlap("dice")
+    metric.update_state(labels, logits)
+    assert float(metric.result()) == 0.5

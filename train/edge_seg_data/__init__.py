@@ -1,0 +1,10 @@
+"""Data sets of films with outlines, for training and measuring: one reader per folder layout.
+
+>>> from edge_seg_data import open_dataset
+>>> films = open_dataset("path/to/adult").split("test")  # doctest: +SKIP
+"""
+
+from edge_seg_data.dataset import Dataset, LabelledFilm, Outlines, truth_regions
+from edge_seg_data.layouts import LAYOUTS, open_dataset
+
+__all__ = ["LAYOUTS", "Dataset", "LabelledFilm", "Outlines", "open_dataset", "truth_regions"]

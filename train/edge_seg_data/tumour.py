@@ -1,0 +1,61 @@
+"""The brain-tumour set of Cheng (figshare 1512427): 3,064 T1-weighted slices in MATLAB 7.3 (HDF5) files."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from edge_seg.errors import InputError, UsageError
+from edge_seg.film import Film
+
+from edge_seg_data.dataset import Dataset, LabelledFilm, Outlines, split_by_patient
+
+TUMOURS = {1: "meningioma", 2: "glioma", 3: "pituitary_tumour"}
+"""`cjdata/label` of the files, as their readme gives it."""
+
+
+def recognises(folder: Path) -> bool:
+    """Whether MATLAB files lie in the folder or one below it."""
+    return bool(_files(folder))
+
+
+def read(folder: Path) -> Dataset:
+    """All slices, split 80:10:10 by patient (`cjdata/PID`); one structure, `tumour`, whatever its type.
+
+    Raises:
+        InputError: a file lacks `cjdata` or is no HDF5.
+        UsageError: h5py is not installed.
+    """
+    films = [_labelled(path) for path in sorted(_files(folder), key=lambda p: (len(p.stem), p.stem))]
+    return Dataset(folder.name, "brain-tumour", ("tumour",), split_by_patient(films))
+
+
+def _files(folder: Path) -> list[Path]:
+    return [*folder.glob("*.mat"), *folder.glob("*/*.mat")]
+
+
+def _fields(path: Path, *fields: str) -> list[np.ndarray]:
+    try:
+        import h5py
+    except ImportError as error:
+        raise UsageError("MATLAB files need h5py: pip install 'edge-seg[data]'") from error
+    try:
+        with h5py.File(path) as file:
+            return [np.asarray(file["cjdata"][field]) for field in fields]
+    except (OSError, KeyError, AttributeError) as error:
+        raise InputError(f"{path}: not a file of the brain-tumour set: download it again") from error
+
+
+def _labelled(path: Path) -> LabelledFilm:
+    codes, label = _fields(path, "PID", "label")
+    patient = "".join(chr(int(code)) for code in codes.ravel())
+    kind = TUMOURS.get(int(label.ravel()[0]), "unknown") if label.size else "unknown"
+    return LabelledFilm(path.stem, patient, "", partial(_read, path), {"finding": kind})
+
+
+def _read(path: Path) -> tuple[Film, Outlines]:
+    # MATLAB stores columns first, so HDF5 holds the transpose.
+    image, mask = (field.T for field in _fields(path, "image", "tumorMask"))
+    pixels = (image.astype(np.int32) - min(0, int(image.min()))).astype(np.uint16)
+    return Film(pixels, path.name, str(path)), {"tumour": (mask > 0).astype(np.uint8)}
