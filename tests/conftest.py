@@ -13,6 +13,17 @@ import numpy as np
 import pytest
 from edge_seg.model_file import COMPILED_NAME, Manifest, ModelFile, shipped_models
 from edge_seg.structures import CHEST
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is, not whether the code is right.
+settings.register_profile(
+    "edge-seg",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    print_blob=True,
+)
+settings.load_profile("edge-seg")
 
 # The lab is outside the distribution: commands that tests start find it in the checkout.
 os.environ["PYTHONPATH"] = os.pathsep.join(

@@ -64,14 +64,12 @@ def test_what_rides_along_does_not_change_the_checksum() -> None:
 
 
 @given(st.integers(0, len(WHOLE) - 1))
-@settings(deadline=None)
 def test_a_file_cut_anywhere_is_refused(length: int) -> None:
     with pytest.raises(ModelError):
         ModelFile.from_bytes(WHOLE[:length])
 
 
 @given(st.integers(0, len(FLATBUFFER) * 8 - 1))
-@settings(deadline=None)
 def test_a_flipped_bit_in_the_network_is_refused(bit: int) -> None:
     damaged = bytearray(WHOLE)
     damaged[bit // 8] ^= 1 << bit % 8
@@ -123,7 +121,7 @@ def test_an_interpreter_opens_the_whole_file(tiny_model: Path, lungs: ModelFile)
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 def test_the_shipped_model_cut_or_with_a_bit_flipped_is_refused(lungs: ModelFile, data: st.DataObject) -> None:
     whole = lungs.to_bytes()
     with pytest.raises(ModelError):

@@ -155,7 +155,7 @@ def test_one_lung_alone_is_not_cut_in_two() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_both_sides_together_are_the_whole_lung(seed: int) -> None:
     made = phantom(96, 80, seed=seed)
     whole = (made.masks["right_lung"] | made.masks["left_lung"]).astype(np.uint8)

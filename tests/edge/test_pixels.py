@@ -37,7 +37,7 @@ def area_weights(edges: np.ndarray, target: int) -> np.ndarray:
 
 
 @given(st.integers(20, 90), st.integers(20, 90), st.floats(0.26, 1.0), st.sampled_from([8, 16]), seeds)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shrinking_to_more_than_a_quarter_is_the_area_average(
     height: int, width: int, share: float, bits: int, seed: int
 ) -> None:
@@ -50,7 +50,7 @@ def test_shrinking_to_more_than_a_quarter_is_the_area_average(
 
 
 @given(sides, sides, st.integers(1, 64), st.integers(1, 64), seeds)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shrinking_much_averages_blocks_first(
     height: int, width: int, to_height: int, to_width: int, seed: int
 ) -> None:
@@ -80,7 +80,7 @@ whole = st.sampled_from([1, 2, 3, 4, 6, 8])
 
 
 @given(whole, whole, st.integers(8, 40), st.integers(8, 40), seeds)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_shrinking_by_whole_numbers_is_the_mean_of_each_tile(
     down: int, across: int, height: int, width: int, seed: int
 ) -> None:
@@ -107,7 +107,7 @@ def plain_area_average(film: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 @given(sides, sides, st.integers(1, 230), st.integers(1, 230), st.sampled_from([8, 16]), seeds)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_shrinking_is_the_definition_to_the_last_bit(
     height: int, width: int, to_height: int, to_width: int, bits: int, seed: int
 ) -> None:
@@ -139,7 +139,7 @@ def test_a_film_lies_in_memory_as_it_likes() -> None:
 
 @given(st.integers(1, 3000), st.sampled_from([8, 16]), st.integers(1, 65536), seeds)
 @example(500, 16, 65536, 0)  # 2.5 and 497.5: each lies between two ranks
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_black_and_white_are_the_values_of_the_nearest_rank(count: int, bits: int, levels: int, seed: int) -> None:
     sample = np.random.default_rng(seed).integers(0, min(levels, 2**bits), count).astype(f"uint{bits}")
     # Of two ranks that are as near, the even one: that is how Python rounds a fraction.
@@ -175,7 +175,7 @@ def plain_masks(
     st.booleans(),
     seeds,
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_masks_are_those_of_enlarging_everything(
     height: int,
     width: int,
@@ -196,7 +196,7 @@ def test_masks_are_those_of_enlarging_everything(
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 300), st.integers(1, 300), st.integers(1, 32000), seeds)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_enlarging_and_cutting_is_opencvs_to_the_pixel(
     height: int, width: int, to_height: int, to_width: int, reach: int, seed: int
 ) -> None:
@@ -250,7 +250,7 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
 
 
 @given(seeds, st.integers(150, 700), st.integers(150, 700))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_masks_of_a_deep_film_of_any_shape_lie_where_they_should(seed: int, height: int, width: int) -> None:
     made = phantom(height, width, seed=seed, bits=16)
     _, box = pixels.to_input(made.film, (192, 192))
@@ -270,7 +270,7 @@ def test_masks_of_a_deep_film_of_any_shape_lie_where_they_should(seed: int, heig
 
 
 @given(seeds, st.integers(150, 700), st.integers(150, 700))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_labels_laid_in_the_input_come_back_where_they_were(seed: int, height: int, width: int) -> None:
     made = phantom(height, width, seed=seed, bits=16)
     _, box = pixels.to_input(made.film, (192, 192))
@@ -284,7 +284,7 @@ def test_labels_laid_in_the_input_come_back_where_they_were(seed: int, height: i
 
 
 @given(st.integers(150, 600), st.integers(150, 600), st.floats(0.15, 0.3), st.floats(0, 1), st.floats(0, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_disc_comes_back_within_a_pixel(height: int, width: int, share: float, down: float, across: float) -> None:
     radius = share * min(height, width)
     row, column = (radius + 1 + place * (n - 2 * radius - 3) for place, n in ((down, height), (across, width)))
@@ -315,7 +315,7 @@ def test_a_window_decides_what_is_black_and_white() -> None:
 
 
 @given(st.integers(0, 60_000), st.integers(1, 5_000), seeds)
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_an_inverted_film_with_its_window_inverted_is_the_negative(low: int, width: int, seed: int) -> None:
     stored = np.random.default_rng(seed).integers(0, 65536, (40, 50)).astype(np.uint16)
     window = (float(low), float(low + width))

@@ -29,7 +29,7 @@ sizes = st.integers(3, 17)
 channels = st.integers(1, 5)
 paddings = st.sampled_from(("SAME", "VALID"))
 activations = st.sampled_from(("NONE", "RELU", "RELU6", "RELU_N1_TO_1"))
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 def options(kind: str, **values: Any) -> Any:

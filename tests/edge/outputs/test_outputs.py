@@ -86,7 +86,7 @@ def test_no_folder_is_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cut=st.integers(0, 80))
 def test_a_torn_last_line_is_cut_off(tmp_path_factory, cut):
     folder = tmp_path_factory.mktemp("torn")

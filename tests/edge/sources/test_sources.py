@@ -24,7 +24,7 @@ def films(*inputs: Path | str, **options) -> list[Film | Failure]:
 @given(
     st.sampled_from([np.uint8, np.uint16]).flatmap(lambda t: arrays.arrays(t, st.tuples(*[st.integers(16, 40)] * 2)))
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_grey_pixels_come_through_untouched(tmp_path_factory: pytest.TempPathFactory, pixels: np.ndarray) -> None:
     folder = tmp_path_factory.mktemp("grey")
     for suffix in ("png", "tif"):

@@ -35,7 +35,7 @@ def packed(count: int = 6) -> PackedFilms:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_outlines_move_with_the_film_and_sides_stay(seed: int) -> None:
     films = packed(1)
     rng = np.random.default_rng(seed)
@@ -51,7 +51,7 @@ def test_outlines_move_with_the_film_and_sides_stay(seed: int) -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_every_change_keeps_types_and_unlabelled_planes(seed: int) -> None:
     films = packed(1)
     labels = films.labels[0].copy()

@@ -35,7 +35,7 @@ def test_known_values() -> None:
 
 @pytest.mark.parametrize("name", list(LOSSES))
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_what_has_no_label_costs_nothing(name: str, seed: int) -> None:
     labels, logits = sample(seed)
     labels[:, :, :, 2] = 127
@@ -71,7 +71,7 @@ def test_a_film_without_any_label_costs_nothing_at_all() -> None:
 
 
 @given(st.integers(0, 10_000))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_metrics_agree_with_the_scores_of_the_benchmark(seed: int) -> None:
     labels, logits = sample(seed)
     labels[0, :2] = 127
@@ -102,7 +102,7 @@ def test_recall_and_precision() -> None:
 
 @pytest.mark.parametrize("name", list(LOSSES))
 @given(seed=st.integers(0, 1000))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_nothing_is_learned_from_what_has_no_label(name: str, seed: int) -> None:
     tf = pytest.importorskip("tensorflow")
     labels, logits = sample(seed)
