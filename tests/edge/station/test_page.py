@@ -65,7 +65,7 @@ def page(health: Health) -> Iterator[PageServer]:
         yield server
 
 
-def get(page: PageServer, path: str, **headers: str) -> tuple[int, bytes, dict[str, str]]:
+def get(page: PageServer, path: str, **headers: str | bytes) -> tuple[int, bytes, dict[str, str]]:
     connection = HTTPConnection("127.0.0.1", page.port, timeout=10)
     connection.putrequest("GET", path, skip_host="Host" in headers)
     for name, value in headers.items():
@@ -178,14 +178,59 @@ def test_other_machines_need_the_token(health: Health) -> None:
             assert get(page, path)[0] == 401
             assert get(page, path, Cookie="edge-seg-token=guess")[0] == 401
             assert get(page, path, Authorization="Bearer knows")[0] == 200
-            assert get(page, path, Cookie="edge-seg-token=knows")[0] == 200
+            assert get(page, path, Cookie="edge-seg-token=knows")[0] == 401
         # Monitors ask this one, which tells nothing of anybody.
         assert get(page, "/healthz")[0] == 200
         cookie = get(page, "/?token=knows")[2]["Set-Cookie"]
+        assert "knows" not in cookie
         assert "HttpOnly" in cookie
         assert "SameSite=Strict" in cookie
+        assert get(page, "/state", Cookie=cookie.partition(";")[0])[0] == 200
     with closing(PageServer("0.0.0.0:0", health)) as one, closing(PageServer("0.0.0.0:0", health)) as other:
         assert one.url.partition("token=")[2] != other.url.partition("token=")[2]
+
+
+ROUTES = ("/", "/page.js", "/page.css", "/state", "/metrics", "/overlay/1", "/healthz", "/nothing")
+SPELLINGS = (
+    "token=",
+    "token",
+    "token=%00",
+    "token=wrong",
+    "xtoken=1",
+    "xtoken=knows",
+    "token=know",
+    "token=knowsx",
+    "Token=knows",
+    "token=wrong&token=",
+    "token=&token=&token=",
+    "%74oken=wrong",
+    "token=%C3%BC",
+    "token=%FF%FE",
+    "token=" + "a" * 5000,
+    "a=token=knows",
+)
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_without_the_token_no_route_gives_a_cookie_or_tells_anything(health: Health, route: str) -> None:
+    with closing(PageServer("0.0.0.0:0", health, "knows")) as page:
+        for spelling in SPELLINGS:
+            status, data, headers = get(page, f"{route}?{spelling}")
+            assert status == (200 if route == "/healthz" else 401), spelling
+            assert "Set-Cookie" not in headers, spelling
+            assert "knows" not in f"{data!r}{headers}"
+        # A monitor that brings it is told no more, and given nothing to keep.
+        assert "Set-Cookie" not in get(page, "/healthz?token=knows")[2]
+
+
+@pytest.mark.parametrize("token", ["two words", "a;b", 'say "x"', "a,b\\c", "schlüssel", "鍵", "a&b=c#d%20+"])
+def test_any_token_works(health: Health, token: str) -> None:
+    with closing(PageServer("0.0.0.0:0", health, token)) as page:
+        _, _, query = page.url.partition("/?")
+        status, _, headers = get(page, f"/state?{query}")
+        assert status == 200
+        assert get(page, "/state", Cookie=headers["Set-Cookie"].partition(";")[0])[0] == 200
+        assert get(page, "/state", Authorization=b"Bearer " + token.encode())[0] == 200
 
 
 def test_a_name_that_was_made_to_point_here_reads_nothing(page: PageServer) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 import ipaddress
 import json
@@ -12,7 +13,7 @@ from http.cookies import CookieError, SimpleCookie
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import resources
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, quote, urlsplit
 
 from edge_seg.address import parse_address
 from edge_seg.errors import DeviceError
@@ -58,7 +59,7 @@ class PageServer:
                 f"--view {host}:{port}: the port cannot be had ({error.strerror or error}): choose another"
             ) from error
         self.port = self._server.server_address[1]
-        self.url = f"http://{host}:{self.port}/" + (f"?token={self._token}" if self._token else "")
+        self.url = f"http://{host}:{self.port}/" + (f"?token={quote(self._token, safe='')}" if self._token else "")
         self._thread = threading.Thread(target=self._server.serve_forever, name="page", daemon=True)
         self._thread.start()
 
@@ -97,6 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
     health: Health
     token: str | None
     here: bool
+    brought_token = False
     timeout = _PATIENCE_S
     server_version = "edge-seg"
     sys_version = ""
@@ -140,14 +142,19 @@ class _Handler(BaseHTTPRequestHandler):
     def _may_look(self, query: str) -> bool:
         if self.token is None:
             return True
-        given = parse_qs(query).get("token", [])
-        given += [self.headers.get("Authorization", "").removeprefix("Bearer ")]
+        self.brought_token = _one_is(self.token, parse_qs(query, errors="surrogateescape").get("token", []))
+        # The library reads bytes of headers as Latin-1.
+        bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        bearer = bearer.encode("latin-1", "replace").decode(errors="surrogateescape")
         try:
             cookie = SimpleCookie(self.headers.get("Cookie", "")).get(_COOKIE)
         except CookieError:
             cookie = None
-        given += [cookie.value] if cookie else []
-        return any(hmac.compare_digest(word.encode(), self.token.encode()) for word in given)
+        return (
+            self.brought_token
+            or _one_is(self.token, [bearer])
+            or (cookie is not None and _one_is(session_value(self.token), [cookie.value]))
+        )
 
     def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
         self.send_response(status)
@@ -157,14 +164,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("X-Content-Type-Options", "nosniff")
         self.send_header("Referrer-Policy", "no-referrer")
         self.send_header("Cache-Control", "no-store")
-        if self.token and status == HTTPStatus.OK and "token=" in self.path:
-            # So that the address that is shown, and copied, need not hold it for ever.
-            self.send_header("Set-Cookie", f"{_COOKIE}={self.token}; HttpOnly; SameSite=Strict; Path=/")
+        if self.token and self.brought_token:
+            # So that the address that is shown, and copied, need not hold the token for ever.
+            value = session_value(self.token)
+            self.send_header("Set-Cookie", f"{_COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/")
         self.end_headers()
         self.wfile.write(body)
 
     def log_message(self, *arguments: object) -> None:
         """Who looked when is nobody's business."""
+
+
+def session_value(token: str) -> str:
+    """What a browser keeps in its cookie: shows that it knew the token, and does not give the token away."""
+    return hmac.new(token.encode(), b"edge-seg page session", hashlib.sha256).hexdigest()
+
+
+def _one_is(secret: str, given: list[str]) -> bool:
+    return any(hmac.compare_digest(word.encode(errors="surrogateescape"), secret.encode()) for word in given)
 
 
 def _is_loopback(host: str) -> bool:

@@ -1,0 +1,38 @@
+"""Loggers, one for each room, that say nothing until somebody asks."""
+
+from __future__ import annotations
+
+import logging
+
+LEVELS = ("debug", "info", "warning", "error")
+"""What `--log-level` takes."""
+
+# Without a handler Python prints warnings to standard error by itself.
+logging.getLogger("edge_seg").addHandler(logging.NullHandler())
+
+
+def room_logger(module: str) -> logging.Logger:
+    """The logger of the room that a module is in.
+
+    Messages name films by UID or number alone: file names and DICOM texts may hold a patient's name.
+
+    Args:
+        module: `__name__` of the caller.
+
+    >>> room_logger("edge_seg.sources.cameras.camera").name
+    'edge_seg.sources'
+    """
+    return logging.getLogger(".".join(module.split(".")[:2]))
+
+
+def log_to_standard_error(level: str) -> None:
+    """Print what the rooms log.
+
+    Args:
+        level: the least level that is printed, one of `LEVELS`.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logger = logging.getLogger("edge_seg")
+    logger.addHandler(handler)
+    logger.setLevel(level.upper())
