@@ -40,6 +40,8 @@ FILMS = int(os.environ.get("EDGE_SEG_FILMS", "24"))
 KILLS = int(os.environ.get("EDGE_SEG_KILLS", "4"))
 CUTS = int(os.environ.get("EDGE_SEG_CUTS", "3"))
 SENDERS = 4
+PATIENCE_S = 300
+"""What must happen may take this long on a busy machine."""
 SYNTAXES = (ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless)
 
 
@@ -85,7 +87,7 @@ class Device:
         (self._cgroup / "cgroup.procs").write_text(str(os.getpid()))
 
     def wait_until_it_listens(self) -> None:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while True:
             assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1):
@@ -99,16 +101,14 @@ class Device:
 
     def stop(self) -> str:
         self.process.send_signal(signal.SIGTERM)
-        said = self.process.communicate(timeout=60)[1]
+        said = self.process.communicate(timeout=PATIENCE_S)[1]
         assert self.process.returncode == 130
         return said
 
     def records(self) -> list[dict[str, Any]]:
-        path = self.out / "records.jsonl"
-        whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
-        return [json.loads(line) for line in whole.splitlines()]
+        return records_in(self.out)
 
-    def wait_for(self, count: int, seconds: float = 120) -> None:
+    def wait_for(self, count: int, seconds: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + seconds
         while len(self.records()) < count or any((self.out / "inbox" / "received").iterdir()):
             assert time.monotonic() < deadline, len(self.records())
@@ -122,7 +122,7 @@ class Senders:
     def __init__(self, port: int, films: list[Path]) -> None:
         self.acknowledged: list[str] = []
         self.refused: Counter[int] = Counter()
-        self._port, self._given_up = port, threading.Event()
+        self._port = port
         self._threads = [
             threading.Thread(target=self._send, args=(films[number::SENDERS],), daemon=True)
             for number in range(SENDERS)
@@ -133,18 +133,22 @@ class Senders:
     def busy(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
 
-    def finish(self, seconds: float = 300) -> None:
+    def finish(self, seconds: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + seconds
         for thread in self._threads:
             thread.join(max(0, deadline - time.monotonic()))
         assert not self.busy()
 
-    def give_up(self) -> None:
-        self._given_up.set()
+    def wait_for(self, count: int, seconds: float = PATIENCE_S) -> None:
+        """Return once `count` films are acknowledged."""
+        deadline = time.monotonic() + seconds
+        while len(self.acknowledged) < count:
+            assert time.monotonic() < deadline, len(self.acknowledged)
+            time.sleep(0.005)
 
     def _send(self, films: list[Path]) -> None:
         waiting = list(films)
-        while waiting and not self._given_up.is_set():
+        while waiting:
             entity = pynetdicom.AE("SCANNER")
             entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 10
             for syntax in SYNTAXES:
@@ -174,9 +178,16 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def records_in(out: Path) -> list[dict[str, Any]]:
+    """Every whole line of the records; none before the first film is done."""
+    path = out / "records.jsonl"
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    return [json.loads(line) for line in whole.splitlines()]
+
+
 def check(out: Path, acknowledged: list[str], *, all_of_them: bool = True) -> None:
     """Every film that a sender was told was taken has exactly one result, whole; nothing waits."""
-    records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
+    records = records_in(out)
     assert {record["status"] for record in records} <= {"done"}
     count = Counter(record["film"]["sha256"] for record in records)
     assert set(count.values()) <= {1}
@@ -242,13 +253,16 @@ def disk(image: Path, place: Path, megabytes: int) -> Iterator[Path]:
 @pytest.mark.slow
 def test_power_cuts_under_load_lose_no_acknowledged_film(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
     chance = random.Random(1)
+    # Counted in acknowledged films and not in seconds: on a busy machine a cut would come before the first film.
+    moments = sorted(chance.choices(range(len(films) * 3 // 4), k=CUTS))
     copies = []
     with disk(tmp_path / "disk.img", tmp_path / "disk", 96) as place:
         device = Device(place / "out", tiny_model)
         device.wait_until_it_listens()
         senders = Senders(device.port, films)
-        for number in range(CUTS):
-            time.sleep(chance.uniform(0.05, 0.6))
+        for number, moment in enumerate(moments):
+            senders.wait_for(moment)
+            time.sleep(chance.uniform(0, 0.1))
             # Nothing is flushed for the copy: it holds what a disk holds whose power fails now.
             device.process.send_signal(signal.SIGSTOP)
             time.sleep(0.1)
@@ -264,9 +278,6 @@ def test_power_cuts_under_load_lose_no_acknowledged_film(tmp_path: Path, tiny_mo
     for copy, acknowledged in copies:
         with disk(copy, tmp_path / "after", 0) as place:
             out = place / "out"
-            if not (out / "inbox").is_dir():
-                assert not acknowledged
-                continue
             device = Device(out, tiny_model)
             device.wait_until_it_listens()
             device.wait_for(len(acknowledged))
@@ -283,7 +294,7 @@ def test_a_full_disk_is_waited_for_and_nothing_is_lost(
     device = Device(place / "out", tiny_model)
     device.wait_until_it_listens()
     senders = Senders(device.port, films)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while not senders.refused:
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -302,13 +313,13 @@ def test_a_disk_that_turns_read_only_is_waited_for(tmp_path: Path, tiny_model: P
         device = Device(place / "out", tiny_model)
         device.wait_until_it_listens()
         senders = Senders(device.port, films)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while len(senders.acknowledged) < len(films) // 4:
             assert time.monotonic() < deadline
             time.sleep(0.02)
         remount(place, "ro", deadline)
         before = len(senders.acknowledged)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while not senders.refused:
             assert time.monotonic() < deadline
             time.sleep(0.05)
@@ -316,7 +327,7 @@ def test_a_disk_that_turns_read_only_is_waited_for(tmp_path: Path, tiny_model: P
         assert device.process.poll() is None
         # What was acknowledged at the moment of the change, one for each sender, had been kept before.
         assert len(senders.acknowledged) <= before + SENDERS
-        remount(place, "rw", time.monotonic() + 60)
+        remount(place, "rw", time.monotonic() + PATIENCE_S)
         senders.finish()
         device.wait_for(len(films))
         device.stop()
@@ -356,9 +367,9 @@ def test_another_tools_sender(tmp_path: Path, tiny_model: Path, films: list[Path
         if batch
     ]
     for sender in sent:
-        said = sender.communicate(timeout=300)[0]
+        said = sender.communicate(timeout=PATIENCE_S)[0]
         assert sender.returncode == 0, said
-    device.wait_for(len(films), 300)
+    device.wait_for(len(films))
     taken = time.monotonic() - start
     status = Path(f"/proc/{device.process.pid}/status")
     if status.exists():
@@ -390,7 +401,7 @@ def test_a_film_that_kills_the_process_is_set_aside(tmp_path: Path, tiny_model: 
         device.wait_until_it_listens()
         senders = Senders(device.port, [poison, films[0], films[1]])
         deaths = 0
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while senders.busy() or len(device.records()) < 3:
             assert time.monotonic() < deadline, deaths
             if device.process.poll() is not None:
@@ -447,7 +458,7 @@ def test_in_256_mb_the_shipped_model_takes_the_load(tmp_path: Path) -> None:
         start = time.monotonic()
         senders = Senders(device.port, made)
         senders.finish()
-        device.wait_for(len(made), 300)
+        device.wait_for(len(made))
         taken = time.monotonic() - start
         status = Path(f"/proc/{device.process.pid}/status").read_text()
         resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))

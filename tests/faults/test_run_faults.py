@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
+PATIENCE_S = 300
+"""What must happen may take this long on a busy machine."""
 COMMAND = [sys.executable, "-m", "edge_seg.cli.main", "run"]
 
 
@@ -30,7 +32,7 @@ def start(*words):
 
 
 def run(*words):
-    return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=120)
+    return subprocess.run([*COMMAND, *map(str, words)], capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def make_films(folder, count, shape=(300, 400)):
@@ -65,7 +67,7 @@ def check_results(out, count):
 
 
 def wait_for_records(process, out, count):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE_S
     while len(records(out)) < count:
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
@@ -74,7 +76,7 @@ def wait_for_records(process, out, count):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_killed_at_a_random_moment_and_run_again(tmp_path, tiny_model, seed):
-    films, out = make_films(tmp_path / "films", 12), tmp_path / "out"
+    films, out = make_films(tmp_path / "films", 48), tmp_path / "out"
     chance = random.Random(seed)
     process = start(films, "--model", tiny_model, "--out", out)
     wait_for_records(process, out, chance.randint(1, 6))
@@ -82,20 +84,20 @@ def test_killed_at_a_random_moment_and_run_again(tmp_path, tiny_model, seed):
     process.kill()
     process.communicate()
     done = sum(record["status"] == "done" for record in records(out))
-    assert 0 < done < 12
+    assert 0 < done < 48
     again = run(films, "--model", tiny_model, "--out", out)
     assert again.returncode == 0, again.stderr
-    assert f"{12 - done} done, 0 failed, {done} done before" in again.stderr
-    check_results(out, 12)
+    assert f"{48 - done} done, 0 failed, {done} done before" in again.stderr
+    check_results(out, 48)
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(tmp_path, tiny_model, how):
-    films, out = make_films(tmp_path / "films", 30), tmp_path / "out"
+    films, out = make_films(tmp_path / "films", 60), tmp_path / "out"
     process = start(films, "--model", tiny_model, "--out", out)
     wait_for_records(process, out, 2)
     process.send_signal(how)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, said
     assert "stopped; results in" in said
     assert "Traceback" not in said
@@ -103,7 +105,7 @@ def test_interrupted(tmp_path, tiny_model, how):
     assert (out / "records.jsonl").read_text().endswith("\n")
     assert run(films, "--model", tiny_model, "--out", out).returncode == 0
     done = {record["source"] for record in records(out) if record["status"] == "done"}
-    assert len(done) == 30
+    assert len(done) == 60
 
 
 def test_a_watch_that_is_killed_goes_on_with_what_is_not_done(tmp_path, tiny_model):
@@ -124,7 +126,7 @@ def test_a_watch_that_is_killed_goes_on_with_what_is_not_done(tmp_path, tiny_mod
         film.rename(inbox / film.name)
     wait_for_records(process, out, 10)
     process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, said
     assert "0 failed" in said
     check_results(out, 10)
@@ -179,15 +181,16 @@ def test_output_folder_without_permission(tmp_path, tiny_model):
 
 
 def test_two_runs_into_one_folder(tmp_path, tiny_model):
-    films, out = make_films(tmp_path / "films", 30), tmp_path / "out"
-    first = start(films, "--model", tiny_model, "--out", out)
+    films, out = make_films(tmp_path / "films", 1), tmp_path / "out"
+    first = start("--camera", "demo", "--model", tiny_model, "--out", out)
     wait_for_records(first, out, 1)
     second = run(films, "--model", tiny_model, "--out", out)
     assert second.returncode == 6
     assert "another run writes there" in second.stderr
-    assert first.wait(60) == 0
-    first.communicate()
-    check_results(out, 30)
+    assert first.poll() is None
+    first.send_signal(signal.SIGTERM)
+    first.communicate(timeout=PATIENCE_S)
+    assert {record["source"] for record in records(out)} == {"camera demo"}
 
 
 def test_bad_films_never_stop_the_others(tmp_path, tiny_model):
@@ -232,7 +235,7 @@ def test_ctrl_c_on_an_endless_camera(tmp_path, tiny_model):
     process = start("--camera", "demo", "--model", tiny_model, "--out", out)
     wait_for_records(process, out, 2)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=30)
+    _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "stopped; results in" in said
     assert "Traceback" not in said

@@ -59,7 +59,7 @@ def pacs() -> Iterator[Pacs]:
     made.stop()
 
 
-def wait_for(done: Callable[[], bool], seconds: float = 30) -> None:
+def wait_for(done: Callable[[], bool], seconds: float = 300) -> None:
     deadline = time.monotonic() + seconds
     while not done():
         assert time.monotonic() < deadline

@@ -188,7 +188,7 @@ def test_an_absent_camera_and_a_silent_address_are_given_up_in_seconds() -> None
         start = time.monotonic()
         with pytest.raises(DeviceError):
             open_source(cameras=[camera])
-        assert time.monotonic() - start < 15
+        assert time.monotonic() - start < 60
 
 
 def test_no_source_is_refused() -> None:
