@@ -1,7 +1,7 @@
-"""Whether two checkouts give the same results, byte for byte: masks, overlays, DICOM pixels, records, a trained network.
+"""Whether two checkouts give the same results, byte for byte: masks, overlays, DICOM pixels, records, a tiny training.
 
-`python -m edge_seg_lab.same_results BEFORE AFTER --data FOLDER` runs both on the same films, real ones and phantoms, with
-every product, then trains and quantises a tiny network with both. A redesign must change none of it.
+`python -m edge_seg_lab.same_results BEFORE AFTER --data FOLDER` runs both on the same films, real ones and phantoms,
+with every product, then trains and quantises a tiny network with both. A redesign must change none of it.
 """
 
 from __future__ import annotations

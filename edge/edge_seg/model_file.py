@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from typing import Any
 
 from edge_seg.errors import ModelError
 from edge_seg.structures import Structure
+from edge_seg.typed_json import parse_object, read_fields
 
 MANIFEST_NAME = "edge_seg.json"
 CARD_NAME = "MODEL_CARD.md"
@@ -27,6 +29,25 @@ COMPILED_NAME = "edge_tpu.tflite"
 """The same network, compiled for the Edge TPU, where it was."""
 OUTPUTS = ("sigmoid", "softmax")
 SCHEMA = 1
+KINDS_OF_FILM = ("chest",)
+"""Kinds of film that a model can expect; the film gate knows each."""
+
+MOST_STRUCTURES = 255
+"""Class numbers of segmentation masks are 8 bit."""
+
+LARGEST_INPUT = 4096
+"""Pixels a side; larger than any network for these devices."""
+
+LARGEST_FILE = 1 << 30
+"""Bytes of a model file, and of everything that is packed in it: larger ones are refused before they are read."""
+
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether a structure's name can stand in the names of its files."""
+    return bool(name) and name.isprintable() and not set(name) & set('/\\:*?"<>|') and name.strip(". ") == name
 
 
 @dataclass(frozen=True)
@@ -100,21 +121,40 @@ class Manifest:
         """Read a manifest.
 
         Raises:
-            ModelError: not JSON, of an unknown schema, or fields missing.
+            ModelError: not JSON, of an unknown schema, a field missing, unknown or of another type, or a value that no
+                model can have.
         """
         try:
-            raw = json.loads(text)
-            schema = raw.pop("schema")
+            raw = parse_object(text)
+            schema = raw.pop("schema", None)
             if schema != SCHEMA:
-                raise ModelError(f"{where}: manifest schema {schema} is unknown: update edge-seg")
-            raw["structures"] = tuple(Structure(**structure) for structure in raw["structures"])
-            raw["thresholds"] = tuple(raw["thresholds"])
-            raw["scores"] = tuple(raw["scores"])
-            return cls(**raw)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ModelError(f"{where}: manifest schema {schema!r} is unknown: update edge-seg")
+            manifest = read_fields(cls, raw)
+            manifest._check_values()
+        except ValueError as error:
             raise ModelError(
                 f"{where}: the manifest cannot be read ({error}): fetch or make the model again"
             ) from error
+        return manifest
+
+    def _check_values(self) -> None:
+        """Raise a ValueError that names the first field whose value makes no sense."""
+        names = [structure.name for structure in self.structures]
+        checks = {
+            "name": bool(self.name.strip()) and self.name.isprintable(),
+            "structures": 0 < len(names) == len(set(names)) <= MOST_STRUCTURES and all(map(_is_file_name, names)),
+            "structures.colour": all(_COLOUR.fullmatch(structure.colour) for structure in self.structures),
+            "input_height": 0 < self.input_height <= LARGEST_INPUT,
+            "input_width": 0 < self.input_width <= LARGEST_INPUT,
+            "input_channels": self.input_channels in (1, 3),
+            "std": self.std > 0,
+            "thresholds": len(self.thresholds) in (0, len(names)) and all(0 < t < 1 for t in self.thresholds),
+            "flatbuffer_sha256": not self.flatbuffer_sha256 or bool(_SHA256.fullmatch(self.flatbuffer_sha256)),
+            "expects": not self.expects or self.expects in KINDS_OF_FILM,
+        }
+        for field_name, holds in checks.items():
+            if not holds:
+                raise ValueError(f"{field_name} makes no sense")
 
 
 @dataclass(frozen=True)
@@ -160,11 +200,14 @@ class ModelFile:
                 names = archive.namelist()
                 if MANIFEST_NAME not in names:
                     raise ModelError(f"{where}: no manifest in this file: make it with `edge-seg quantize`")
-                start = min(entry.header_offset for entry in archive.infolist())
+                entries = archive.infolist()
+                if sum(entry.file_size for entry in entries) > LARGEST_FILE:
+                    raise ModelError(f"{where}: what it packs is over {LARGEST_FILE >> 20} MB: fetch or make it again")
+                start = min(entry.header_offset for entry in entries)
                 files = {name: archive.read(name) for name in names}
             texts = {name: files.pop(name, b"").decode() for name in (MANIFEST_NAME, CARD_NAME, LICENCE_NAME)}
         # ValueError and RuntimeError: a flipped bit makes zipfile seek before the file, or ask for a password.
-        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
             raise ModelError(f"{where}: damaged, or not an edge-seg model ({error}): fetch or make it again") from error
         manifest = Manifest.from_json(texts[MANIFEST_NAME], where)
         flatbuffer = data[:start]
@@ -185,6 +228,8 @@ class ModelFile:
         """
         path = find_model(model)
         try:
+            if path.is_file() and path.stat().st_size > LARGEST_FILE:
+                raise ModelError(f"{path}: over {LARGEST_FILE >> 20} MB is too large for a model: give a model file")
             data = path.read_bytes()
         except OSError as error:
             raise ModelError(

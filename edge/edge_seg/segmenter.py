@@ -114,7 +114,7 @@ class Segmenter:
     ) -> None:
         self.manifest = manifest = model.manifest
         self.lung = _definition(manifest, lung)
-        self._calibration = Calibration.from_json(manifest.trust) if manifest.trust else None
+        self._calibration = _calibration(manifest)
         self._appearance = load_appearance(manifest.expects) if gate and manifest.expects else None
         self.runtime = runtime = runtime or TFLiteRuntime(model.flatbuffer)
         expected = (1, *manifest.input_shape, manifest.input_channels)
@@ -124,6 +124,12 @@ class Segmenter:
                 f"{manifest.name}: the manifest says {expected} -> {outputs}, the network is "
                 f"{runtime.input.shape} -> {runtime.output.shape}: make the model again"
             )
+        for spec in (runtime.input, runtime.output):
+            if spec.dtype not in ("int8", "float32") or (spec.scale is not None and not spec.scale > 0):
+                raise ModelError(
+                    f"{manifest.name}: a {spec.dtype} tensor of scale {spec.scale} goes in or out, "
+                    "int8 and float32 are supported: convert the model again"
+                )
         self._table = pixels.input_table(manifest.mean, manifest.std, runtime.input.scale, runtime.input.zero_point)
 
     @property
@@ -244,6 +250,15 @@ class Segmenter:
         named = {structure.name: mask for structure, mask in zip(manifest.structures, masks, strict=True)}
         derived = self.lung is not None and self.lung != lung_definitions(manifest.structures)[0]
         return logits, visible_lungs(named) if derived else named
+
+
+def _calibration(manifest: Manifest) -> Calibration | None:
+    if manifest.trust is None:
+        return None
+    try:
+        return Calibration.from_json(manifest.trust)
+    except ValueError as error:
+        raise ModelError(f"{manifest.name}: the manifest cannot be used ({error}): make the model again") from error
 
 
 def _definition(manifest: Manifest, lung: str | None) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from edge_seg import Segmenter, model_file
+from edge_seg.assessment.trust import Calibration
 from edge_seg.errors import ModelError
 from edge_seg.model_file import CARD_NAME, LICENCE_NAME, MANIFEST_NAME, Manifest, ModelFile
 from edge_seg.runtime import TFLiteRuntime
@@ -138,6 +141,93 @@ def test_a_manifest_that_is_none_is_refused_in_one_line(text: str) -> None:
     with pytest.raises(ModelError) as caught:
         Manifest.from_json(text)
     assert "\n" not in str(caught.value)
+
+
+def edited(**changes: object) -> str:
+    return json.dumps({**json.loads(MODEL.manifest.to_json()), **changes})
+
+
+STRUCTURE = {"name": "heart", "title": "heart", "colour": "#ff0000"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"name": 7}, "name"),
+        ({"name": ""}, "name"),
+        ({"structures": []}, "structures"),
+        ({"structures": "lungs"}, "structures"),
+        ({"structures": [STRUCTURE, STRUCTURE]}, "structures"),
+        ({"structures": [{**STRUCTURE, "name": "heart/aorta"}]}, "structures"),
+        ({"structures": [{**STRUCTURE, "name": ".."}]}, "structures"),
+        ({"structures": [{**STRUCTURE, "colour": "red"}]}, "colour"),
+        ({"structures": [{"name": "heart"}]}, r"structures\[0\].title is missing"),
+        ({"structures": [{**STRUCTURE, "weight": 1}]}, r"structures\[0\].weight is unknown"),
+        ({"input_height": "64"}, "input_height"),
+        ({"input_height": 64.0}, "input_height"),
+        ({"input_height": True}, "input_height"),
+        ({"input_width": -64}, "input_width"),
+        ({"input_width": 10**9}, "input_width"),
+        ({"input_channels": 0}, "input_channels"),
+        ({"std": 0}, "std"),
+        ({"std": float("nan")}, "NaN"),
+        ({"mean": float("inf")}, "Infinity"),
+        ({"thresholds": [0.5]}, "thresholds"),
+        ({"thresholds": [0.5, 2, 0.5]}, "thresholds"),
+        ({"thresholds": None}, "thresholds"),
+        ({"single_component": 1}, "single_component"),
+        ({"expects": "../../etc/passwd"}, "expects"),
+        ({"network": []}, "network"),
+        ({"scores": [1]}, r"scores\[0\]"),
+        ({"checks": {"dice": float("nan")}}, "NaN"),
+        ({"flatbuffer_sha256": "abc"}, "flatbuffer_sha256"),
+        ({"colour": "red"}, "colour is unknown"),
+        ({"schema": [1]}, "schema"),
+    ],
+)
+def test_a_manifest_with_a_value_that_makes_no_sense_is_refused_by_its_name(
+    changes: dict[str, object], named: str
+) -> None:
+    with pytest.raises(ModelError, match=named) as caught:
+        Manifest.from_json(edited(**changes))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_manifest_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(ModelError, match="deeply"):
+        Manifest.from_json('{"schema": 1, "network": ' + '{"a":' * 100_000 + "1" + "}" * 100_001)
+
+
+@given(st.data())
+def test_any_value_in_any_field_of_a_manifest_is_read_or_refused(data: st.DataObject) -> None:
+    fields = json.loads(MODEL.manifest.to_json())
+    name = data.draw(st.sampled_from(sorted(fields)))
+    json_values = st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    )
+    try:
+        manifest = Manifest.from_json(json.dumps({**fields, name: data.draw(json_values)}))
+    except ModelError:
+        return
+    assert Manifest.from_json(manifest.to_json()) == manifest
+
+
+def test_files_that_unpack_to_gigabytes_are_refused_before_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(model_file, "LARGEST_FILE", 1 << 20)
+    packed = replace(MODEL, associated={"zeros.bin": bytes(2 << 20)}).to_bytes()
+    with pytest.raises(ModelError, match="packs"):
+        ModelFile.from_bytes(packed)
+
+
+def test_a_calibration_that_makes_no_sense_is_refused_when_the_model_is_opened(tiny_model: Path) -> None:
+    model = ModelFile.read(tiny_model)
+    good = Calibration(("soft_dice",), (0.0,), (1.0,), (1.0,), 0.0, {}).to_json()
+    Segmenter(replace(model, manifest=replace(model.manifest, trust=good)))
+    for change in ({"spread": [0.0]}, {"weights": []}, {"bias": "much"}, {"features": None}):
+        broken = replace(model, manifest=replace(model.manifest, trust={**good, **change}))
+        with pytest.raises(ModelError, match="trust"):
+            Segmenter(broken)
 
 
 def test_an_absent_model_names_those_that_ship(tmp_path: Path) -> None:

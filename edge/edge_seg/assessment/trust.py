@@ -14,6 +14,8 @@ from typing import Any
 import cv2
 import numpy as np
 
+from edge_seg.typed_json import read_fields
+
 LOW_TRUST = 0.85
 """Below this estimated Dice an outline is to be checked by a person."""
 
@@ -59,9 +61,16 @@ class Calibration:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
-        """What `to_json` gave."""
-        centre, spread, weights = (tuple(map(float, raw[name])) for name in ("centre", "spread", "weights"))
-        return cls(tuple(raw["features"]), centre, spread, weights, float(raw["bias"]), dict(raw["facts"]))
+        """What `to_json` gave.
+
+        Raises:
+            ValueError: a field is missing or of another type, lists differ in length, or a spread is not positive.
+        """
+        made = read_fields(cls, raw, "trust")
+        lengths = {len(values) for values in (made.features, made.centre, made.spread, made.weights)}
+        if len(lengths) != 1 or not all(value > 0 for value in made.spread):
+            raise ValueError("trust: each feature has one centre, one positive spread and one weight")
+        return made
 
 
 def lung_features(logits: np.ndarray) -> dict[str, float]:
