@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 
 from edge_seg.errors import InputError
+from edge_seg.orientation import UPRIGHT, Orientation, Upright
 
 SMALLEST_SIDE = 16
 """Films with a shorter side than this many pixels are refused: nothing anatomical is left in them."""
@@ -27,7 +30,14 @@ class Film:
         window: `(low, high)` pixel values to show as black and white (the DICOM VOI window); `None`
             lets robust percentiles decide.
         spacing_mm: distance between pixel centres `(down a column, along a row)`, where known.
+        spacing_origin: what the spacing was taken from (`PixelSpacing`), where known.
+        spacing_plane: where it holds: `detector`, `patient`, or `unknown`.
+        aspect: height of a pixel over its width.
+        orientation: what sets the film upright.
+        orientation_known: whether a header said so.
+        padding: bool, of the pixels' shape, where a pixel is none of the film's but fills up the picture; black.
         view: `PA`, `AP`, ..., where known.
+        patient_years: age of the patient, where known; it stands in no record.
         taken_at: ISO 8601 time of exposure or capture, where known.
         age_s: for camera frames, seconds between capture and hand-over.
         checksum: SHA-256 (hex) of the bytes the film was decoded from, where it came from a file.
@@ -50,7 +60,14 @@ class Film:
     source: str = ""
     window: tuple[float, float] | None = None
     spacing_mm: tuple[float, float] | None = None
+    spacing_origin: str | None = None
+    spacing_plane: str = "unknown"
+    aspect: float = 1.0
+    orientation: Orientation = UPRIGHT
+    orientation_known: bool = False
+    padding: np.ndarray | None = field(default=None, repr=False)
     view: str | None = None
+    patient_years: float | None = field(default=None, repr=False)
     taken_at: str | None = None
     age_s: float | None = None
     checksum: str | None = None
@@ -68,6 +85,8 @@ class Film:
                 f"this is {self.pixels.dtype} {self.pixels.shape}: convert it to grey first"
             )
         check_size(self.name, *self.pixels.shape)
+        if self.padding is not None and (self.padding.shape != self.pixels.shape or self.padding.all()):
+            raise InputError(f"{self.name}: padding is a plane of the film's shape that leaves something of it")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -75,12 +94,24 @@ class Film:
         height, width = self.pixels.shape
         return height, width
 
+    @cached_property
+    def upright(self) -> Upright:
+        """The part inside the padding as it stands upright; all of the film where it has none."""
+        height, width = self.shape
+        if self.padding is None:
+            return Upright((0, height), (0, width), self.orientation)
+        x, y, columns, rows = cv2.boundingRect((~self.padding).view(np.uint8))
+        return Upright((y, y + rows), (x, x + columns), self.orientation)
+
 
 def inverted(film: Film) -> Film:
     """The film with black and white exchanged."""
     top = np.iinfo(film.pixels.dtype).max
     window = (top - film.window[1], top - film.window[0]) if film.window else None
-    return replace(film, pixels=top - film.pixels, window=window)
+    pixels = top - film.pixels
+    if film.padding is not None:
+        pixels[film.padding] = 0
+    return replace(film, pixels=pixels, window=window)
 
 
 def check_size(name: str, height: int, width: int) -> None:

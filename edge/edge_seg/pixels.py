@@ -8,11 +8,13 @@ gives the same bytes on every processor (see `resampling`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 
 import cv2
 import numpy as np
 
 from edge_seg.film import Film
+from edge_seg.orientation import Upright
 from edge_seg.resampling import enlarge_above, resample
 
 IGNORE = 127
@@ -22,41 +24,67 @@ ROBUST_PERCENTILES = (0.5, 99.5)
 """Where a film names no window, these percentiles become black and white."""
 
 _PERCENTILE_SAMPLE = 1 << 18
+_ASPECT_STEPS = 1000  # finest denominator of an aspect: 1:1000 of a film is under the width of a pixel of the input
 _LOGIT_STEPS = 1024  # fixed-point steps per unit of logit while masks are enlarged
 _LOGIT_LIMIT = 31.0  # keeps the fixed-point logits within int16
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a film lies in a model's input: scaled to fit, centred, aspect kept, borders black.
+    """Where a film lies in a model's input: upright, scaled to fit, centred, in square pixels, borders black.
 
     Attributes:
         film_shape: `(height, width)` of the film.
         input_shape: `(height, width)` of the model's input.
-        top, left, height, width: the film's rectangle in the model's input, in pixels.
+        upright: which part of the film it is, and how it was set upright.
+        top, left, height, width: its rectangle in the model's input, in pixels.
 
-    >>> Letterbox.fit((1000, 2000), (192, 192))
-    Letterbox(film_shape=(1000, 2000), input_shape=(192, 192), top=48, left=0, height=96, width=192)
+    >>> box = Letterbox.fit((1000, 2000), (192, 192))
+    >>> box.top, box.left, box.height, box.width
+    (48, 0, 96, 192)
     """
 
     film_shape: tuple[int, int]
     input_shape: tuple[int, int]
+    upright: Upright
     top: int
     left: int
     height: int
     width: int
 
     @classmethod
-    def fit(cls, film_shape: tuple[int, int], input_shape: tuple[int, int]) -> Letterbox:
-        """The largest centred rectangle of the film's aspect in the model's input."""
-        (film_height, film_width), (input_height, input_width) = film_shape, input_shape
+    def of(cls, film: Film, input_shape: tuple[int, int]) -> Letterbox:
+        """The letterbox of a film."""
+        return cls.fit(film.shape, input_shape, film.upright, film.aspect)
+
+    @classmethod
+    def fit(
+        cls,
+        film_shape: tuple[int, int],
+        input_shape: tuple[int, int],
+        upright: Upright | None = None,
+        aspect: float = 1.0,
+    ) -> Letterbox:
+        """The largest centred rectangle of the film's proportions in the model's input.
+
+        Args:
+            film_shape, input_shape, upright: as the attributes; all of the film by default.
+            aspect: height over width of the film's own pixels.
+        """
+        upright = upright or Upright((0, film_shape[0]), (0, film_shape[1]))
+        high, wide = Fraction(aspect).limit_denominator(_ASPECT_STEPS).as_integer_ratio()
+        if upright.orientation.transposed:
+            high, wide = wide, high
+        film_height, film_width = upright.shape[0] * high, upright.shape[1] * wide
+        input_height, input_width = input_shape
         if film_height * input_width >= film_width * input_height:
             height = input_height
             width = max(1, (2 * film_width * input_height + film_height) // (2 * film_height))
         else:
             width = input_width
             height = max(1, (2 * film_height * input_width + film_width) // (2 * film_width))
-        return cls(film_shape, input_shape, (input_height - height) // 2, (input_width - width) // 2, height, width)
+        place = (input_height - height) // 2, (input_width - width) // 2
+        return cls(film_shape, input_shape, upright, *place, height, width)
 
     @property
     def content(self) -> tuple[slice, slice]:
@@ -70,15 +98,23 @@ class Letterbox:
 def value_range(film: Film) -> tuple[float, float]:
     """Pixel values to show as black and white: the film's window, else robust percentiles.
 
-    The percentiles come from evenly spaced pixels, so that a large film costs no more than a small one.
+    The percentiles come from evenly spaced pixels inside the padding, so that a large film costs no more than a small
+    one.
     """
     if film.window is not None:
         low, high = film.window
     else:
-        stride = max(1, int(np.sqrt(film.pixels.size / _PERCENTILE_SAMPLE)))
-        sample = film.pixels[::stride, ::stride]
+        sample = _sample(film, film.pixels)
+        if film.padding is not None:
+            sample = sample[~_sample(film, film.padding)][None]
         low, high = _closest_observations(sample, ROBUST_PERCENTILES)
     return low, max(high, low + 1.0)
+
+
+def _sample(film: Film, plane: np.ndarray) -> np.ndarray:
+    shown = film.upright.of(plane)
+    stride = max(1, int(np.sqrt(shown.size / _PERCENTILE_SAMPLE)))
+    return shown[::stride, ::stride]
 
 
 def to_grey8(film: Film) -> np.ndarray:
@@ -86,13 +122,16 @@ def to_grey8(film: Film) -> np.ndarray:
     low, high = value_range(film)
     levels = 256 if film.pixels.dtype == np.uint8 else 65536
     table = _to_8_bit(np.arange(levels, dtype=np.float64), low, high)
-    return table[film.pixels]
+    grey = table[film.pixels]
+    if film.padding is not None:
+        grey[film.padding] = 0
+    return grey
 
 
 def to_input(film: Film, input_shape: tuple[int, int]) -> tuple[np.ndarray, Letterbox]:
     """What the network sees, before normalisation: `(height, width)` uint8, and where the film lies in it."""
-    letterbox = Letterbox.fit(film.shape, input_shape)
-    values = resample(film.pixels, letterbox.height, letterbox.width)
+    letterbox = Letterbox.of(film, input_shape)
+    values = resample(film.upright.of(film.pixels), letterbox.height, letterbox.width)
     grey = np.zeros(input_shape, np.uint8)
     grey[letterbox.content] = _to_8_bit(values, *value_range(film))
     return grey, letterbox
@@ -109,6 +148,7 @@ def labels_to_input(labels: np.ndarray, letterbox: Letterbox) -> np.ndarray:
         `(input height, input width, structures)` uint8 of 0, 1 and `IGNORE`. A pixel is 1 where at least half
         of it is, and ignored where any of it is or where the film does not reach.
     """
+    labels = letterbox.upright.of(labels)
     height, width = letterbox.height, letterbox.width
     laid = np.full((*letterbox.input_shape, labels.shape[2]), IGNORE, np.uint8)
     for k in range(labels.shape[2]):
@@ -183,7 +223,8 @@ def to_masks(
     masks = np.zeros((logits.shape[2], *letterbox.film_shape), bool)
     for plane, mask, threshold in zip(fixed, masks, thresholds, strict=True):
         cut = int(np.rint(np.log(threshold / (1 - threshold)) * _LOGIT_STEPS))
-        enlarge_above(_keep_largest(plane, cut) if single_component else plane, cut, mask)
+        shown = letterbox.upright.of(mask)
+        enlarge_above(_keep_largest(plane, cut) if single_component else plane, cut, shown)
     return masks
 
 

@@ -15,6 +15,7 @@ import numpy as np
 _LARGEST_BLOCK = 256  # edge of a block, in pixels: a column of 256 16-bit values just fits into a float32's 24 bits
 _STRIPE = 1 << 18  # bytes of floats worked on at a time: they stay in the cache of a small processor
 _SIZES = 8  # films of one device have few sizes; what is worked out for one is kept
+_MOST_SKIPPED = 1.25  # times that a film may shrink bilinearly before it is averaged: what is between would be lost
 _WEIGHT_STEPS = 65536.0  # of enlarging, as in OpenCV's INTER_LINEAR_EXACT
 
 
@@ -22,13 +23,18 @@ def resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """Area average when shrinking, bilinear when enlarging.
 
     Args:
-        pixels: two-dimensional, uint8 or uint16.
+        pixels: two-dimensional, uint8 or uint16; any view.
         height, width: of the result.
 
     Returns:
         `(height, width)` float64.
     """
+    pixels = np.ascontiguousarray(pixels)
     if height > pixels.shape[0] or width > pixels.shape[1]:
+        # Pixels that are not square may have to grow one way and shrink the other by much.
+        shorter, narrower = min(height, pixels.shape[0]), min(width, pixels.shape[1])
+        if pixels.shape[0] > _MOST_SKIPPED * shorter or pixels.shape[1] > _MOST_SKIPPED * narrower:
+            pixels = np.rint(resample(pixels, shorter, narrower)).astype(pixels.dtype)
         return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR_EXACT).astype(np.float64)
     rows, down = _area_taps(pixels.shape[0], height)
     columns, across = _area_taps(pixels.shape[1], width)

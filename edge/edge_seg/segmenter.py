@@ -184,7 +184,8 @@ class Segmenter:
             sure = clock.time("trust", lambda: self._trust_features(logits, letterbox))
             measurements = clock.time("measure", lambda: measure(masks, taken, self.lung or "whole"))
             if self.gate:
-                quality = Quality((*quality.findings, *look_at_masks(masks).findings))
+                shown = {name: mask[taken.upright.box] for name, mask in masks.items()}
+                quality = Quality((*quality.findings, *look_at_masks(shown).findings))
         trust = self._calibration.estimate(sure) if self._calibration and sure else None
         if trust is not None and trust < LOW_TRUST:
             low = f"low trust, estimated Dice {trust:.2f}: check the outlines and every number taken from them"

@@ -85,7 +85,7 @@ def look_at_masks(masks: Mapping[str, np.ndarray]) -> Quality:
 
 
 def _size(film: Film) -> Iterator[Finding]:
-    side = min(film.shape)
+    side = min(film.upright.shape)
     if side < _TOO_SMALL:
         yield Finding("too-small", REJECT, f"only {side} pixels on its shorter side: send the film itself, no preview")
     elif side < _SMALL:

@@ -1,6 +1,7 @@
 """Measurements on masks: areas, widths, ratios; nothing is claimed in mm or cm2 where the film's spacing is not known.
 
-Lengths lie in the plane of the detector: the magnification of the chest in front of it is not corrected.
+Widths lie across the patient, whichever way the film does; lengths lie in the plane that the film's spacing holds for
+(`Film.spacing_plane`).
 """
 
 from __future__ import annotations
@@ -8,19 +9,23 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
 import cv2
 import numpy as np
 
+from edge_seg.assessment.body_size import doubt_spacing
 from edge_seg.film import Film
 from edge_seg.structures import regions
+
+_Number = TypeVar("_Number")
 
 _STRIPE = 1 << 17  # pixels of a mask looked at together: they stay in the cache
 
 
 @dataclass(frozen=True)
 class Area:
-    """Size of a region: in pixels, and in cm2 on the detector where the film's spacing is known."""
+    """Size of a region: in pixels, and in cm2 where the film's spacing is known."""
 
     pixels: int
     cm2: float | None
@@ -28,7 +33,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Width:
-    """Horizontal size: in pixels, and in mm on the detector where the film's spacing is known."""
+    """Size across the patient: in pixels, and in mm where the film's spacing is known."""
 
     pixels: int
     mm: float | None
@@ -40,10 +45,10 @@ class Measurements:
 
     Attributes:
         areas: of each structure and derived region.
-        widths: greatest horizontal width of `right_lung`, `left_lung` and `cardiomediastinum`, and of the `thorax`
-            between the outer edges of both lungs; only of what was found.
+        widths: greatest width across the patient of `right_lung`, `left_lung` and `cardiomediastinum`, and of the
+            `thorax` between the outer edges of both lungs; only of what was found.
         ratios: `left_to_right_area` of the lungs and the `cardiothoracic` ratio, `None` where withheld.
-        notes: why a ratio is withheld, or is to be read with care.
+        notes: why something is withheld, or is to be read with care.
     """
 
     areas: dict[str, Area]
@@ -84,7 +89,9 @@ def _counts(masks: Mapping[str, np.ndarray], lung: str | None) -> dict[str, int]
     return dict(counts)
 
 
-def measure(masks: Mapping[str, np.ndarray], film: Film, lung: str | None = None) -> Measurements:
+def measure(
+    masks: Mapping[str, np.ndarray], film: Film, lung: str | None = None, *, sides: bool = True
+) -> Measurements:
     """Areas of all masks; of a chest also widths, the lungs' areas against each other, and the cardiothoracic ratio.
 
     The cardiothoracic ratio is the greatest horizontal width of the heart shadow over the greatest inner width of the
@@ -95,32 +102,68 @@ def measure(masks: Mapping[str, np.ndarray], film: Film, lung: str | None = None
         masks: bool, of the film's shape, by name; `right_lung`, `left_lung`, `cardiomediastinum` make a chest.
         film: that they lie on.
         lung: as for `measure_areas`.
+        sides: whether right and left are sure; numbers of one lung alone are withheld where they are not.
     """
-    spans = {name: _Spans.of(mask) for name, mask in masks.items()}
-    box = _box(spans.values())
-    areas = measure_areas({name: mask[box] for name, mask in masks.items()}, film.spacing_mm, lung)
+    shown = {name: np.ascontiguousarray(film.upright.of(mask)) for name, mask in masks.items()}
+    spans = {name: _Spans.of(mask) for name, mask in shown.items()}
+    spacing = film.spacing_mm
     if not {"right_lung", "left_lung"} <= masks.keys():
-        return Measurements(areas, {}, {})
+        return Measurements(_areas(shown, spans, spacing, lung), {}, {})
     pixels = {name: spans[name].width for name in _STRUCTURES if name in spans}
     pixels["thorax"] = spans["right_lung"].width_with(spans["left_lung"])
-    mm = film.spacing_mm[1] if film.spacing_mm else None
+    doubt = doubt_spacing(pixels["thorax"] * _across(film, spacing), film.patient_years) if spacing else None
+    spacing = None if doubt else spacing
+    areas = _areas(shown, spans, spacing, lung)
+    mm = _across(film, spacing) if spacing else None
     widths = {name: Width(n, round(n * mm, 1) if mm else None) for name, n in pixels.items() if n}
+    ratios, notes = _ratios(areas, pixels, spans, film)
+    notes = (*notes, *([doubt] if doubt else []))
+    if not sides:
+        return Measurements(
+            _without_sides(areas), _without_sides(widths), {**ratios, "left_to_right_area": None}, notes
+        )
+    return Measurements(areas, widths, ratios, notes)
+
+
+def _areas(
+    shown: Mapping[str, np.ndarray],
+    spans: Mapping[str, _Spans],
+    spacing_mm: tuple[float, float] | None,
+    lung: str | None,
+) -> dict[str, Area]:
+    box = _box(spans.values())
+    return measure_areas({name: mask[box] for name, mask in shown.items()}, spacing_mm, lung)
+
+
+def _across(film: Film, spacing_mm: tuple[float, float]) -> float:
+    """Distance of neighbouring pixels across the patient, in mm."""
+    return spacing_mm[0 if film.orientation.transposed else 1]
+
+
+def _without_sides(values: Mapping[str, _Number]) -> dict[str, _Number]:
+    return {name: value for name, value in values.items() if name not in ("right_lung", "left_lung")}
+
+
+def _ratios(
+    areas: Mapping[str, Area], pixels: Mapping[str, int], spans: Mapping[str, _Spans], film: Film
+) -> tuple[dict[str, float | None], tuple[str, ...]]:
+    """Ratios, and what is to be known of them."""
     right, left = areas["right_lung"].pixels, areas["left_lung"].pixels
     ratios: dict[str, float | None] = {"left_to_right_area": round(left / right, 3) if left and right else None}
-    if "cardiomediastinum" not in masks:
-        return Measurements(areas, widths, ratios)
+    if "cardiomediastinum" not in spans:
+        return ratios, ()
     missing = [name.replace("_", " ") for name in _STRUCTURES if not areas[name].pixels]
     if missing or not pixels["thorax"]:
         ratios["cardiothoracic"] = None
         gone = f"no {' and no '.join(missing)} found" if missing else "the lungs share no row"
-        return Measurements(areas, widths, ratios, (f"cardiothoracic ratio withheld: {gone}",))
+        return ratios, (f"cardiothoracic ratio withheld: {gone}",)
     ratios["cardiothoracic"] = round(pixels["cardiomediastinum"] / pixels["thorax"], 3)
     care = []
     if spans["right_lung"].reaches_edge or spans["left_lung"].reaches_edge:
         care.append("a lung reaches the film's edge")
     if film.view == "AP":
         care.append("an AP film enlarges the heart shadow")
-    return Measurements(areas, widths, ratios, tuple(f"cardiothoracic ratio: {reason}" for reason in care))
+    return ratios, tuple(f"cardiothoracic ratio: {reason}" for reason in care)
 
 
 _STRUCTURES = ("right_lung", "left_lung", "cardiomediastinum")

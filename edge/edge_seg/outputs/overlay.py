@@ -172,7 +172,9 @@ def _measured(segmentation: Segmentation) -> list[str]:
 
 
 def _area(segmentation: Segmentation, name: str) -> str:
-    area = segmentation.areas[name]
+    area = segmentation.areas.get(name)
+    if area is None:
+        return "withheld"
     return (f"{area.cm2:.0f} cm2" if area.cm2 is not None else f"{area.pixels:,} px") + _flag(segmentation)
 
 

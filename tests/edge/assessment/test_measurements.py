@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +10,24 @@ import pytest
 from edge_seg import Film, Segmenter
 from edge_seg.assessment.measurements import measure
 from edge_seg.model_file import ModelFile
+from edge_seg.orientation import Orientation
 from edge_seg.phantom import phantom
 from edge_seg.structures import regions
 from edge_seg_data import open_dataset
 from hypothesis import given
 from hypothesis import strategies as st
+
+EIGHT_WAYS = [Orientation(*ways) for ways in product((False, True), repeat=3)]
+
+
+def laid_down(masks: dict[str, np.ndarray], lies: Orientation) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
+    """Masks of an upright film on one that lies so, and its shape."""
+    height, width = next(iter(masks.values())).shape
+    shape = (width, height) if lies.transposed else (height, width)
+    laid = {name: np.zeros(shape, bool) for name in masks}
+    for name, mask in masks.items():
+        lies.upright(laid[name])[:] = mask
+    return laid, shape
 
 
 def chest(
@@ -34,10 +48,11 @@ def film(shape: tuple[int, int] = (60, 200), **known: object) -> Film:
 @given(
     st.lists(st.integers(1, 199), min_size=4, max_size=4, unique=True).map(sorted),
     st.lists(st.integers(1, 199), min_size=2, max_size=2, unique=True).map(sorted),
-    st.floats(0.05, 2),
+    st.floats(51, 449),
 )
-def test_widths_and_ratios_of_blocks(lungs: list[int], heart: list[int], mm: float) -> None:
+def test_widths_and_ratios_of_blocks(lungs: list[int], heart: list[int], across: float) -> None:
     a, b, c, d = lungs
+    mm = across / (d - a)
     found = measure(chest((a, b), (c, d), (heart[0], heart[1])), film(spacing_mm=(9.0, mm)))
     assert found.widths["right_lung"].pixels == b - a
     assert found.widths["left_lung"].pixels == d - c
@@ -46,6 +61,49 @@ def test_widths_and_ratios_of_blocks(lungs: list[int], heart: list[int], mm: flo
     assert found.ratios["left_to_right_area"] == pytest.approx((d - c) / (b - a), abs=5.1e-4)
     assert found.ratios["cardiothoracic"] == pytest.approx((heart[1] - heart[0]) / (d - a), abs=5.1e-4)
     assert found.notes == ()
+
+
+@pytest.mark.parametrize("lies", EIGHT_WAYS, ids=str)
+def test_widths_lie_across_the_patient_whichever_way_the_film_does(lies: Orientation) -> None:
+    masks = chest((20, 60), (120, 160), (70, 110))
+    upright = measure(masks, film(spacing_mm=(0.5, 2.0)))
+    laid, shape = laid_down(masks, lies)
+    spacing = (2.0, 0.5) if lies.transposed else (0.5, 2.0)
+    assert measure(laid, film(shape, spacing_mm=spacing, orientation=lies)) == upright
+
+
+def test_a_thorax_that_no_human_has_withholds_what_is_in_millimetres() -> None:
+    masks = chest((20, 60), (120, 160), (70, 110))
+    for spacing, years, sure in (
+        (2.0, None, True),
+        (1.0, None, True),
+        (1.0, 8.0, True),
+        (1.0, 40.0, False),
+        (8.0, None, False),
+        (200.0, 40.0, False),
+        (0.1, 0.1, False),
+    ):
+        found = measure(masks, film(spacing_mm=(spacing, spacing), patient_years=years))
+        assert (found.widths["thorax"].mm is not None) == (found.areas["right_lung"].cm2 is not None) == sure
+        assert any("the spacing looks wrong" in note for note in found.notes) != sure
+        assert found.ratios["cardiothoracic"] is not None
+        assert found.widths["thorax"].pixels == 140
+
+
+def test_numbers_of_one_side_are_withheld_where_the_sides_are_not_sure() -> None:
+    masks = chest((20, 60), (120, 160), (70, 110))
+    sure, unsure = (measure(masks, film(), "whole", sides=sides) for sides in (True, False))
+    assert set(sure.areas) - set(unsure.areas) == {"right_lung", "left_lung"}
+    assert set(unsure.widths) == {"cardiomediastinum", "thorax"}
+    assert unsure.ratios == {"left_to_right_area": None, "cardiothoracic": sure.ratios["cardiothoracic"]}
+
+
+def test_padding_is_no_part_of_the_film() -> None:
+    masks = chest((20, 60), (120, 160), (70, 110))
+    padding = np.ones((60, 200), bool)
+    padding[:, 20:160] = False
+    assert "cardiothoracic ratio: a lung reaches the film's edge" in measure(masks, film(padding=padding)).notes
+    assert measure(masks, film()).notes == ()
 
 
 def test_the_thorax_is_measured_in_one_row() -> None:
