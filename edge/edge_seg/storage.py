@@ -49,9 +49,13 @@ def write_atomically(path: Path, *parts: bytes | memoryview, lasting: bool = Tru
 
 def flush_folder(folder: Path) -> None:
     """Make renames in a folder last through a power cut, where the system has a way to."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    if os.name == "posix":
+        flush_file(folder)
+
+
+def flush_file(path: Path) -> None:
+    """Make the content of a file that is already written last through a power cut."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""The gate: a quantised model is int8 all through and costs no more Dice than its budget, or it is not written."""
+"""Acceptance: a quantised model is int8 all through and costs no more Dice than its budget, or it is refused."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from edge_seg.pixels import IGNORE
 from edge_seg_data import LabelledFilm
 from edge_seg_data.scores import dice
 
-DICE_BUDGET = 0.002
-"""Most mean Dice that quantisation may cost on the validation films."""
-
 
 @dataclass(frozen=True)
-class GateReport:
-    """What the gate measured.
+class AcceptanceReport:
+    """What was measured to accept or refuse a model.
 
     Attributes:
         films: number of validation films.
@@ -50,7 +47,7 @@ class GateReport:
         return {**asdict(self), "drop": self.drop}
 
     def check(self) -> None:
-        """Let the model through, or say why not.
+        """Accept the model, or say why not.
 
         Raises:
             ModelError: not int8 all through, or over the budget.
@@ -88,15 +85,15 @@ def measure(
     differing_pixels: float,
     compared_films: int,
     budget: float,
-) -> GateReport:
-    """Measure all that the gate decides on.
+) -> AcceptanceReport:
+    """Measure everything that acceptance depends on.
 
     Raises:
         ModelError: there are no validation films to measure on.
     """
     if not films:
         raise ModelError("no validation films to measure the loss on: train with data that have a validation split")
-    return GateReport(
+    return AcceptanceReport(
         len(films),
         mean_dice(float32, films),
         mean_dice(ptq, films),

@@ -11,7 +11,7 @@ from edge_seg import Film, pixels
 from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
 from edge_seg.structures import CHEST
-from edge_seg_data import Dataset, LabelledFilm, Outlines
+from edge_seg_data import Dataset, LabelledFilm, Outlines, evenly_spaced
 
 REPRESENTATIVE_FILMS = 128
 """At most so many set the ranges."""
@@ -32,7 +32,7 @@ def evenly_of_each(origin: np.ndarray) -> np.ndarray:
     chosen = [np.zeros(0, np.int64)]
     for one in origins:
         of_set = np.flatnonzero(origin == one)
-        chosen.append(of_set[np.linspace(0, len(of_set) - 1, min(share, len(of_set))).astype(int)])
+        chosen.append(of_set[evenly_spaced(range(len(of_set)), share)])
     return np.concatenate(chosen)
 
 

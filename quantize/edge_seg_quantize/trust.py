@@ -32,7 +32,7 @@ def calibrate(segmenter: Segmenter, films: Sequence[LabelledFilm]) -> Calibratio
     """Fit the weights by ridge regression on the logit of the whole lung's Dice.
 
     Args:
-        segmenter: with the model, without gate.
+        segmenter: with the model, without its film gate.
         films: with right and left lung outlined, none of which the model was trained on.
 
     Raises:

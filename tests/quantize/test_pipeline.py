@@ -20,9 +20,11 @@ from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg_data import open_dataset
 from edge_seg_quantize import convert, qat
-from edge_seg_quantize.acceptance import GateReport
+from edge_seg_quantize.acceptance import AcceptanceReport
 from edge_seg_quantize.command import quantize as quantize_command
-from edge_seg_quantize.pipeline import QuantizeSettings, export_float, in_one_piece, quantize
+from edge_seg_quantize.manifest import in_one_piece
+from edge_seg_quantize.pipeline import export_float, quantize
+from edge_seg_quantize.settings import QuantizeSettings
 from edge_seg_train.batches import pack
 from edge_seg_train.command import train
 from edge_seg_train.config import read_config
@@ -184,7 +186,7 @@ def test_over_the_budget_nothing_is_written(run: Path, tmp_path: Path) -> None:
 
 
 def test_a_float_tensor_stops_a_model() -> None:
-    report = GateReport(1, 0.9, 0.9, 0.9, 0.002, 0.0, 1, ("2 float tensors (first: x)",))
+    report = AcceptanceReport(1, 0.9, 0.9, 0.9, 0.002, 0.0, 1, ("2 float tensors (first: x)",))
     with pytest.raises(ModelError, match="not int8 all through"):
         report.check()
 

@@ -4,7 +4,7 @@
 >>> films = open_dataset("path/to/adult").split("test")  # doctest: +SKIP
 """
 
-from edge_seg_data.dataset import Dataset, LabelledFilm, Outlines, truth_regions
+from edge_seg_data.dataset import Dataset, LabelledFilm, Outlines, evenly_spaced, truth_regions
 from edge_seg_data.layouts import LAYOUTS, open_dataset
 
-__all__ = ["LAYOUTS", "Dataset", "LabelledFilm", "Outlines", "open_dataset", "truth_regions"]
+__all__ = ["LAYOUTS", "Dataset", "LabelledFilm", "Outlines", "evenly_spaced", "open_dataset", "truth_regions"]

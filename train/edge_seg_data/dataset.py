@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from edge_seg.structures import regions
 
 Outlines = dict[str, np.ndarray]
 """Per structure or region, `(film height, film width)` uint8 of 0, 1 and `IGNORE`; only what is outlined."""
+
+Item = TypeVar("Item")
 
 SPLITS = ("train", "val", "test")
 
@@ -77,6 +80,16 @@ class Dataset:
     def split(self, name: str) -> tuple[LabelledFilm, ...]:
         """The films of one split: `train`, `val`, `test`, or `all`."""
         return tuple(film for film in self.films if name in (film.split, "all"))
+
+
+def evenly_spaced(items: Sequence[Item], limit: int | None) -> list[Item]:
+    """At most `limit` items, evenly spaced from the first to the last; all of them where there is no limit.
+
+    >>> evenly_spaced("abcde", 3)
+    ['a', 'c', 'e']
+    """
+    count = len(items) if limit is None else min(len(items), limit)
+    return [items[i] for i in np.linspace(0, len(items) - 1, count).astype(int)]
 
 
 def truth_regions(outlines: Outlines) -> dict[str, tuple[np.ndarray, np.ndarray]]:

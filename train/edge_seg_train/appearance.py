@@ -1,4 +1,4 @@
-"""Fits the appearance model of the device's gate to training films.
+"""Fits the appearance model of the device's film gate to training films.
 
 `python -m edge_seg_train.appearance DATASET... --out chest.appearance.npz`
 """

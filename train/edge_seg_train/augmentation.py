@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from edge_seg.pixels import IGNORE
 
-from edge_seg_train import augmentation_operations as effects
+from edge_seg_train import augmentation_operations as operations
 
 
 @dataclass(frozen=True)
@@ -72,19 +72,19 @@ class Augmentation:
         grey, labels = self._move(grey, labels, rng)
         picture = grey.astype(np.float32) / 255
         if rng.random() < self.opacity:
-            picture = effects.opacities(picture, labels, rng)
+            picture = operations.opacities(picture, labels, rng)
         if rng.random() < self.tubes:
-            picture = effects.tubes(picture, rng)
+            picture = operations.tubes(picture, rng)
         picture = self._expose(picture, rng)
         if rng.random() < self.equalisation:
-            picture = effects.equalise(picture, rng)
+            picture = operations.equalise(picture, rng)
         if rng.random() < self.marker:
-            picture = effects.stamp(picture, rng)
+            picture = operations.stamp(picture, rng)
         picture = self._detect(picture, rng)
         if rng.random() < self.compression:
-            picture = effects.compress(picture, rng)
+            picture = operations.compress(picture, rng)
         if rng.random() < self.collimation:
-            picture = effects.collimate(picture, rng)
+            picture = operations.collimate(picture, rng)
         if rng.random() < self.inversion:
             picture = 1 - picture
         return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8), labels
@@ -124,12 +124,12 @@ class Augmentation:
         brightness = np.float32(rng.uniform(-self.exposure, self.exposure) / 2)
         picture = np.clip((picture - np.float32(0.5)) * contrast + np.float32(0.5) + brightness, 0, 1)
         if self.tone and rng.random() < 0.5:
-            picture = effects.tone(picture, rng.uniform(0, self.tone), rng)
-        return effects.shade(picture, rng.uniform(0, self.shading), rng) if self.shading else picture
+            picture = operations.tone(picture, rng.uniform(0, self.tone), rng)
+        return operations.shade(picture, rng.uniform(0, self.shading), rng) if self.shading else picture
 
     def _detect(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < self.resolution:
-            picture = effects.coarsen(picture, rng)
+            picture = operations.coarsen(picture, rng)
         blur = rng.uniform(-self.blur, self.blur)
         if blur > 0.3:
             picture = cv2.GaussianBlur(picture, (0, 0), blur)

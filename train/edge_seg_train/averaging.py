@@ -25,7 +25,7 @@ from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import CONFIG_NAME, read_config
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.network import build
-from edge_seg_train.pretrained import load_pretrained, read_pretrained
+from edge_seg_train.pretrained import Pretrained, load_pretrained, read_pretrained
 
 BATCHES = 200
 """Batches of training films that the batch statistics are estimated from."""
@@ -57,15 +57,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     if len({one.outputs for one in found}) > 1:
         raise UsageError("the runs have different outputs: average runs of the same structures")
     model = build(keras, config.network)
-    mean: dict[str, Any] = {}
-    for one in found:
-        load_pretrained(model, config.outputs, one)
-        for layer in model.layers:
-            weights = [weight / len(found) for weight in layer.get_weights()]
-            before = mean.get(layer.name)
-            mean[layer.name] = weights if before is None else [a + b for a, b in zip(before, weights, strict=True)]
-    for layer in model.layers:
-        layer.set_weights(mean[layer.name])
+    _set_mean_weights(model, config.outputs, found)
     films = pack_training_films(config, [open_dataset(path) for path in config.datasets])
     estimate_batch_statistics(
         model,
@@ -86,6 +78,18 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     averaged = {"averaged": [run.name for run in runs], "code_version": code_version()}
     write_atomically(out / CONFIG_NAME, json.dumps({**record, "config": settings, **averaged}, indent=2).encode())
     return path
+
+
+def _set_mean_weights(model: Any, outputs: tuple[str, ...], found: Sequence[Pretrained]) -> None:
+    mean: dict[str, list[Any]] = {}
+    for one in found:
+        load_pretrained(model, outputs, one)
+        for layer in model.layers:
+            weights = [weight / len(found) for weight in layer.get_weights()]
+            before = mean.get(layer.name)
+            mean[layer.name] = weights if before is None else [a + b for a, b in zip(before, weights, strict=True)]
+    for layer in model.layers:
+        layer.set_weights(mean[layer.name])
 
 
 def estimate_batch_statistics(model: Any, batches: TrainingBatches) -> None:

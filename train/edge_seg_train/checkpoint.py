@@ -1,18 +1,18 @@
-"""Checkpoints that are whole or not there: a folder per finished epoch, renamed into place.
+"""Checkpoints that are complete or absent: a folder per finished epoch, renamed into place.
 
-A run killed at any moment goes on after its newest checkpoint. The best epoch's weights are kept as well.
+A run that is killed at any moment resumes after its newest checkpoint. The best epoch's weights are kept as well.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_seg.errors import InputError, OutputError
+from edge_seg.storage import flush_file, flush_folder, write_atomically
 
 _FOLDER = "checkpoints"
 _STATE = "state.json"
@@ -72,16 +72,14 @@ def _save(run: Path, model: Any, history: list[dict[str, float]], is_best: bool)
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     model.save(draft / _MODEL)
-    (draft / _STATE).write_text(json.dumps({"history": history}))
-    for path in draft.iterdir():
-        _flush(path)
-    _flush(draft)
+    flush_file(draft / _MODEL)
+    write_atomically(draft / _STATE, json.dumps({"history": history}).encode())
     if is_best:
         # Before the checkpoint: a kill in between costs nothing but the same epoch done again.
         save_weights(model, run / f"best.{WEIGHTS_NAME}")
     shutil.rmtree(final, ignore_errors=True)
     draft.rename(final)
-    _flush(parent)
+    flush_folder(parent)
     for old in parent.iterdir():
         if old != final:
             shutil.rmtree(old, ignore_errors=True)
@@ -91,9 +89,9 @@ def save_weights(model: Any, path: Path) -> None:
     """Write a model's weights beside their place and rename."""
     draft = path.with_name(f"draft.{path.name}")
     model.save_weights(draft)
-    _flush(draft)
+    flush_file(draft)
     draft.replace(path)
-    _flush(path.parent)
+    flush_folder(path.parent)
 
 
 def load_best(model: Any, run: Path) -> None:
@@ -111,11 +109,3 @@ def load_best(model: Any, run: Path) -> None:
         raise InputError(
             f"{path}: not this network's weights: use the --network, --size and --base of that run"
         ) from error
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -18,7 +18,7 @@ from edge_seg_train.pretrained import read_pretrained, shipped_weights
 
 _LOSSES = ("dice", "bce", "bce+dice")
 
-# The settings of the article whose network the preset `seed` is.
+# The settings of the article that the preset `seed` comes from.
 _SEED_SETTINGS: dict[str, Any] = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "schedule": "plateau"}
 
 # For some twenty films on two cores in minutes: measured by `python -m edge_seg_lab.folds`.
@@ -26,11 +26,21 @@ _FINE_TUNING: dict[str, Any] = {"epochs": 20, "films_per_epoch": 320, "batch_siz
 
 _NETWORK_OPTIONS = ("base", "widest", "depth", "dropout")
 
-# How often a film of lungs is whitened: disease does that to lungs, not to other structures.
+# Probability that a film of lungs is whitened: disease whitens lungs, not other structures.
 _OPACITY = 0.25
 
 _MANY_STEPS = 2000
 _QUICK_MOMENTUM = 0.9
+
+
+def _defaults(name: str) -> str:
+    """The defaults of a setting, as help shows them."""
+    values = {
+        "default": getattr(TrainConfig, name),
+        "seed": _SEED_SETTINGS.get(name),
+        "from a shipped model": _FINE_TUNING.get(name),
+    }
+    return f"  [{'; '.join(f'{title}: {value}' for title, value in values.items() if value is not None)}]"
 
 
 class Size(click.ParamType):
@@ -71,90 +81,98 @@ class Names(click.ParamType):
 @click.option("--widest", type=click.IntRange(min=1), help="Most channels of a level, if not the network's own.")
 @click.option("--depth", type=click.IntRange(min=1), help="Number of halvings, if not the network's own.")
 @click.option("--dropout", type=click.FloatRange(0, 1, max_open=True), help="Dropout after the coarsest level.")
-@click.option("--epochs", type=click.IntRange(min=1), help="Most epochs.  [default: 30; from a shipped model 20]")
-@click.option(
-    "--batch-size", type=click.IntRange(min=1), help="Films a step.  [default: 16; seed: 2; from a shipped model 8]"
-)
+@click.option("--epochs", type=click.IntRange(min=1), help=f"Most epochs.{_defaults('epochs')}")
+@click.option("--batch-size", type=click.IntRange(min=1), help=f"Films a step.{_defaults('batch_size')}")
 @click.option(
     "--films-per-epoch",
     type=click.IntRange(min=0),
-    help="Films an epoch; 0 is every film once.  [default: 0; from a shipped model 320]",
+    help=f"Films an epoch; 0 is every film once.{_defaults('films_per_epoch')}",
 )
 @click.option(
     "--validation-films",
     type=click.IntRange(min=1),
-    default=128,
+    default=TrainConfig.validation_films,
     show_default=True,
-    help="Most films scored each epoch.",
+    help="Most films scored after each epoch.",
 )
-@click.option("--loss", type=click.Choice(_LOSSES), help="Loss.  [default: bce+dice; seed: dice]")
+@click.option("--loss", type=click.Choice(_LOSSES), help=f"Loss.{_defaults('loss')}")
 @click.option(
     "--learning-rate",
     type=click.FloatRange(min=0, min_open=True),
-    help="Of Adam, at the start.  [default: 2e-3; seed: 1e-5; from a shipped model 1e-3]",
+    help=f"Initial learning rate of Adam.{_defaults('learning_rate')}",
 )
 @click.option(
     "--schedule",
     type=click.Choice(("cosine", "plateau", "constant")),
-    help="How the learning rate falls.  [default: cosine; seed: plateau, times 0.1 after 5 epochs]",
+    help=f"How the learning rate falls; plateau: times {TrainConfig.plateau_factor} after "
+    f"{TrainConfig.plateau_patience} epochs without a better validation loss.{_defaults('schedule')}",
 )
 @click.option(
     "--patience",
     type=click.IntRange(min=0),
-    default=0,
-    help="Stop after so many epochs without better Dice; 0 never.",
+    default=TrainConfig.patience,
+    show_default=True,
+    help="Stop after this number of epochs without a better validation Dice; 0 never stops early.",
 )
 @click.option(
     "--balance",
     type=click.FloatRange(0, 1),
-    default=1.0,
+    default=TrainConfig.balance,
     show_default=True,
-    help="1 draws every film equally often, 0 every data set.",
+    help="1 draws every film equally often, 0 draws every data set equally often.",
 )
-@click.option("--augment/--no-augment", default=True, show_default=True, help="Change films as the field does.")
+@click.option(
+    "--augment/--no-augment", default=True, show_default=True, help="Vary the films as equipment and technique do."
+)
 @click.option(
     "--augmentation",
     metavar="NAME=STRENGTH",
     multiple=True,
-    help="Another strength of one change, 0 for none (rotation=5, tubes=0); repeatable.",
+    help="Strength of one augmentation operation, 0 for none (rotation=5, tubes=0); repeatable.",
 )
-@click.option("--mixed-precision", is_flag=True, help="Compute in float16; for GPUs.")
+@click.option("--mixed-precision", is_flag=True, help="Compute in float16 on GPUs.")
 @click.option("--device", "devices", multiple=True, help="Train on this device; repeatable.  [default: every GPU]")
 @click.option(
     "--picture-every",
     type=click.IntRange(min=0),
-    default=5,
+    default=TrainConfig.picture_every,
     show_default=True,
-    help="Epochs between pictures; 0 never.",
+    help="Epochs between pictures; 0 writes none.",
 )
 @click.option("--from", "start", metavar="MODEL|RUN", help="Start from the weights of a shipped model, or of a run.")
 @click.option(
     "--freeze/--no-freeze",
     default=None,
-    help="Train the decoder alone.  [default: after a shipped model]",
+    help="Train only the decoder.  [default: after a shipped model]",
 )
 @click.option(
     "--structures",
     type=Names(),
     metavar="NAME,NAME...",
-    help="What to outline, whole_lung or visible_lung among it.  [default: what the data sets outline]",
+    help="Structures to outline, whole_lung and visible_lung among them.  [default: all that are outlined]",
 )
 @click.option(
     "--output",
     type=click.Choice(OUTPUTS),
-    default="sigmoid",
+    default=TrainConfig.output,
     show_default=True,
     help="A probability for each structure, or one softmax over background and structures that never overlap.",
 )
 @click.option(
     "--lung",
     metavar="whole|visible|TEXT",
-    default="whole",
+    default=TrainConfig.lung,
     show_default=True,
-    help="What the outlines mean by right and left lung, in words of your own if it is neither; the model will say so.",
+    help="Which lung the outlines show: whole, visible, or a definition in your own words. The model repeats it.",
 )
-@click.option("--teacher", metavar="MODEL", help="Model that outlines what nobody did, where it is sure.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all chance.")
+@click.option("--teacher", metavar="MODEL", help="Model that adds outlines where films have none and it is confident.")
+@click.option(
+    "--seed",
+    type=click.IntRange(min=0),
+    default=TrainConfig.seed,
+    show_default=True,
+    help="Seed of all random choices.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="No progress bars.")
 def train(
     datasets: tuple[str, ...],
@@ -167,10 +185,10 @@ def train(
     quiet: bool,
     **settings: object,
 ) -> None:
-    """Train a network on DATASET..., or go on with the run in --out.
+    """Train a network on DATASET..., or resume the run in --out.
 
     A DATASET is a folder; its layout is recognised, or named as LAYOUT=PATH. With a run in --out and no DATASET, that
-    run goes on with its own settings. Needs `pip install 'edge-seg[train]'`.
+    run resumes with its own settings. Needs `pip install 'edge-seg[train]'`.
     """
     if not datasets:
         _refuse_settings(out)
@@ -182,7 +200,7 @@ def train(
 
 
 def _refuse_settings(run: Path) -> None:
-    """A run that goes on repeats its own settings; what was asked for beside them would not happen."""
+    """A resumed run uses its own settings, so options given beside it would be ignored without a word."""
     context = click.get_current_context()
     given = [
         max(parameter.opts, key=len)
@@ -192,7 +210,7 @@ def _refuse_settings(run: Path) -> None:
     ]
     if given:
         raise UsageError(
-            f"{run}: goes on with its own settings, without {', '.join(given)}: leave that out, "
+            f"{run}: resumes with its own settings, without {', '.join(given)}: leave that out, "
             "or name the data sets of a new run"
         )
 

@@ -19,7 +19,7 @@ from edge_seg import __version__
 from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.pixels import structure_logits
 from edge_seg.storage import write_atomically
-from edge_seg_data import Dataset, open_dataset
+from edge_seg_data import Dataset, evenly_spaced, open_dataset
 
 from edge_seg_train import checkpoint
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
@@ -33,6 +33,8 @@ from edge_seg_train.pictures import write_picture
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
 from edge_seg_train.teacher import Teacher
+
+_PICTURED = 4  # films in a picture
 
 
 def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
@@ -102,12 +104,7 @@ def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilm
     groups = [[film for film in d.split("val") if film.scored] for d in datasets]
     total = sum(map(len, groups))
     keep = min(1.0, config.validation_films / total) if total else 1.0
-    chosen = [
-        [group[i] for i in np.linspace(0, len(group) - 1, max(1, round(len(group) * keep))).astype(int)]
-        if group
-        else []
-        for group in groups
-    ]
+    chosen = [evenly_spaced(group, max(1, round(len(group) * keep))) for group in groups]
     return pack(chosen, config.structures, _input_shape(config))
 
 
@@ -218,7 +215,7 @@ class _Epochs(keras.callbacks.Callback):
     def _picture(self, epoch: int) -> None:
         if not len(self.held_out):
             return
-        chosen = np.linspace(0, len(self.held_out) - 1, min(4, len(self.held_out))).astype(int)
+        chosen = evenly_spaced(range(len(self.held_out)), _PICTURED)
         grey = self.held_out.grey[chosen]
         shared = grey[_shared(np.arange(len(grey)), self.replicas)]
         logits = self.model.predict(network_input(shared, self.config.network.channels), verbose=0)[: len(grey)]

@@ -14,7 +14,7 @@ pytest.importorskip("keras")
 from edge_seg import pixels
 from edge_seg.phantom import phantom
 from edge_seg_data import LabelledFilm
-from edge_seg_train import augmentation_operations as effects
+from edge_seg_train import augmentation_operations as operations
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.batches import PackedFilms, TrainingBatches, lay, network_input
 from edge_seg_train.config import TrainConfig
@@ -103,7 +103,7 @@ def test_bending_takes_film_and_outline_along() -> None:
 def test_a_tone_curve_rises_from_black_to_white() -> None:
     ramp = np.linspace(0, 1, 4096, dtype=np.float32).reshape(64, 64)
     for seed in range(20):
-        curve = effects.tone(ramp, 0.7, np.random.default_rng(seed)).ravel()
+        curve = operations.tone(ramp, 0.7, np.random.default_rng(seed)).ravel()
         assert (np.diff(curve) >= 0).all()
         assert (curve[0], curve[-1]) == (0, 1)
 

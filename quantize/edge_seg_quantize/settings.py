@@ -1,0 +1,39 @@
+"""How a run is quantised; needs no framework, so that the command line can show the defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge_seg.version import __version__
+
+DICE_BUDGET = 0.002
+"""Most mean Dice that quantisation may cost on the validation films."""
+
+
+@dataclass(frozen=True)
+class QuantizeSettings:
+    """How a run is quantised.
+
+    Attributes:
+        name, version: of the model, for its manifest.
+        epochs, films_per_epoch, learning_rate: of quantization-aware fine-tuning; `films_per_epoch` 0 is the run's own.
+        dice_budget: most validation Dice that int8 may lose.
+        validation_films: most films that acceptance is measured on; 0 is all.
+        single_component: see `Manifest`; it holds only where the training films' outlines are in one piece.
+        about: additions to the model card (title, sources, licences, limits).
+        licence: text of the model's licence.
+        quiet: no progress bars.
+    """
+
+    name: str
+    version: str = __version__
+    epochs: int = 3
+    films_per_epoch: int = 0
+    learning_rate: float = 2e-4
+    dice_budget: float = DICE_BUDGET
+    validation_films: int = 0
+    single_component: bool = True
+    about: dict[str, Any] | None = None
+    licence: str = ""
+    quiet: bool = False
