@@ -67,7 +67,7 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
     "--save",
     default="mask,overlay,record",
     show_default=True,
-    help="What to write, separated by commas: mask, overlay, record, dicom (SEG and secondary capture).",
+    help="What to write, separated by commas: mask, overlay, record, dicom (SEG, overlay and measurement report).",
 )
 @click.option("--names", is_flag=True, help="Name patients in records and on the page, not by UIDs alone.")
 @click.option("--keep-days", type=click.FloatRange(0, min_open=True), help="Remove results older than so many days.")

@@ -194,17 +194,17 @@ class OutputFolder:
         if overlay is None or "dicom" not in self.products or not segmented:
             return []
         try:
-            made = dicom.objects(segmentation, overlay)
+            made = dicom.make_objects(segmentation, overlay)
         except InputError as error:
             # Pictures and numbers are whole without it.
             return [f"no DICOM result: {error}"]
-        for name, data in made.items():
+        for name, data in made.files.items():
             write(f"{name}.dcm", data)
         if self.outbox is not None:
             # Before the record: a film that is done is sure to be sent.
-            for name in made:
+            for name in made.files:
                 self.outbox.put(self.folder / f"{stem}.{name}.dcm")
-        return []
+        return list(made.notes)
 
     def keep(self, record: dict[str, Any]) -> None:
         """Write a record, which makes its film done, or failed.

@@ -1,0 +1,157 @@
+"""Text of DICOM attributes as Unicode: code extensions of PS3.5 section 6.1.2.5, and what devices make of them.
+
+Stricter readers lose names of patients to small departures from the standard: a missing escape sequence, a term that is
+misspelt, bytes of a set that no term declares. Here such text is read by the best reading there is, and the caller is
+told that it was a guess.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+_SINGLE_BYTE = {
+    13: "shift_jis",  # half-width katakana, one byte each
+    100: "iso8859_1",
+    101: "iso8859_2",
+    109: "iso8859_3",
+    110: "iso8859_4",
+    126: "iso8859_7",
+    127: "iso8859_6",
+    138: "iso8859_8",
+    144: "iso8859_5",
+    148: "iso8859_9",
+    166: "tis_620",
+    203: "iso8859_15",
+}
+_DOUBLE_BYTE = {149: "euc_kr", 58: "gb2312"}
+_G1 = {**_SINGLE_BYTE, **_DOUBLE_BYTE}
+"""Codecs of what bytes above 127 are, by ISO-IR registration number (PS3.3 tables C.12-2 to C.12-4)."""
+
+_WHOLE = {"192": "utf-8", "GB18030": "gb18030", "GBK": "gbk"}
+"""Sets without code extensions (PS3.3 table C.12-5)."""
+
+_G1_ESCAPES = {
+    b")I": 13,
+    b"-A": 100,
+    b"-B": 101,
+    b"-C": 109,
+    b"-D": 110,
+    b"-F": 126,
+    b"-G": 127,
+    b"-H": 138,
+    b"-L": 144,
+    b"-M": 148,
+    b"-T": 166,
+    b"-b": 203,
+    b"$)C": 149,
+    b"$)A": 58,
+}
+_G0_ESCAPES = {b"(B": b"", b"(J": b"", b"$B": b"\x1b$B", b"$@": b"\x1b$@", b"$(D": b"\x1b$(D"}
+"""Sets of bytes below 128: ASCII and its Japanese twin (empty), or what turns Python's `iso2022_jp_2` to the set."""
+
+_PIECE = re.compile(rb"\x1b(\$\([A-Z]|\$\)[A-Z]|\$[@-B]|[(),-][A-Za-z])|([\x00-\x1a\x1c-\x7f]+)|([\x80-\xff]+)")
+_DELIMITERS = re.compile(rb"[\\^=\r\n\f\t]")
+_ESCAPE = b"\x1b"
+_CONTROLS = re.compile("[\x80-\x9f]")
+
+
+@dataclass(frozen=True)
+class CharacterSets:
+    """What Specific Character Set (0008,0005) declares.
+
+    Attributes:
+        whole: codec of a set without code extensions.
+        numbers: ISO-IR registration numbers of the others, the first value's first; `None` for ASCII.
+    """
+
+    whole: str | None
+    numbers: tuple[int | None, ...]
+
+    @classmethod
+    def declared(cls, terms: Sequence[str]) -> CharacterSets:
+        """Of the values of the attribute, misspelt ones as they are meant; what nobody can read declares nothing."""
+        numbers: list[int | None] = []
+        for term in terms:
+            known = re.sub(r"[^A-Z0-9]", "", term.upper())
+            found = re.search(r"(\d+)$", known)
+            number = int(found[1]) if found else None
+            whole = next((codec for name, codec in _WHOLE.items() if known.endswith(name)), None)
+            if whole is not None:
+                return cls(whole, ())
+            if number in _G1 or number in (87, 159, 6) or not known:
+                numbers.append(number if number in _G1 else None)
+            elif (codec := _codec(term)) is not None:
+                return cls(codec, ())
+        return cls(None, tuple(numbers))
+
+    def decode(self, data: bytes) -> tuple[str, bool]:
+        """The text, and whether that is what the standard says; if not, it is UTF-8 where it can be, or Latin-1.
+
+        >>> CharacterSets.declared(["", "ISO 2022 IR 149"]).decode(b"Hong=\\x1b$)C\\xfb\\xf3")
+        ('Hong=洪', True)
+        """
+        if all(byte < 128 for byte in data) and _ESCAPE not in data:
+            return data.decode("ascii"), True
+        try:
+            text = self._as_declared(data)
+            # Latin-1 makes something of all bytes; control characters tell that it was not meant.
+            if not _CONTROLS.search(text):
+                return text, True
+        except UnicodeError:
+            pass
+        plain = data.replace(_ESCAPE, b"")
+        try:
+            return plain.decode("utf-8"), False
+        except UnicodeDecodeError:
+            return plain.decode("iso8859_1"), False
+
+    def _as_declared(self, data: bytes) -> str:
+        if self.whole is not None:
+            return data.decode(self.whole)
+        if self.numbers == (13,) and _ESCAPE not in data:
+            # Lone ISO_IR 13 stands on many films whose names are Shift JIS with kanji.
+            return data.decode("shift_jis")
+        return "".join(self._pieces(data))
+
+    def _pieces(self, data: bytes) -> Iterator[str]:
+        first = self.numbers[0] if self.numbers else None
+        # Some devices leave the escape sequence out where one set alone can be meant.
+        initial = first if first is not None else next((number for number in self.numbers if number), None)
+        high, low = initial, b""
+        position = 0
+        while position < len(data):
+            piece = _PIECE.match(data, position)
+            if piece is None:
+                raise UnicodeDecodeError("iso2022", data, position, position + 1, "escape sequence of no known set")
+            position = piece.end()
+            escape, below, above = piece.groups()
+            if escape is not None:
+                high, low = _designate(escape, high, low, data, position)
+            elif below is not None:
+                yield (low + below + b"\x1b(B").decode("iso2022_jp_2") if low else below.decode("ascii")
+                if not low and first is not None and _DELIMITERS.search(below):
+                    high = first  # PS3.5 section 6.1.2.5.3: delimiters take back what escape sequences said
+            elif high is None:
+                raise UnicodeDecodeError("ascii", data, piece.start(), position, "no set is declared for it")
+            else:
+                yield above.decode(_G1[high])
+
+
+def _designate(escape: bytes, high: int | None, low: bytes, data: bytes, position: int) -> tuple[int | None, bytes]:
+    """The sets of bytes above and below 128 after an escape sequence."""
+    if escape in _G1_ESCAPES:
+        return _G1_ESCAPES[escape], low
+    if escape in _G0_ESCAPES:
+        return high, _G0_ESCAPES[escape]
+    raise UnicodeDecodeError("iso2022", data, position - 1, position, "escape sequence of no known set")
+
+
+def _codec(term: str) -> str | None:
+    """Of a term that Python knows (`UTF-8`, `ISO 8859-5`)."""
+    try:
+        return codecs.lookup(term.strip()).name
+    except (LookupError, ValueError):
+        return None

@@ -1,0 +1,242 @@
+"""What DICOM results take over from a film's header: valid values alone, whatever the scanner wrote.
+
+An archive files a result by patient and study; it needs no more of the header. Every value is checked by its value
+representation (PS3.5 section 6.2). One that is not valid is left blank and told, so that no header costs the result.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from edge_seg.character_sets import CharacterSets
+from edge_seg.errors import InputError
+from edge_seg.film import Film
+
+UTF_8 = "ISO_IR 192"
+"""Specific Character Set of all results."""
+
+_NEEDED = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "StudyID",
+    "AccessionNumber",
+    "ReferringPhysicianName",
+)
+"""Attributes that results have empty where the film has none (type 2 in PS3.3)."""
+
+_WELCOME = ("IssuerOfPatientID", "PatientAge", "PatientSize", "PatientWeight", "StudyDescription")
+"""Attributes that results have where the film has them (type 3)."""
+
+_ENUMERATED = {"PatientSex": ("M", "F", "O")}  # PS3.3 section C.7.1.1.1
+_MULTIPLE = {"PatientOrientation": 2, "PixelSpacing": 2}
+_LINES = frozenset({"LT", "ST", "UT"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+_OPPOSITE = {"A": "P", "P": "A", "L": "R", "R": "L", "H": "F", "F": "H"}
+_FALLBACK_CLASS = "1.2.840.10008.5.1.4.1.1.1"  # Computed Radiography Image Storage
+
+
+@dataclass(frozen=True)
+class StudyHeader:
+    """A film's header as results have it.
+
+    Attributes:
+        dataset: pydicom's, of valid values in UTF-8: patient, study, UIDs, orientation, size and spacing of the film.
+        notes: what could not be taken over, by attribute and without the value, which may name a person.
+    """
+
+    dataset: Any
+    notes: tuple[str, ...]
+
+
+def study_header(film: Film) -> StudyHeader:
+    """The valid part of a film's header.
+
+    UIDs that are missing or invalid are made from the film's content, so that a repeated run makes the same.
+
+    Raises:
+        InputError: the film came without a DICOM header.
+    """
+    import pydicom
+
+    if film.header is None:
+        raise InputError(f"{film.source}: came without a DICOM header: no DICOM object can be made of it")
+    with warnings.catch_warnings():
+        # pydicom warns of every oddity that the scanner wrote into the header.
+        warnings.simplefilter("ignore")
+        reader = _Reader(film.header)
+        made = pydicom.Dataset()
+        made.SpecificCharacterSet = UTF_8
+        for keyword in _NEEDED:
+            setattr(made, keyword, reader.value(keyword) or "")
+        for keyword in _WELCOME:
+            if value := reader.value(keyword):
+                setattr(made, keyword, value)
+        made.SOPClassUID = reader.uid("SOPClassUID") or _FALLBACK_CLASS
+        made.Modality = reader.value("Modality") or "DX"
+        notes = _take_uids(made, reader, film)
+        made.Rows, made.Columns = film.shape
+        made.PatientOrientation = _orientation(reader)
+        spacing = [float(value) for value in reader.values("PixelSpacing")]
+        if len(spacing) == 2 and min(spacing) > 0:
+            made.PixelSpacing = spacing
+    return StudyHeader(made, (*reader.notes(), *notes))
+
+
+def _take_uids(made: Any, reader: _Reader, film: Film) -> list[str]:
+    """Put the UIDs of study, series and film into the header, made-up ones where need be; what to tell of it."""
+    from pydicom.uid import generate_uid
+
+    notes = []
+    for keyword, consequence in (
+        ("StudyInstanceUID", "its DICOM results form a study of their own"),
+        ("SeriesInstanceUID", ""),
+        ("SOPInstanceUID", "its DICOM results refer to no film in an archive"),
+    ):
+        uid = reader.uid(keyword)
+        if not uid:
+            # Films of one study with the same invalid UID stay together.
+            origin = reader.text(keyword) or film.checksum or film.source
+            uid = str(generate_uid(entropy_srcs=[keyword, origin]))
+            if consequence:
+                notes.append(f"the film has no valid {_title(keyword)}: {consequence}")
+        setattr(made, keyword, uid)
+    return notes
+
+
+def _orientation(reader: _Reader) -> list[str]:
+    """Patient Orientation (PS3.3 section C.7.6.1.1.1), empty where it is missing or makes no sense."""
+    found = reader.values("PatientOrientation")
+    sides = [set(value) for value in found]
+    if len(sides) != 2 or not all(sides):
+        return []
+    sound = all(
+        len(value) == len(letters) and letters <= _OPPOSITE.keys() and not {_OPPOSITE[c] for c in letters} & letters
+        for value, letters in zip(found, sides, strict=True)
+    )
+    along, down = (value[0] for value in found)
+    if not sound or down in (along, _OPPOSITE[along]):
+        reader.invalid.append("PatientOrientation")
+        return []
+    return found
+
+
+class _Reader:
+    """Reads attributes of a header, valid ones alone, and remembers which were not."""
+
+    def __init__(self, header: Any) -> None:
+        self._header = header
+        self._sets = CharacterSets.declared(self._bare("SpecificCharacterSet").split("\\"))
+        self.invalid: list[str] = []
+        self.guessed: list[str] = []
+
+    def text(self, keyword: str) -> str:
+        """The attribute as it stands there, decoded, without padding; empty where it is missing."""
+        try:
+            element = self._header.get_item(keyword)
+        except (KeyError, ValueError, TypeError):
+            return ""
+        value = getattr(element, "value", None)
+        # pydicom keeps the bytes of names that it has decoded.
+        value = getattr(value, "original_string", value)
+        if isinstance(value, (bytes, bytearray)):
+            decoded, sure = self._sets.decode(bytes(value))
+            if not sure:
+                self.guessed.append(keyword)
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            decoded = "\\".join(str(part) for part in value)
+        else:
+            decoded = "" if value is None else str(value)
+        return decoded.strip(" \0")
+
+    def values(self, keyword: str) -> list[str]:
+        """The attribute's values, none where it is missing, empty or invalid."""
+        from pydicom.datadict import dictionary_VR
+
+        text, vr = self.text(keyword), dictionary_VR(keyword)
+        if not text:
+            return []
+        single = vr in _LINES
+        found = [text] if single else [part.strip(" \0") for part in text.split("\\")]
+        allowed = _ENUMERATED.get(keyword)
+        if (
+            len(found) != _MULTIPLE.get(keyword, 1)
+            or not all(_is_valid(vr, part) for part in found)
+            or (allowed and not set(found) <= set(allowed))
+        ):
+            self.invalid.append(keyword)
+            return []
+        return found
+
+    def value(self, keyword: str) -> str:
+        """The attribute's one value, empty where it is missing or invalid."""
+        return next(iter(self.values(keyword)), "")
+
+    def uid(self, keyword: str) -> str:
+        """A UID, from the file's meta information where the data set has none."""
+        text = self.text(keyword)
+        if not text:
+            meta = getattr(self._header, "file_meta", None) or {}
+            text = str(meta.get(f"MediaStorage{keyword}", "") or "").strip(" \0")
+        return text if text and _is_valid("UI", text) else ""
+
+    def notes(self) -> list[str]:
+        """What to tell of the header."""
+        notes = []
+        if self.invalid:
+            notes.append(f"left blank in DICOM results, since invalid in the film's header: {_titles(self.invalid)}")
+        if self.guessed:
+            notes.append(f"not in the character set that the film's header declares: {_titles(self.guessed)}")
+        return notes
+
+    def _bare(self, keyword: str) -> str:
+        """An attribute of ASCII, before the character set is known."""
+        element = self._header.get_item(keyword)
+        value = getattr(element, "value", None)
+        if isinstance(value, (bytes, bytearray)):
+            return bytes(value).decode("ascii", "replace").strip(" \0")
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return "\\".join(str(part) for part in value)
+        return str(value or "")
+
+
+def _is_valid(vr: str, text: str) -> bool:
+    """Whether text is a value of this representation (PS3.5 section 6.2)."""
+    from pydicom import config
+    from pydicom.valuerep import TM, validate_value
+
+    if (_CONTROL_BUT_LINES if vr in _LINES else _CONTROL).search(text):
+        return False
+    try:
+        validate_value(vr, text, config.RAISE)
+        if vr == "DA":
+            # Of eight digits, and a day of the calendar.
+            datetime.strptime(text, "%Y%m%d")
+        elif vr == "TM":
+            TM(text)
+        elif vr == "DS":
+            return abs(float(text)) < float("inf")
+        elif vr == "PN":
+            return all(group.count("^") < 5 for group in text.split("="))
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True
+
+
+def _titles(keywords: Sequence[str]) -> str:
+    return ", ".join(dict.fromkeys(_title(keyword) for keyword in keywords))
+
+
+def _title(keyword: str) -> str:
+    from pydicom.datadict import dictionary_description
+
+    return dictionary_description(keyword)

@@ -1,0 +1,53 @@
+"""Where DICOM results come from: the UIDs, series, codes and names of algorithm and device that all objects share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_seg.notice import RESEARCH_USE
+from edge_seg.outputs.dicom.header import StudyHeader
+from edge_seg.segmenter import Segmentation
+from edge_seg.structures import Structure
+from edge_seg.version import __version__
+
+MANUFACTURER = "edge-seg"
+SOURCE = "https://pypi.org/project/edge-seg"
+
+SEGMENTATION_SERIES, CAPTURE_SERIES, REPORT_SERIES = 9701, 9702, 9703
+"""Numbers of the series of results, beyond those that a scanner gives."""
+
+PRIVATE_SCHEME = "99EDGESEG"
+"""Coding scheme of what no public one has: the leading 99 marks it as private (PS3.3 section 8.2)."""
+
+ANATOMICAL_STRUCTURE = ("123037004", "SCT", "Anatomical Structure")
+ARTIFICIAL_INTELLIGENCE = ("123109", "DCM", "Artificial Intelligence")
+
+
+def result_uid(segmentation: Segmentation, header: StudyHeader, product: str) -> str:
+    """A UID that follows from film, model, settings and product: a repeated run makes no second object."""
+    from pydicom.uid import generate_uid
+
+    film, model = header.dataset.SOPInstanceUID, segmentation.manifest.flatbuffer_sha256
+    sources = [film, segmentation.film.checksum or "", model, str(segmentation.lung), __version__, product]
+    return str(generate_uid(entropy_srcs=sources))
+
+
+def algorithm_version(segmentation: Segmentation) -> str:
+    """Version of the model with the head of its checksum."""
+    manifest = segmentation.manifest
+    return f"{manifest.version} {manifest.flatbuffer_sha256[:12]}"
+
+
+def parameters(segmentation: Segmentation) -> dict[str, str]:
+    """How the result came about and how far it goes."""
+    trust = {} if segmentation.trust is None else {"estimated Dice": f"{segmentation.trust:.2f}"}
+    return {"runtime": segmentation.runtime, "delegate": segmentation.delegate, **trust, "notice": RESEARCH_USE}
+
+
+def structure_code(structure: Structure) -> Any:
+    """pydicom's `Code` of a structure, a private one where SNOMED CT has none."""
+    from pydicom.sr.coding import Code
+
+    if structure.snomed:
+        return Code(structure.snomed, "SCT", structure.title[:64])
+    return Code(structure.name[:16].upper(), PRIVATE_SCHEME, structure.title[:64])
