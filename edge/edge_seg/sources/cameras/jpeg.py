@@ -6,6 +6,10 @@ import cv2
 import numpy as np
 
 from edge_seg.sources.cameras.stream import BrokenFrame
+from edge_seg.sources.header import picture_size
+
+MOST_PIXELS = 32_000_000
+"""Of a frame: some hundred bytes can announce thousands of millions, which are not decoded."""
 
 
 def decode_jpeg(frame: bytes) -> np.ndarray:
@@ -20,6 +24,9 @@ def decode_jpeg(frame: bytes) -> np.ndarray:
     Raises:
         BrokenFrame: it is damaged.
     """
+    height, width = picture_size(frame) or (0, 0)
+    if not 0 < height * width <= MOST_PIXELS:
+        raise BrokenFrame(f"announces {width} x {height} pixels")
     try:
         import simplejpeg
     except ImportError:

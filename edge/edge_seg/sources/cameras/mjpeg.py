@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import base64
+import hashlib
+import ssl
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from urllib.parse import unquote, urlsplit
 
@@ -16,7 +18,11 @@ from edge_seg.sources.cameras.jpeg import decode_jpeg
 from edge_seg.sources.cameras.stream import PATIENCE_S, FeedEnded, shown_address
 
 LARGEST_FRAME = 64 * 1024 * 1024
-"""Bytes of one frame; who sends more sends no pictures."""
+"""Bytes of one frame; a server that sends more sends no pictures."""
+
+LONGEST_LINE = 8192
+MOST_HEADER_LINES = 64
+"""Of the head of one frame; as much as web servers take."""
 
 
 class MjpegFeed:
@@ -36,15 +42,23 @@ class MjpegFeed:
         deadline = time.monotonic() + PATIENCE_S
         while not self._line(deadline).startswith(self._boundary):
             pass
-        length = None
-        while line := self._line(deadline).strip():
-            name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length" and value.strip().isdigit():
-                length = int(value)
+        length = self._content_length(deadline)
         if length is not None:
             return self._take(length, deadline)
-        end = self._find(b"\r\n" + self._boundary, deadline)
+        end = self._find(b"\r\n" + self._boundary, deadline, LARGEST_FRAME)
         return self._take(end, deadline)
+
+    def _content_length(self, deadline: float) -> int | None:
+        """Bytes of the frame, where its head tells."""
+        length = None
+        for _ in range(MOST_HEADER_LINES):
+            line = self._line(deadline).strip()
+            if not line:
+                return length
+            name, _, value = line.partition(b":")
+            if name.strip().lower() == b"content-length":
+                length = _length(value.strip())
+        raise FeedEnded(f"has sent more than {MOST_HEADER_LINES} header lines before a picture")
 
     def decode(self, frame: bytes) -> np.ndarray:
         """See `Feed.decode`."""
@@ -55,11 +69,13 @@ class MjpegFeed:
         self._answer.close()
 
     def _line(self, deadline: float) -> bytes:
-        return self._take(self._find(b"\n", deadline) + 1, deadline)
+        return self._take(self._find(b"\n", deadline, LONGEST_LINE) + 1, deadline)
 
-    def _find(self, mark: bytes, deadline: float) -> int:
+    def _find(self, mark: bytes, deadline: float, most: int) -> int:
         searched = 0
         while (at := self._buffer.find(mark, searched)) < 0:
+            if len(self._buffer) > most:
+                raise FeedEnded(f"has sent {most:,} bytes that are no picture")
             searched = max(0, len(self._buffer) - len(mark))
             self._receive(deadline)
         return at
@@ -72,8 +88,6 @@ class MjpegFeed:
         return taken
 
     def _receive(self, deadline: float) -> None:
-        if len(self._buffer) > LARGEST_FRAME:
-            raise FeedEnded(f"has sent {LARGEST_FRAME:,} bytes that are no picture")
         try:
             data = self._answer.read1(65536)
         except TimeoutError:
@@ -87,32 +101,67 @@ class MjpegFeed:
         self._buffer += data
 
 
-def open_mjpeg(address: str) -> MjpegFeed | None:
+def _length(text: bytes) -> int:
+    # Checked before it becomes a number: Python takes thousands of digits.
+    if not text.isdigit() or len(text) > 12 or int(text) > LARGEST_FRAME:
+        raise FeedEnded(f"announces a picture of {text[:20].decode('ascii', 'replace')} bytes")
+    return int(text)
+
+
+class _Digest(urllib.request.HTTPDigestAuthHandler):
+    """Digest access authentication with the algorithms of RFC 7616; the standard library stops at RFC 2617's."""
+
+    def get_algorithm_impls(self, algorithm: str) -> tuple[Callable[[str], str], Callable[[str, str], str]]:  # type: ignore[override]
+        names = {"MD5": "md5", "SHA": "sha1", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+        if algorithm.upper() not in names:
+            raise ValueError(f"its digest algorithm {algorithm} is unknown")
+
+        def hashed(text: str) -> str:
+            return hashlib.new(names[algorithm.upper()], text.encode()).hexdigest()
+
+        return hashed, lambda secret, data: hashed(f"{secret}:{data}")
+
+
+def open_mjpeg(address: str, *, any_certificate: bool = False) -> MjpegFeed | None:
     """The feed of an MJPEG server; `None` where it sends something else, which FFMPEG may know.
 
     Args:
-        address: `http://` or `https://`, with user and password where the camera wants them.
+        address: `http://` or `https://`, with user and password where the camera asks for them: they are sent when it
+            does (Digest, RFC 7616, or Basic), and to no other host that it may refer to.
+        any_certificate: also take a certificate that no authority signed, as cameras make for themselves.
 
     Raises:
         DeviceError: nobody answers, or the server refuses.
     """
-    parts = urlsplit(address)
-    request = urllib.request.Request(shown_address(address))
-    if parts.username is not None:
-        secret = f"{unquote(parts.username)}:{unquote(parts.password or '')}".encode()
-        request.add_header("Authorization", f"Basic {base64.b64encode(secret).decode()}")
+    shown = shown_address(address)
     try:
-        answer = urllib.request.urlopen(request, timeout=PATIENCE_S)
+        answer = _opener(address, any_certificate).open(shown, timeout=PATIENCE_S)
     except urllib.error.HTTPError as error:
         reason = f"the server answers {error.code} {error.reason}: check address and password"
-        raise DeviceError(f"camera {shown_address(address)}: {reason}") from error
+        raise DeviceError(f"camera {shown}: {reason}") from error
     except (OSError, HTTPException, ValueError) as error:
-        raise DeviceError(
-            f"camera {shown_address(address)}: nobody answers ({error}): check address and network"
-        ) from error
+        if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
+            reason = "no authority signed its certificate: --any-certificate takes the camera's own"
+        else:
+            reason = f"nobody answers ({error}): check address and network"
+        raise DeviceError(f"camera {shown}: {reason}") from error
     boundary = answer.headers.get_param("boundary")
     if answer.headers.get_content_type() != "multipart/x-mixed-replace" or not isinstance(boundary, str):
         answer.close()
         return None
     # Some servers count the dashes as the boundary's own.
     return MjpegFeed(answer, boundary.removeprefix("--").encode())
+
+
+def _opener(address: str, any_certificate: bool) -> urllib.request.OpenerDirector:
+    context = ssl.create_default_context()
+    if any_certificate:
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    handlers: list[urllib.request.BaseHandler] = [urllib.request.HTTPSHandler(context=context)]
+    parts = urlsplit(address)
+    if parts.username is not None:
+        passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        user, password = unquote(parts.username), unquote(parts.password or "")
+        passwords.add_password(None, shown_address(address), user, password)
+        handlers += [_Digest(passwords), urllib.request.HTTPBasicAuthHandler(passwords)]
+    return urllib.request.build_opener(*handlers)
