@@ -1,0 +1,56 @@
+"""The U-Nets we offer, as one function of the Keras module it is given.
+
+Keras 3 trains them; quantization-aware training needs legacy Keras. Both build the same flat functional model here,
+with the same layer names, so weights move between them by name. Only layers that TensorFlow Model
+Optimization quantises are used: no Rescaling, no Multiply, no GroupNormalization, no nested model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from edge_seg_train.network import edge, link, plain
+from edge_seg_train.network.blocks import Blocks
+from edge_seg_train.network.config import NAMED, NetworkConfig
+
+__all__ = ["FAMILIES", "PRESETS", "Blocks", "NetworkConfig", "build"]
+
+Family: TypeAlias = "Callable[[Blocks, Any], Any]"
+"""From the layers to build with and the input `(batch, height, width, channels)` to features
+`(batch, height / stem_stride, width / stem_stride, any)`, of which `build` makes the logits."""
+
+FAMILIES: dict[str, Family] = {
+    "plain": plain.features,
+    "link": link.features,
+    "edge": edge.features,
+}
+"""Network families by the name in `NetworkConfig.family`. A new family is a module beside these and a line here."""
+
+PRESETS: dict[str, NetworkConfig] = {**{family: NetworkConfig(family=family) for family in FAMILIES}, **NAMED}
+"""What `--network` offers: the named networks, and each family at its usual size."""
+
+
+def build(keras: Any, config: NetworkConfig, *, synchronized: bool = False) -> Any:
+    """An uncompiled functional model `(batch, height, width, channels) -> (batch, height, width, outputs)` logits.
+
+    Args:
+        keras: the Keras to build with: Keras 3 or `tf_keras`.
+        config: what to build.
+        synchronized: take batch statistics over all devices that share a batch, so that all hold the same ones.
+
+    Raises:
+        ValueError: height or width is no multiple of the coarsest level's stride, or an unknown family.
+    """
+    stride = config.stem_stride * 2**config.depth
+    if config.height % stride or config.width % stride:
+        raise ValueError(f"height and width must be multiples of {stride}, not {config.height} x {config.width}")
+    if config.family not in FAMILIES:
+        raise ValueError(f"unknown network family {config.family!r}: choose from {', '.join(FAMILIES)}")
+    inputs = keras.Input((config.height, config.width, config.channels), name="film")
+    blocks = Blocks(keras.layers, config, {"synchronized": True} if synchronized else {})
+    features = FAMILIES[config.family](blocks, inputs)
+    logits = keras.layers.Conv2D(config.outputs, 1, name="logits")(features)
+    if config.stem_stride > 1:
+        logits = keras.layers.UpSampling2D(config.stem_stride, interpolation="bilinear", name="logits_enlarged")(logits)
+    return keras.Model(inputs, logits, name=f"unet_{config.family}")
