@@ -36,8 +36,8 @@ def test_the_service_runs_a_command_that_exists(line: str) -> None:
     rest = shlex.split(start.partition("$EDGE_SEG_RUN")[2])
     # Parsed, not run: an option that is none, or a value it refuses, ends here.
     context = run.make_context("run", [*words_of(line), *rest])
-    assert context.params["listen"]
-    assert context.params["out"] == Path("/var/lib/edge-seg")
+    assert context.params["listener_address"]
+    assert context.params["results_folder"] == Path("/var/lib/edge-seg")
 
 
 def test_every_option_that_the_page_names_exists() -> None:

@@ -16,12 +16,16 @@ from edge_seg.version import __version__
 if TYPE_CHECKING:
     from edge_seg.film import Film
     from edge_seg.segmenter import Segmentation, Segmenter
+    from edge_seg.station.config import StationConfig
+    from edge_seg.station.station import Station
 
 # Loaded when first asked for: the command's help needs neither numpy nor OpenCV.
 _HOMES = {
     "Film": "edge_seg.film",
     "Segmentation": "edge_seg.segmenter",
     "Segmenter": "edge_seg.segmenter",
+    "Station": "edge_seg.station.station",
+    "StationConfig": "edge_seg.station.config",
 }
 
 __all__ = [
@@ -34,6 +38,8 @@ __all__ = [
     "OutputError",
     "Segmentation",
     "Segmenter",
+    "Station",
+    "StationConfig",
     "UsageError",
     "__version__",
 ]

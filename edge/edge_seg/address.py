@@ -1,8 +1,13 @@
-"""`[HOST:]PORT`, where a server listens."""
+"""Addresses: `[HOST:]PORT` where a server listens, and URLs that may hold secrets."""
 
 from __future__ import annotations
 
+import re
+
 from edge_seg.errors import UsageError
+
+HIDDEN = "***"
+"""Stands in place of a secret."""
 
 
 def parse_address(text: str, option: str, example: int) -> tuple[str, int]:
@@ -25,3 +30,71 @@ def parse_address(text: str, option: str, example: int) -> tuple[str, int]:
             f"{option} {text}: give a port such as {example}, or HOST:PORT, 0.0.0.0:{example} for all networks"
         )
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine, as reached from itself alone."""
+    if host == "localhost":
+        return True
+    # Imported here, as below, because help loads this module and needs neither.
+    import ipaddress
+
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def without_secrets(address: str) -> str:
+    """An address to show: without user and password, and without the values of its parameters.
+
+    Cameras take passwords under any name (`?pwd=`, `/user=admin_password=1234_channel=1`), so no value is shown.
+
+    >>> without_secrets("rtsp://nurse:secret@10.0.0.7/film?pwd=1234&channel=1")
+    'rtsp://10.0.0.7/film?pwd=***&channel=***'
+    >>> without_secrets("/dev/video0")
+    '/dev/video0'
+    """
+    scheme, mark, rest = address.partition("://")
+    if not mark:
+        return address
+    # Not by `urlsplit`: what is no URL to it may hold a secret all the same.
+    host, slash, path = re.match(r"([^/?#]*)([/?#]?)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
+    if "@" in path.partition("?")[0] and "@" not in host:
+        # A password with an unescaped slash: everything up to the last @ may belong to it.
+        host, slash, path = "", "", rest.rpartition("@")[2]
+    place, question, query = (slash + path).partition("#")[0].partition("?")
+    place = re.sub(r"=[^/]*", f"={HIDDEN}", place)
+    query = "&".join(_hide_value(part) for part in re.split("[&;]", query)) if query else ""
+    return f"{scheme}://{host.rpartition('@')[2]}{place}{question}{query}"
+
+
+def holds_secrets(address: str) -> bool:
+    """Whether an address may hold a secret.
+
+    >>> holds_secrets("http://10.0.0.7/video"), holds_secrets("http://10.0.0.7/video?pwd=1234")
+    (False, True)
+    """
+    return without_secrets(address) != address
+
+
+def with_user(address: str, user: str | None, password: str | None) -> str:
+    """A URL with a user and a password, where it is a URL and holds none.
+
+    >>> with_user("rtsp://10.0.0.7/film", "nurse", "a@b")
+    'rtsp://nurse:a%40b@10.0.0.7/film'
+    """
+    from urllib.parse import quote, urlsplit, urlunsplit
+
+    if "://" not in address or user is None:
+        return address
+    parts = urlsplit(address)
+    if "@" in parts.netloc:
+        return address
+    secret = quote(user, safe="") + (f":{quote(password, safe='')}" if password is not None else "")
+    return urlunsplit(parts._replace(netloc=f"{secret}@{parts.netloc}"))
+
+
+def _hide_value(part: str) -> str:
+    name, mark, _ = part.partition("=")
+    return f"{name}{mark}{HIDDEN}" if mark else HIDDEN

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import logging
 
-LEVELS = ("debug", "info", "warning", "error")
-"""What `--log-level` takes."""
-
 # Without a handler Python prints warnings to standard error by itself.
 logging.getLogger("edge_seg").addHandler(logging.NullHandler())
 
@@ -29,7 +26,7 @@ def log_to_standard_error(level: str) -> None:
     """Print what the rooms log.
 
     Args:
-        level: the least level that is printed, one of `LEVELS`.
+        level: the least level that is printed, `debug`, `info`, `warning` or `error`.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import json
 import secrets
 import threading
@@ -15,7 +14,7 @@ from importlib import resources
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
-from edge_seg.address import parse_address
+from edge_seg.address import is_loopback, parse_address
 from edge_seg.errors import DeviceError
 from edge_seg.station.health import Health
 from edge_seg.station.page.metrics import metrics
@@ -49,7 +48,7 @@ class PageServer:
 
     def __init__(self, address: str, health: Health, token: str | None = None) -> None:
         host, port = parse_address(address, "--view", 8080)
-        self._here = _is_loopback(host)
+        self._here = is_loopback(host)
         self._token = None if self._here else token or secrets.token_urlsafe(16)
         handler = type("Handler", (_Handler,), {"health": health, "token": self._token, "here": self._here})
         try:
@@ -105,7 +104,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
-        if self.here and not _is_loopback(urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""):
+        if self.here and not is_loopback(urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""):
             # A page elsewhere whose name was made to point here must not read this one.
             self._answer(HTTPStatus.FORBIDDEN, b"this page is for this machine alone\n")
         elif parts.path == "/healthz":
@@ -182,12 +181,3 @@ def session_value(token: str) -> str:
 
 def _one_is(secret: str, given: list[str]) -> bool:
     return any(hmac.compare_digest(word.encode(errors="surrogateescape"), secret.encode()) for word in given)
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

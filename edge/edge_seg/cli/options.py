@@ -1,0 +1,81 @@
+"""Options of the command line, made from the fields of a station's configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from edge_seg.station.config import ARGUMENTS, Key, Values, keys
+
+_Command = TypeVar("_Command", bound=Callable[..., Any])
+
+_LETTERS = {"--quiet": "-q", "--verbose": "-v"}
+
+
+def station_options(command: _Command) -> _Command:
+    """Give a command an option for each setting that has one; none has a value where it was not given."""
+    for key in reversed(keys()):
+        if key.setting.option == ARGUMENTS:
+            command = click.argument(_parameter(key), metavar=f"[{ARGUMENTS}]...", nargs=-1)(command)
+        elif key.setting.option:
+            command = _option(key)(command)
+    return command
+
+
+def given_values(parameters: dict[str, Any]) -> Values:
+    """The settings among a command's parameters that were given."""
+    found: dict[str, dict[str, object]] = {}
+    for key in keys():
+        value = parameters.get(_parameter(key))
+        if value is not None and value != ():
+            if key.setting.separated:
+                value = tuple(word.strip() for word in value.split(",") if word.strip())
+            found.setdefault(key.group, {})[key.name] = value
+    return found
+
+
+def _option(key: Key) -> Callable[[_Command], _Command]:
+    setting = key.setting
+    names = [setting.option, *filter(None, [_LETTERS.get(setting.option)])]
+    text = " ".join(filter(None, [setting.help, _default(key)]))
+    if key.kind is bool:
+        # The off-switch is there for what a file switches on.
+        names[0] += f"/--no-{setting.option.removeprefix('--')}"
+        return click.option(*names, _parameter(key), default=None, help=text)
+    return click.option(
+        *names,
+        _parameter(key),
+        type=_type(key),
+        metavar=setting.metavar,
+        multiple=key.many and not setting.separated,
+        default=None,
+        help=text,
+    )
+
+
+def _type(key: Key) -> click.ParamType:
+    setting = key.setting
+    if setting.choices:
+        return click.Choice(setting.choices)
+    if key.kind is int:
+        return click.IntRange(None if setting.least is None else int(setting.least))
+    if key.kind is float:
+        return click.FloatRange(setting.above, min_open=True)
+    return click.Path(path_type=Path) if key.kind is Path else click.STRING
+
+
+def _default(key: Key) -> str:
+    """What help says of the default, as click writes it."""
+    shown = key.setting.shown_default
+    if shown is None and isinstance(key.default, tuple):
+        shown = ",".join(map(str, key.default))
+    elif shown is None and key.default is not None and key.default is not False:
+        shown = "on" if key.default is True else str(key.default)
+    return f" [default: {shown}]" if shown else ""
+
+
+def _parameter(key: Key) -> str:
+    return f"{key.group}_{key.name}"

@@ -1,0 +1,402 @@
+"""The configuration of a station: typed, checked, from a TOML file, the environment and the command line.
+
+The fields below are the one place that knows a setting: its key in the file is `group.name`, and its option, help and
+limits on the command line stand in its metadata. `edge-seg run` and `docs/cli.md` are made from them.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from types import NoneType
+from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+
+from edge_seg.address import holds_secrets
+from edge_seg.errors import UsageError
+
+Values: TypeAlias = "Mapping[str, Mapping[str, object]]"
+"""Settings that were given: by group, by name."""
+
+ARGUMENTS = "FILE|FOLDER|GLOB"
+"""In place of an option: the setting is what the command line names without one."""
+
+_NAMES_OF_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "text in quotes",
+    Path: "a path in quotes",
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a setting is given.
+
+    Attributes:
+        option: on the command line, `ARGUMENTS`, or empty where it is not given there.
+        help: what it does.
+        metavar: what stands for its value in help.
+        choices: the values it takes.
+        least: the least value it takes.
+        above: values it takes are larger.
+        separated: on the command line the values stand in one word, separated by commas.
+        environment: variable that gives it; one on the command line wins.
+        secret: nobody else may read it.
+        shown_default: what help says of the default, where the value itself does not say it.
+    """
+
+    option: str
+    help: str
+    metavar: str | None = None
+    choices: tuple[str, ...] = ()
+    least: float | None = None
+    above: float | None = None
+    separated: bool = False
+    environment: str | None = None
+    secret: bool = False
+    shown_default: str | None = None
+
+
+def _setting(default: Any, option: str, help: str, **more: Any) -> Any:
+    setting = Setting(option, help, **more)
+    return field(default=default, repr=not setting.secret, metadata={"setting": setting})
+
+
+class _Group:
+    """Checks the fields of a group when it is made."""
+
+    def __post_init__(self) -> None:
+        for key in keys():
+            if key.owner is type(self):
+                object.__setattr__(self, key.name, key.checked(getattr(self, key.name)))
+
+
+@dataclass(frozen=True)
+class InputsConfig(_Group):
+    """Films from files and folders."""
+
+    files: tuple[str, ...] = _setting((), ARGUMENTS, "Pictures, DICOM files, folders and globs.")
+    watch: tuple[Path, ...] = _setting(
+        (), "--watch", "Take films as they appear in a folder; repeatable.", metavar="FOLDER"
+    )
+    frames: int | None = _setting(
+        None, "--frames", "Stop each camera, video, watched folder or listener after this number of films.", least=1
+    )
+    again: bool = _setting(False, "--again", "Also segment films that are done already.")
+
+
+@dataclass(frozen=True)
+class CamerasConfig(_Group):
+    """Films from cameras."""
+
+    addresses: tuple[str, ...] = _setting(
+        (), "--camera", "Take films from a camera; repeatable.", metavar="demo|auto|picamera|INDEX|URL|VIDEO"
+    )
+    user: str | None = _setting(
+        None, "", "User name for cameras whose URL holds none.", environment="EDGE_SEG_CAMERA_USER"
+    )
+    password: str | None = _setting(
+        None, "", "Password for cameras whose URL holds none.", environment="EDGE_SEG_CAMERA_PASSWORD", secret=True
+    )
+    light_box: bool = _setting(
+        False, "--light-box", "The camera looks at a film on a light box: find the film and undo the keystone."
+    )
+
+
+@dataclass(frozen=True)
+class ListenerConfig(_Group):
+    """Films by DICOM."""
+
+    address: str | None = _setting(
+        None,
+        "--listen",
+        "Receive films by DICOM (C-STORE); only from this machine unless HOST says otherwise.",
+        metavar="[HOST:]PORT",
+    )
+    ae_title: str = _setting("EDGESEG", "--ae-title", "AE title of this device.")
+    senders: tuple[str, ...] = _setting(
+        (), "--sender", "Receive only from this AE title; repeatable.", metavar="AE", shown_default="all"
+    )
+
+
+@dataclass(frozen=True)
+class ModelConfig(_Group):
+    """What segments the films."""
+
+    name: str = _setting("lungs", "--model", "Shipped model or model file.")
+    lung: str | None = _setting(
+        None,
+        "--lung",
+        "Definition of lung: with the part behind the heart, or without.",
+        choices=("whole", "visible"),
+        shown_default="whole",
+    )
+    threads: int | None = _setting(None, "--threads", "CPU threads.", least=1, shown_default="one per core")
+    engine: str | None = _setting(
+        None, "--engine", "Inference engine.", choices=("litert", "tflite"), shown_default="the one installed"
+    )
+    delegate: str = _setting(
+        "auto",
+        "--delegate",
+        "What runs the network; the CPU takes over from an Edge TPU that fails.",
+        choices=("auto", "cpu", "edgetpu"),
+    )
+    gate: bool = _setting(True, "--gate", "Reject films of a kind that the model does not expect.")
+
+
+@dataclass(frozen=True)
+class ResultsConfig(_Group):
+    """What is written."""
+
+    folder: Path = _setting("edge-seg-results", "--out", "Folder for results.")  # noqa: RUF009 (a string)
+    save: tuple[str, ...] = _setting(
+        ("mask", "overlay", "record"),
+        "--save",
+        "What to write, separated by commas: mask, overlay, record, dicom (SEG, overlay and measurement report).",
+        separated=True,
+    )
+    names: bool = _setting(False, "--names", "Name patients in records and on the page.")
+
+
+@dataclass(frozen=True)
+class RetentionConfig(_Group):
+    """What is removed."""
+
+    days: float | None = _setting(None, "--keep-days", "Remove results older than this number of days.", above=0)
+    free_gb: float | None = _setting(
+        None,
+        "--keep-free",
+        "Remove the oldest results while less than this is free on the disk.",
+        metavar="GB",
+        above=0,
+    )
+
+
+@dataclass(frozen=True)
+class ViewConfig(_Group):
+    """The page."""
+
+    address: str | None = _setting(
+        None,
+        "--view",
+        "Show results and health in a browser; only on this machine unless HOST says otherwise.",
+        metavar="[HOST:]PORT",
+    )
+    token: str | None = _setting(
+        None,
+        "--view-token",
+        "What a browser on another machine must know; better given as EDGE_SEG_VIEW_TOKEN or in a file.",
+        environment="EDGE_SEG_VIEW_TOKEN",
+        secret=True,
+        shown_default="made up at each start",
+    )
+
+
+@dataclass(frozen=True)
+class ArchiveConfig(_Group):
+    """Where DICOM results go."""
+
+    address: str | None = _setting(
+        None, "--send", "Send DICOM results on to an archive; adds dicom to --save.", metavar="AE@HOST:PORT"
+    )
+
+
+@dataclass(frozen=True)
+class ConsoleConfig(_Group):
+    """What the command prints."""
+
+    json: bool = _setting(False, "--json", "Print each record as a JSON line.")
+    quiet: bool = _setting(False, "--quiet", "Print errors only.")
+    verbose: bool = _setting(False, "--verbose", "Print a line for each film.")
+    log_level: str | None = _setting(
+        None,
+        "--log-level",
+        "Log what happens to standard error.",
+        choices=("debug", "info", "warning", "error"),
+        shown_default="nothing",
+    )
+
+
+@dataclass(frozen=True)
+class StationConfig:
+    """Everything that a station can be told.
+
+    Raises:
+        UsageError: a value is of the wrong type or out of range; the message names its key.
+
+    >>> StationConfig(listener=ListenerConfig("11112"), retention=RetentionConfig(days=30)).results.folder.name
+    'edge-seg-results'
+    """
+
+    inputs: InputsConfig = field(default_factory=InputsConfig)
+    cameras: CamerasConfig = field(default_factory=CamerasConfig)
+    listener: ListenerConfig = field(default_factory=ListenerConfig)
+    model: ModelConfig = field(default_factory=ModelConfig)
+    results: ResultsConfig = field(default_factory=ResultsConfig)
+    retention: RetentionConfig = field(default_factory=RetentionConfig)
+    view: ViewConfig = field(default_factory=ViewConfig)
+    archive: ArchiveConfig = field(default_factory=ArchiveConfig)
+    console: ConsoleConfig = field(default_factory=ConsoleConfig)
+
+    @property
+    def has_source(self) -> bool:
+        """Whether it names anything to take films from."""
+        return bool(self.inputs.files or self.inputs.watch or self.cameras.addresses or self.listener.address)
+
+    @classmethod
+    def load(cls, path: Path | None = None, given: Values | None = None) -> StationConfig:
+        """The configuration from a file, the environment, and what was given otherwise; the later ones win.
+
+        Args:
+            path: TOML file.
+            given: settings from elsewhere, the command line for example.
+
+        Raises:
+            UsageError: the file cannot be read, holds secrets that others may read, or a value in it is wrong.
+        """
+        from_file: Values = {}
+        if path is not None:
+            try:
+                from_file = _read(path)
+                _refuse_shared_secrets(path, cls._of(from_file), from_file)
+            except UsageError as error:
+                raise UsageError(f"{path}: {error}") from error
+        return cls._of(from_file, _from_environment(), given or {})
+
+    @classmethod
+    def _of(cls, *layers: Values) -> StationConfig:
+        groups = {}
+        for name, kind in get_type_hints(cls).items():
+            values: dict[str, Any] = {}
+            for layer in layers:
+                values |= layer.get(name, {})
+            groups[name] = kind(**values)
+        return cls(**groups)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A setting with its place and type.
+
+    Attributes:
+        owner: class of its group.
+        group, name: of the setting; the file has it as `group.name`.
+        default: of the setting.
+        kind: type of the value, of each value where it is a list.
+        many: whether it is a list.
+        setting: how it is given.
+    """
+
+    owner: type
+    group: str
+    name: str
+    default: Any
+    kind: type
+    many: bool
+    setting: Setting
+
+    def checked(self, value: object) -> object:
+        """The value in its own type.
+
+        Raises:
+            UsageError: it is of the wrong type, or out of range.
+        """
+        if self.many:
+            if isinstance(value, str) or not isinstance(value, list | tuple):
+                raise self._wrong(value, f"a list, each value {_NAMES_OF_KINDS[self.kind]}")
+            return tuple(self._one(each) for each in value)
+        return None if value is None and self.default is None else self._one(value)
+
+    def _one(self, value: object) -> object:
+        setting = self.setting
+        if self.kind is float and type(value) is int:
+            value = float(value)
+        elif self.kind is Path and isinstance(value, str) and value:
+            value = Path(value)
+        if not isinstance(value, self.kind) or (self.kind is int and isinstance(value, bool)):
+            raise self._wrong(value, _NAMES_OF_KINDS[self.kind])
+        if isinstance(value, str) and (not value or not value.isprintable()):
+            raise self._wrong(value, "text of printable characters")
+        if setting.choices and value not in setting.choices:
+            raise self._wrong(value, f"one of {', '.join(setting.choices)}")
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            if setting.least is not None and value < setting.least:
+                raise self._wrong(value, f"{setting.least:g} or more")
+            if setting.above is not None and not (setting.above < value < math.inf):
+                raise self._wrong(value, f"more than {setting.above:g}")
+        return value
+
+    def _wrong(self, value: object, wanted: str) -> UsageError:
+        but = "" if self.setting.secret else f", not {value!r:.60}"
+        return UsageError(f"{self.group}.{self.name}: give {wanted}{but}")
+
+
+@cache
+def keys() -> tuple[Key, ...]:
+    """All settings, in the order of the groups."""
+    found = []
+    for group, owner in get_type_hints(StationConfig).items():
+        hints = get_type_hints(owner)
+        for each in fields(owner):
+            hint = hints[each.name]
+            many = get_origin(hint) is tuple
+            kind = next(part for part in (*get_args(hint), hint) if part not in (NoneType, Ellipsis))
+            found.append(Key(owner, group, each.name, each.default, kind, many, each.metadata["setting"]))
+    return tuple(found)
+
+
+def _read(path: Path) -> Values:
+    """What a file gives, names checked and values not yet."""
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise UsageError(f"cannot be read ({error.strerror}): give a TOML file") from error
+    except ValueError as error:
+        raise UsageError(f"is no TOML file ({error}): see docs/service.md") from error
+    known: dict[str, list[str]] = {}
+    for key in keys():
+        known.setdefault(key.group, []).append(key.name)
+    for group, settings in values.items():
+        _refuse_unknown(group, known)
+        if not isinstance(settings, dict):
+            raise UsageError(f"{group}: is a group: write its settings below [{group}]")
+        for name in settings:
+            _refuse_unknown(name, known[group], f"{group}.")
+    return values
+
+
+def _refuse_unknown(name: str, known: Iterable[str], prefix: str = "") -> None:
+    if name in known:
+        return
+    import difflib
+
+    near = difflib.get_close_matches(name, known, 1)
+    hint = f"did you mean {prefix}{near[0]}?" if near else f"there are {', '.join(prefix + each for each in known)}"
+    raise UsageError(f"{prefix}{name}: there is no such key: {hint}")
+
+
+def _refuse_shared_secrets(path: Path, config: StationConfig, values: Values) -> None:
+    found = [
+        f"{key.group}.{key.name}" for key in keys() if key.setting.secret and key.name in values.get(key.group, {})
+    ]
+    found += ["cameras.addresses"] if any(map(holds_secrets, config.cameras.addresses)) else []
+    if found and os.name == "posix" and path.stat().st_mode & 0o077:
+        raise UsageError(f"holds secrets ({', '.join(found)}) and others may read it: chmod 600 {path}")
+
+
+def _from_environment() -> Values:
+    found: dict[str, dict[str, object]] = {}
+    for key in keys():
+        if key.setting.environment and (value := os.environ.get(key.setting.environment)):
+            found.setdefault(key.group, {})[key.name] = value
+    return found

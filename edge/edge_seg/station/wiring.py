@@ -1,0 +1,97 @@
+"""From a configuration to the parts of a station."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edge_seg.address import with_user
+from edge_seg.errors import UsageError
+from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.outbox import Archive, Outbox
+from edge_seg.segmenter import Segmenter
+from edge_seg.sources import Source, forget_received, open_source
+from edge_seg.station.config import ModelConfig, StationConfig
+from edge_seg.station.health import Health
+from edge_seg.station.retention import Retention
+
+if TYPE_CHECKING:
+    from edge_seg.station.page import PageServer
+
+_GB = 1_000_000_000
+
+
+def load_segmenter(config: ModelConfig) -> Segmenter:
+    """The segmenter that a configuration asks for; see `Segmenter.load` for what it raises."""
+    return Segmenter.load(
+        config.name,
+        threads=config.threads,
+        engine=config.engine,
+        lung=config.lung,
+        gate=config.gate,
+        delegate=config.delegate,
+    )
+
+
+def open_output(config: StationConfig) -> OutputFolder:
+    """The folder of results, with its outbox where results are sent on.
+
+    Raises:
+        OutputError: the folder cannot be made or written, or another run writes to it.
+        UsageError: an unknown product, or no address of an archive.
+    """
+    results, send = config.results, config.archive.address
+    archive = Archive.parse(send) if send is not None else None
+    output = OutputFolder(results.folder, [*results.save, *(["dicom"] if archive else [])], names=results.names)
+    if archive is not None:
+        try:
+            output.outbox = Outbox(results.folder / "outbox", archive, config.listener.ae_title)
+        except BaseException:
+            output.close()
+            raise
+    return output
+
+
+def open_sources(config: StationConfig) -> Source:
+    """Everything that films come from, as one source; see `open_source` for what it raises."""
+    if not config.has_source:
+        raise UsageError(
+            "nothing to take films from: set inputs.files, inputs.watch, cameras.addresses or listener.address"
+        )
+    cameras, listener = config.cameras, config.listener
+    return open_source(
+        config.inputs.files,
+        [with_user(address, cameras.user, cameras.password) for address in cameras.addresses],
+        config.inputs.watch,
+        listener.address,
+        state=config.results.folder,
+        frames=config.inputs.frames,
+        light_box=cameras.light_box,
+        ae_title=listener.ae_title,
+        senders=listener.senders,
+    )
+
+
+def make_retention(config: StationConfig, output: OutputFolder) -> Retention | None:
+    """What removes old results, `None` where all are kept."""
+    days, free_gb = config.retention.days, config.retention.free_gb
+    if days is None and free_gb is None:
+        return None
+    free_bytes = None if free_gb is None else int(free_gb * _GB)
+    return Retention(output, days, free_bytes, partial(forget_received, config.results.folder))
+
+
+def open_page(config: StationConfig, health: Health) -> PageServer | None:
+    """The page, `None` where none is wanted.
+
+    Raises:
+        UsageError: no such address.
+        DeviceError: the port cannot be had.
+    """
+    view = config.view
+    if view.address is None:
+        return None
+    # Python's HTTP takes 50 ms to load, which a station without a page need not wait for.
+    from edge_seg.station.page import PageServer
+
+    return PageServer(view.address, health, view.token)

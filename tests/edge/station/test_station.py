@@ -1,0 +1,104 @@
+"""A station from Python: the same as the command, in five lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+from edge_seg import DeviceError, OutputError, Station, StationConfig, UsageError
+from edge_seg.station.config import CamerasConfig, ConsoleConfig, InputsConfig, ModelConfig, ResultsConfig, ViewConfig
+
+
+def demo(out: Path, model: Path, frames: int | None = 2, **more: object) -> StationConfig:
+    return StationConfig(
+        inputs=InputsConfig(frames=frames),
+        cameras=CamerasConfig(("demo",)),
+        model=ModelConfig(str(model), gate=False),
+        results=ResultsConfig(out),
+        **more,  # type: ignore[arg-type]
+    )
+
+
+def test_it_does_what_it_is_told(tmp_path: Path, tiny_model: Path) -> None:
+    with Station(demo(tmp_path / "out", tiny_model)) as station:
+        summary = station.run()
+    assert (summary.done, summary.exit_code) == (2, 0)
+    records = [json.loads(line) for line in (tmp_path / "out" / "records.jsonl").read_text().splitlines()]
+    assert [record["status"] for record in records] == ["done", "done"]
+
+
+def test_a_file_is_enough(tmp_path: Path, tiny_model: Path) -> None:
+    path = tmp_path / "station.toml"
+    path.write_text(
+        f'[inputs]\nframes = 1\n[cameras]\naddresses = ["demo"]\n[model]\nname = "{tiny_model}"\ngate = false\n'
+        f'[results]\nfolder = "{tmp_path / "out"}"\nsave = ["record"]\n'
+    )
+    assert Station.from_file(path).run().done == 1
+    command = [sys.executable, "-m", "edge_seg.cli.main", "run", "--config", str(path), "--out", str(tmp_path / "two")]
+    seen = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert seen.returncode == 0, seen.stderr
+    assert (tmp_path / "two" / "records.jsonl").is_file()
+
+
+def test_another_thread_looks_at_its_page_and_stops_it(tmp_path: Path, tiny_model: Path) -> None:
+    station = Station(demo(tmp_path / "out", tiny_model, None, view=ViewConfig("0")))
+    assert station.page is not None
+    ended = []
+    thread = threading.Thread(target=lambda: ended.append(station.run()))
+    thread.start()
+    deadline = time.monotonic() + 60
+    while True:
+        with urllib.request.urlopen(f"{station.page.url}state", timeout=10) as answer:
+            if json.load(answer)["films"]["done"] > 1:
+                break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    station.stop()
+    thread.join(60)
+    assert ended[0].interrupted
+    assert ended[0].done > 1
+    # The port and the folder are free again.
+    Station(demo(tmp_path / "out", tiny_model, 1, view=ViewConfig(str(station.page.port)))).run()
+
+
+def test_what_cannot_be_opened_leaves_nothing_open(tmp_path: Path, tiny_model: Path) -> None:
+    out = tmp_path / "out"
+    for config, error in (
+        (demo(out, tiny_model, view=ViewConfig("high")), UsageError),
+        (StationConfig(model=ModelConfig(str(tiny_model)), results=ResultsConfig(out)), UsageError),
+        (StationConfig(cameras=CamerasConfig(("97",)), results=ResultsConfig(out)), DeviceError),
+    ):
+        with pytest.raises(error):
+            Station(config)
+        # Nobody holds the folder.
+        Station(demo(out, tiny_model, 1)).run()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        Station(demo(tmp_path / "file", tiny_model))
+
+
+def test_it_is_quiet_until_a_log_is_asked_for(tmp_path: Path, tiny_model: Path) -> None:
+    words = ["run", "--camera", "demo", "--frames", "1", "--model", str(tiny_model), "--no-gate", "--quiet"]
+
+    def said(*more: str) -> str:
+        command = [sys.executable, "-m", "edge_seg.cli.main", *words, "--out", str(tmp_path / "out"), *more]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120).stderr
+
+    assert said() == ""
+    assert "edge_seg.station: ended: 1 done" in said("--log-level", "info")
+    assert said("--log-level", "error") == ""
+
+
+def test_python_hears_the_log_by_its_own_handlers(
+    tmp_path: Path, tiny_model: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "edge_seg"):
+        Station(demo(tmp_path / "out", tiny_model, 1, console=ConsoleConfig(quiet=True))).run()
+    assert {record.name for record in caplog.records} == {"edge_seg.station"}
