@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from edge_seg.hardware import board_name, temperature_c, throttling
+from edge_seg.hardware import board_name, temperature_c, throttling, usable_cores
 
 from edge_seg_benchmarks.processor import Processor
 
@@ -27,7 +27,7 @@ def machine_facts() -> dict[str, Any]:
         "processor": processor.name,
         "extensions": list(processor.extensions),
         "architecture": platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": usable_cores(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

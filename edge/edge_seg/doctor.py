@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_seg.errors import DeviceError, EdgeSegError
-from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
+from edge_seg.errors import DeviceError, EdgeSegError, first_line
+from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling, usable_cores
 
 _CODECS = {"pylibjpeg-libjpeg": "JPEG", "pylibjpeg-openjpeg": "JPEG 2000", "pylibjpeg-rle": "RLE"}
 _REQUIRED = {
@@ -77,7 +77,7 @@ def _python() -> Iterator[Finding]:
         except ImportError as error:
             # Installed and yet of no use: a system library is absent, or it was built for another numpy.
             fix = f"pip install --force-reinstall {distribution}"
-            yield Finding(subject, "missing", f"does not load ({_first_line(error)})", fix)
+            yield Finding(subject, "missing", f"does not load ({first_line(error)})", fix)
         else:
             yield Finding(subject, "ok", version or "version unknown")
 
@@ -96,16 +96,16 @@ def _engines() -> Iterator[Finding]:
         else:
             armv7 = platform.machine() == "armv7l"
             fix = "pip install tflite-runtime 'numpy<2'" if armv7 else "pip install ai-edge-litert"
-            yield Finding("inference engine", "missing", _first_line(error), fix)
+            yield Finding("inference engine", "missing", first_line(error), fix)
     except ImportError as error:
-        yield Finding("inference engine", "missing", f"unknown ({_first_line(error)})", "mend the lines above first")
+        yield Finding("inference engine", "missing", f"unknown ({first_line(error)})", "mend the lines above first")
 
 
 def _models() -> Iterator[Finding]:
     try:
         from edge_seg.model_file import ModelFile, shipped_models
     except ImportError as error:
-        yield Finding("models", "missing", f"unknown ({_first_line(error)})", "mend the lines above first")
+        yield Finding("models", "missing", f"unknown ({first_line(error)})", "mend the lines above first")
         return
     models = shipped_models()
     if not models:
@@ -153,7 +153,7 @@ def _libcamera() -> Finding:
         models = [entry["Model"] for entry in importlib.import_module("picamera2").Picamera2.global_camera_info()]
     except (ImportError, OSError, RuntimeError) as error:
         fix = "sudo apt install --reinstall python3-libcamera python3-picamera2"
-        return Finding("picamera2", "missing", f"does not load ({_first_line(error)})", fix)
+        return Finding("picamera2", "missing", f"does not load ({first_line(error)})", fix)
     if not models:
         return Finding(
             "picamera2", "absent", "libcamera sees no camera", "check its cable: rpicam-hello --list-cameras"
@@ -165,7 +165,7 @@ def _accelerator() -> Iterator[Finding]:
     try:
         ctypes.CDLL("libedgetpu.so.1")
     except OSError as error:
-        yield Finding("Edge TPU library", "absent", _first_line(error), "sudo apt install libedgetpu1-std")
+        yield Finding("Edge TPU library", "absent", first_line(error), "sudo apt install libedgetpu1-std")
     else:
         yield Finding("Edge TPU library", "ok", "libedgetpu.so.1")
 
@@ -184,7 +184,7 @@ def _extras() -> Iterator[Finding]:
 
 
 def _machine() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = usable_cores()
     detail = f"{cores} cores"
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         page = os.sysconf("SC_PAGE_SIZE")
@@ -244,10 +244,6 @@ def _power() -> Iterator[Finding]:
             yield Finding("power", "absent", detail, fixes.get(reason, "let air in, add a fan"))
     if not slow["start"] and not slow["now"]:
         yield Finding("power", "ok", "no under-voltage, not slowed down")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _version(distribution: str) -> str | None:

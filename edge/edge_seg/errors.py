@@ -13,6 +13,11 @@ The message of each is one line: what is wrong, then what to do about it.
 from __future__ import annotations
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind where it says nothing."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class EdgeSegError(Exception):
     """Base of all errors that edge-seg raises on purpose."""
 

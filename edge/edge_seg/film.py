@@ -1,15 +1,16 @@
-"""A film: the pixels of one radiograph and what is known about them."""
+"""A film: the pixels of one radiograph and what is known about them; and how it arrives from its source."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import cv2
 import numpy as np
 
-from edge_seg.errors import InputError
+from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.orientation import UPRIGHT, Orientation, Upright
 
 SMALLEST_SIDE = 16
@@ -102,6 +103,49 @@ class Film:
             return Upright((0, height), (0, width), self.orientation)
         x, y, columns, rows = cv2.boundingRect((~self.padding).view(np.uint8))
         return Upright((y, y + rows), (x, x + columns), self.orientation)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A film that could not be had, and why."""
+
+    name: str
+    source: str
+    error: EdgeSegError
+
+
+class Outcome(Protocol):
+    """What a source learns of a film: the record of it, see `edge_seg.record`."""
+
+    @property
+    def status(self) -> str:
+        """`done` or `failed`."""
+        ...
+
+
+def _nothing(outcome: Outcome | None) -> None:
+    """Acknowledge to a source that keeps no count."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arrival:
+    """A film on its way from its source to its record, with the acknowledgement that the source waits for.
+
+    Attributes:
+        content: the film, or why there is none.
+        on_settled: called once the record is on disk.
+    """
+
+    content: Film | Failure
+    on_settled: Callable[[Outcome | None], None] = field(default=_nothing, repr=False)
+
+    def settle(self, record: Outcome | None) -> None:
+        """Tell the source that the film's record is on disk (`None`: since an earlier run).
+
+        Raises:
+            OutputError: the source cannot note it; the call may be repeated.
+        """
+        self.on_settled(record)
 
 
 def inverted(film: Film) -> Film:

@@ -1,7 +1,8 @@
-"""What the board says of itself: its name, temperature, and whether it slows down. Nothing where it says nothing."""
+"""What the machine says of itself: name, boot, usable cores, temperature, and whether it slows down."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 HOT_C = 80.0
@@ -10,6 +11,7 @@ HOT_C = 80.0
 LITTLE_SPACE_BYTES = 200_000_000
 """With less of the disk free somebody should look."""
 
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _MODEL = Path("/proc/device-tree/model")
 _THERMAL = Path("/sys/class/thermal")
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
@@ -24,6 +26,19 @@ def board_name() -> str:
         return _MODEL.read_text(errors="replace").strip("\0\n")
     except OSError:
         return ""
+
+
+def boot_id() -> str:
+    """What names the present boot of the machine (random(4)); empty where the system does not tell."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return ""
+
+
+def usable_cores() -> int:
+    """CPU cores that this process may use: fewer than the machine has in a container or under `taskset`."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def temperature_c() -> float | None:

@@ -1,36 +1,60 @@
-"""Whose film a record is of: the identifiers of its DICOM objects, and the patient where somebody asked for names."""
+"""Whose film a record is of: the identifiers of its DICOM objects, and the patient where names were asked for."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from edge_seg.film import Film
 
-_UIDS = {"study": "StudyInstanceUID", "series": "SeriesInstanceUID", "instance": "SOPInstanceUID"}
+
+@dataclass(frozen=True)
+class Uids:
+    """UIDs of a film's study, series and instance; empty where the header has none."""
+
+    study: str
+    series: str
+    instance: str
 
 
-def identity_of(film: Film, names: bool = False) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Patient:
+    """Name and id as the header has them, empty where it has none."""
+
+    name: str
+    id: str
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a record says of a film's origin.
+
+    Attributes:
+        dicom: `None` for a film without a DICOM header.
+        patient: `None` unless names were asked for.
+    """
+
+    dicom: Uids | None = None
+    patient: Patient | None = None
+
+
+def identity_of(film: Film, names: bool = False) -> Identity:
     """What a record says of a film's origin.
 
     Args:
         film: with or without a DICOM header.
         names: whether the patient may be named.
-
-    Returns:
-        `dicom`: UIDs of study, series and instance, `None` without a header; and, with `names` alone, `patient`: `name`
-        and `id` as the header has them, empty where it has none.
     """
-    if film.header is None:
-        return {"dicom": None}
-    identity: dict[str, Any] = {"dicom": {key: _text(film.header, tag) for key, tag in _UIDS.items()}}
-    if names:
-        identity["patient"] = {"name": _text(film.header, "PatientName"), "id": _text(film.header, "PatientID")}
-    return identity
+    header = film.header
+    if header is None:
+        return Identity()
+    uids = Uids(*(_text(header, tag) for tag in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")))
+    return Identity(uids, Patient(_text(header, "PatientName"), _text(header, "PatientID")) if names else None)
 
 
 def _text(header: Any, keyword: str) -> str:
     try:
         return str(header.get(keyword) or "").strip()
-    except (ValueError, TypeError, AttributeError, UnicodeError):
-        # A header that cannot be read there must not cost the film.
+    # pydicom raises what it likes on a damaged value, and a header must not cost the film.
+    except Exception:
         return ""

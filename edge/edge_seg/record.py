@@ -1,231 +1,308 @@
-"""Records: one JSON line per film in `records.jsonl`. A film is done when its record says so."""
+"""The record of a film: what was found, by what, and which files hold it. A film is done when its record says so."""
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-from collections.abc import Callable, Iterator
-from dataclasses import asdict
+import re
+import types
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar, TypeAlias, Union, get_args, get_origin, get_type_hints
 
-from edge_seg.errors import OutputError
-from edge_seg.identity import identity_of
+from edge_seg.assessment.film_gate import REJECT, Finding
+from edge_seg.assessment.measurements import Area, Width
+from edge_seg.film import Failure, Film
+from edge_seg.identity import Patient, Uids, identity_of
+from edge_seg.model_file import Manifest
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.segmenter import Segmentation
-from edge_seg.sources import Failure
-from edge_seg.storage import flush_folder, write_atomically
 from edge_seg.version import __version__
-
-RECORDS_NAME = "records.jsonl"
-REMOVED_NAME = "removed.jsonl"
-"""What is left of the records of results that were removed: that their films are done."""
 
 SCHEMA = 1
 """Version of the record's fields; readers must refuse one they do not know."""
+
+_PLAIN_NAME = re.compile(r"[^/\\\0]+")
+
+
+@dataclass(frozen=True)
+class FilmFacts:
+    """The film itself; see `Film`. `bits` are those of a stored pixel, `sha256` is of the file it came from."""
+
+    height: int
+    width: int
+    bits: int
+    spacing_mm: tuple[float, ...] | None
+    view: str | None
+    taken_at: str | None
+    age_s: float | None
+    sha256: str | None
+    unique_name: bool = False
+
+    @classmethod
+    def of(cls, film: Film) -> FilmFacts:
+        """The facts of a film."""
+        bits = film.pixels.dtype.itemsize * 8
+        return cls(
+            *film.shape,
+            bits,
+            spacing_mm=film.spacing_mm,
+            view=film.view,
+            taken_at=film.taken_at,
+            age_s=film.age_s,
+            sha256=film.checksum,
+            unique_name=film.unique_name,
+        )
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The model that ran. `sha256` is of its flatbuffer, `input` is `(height, width)` in pixels."""
+
+    name: str
+    version: str
+    quantisation: str
+    sha256: str
+    input: tuple[int, ...]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> ModelFacts:
+        """The facts of a model by its manifest."""
+        known = (manifest.name, manifest.version, manifest.quantisation, manifest.flatbuffer_sha256)
+        return cls(*known, tuple(manifest.input_shape))
+
+
+@dataclass(frozen=True)
+class QualityFacts:
+    """What the film gate said; `gate` is whether there was one."""
+
+    gate: bool
+    verdict: str = "accept"
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def rejections(self) -> list[str]:
+        """Why the film was rejected, in words."""
+        return [finding.text for finding in self.findings if finding.verdict == REJECT]
+
+
+@dataclass(frozen=True)
+class WrittenFile:
+    """A file of results; `name` is relative to the output folder, `bytes` its size."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What every record says.
+
+    Attributes:
+        edge_seg: version of the program.
+        notice: what the result may be used for.
+        recorded_at: ISO 8601, by the machine's clock.
+        name, source: of the film.
+        status: `done` or `failed`.
+    """
+
+    edge_seg: str = __version__
+    notice: str = RESEARCH_USE
+    recorded_at: str = field(default_factory=_now)
+    name: str
+    source: str
+
+    status: ClassVar[str]
+
+    @property
+    def recorded(self) -> datetime:
+        """When it was recorded, by the machine's clock."""
+        stamp = datetime.fromisoformat(self.recorded_at)
+        return stamp if stamp.tzinfo else stamp.replace(tzinfo=timezone.utc)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON has it, schema `SCHEMA`."""
+        plain = {key: value for key, value in asdict(self).items() if key not in _ABSENT or value is not None}
+        head = {"schema": SCHEMA, "edge_seg": plain.pop("edge_seg"), "notice": plain.pop("notice")}
+        return {**head, "status": self.status, **plain}
+
+
+_ABSENT = frozenset({"patient"})
+"""Fields that are left out of the JSON, not null, where there is nothing to say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailedRecord(Record):
+    """The record of a film that could not be had or processed."""
+
+    status: ClassVar[str] = "failed"
+
+    error: str
+    exit_code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoneRecord(Record):
+    """The record of a segmented film, or of one that the film gate rejected.
+
+    Attributes:
+        stem: what the names of the film's files begin with.
+        dicom, patient: see `identity`.
+        structures: definitions of the outlined structures, by name.
+        areas, widths, ratios: measurements, see `assessment.measurements`.
+        flagged: under the same names as the measurements, why each is not to be trusted; empty where all are.
+        estimated_dice: see `Segmentation.trust`.
+        timings_ms: milliseconds of each stage, writing included.
+        products: what was asked to be written.
+        files: what was written.
+    """
+
+    status: ClassVar[str] = "done"
+
+    stem: str
+    dicom: Uids | None = None
+    patient: Patient | None = None
+    film: FilmFacts
+    lung: str | None
+    structures: dict[str, str] = field(default_factory=dict)
+    areas: dict[str, Area] = field(default_factory=dict)
+    widths: dict[str, Width] = field(default_factory=dict)
+    ratios: dict[str, float | None] = field(default_factory=dict)
+    flagged: dict[str, dict[str, str]] = field(default_factory=dict)
+    estimated_dice: float | None = None
+    timings_ms: dict[str, float] = field(default_factory=dict)
+    model: ModelFacts
+    runtime: str = ""
+    delegate: str = ""
+    threads: int = 0
+    quality: QualityFacts
+    warnings: tuple[str, ...] = ()
+    products: tuple[str, ...]
+    files: tuple[WrittenFile, ...]
+
+    @property
+    def rejected(self) -> bool:
+        """Whether the film gate rejected the film, so that nothing was segmented."""
+        return self.quality.verdict == REJECT
+
+
+AnyRecord: TypeAlias = DoneRecord | FailedRecord
 
 
 def record_of(
     segmentation: Segmentation,
     stem: str,
     products: list[str],
-    files: list[dict[str, Any]],
+    files: list[WrittenFile],
     timings_ms: dict[str, float],
     names: bool = False,
-) -> dict[str, Any]:
+) -> DoneRecord:
     """The record of a segmented film.
 
     Args:
         segmentation: of the film.
         stem: what the names of the film's files begin with.
         products: what was asked to be written (`mask`, `overlay`, `record`).
-        files: name, size and checksum of what was written.
+        files: what was written.
         timings_ms: all stages, writing included.
         names: whether the patient may be named; UIDs always are.
     """
-    film, manifest = segmentation.film, segmentation.manifest
-    measured: dict[str, dict[str, Any]] = {
-        "areas": {name: asdict(area) for name, area in segmentation.areas.items()},
-        "widths": {name: asdict(width) for name, width in segmentation.measurements.widths.items()},
-        "ratios": segmentation.measurements.ratios,
+    film, quality, measurements = segmentation.film, segmentation.quality, segmentation.measurements
+    measured: dict[str, Mapping[str, object]] = {
+        "areas": segmentation.areas,
+        "widths": measurements.widths,
+        "ratios": measurements.ratios,
     }
     flags = {kind: dict.fromkeys(values, "low trust") for kind, values in measured.items()}
-    return {
-        **_head(film.name, film.source, "done"),
-        "stem": stem,
-        **identity_of(film, names),
-        "film": {
-            "height": film.shape[0],
-            "width": film.shape[1],
-            "bits": film.pixels.dtype.itemsize * 8,
-            "spacing_mm": film.spacing_mm,
-            "view": film.view,
-            "taken_at": film.taken_at,
-            "age_s": film.age_s,
-            "sha256": film.checksum,
-            "unique_name": film.unique_name,
-        },
-        "lung": segmentation.lung,
-        "structures": {structure.name: structure.definition for structure in segmentation.structures},
-        **measured,
-        # Under the same names as the measurements that they are about; nothing where they can be trusted.
-        "flagged": flags if segmentation.low_trust else {},
-        "estimated_dice": segmentation.trust,
-        "timings_ms": timings_ms,
-        "model": {
-            "name": manifest.name,
-            "version": manifest.version,
-            "quantisation": manifest.quantisation,
-            "sha256": manifest.flatbuffer_sha256,
-            "input": list(manifest.input_shape),
-        },
-        "runtime": segmentation.runtime,
-        "delegate": segmentation.delegate,
-        "threads": segmentation.threads,
-        "quality": {
-            "gate": segmentation.gate,
-            "verdict": segmentation.quality.verdict,
-            "findings": [asdict(finding) for finding in segmentation.quality.findings],
-        },
-        "warnings": list(segmentation.warnings),
-        "products": products,
-        "files": files,
-    }
+    identity = identity_of(film, names)
+    return DoneRecord(
+        name=film.name,
+        source=film.source,
+        stem=stem,
+        dicom=identity.dicom,
+        patient=identity.patient,
+        film=FilmFacts.of(film),
+        lung=segmentation.lung,
+        structures={structure.name: structure.definition for structure in segmentation.structures},
+        areas=segmentation.areas,
+        widths=measurements.widths,
+        ratios=measurements.ratios,
+        flagged=flags if segmentation.low_trust else {},
+        estimated_dice=segmentation.trust,
+        timings_ms=timings_ms,
+        model=ModelFacts.of(segmentation.manifest),
+        runtime=segmentation.runtime,
+        delegate=segmentation.delegate,
+        threads=segmentation.threads,
+        quality=QualityFacts(segmentation.gate, quality.verdict, quality.findings),
+        warnings=tuple(segmentation.warnings),
+        products=tuple(products),
+        files=tuple(files),
+    )
 
 
-def record_of_failure(failure: Failure) -> dict[str, Any]:
+def record_of_failure(failure: Failure) -> FailedRecord:
     """The record of a film that could not be had."""
-    return {
-        **_head(failure.name, failure.source, "failed"),
-        "error": " ".join(str(failure.error).split()),
-        "exit_code": failure.error.exit_code,
-    }
+    error = " ".join(str(failure.error).split())
+    return FailedRecord(name=failure.name, source=failure.source, error=error, exit_code=failure.error.exit_code)
 
 
-def _head(name: str, source: str, status: str) -> dict[str, Any]:
-    return {
-        "schema": SCHEMA,
-        "edge_seg": __version__,
-        "notice": RESEARCH_USE,
-        "status": status,
-        "recorded_at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
-        "name": name,
-        "source": source,
-    }
-
-
-class Records:
-    """The records of an output folder, appended one whole line at a time.
-
-    Args:
-        folder: output folder; must exist.
-        name: of the file.
+def record_from_json(data: Any) -> AnyRecord:
+    """The record in what `Record.to_json` gave; fields that this version does not know are passed over.
 
     Raises:
-        OutputError: the file cannot be read or repaired.
+        ValueError: it is no record of schema `SCHEMA`.
     """
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise ValueError(f"no record of schema {SCHEMA}")
+    kinds: dict[Any, type[DoneRecord] | type[FailedRecord]] = {"done": DoneRecord, "failed": FailedRecord}
+    kind = kinds.get(data.get("status")) if isinstance(data.get("status"), str) else None
+    if kind is None:
+        raise ValueError("no status of a record")
+    record: AnyRecord = _read(kind, data, "record")
+    datetime.fromisoformat(record.recorded_at)
+    if isinstance(record, DoneRecord):
+        for file in record.files:
+            # Retention removes these files: a name must never lead out of the output folder.
+            if not _PLAIN_NAME.fullmatch(file.name) or not file.name.startswith(f"{record.stem}."):
+                raise ValueError(f"files: {file.name!r} is no file of this film")
+    return record
 
-    def __init__(self, folder: Path, name: str = RECORDS_NAME) -> None:
-        self.path = folder / name
+
+@cache
+def _types(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _read(kind: Any, data: Any, where: str) -> Any:
+    """A value of the type `kind` from plain JSON data.
+
+    Raises:
+        ValueError: it is of another type, or lacks a field.
+    """
+    origin, of = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return data
+    if origin in (Union, types.UnionType):
+        return None if data is None else _read(next(one for one in of if one is not type(None)), data, where)
+    if is_dataclass(kind) and isinstance(kind, type) and isinstance(data, dict):
+        hints = _types(kind)
+        known = {one.name: _read(hints[one.name], data[one.name], one.name) for one in fields(kind) if one.name in data}
         try:
-            self._cut_torn_line()
-        except OSError as error:
-            raise self._unreadable(error.strerror or str(error)) from error
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """What stands in the file, oldest first; nothing is kept in memory.
-
-        Raises:
-            OutputError: the file cannot be read, or is not ours.
-        """
-        if not self.path.exists():
-            return
-        try:
-            with self.path.open(encoding="utf-8") as file:
-                for number, line in enumerate(file, 1):
-                    record = json.loads(line)
-                    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-                        raise self._unreadable(f"line {number} is no record of schema {SCHEMA}")
-                    yield record
-        except OSError as error:
-            raise self._unreadable(error.strerror or str(error)) from error
-        except ValueError as error:
-            raise self._unreadable(str(error)) from error
-
-    def append(self, record: dict[str, Any]) -> None:
-        """Add a record: written in one piece and flushed.
-
-        Raises:
-            OutputError: it cannot be written; a half-written line is taken back.
-        """
-        line = (json.dumps(record) + "\n").encode()
-        try:
-            fresh = not self.path.exists()
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                before = os.fstat(descriptor).st_size
-                if os.write(descriptor, line) != len(line):
-                    os.ftruncate(descriptor, before)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-            if fresh:
-                flush_folder(self.path.parent)
-        except OSError as error:
-            raise OutputError(
-                f"{self.path}: cannot be written ({error.strerror or error}): free space, or choose another --out"
-            ) from error
-
-    def cut_head(
-        self, is_to_go: Callable[[dict[str, Any]], bool], remove: Callable[[dict[str, Any], bytes], None]
-    ) -> int:
-        """Take records off the head of the file, up to the first that is to stay.
-
-        Args:
-            is_to_go: whether a record is; asked when the one before it is removed.
-            remove: removes what belongs to a record, given that and the lines after it; what it does twice, after a
-                power cut, does no harm.
-
-        Returns:
-            How many went.
-
-        Raises:
-            OutputError: the file cannot be read or written.
-        """
-        try:
-            with self.path.open("rb") as file:
-                head = file.readline()
-                if not head or not is_to_go(json.loads(head)):
-                    return 0
-                rest = head + file.read()
-        except FileNotFoundError:
-            return 0
-        except OSError as error:
-            raise self._unreadable(error.strerror or str(error)) from error
-        count = 0
-        while rest:
-            line, _, after = rest.partition(b"\n")
-            record = json.loads(line)
-            if count and not is_to_go(record):
-                break
-            remove(record, after)
-            rest = after
-            count += 1
-        write_atomically(self.path, rest)
-        return count
-
-    def _cut_torn_line(self) -> None:
-        """Drop a last line without its end: the machine stopped while it was written, so its film is not done."""
-        if not self.path.exists():
-            return
-        data = self.path.read_bytes()
-        if data and not data.endswith(b"\n"):
-            with self.path.open("r+b") as file:
-                file.truncate(data.rfind(b"\n") + 1)
-                os.fsync(file.fileno())
-
-    def _unreadable(self, reason: str) -> OutputError:
-        return OutputError(f"{self.path}: cannot be read ({reason}): move it away, or choose another --out")
+            return kind(**known)
+        except TypeError as error:
+            raise ValueError(f"{where}: {error}") from error
+    if origin is dict and isinstance(data, dict):
+        return {str(key): _read(of[1], value, where) for key, value in data.items()}
+    if origin is tuple and isinstance(data, (list, tuple)):
+        return tuple(_read(of[0], value, where) for value in data)
+    if kind is float and isinstance(data, (int, float)):
+        return data
+    if kind in (str, int, bool) and type(data) is kind:
+        return data
+    raise ValueError(f"{where} is {type(data).__name__}")

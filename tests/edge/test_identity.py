@@ -8,7 +8,7 @@ from pathlib import Path
 import pydicom
 import pytest
 from edge_seg import Film, Segmenter
-from edge_seg.identity import identity_of
+from edge_seg.identity import Identity, Patient, identity_of
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
 from edge_seg.phantom.dicom import write_dicom
@@ -45,10 +45,11 @@ def test_names_are_where_they_were_asked_for_and_nowhere_else(
 
 
 def test_films_without_a_header_or_with_a_broken_one(film: Path) -> None:
-    assert identity_of(Film(phantom(64, 64).film.pixels), names=True) == {"dicom": None}
+    assert identity_of(Film(phantom(64, 64).film.pixels), names=True) == Identity()
     read = read_film(film)
     del read.header.PatientName
     del read.header.StudyInstanceUID
     found = identity_of(read, names=True)
-    assert found["patient"] == {"name": "", "id": "PHANTOM"}
-    assert found["dicom"]["study"] == ""
+    assert found.patient == Patient("", "PHANTOM")
+    assert found.dicom is not None
+    assert found.dicom.study == ""

@@ -11,7 +11,8 @@ from typing import Any
 from edge_seg import Film, Segmenter
 from edge_seg.assessment.film_gate import REJECT, VERDICTS, Quality
 from edge_seg.errors import InputError, UsageError
-from edge_seg.sources import Failure, open_source
+from edge_seg.film import Failure
+from edge_seg.sources import open_source
 from edge_seg_data import Dataset
 
 from edge_seg_benchmarks.accuracy.scores import scored_films
@@ -88,10 +89,13 @@ def look_at_pictures(segmenter: Segmenter, where: str) -> dict[str, Any]:
     failures: list[Failure] = []
     with closing(open_source((where,))) as source:
         for arrival in source:
-            if isinstance(arrival, Film):
-                found.append((arrival, segmenter.look(arrival)))
-            elif arrival is not None:
-                failures.append(arrival)
+            if arrival is None:
+                continue
+            if isinstance(arrival.content, Film):
+                found.append((arrival.content, segmenter.look(arrival.content)))
+            else:
+                failures.append(arrival.content)
+            arrival.settle(None)
     if not found:
         problem = str(failures[0].error) if failures else f"{where}: no pictures"
         raise InputError(f"nothing that the gate could reject: {problem}")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
-from os import cpu_count
 from typing import Any
 
 from edge_seg import Segmenter
+from edge_seg.hardware import usable_cores
 from edge_seg_data import Dataset, LabelledFilm, truth_regions
 
 from edge_seg_benchmarks.accuracy.score_cache import Journal
@@ -40,7 +40,7 @@ def score_all(
     if not segmenters:
         return scores
     # Films of one model must come one after another through its interpreter; different models need not wait.
-    with ThreadPoolExecutor(min(len(segmenters), cpu_count() or 1)) as pool:
+    with ThreadPoolExecutor(min(len(segmenters), usable_cores())) as pool:
         for dataset in datasets:
             films = scored_films(dataset, split, limit)
             for index, film in enumerate(films, 1):

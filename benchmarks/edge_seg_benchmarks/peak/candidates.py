@@ -18,7 +18,7 @@ from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
-from edge_seg.errors import DeviceError, EdgeSegError
+from edge_seg.errors import DeviceError, EdgeSegError, first_line
 from edge_seg.runtime import load_engine
 
 from edge_seg_benchmarks.peak.convolution import write_convolution
@@ -161,7 +161,7 @@ def main(threads: int, names: list[str]) -> None:
                     made[name].run()  # warms up
                 _say(candidate=name, rate=reached(made[name], _SECONDS_PER_TURN), how=made[name].how)
             except (EdgeSegError, MemoryError, OSError, RuntimeError, ValueError) as error:
-                _say(candidate=name, failed=(str(error) or type(error).__name__).splitlines()[0])
+                _say(candidate=name, failed=first_line(error))
 
 
 @cache

@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from edge_seg.errors import UsageError
+from edge_seg.hardware import usable_cores
 
 from edge_seg_benchmarks.peak.candidates import BYTES, CANDIDATES, FP32, INT8
 
@@ -50,7 +51,7 @@ def measure_peak(threads: int) -> dict[str, Any]:
         where nothing could measure it; `how`: what reached each, `rates` of all candidates, why others `failed`, and
         the `seconds` it took.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     threads = max(1, min(threads, cores))
     start = time.perf_counter()
     best: dict[str, dict[str, Any]] = {}

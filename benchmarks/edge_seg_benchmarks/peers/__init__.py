@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 
 from edge_seg.errors import DeviceError
+from edge_seg.hardware import usable_cores
 from edge_seg.model_file import ModelFile
 from edge_seg.runtime import Runtime, TFLiteRuntime
 from edge_seg.runtime import tflite as runtime
@@ -49,5 +49,5 @@ def open_engine(engine: str, model: ModelFile, threads: int) -> Runtime:
         return opened
     if engine not in _PEERS:
         return TFLiteRuntime(model.flatbuffer, threads, engine)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return _PEERS[engine](model.flatbuffer, max(1, min(threads, cores)))

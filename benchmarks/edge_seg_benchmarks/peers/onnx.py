@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from edge_seg.errors import ModelError
+from edge_seg.errors import ModelError, first_line
 
 from edge_seg_benchmarks.peers.convert import to_onnx
 from edge_seg_benchmarks.peers.graph import INPUT
@@ -86,4 +86,4 @@ class OnnxRuntime:
         try:
             return self._engine.InferenceSession(self._model, options, providers=["CPUExecutionProvider"])
         except tuple(getattr(state, name) for name in _REFUSALS) as error:
-            raise ModelError(f"{self.name} refuses the model ({str(error).splitlines()[0]}): leave it out") from error
+            raise ModelError(f"{self.name} refuses the model ({first_line(error)}): leave it out") from error

@@ -7,14 +7,13 @@ import math
 import shutil
 import sys
 import time
-from typing import Any
 
 import click
 
-from edge_seg.assessment.film_gate import REJECT
 from edge_seg.cli.main import complain
 from edge_seg.errors import EdgeSegError
-from edge_seg.sources import Arrival, Failure
+from edge_seg.film import Failure, Film
+from edge_seg.record import AnyRecord, DoneRecord
 from edge_seg.station.session import Observer, Summary
 
 _SECONDS_BETWEEN_LINES = 10.0
@@ -41,15 +40,15 @@ class Progress(Observer):
         self._open_line = False
         self._warned_at = -math.inf
 
-    def film(self, summary: Summary, arrival: Arrival, record: dict[str, Any] | None) -> None:
+    def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
         """Take note of a film that is done, failed, or was done before (`record` is `None`)."""
         if self._json and record is not None:
-            click.echo(json.dumps(record))
+            click.echo(json.dumps(record.to_json()))
         if self._quiet:
             return
         if self._verbose:
             self.finish()
-            click.echo(f"{arrival.name}: {_outcome(arrival, record)}", err=True)
+            click.echo(f"{content.name}: {_outcome(content, record)}", err=True)
         now = time.monotonic()
         last = summary.count == self._total
         pause = _SECONDS_BETWEEN_REFRESHES if self._terminal else _SECONDS_BETWEEN_LINES
@@ -89,31 +88,31 @@ class Progress(Observer):
         left = elapsed / max(worked, 1) * (self._total - summary.count)
         return f"{summary.count} of {self._total} films{failed}, {_clock(left)} left"
 
-    def _live_line(self, summary: Summary, record: dict[str, Any] | None) -> str:
+    def _live_line(self, summary: Summary, record: AnyRecord | None) -> str:
         rate = summary.count / max(time.monotonic() - self._start, 1e-6)
-        detail = f", {numbers(record)}" if record is not None and record["status"] == "done" else ""
+        detail = f", {numbers(record)}" if isinstance(record, DoneRecord) else ""
         return f"frame {summary.count}, {rate:.1f} fps{detail}"
 
 
-def numbers(record: dict[str, Any]) -> str:
+def numbers(record: DoneRecord) -> str:
     """A done record in a few words: frame age, inference time, areas of the structures."""
-    if record["quality"]["verdict"] == REJECT:
-        return f"rejected: {'; '.join(f['text'] for f in record['quality']['findings'] if f['verdict'] == REJECT)}"
+    if record.rejected:
+        return f"rejected: {'; '.join(record.quality.rejections)}"
     areas = [
-        f"{name.replace('_', ' ')} " + (f"{area['cm2']:.0f} cm2" if area["cm2"] is not None else f"{area['pixels']} px")
-        for name, area in record["areas"].items()
-        if name in record["structures"]
+        f"{name.replace('_', ' ')} " + (f"{area.cm2:.0f} cm2" if area.cm2 is not None else f"{area.pixels} px")
+        for name, area in record.areas.items()
+        if name in record.structures
     ]
-    age = record["film"]["age_s"]
+    age = record.film.age_s
     aged = f"{age * 1000:.0f} ms old, " if age is not None else ""
-    flag = " (low trust)" if record["flagged"] else ""
-    return f"{aged}inference {record['timings_ms']['inference']:.0f} ms, {', '.join(areas)}{flag}"
+    flag = " (low trust)" if record.flagged else ""
+    return f"{aged}inference {record.timings_ms['inference']:.0f} ms, {', '.join(areas)}{flag}"
 
 
-def _outcome(arrival: Arrival, record: dict[str, Any] | None) -> str:
-    if isinstance(arrival, Failure):
-        return f"failed: {' '.join(str(arrival.error).split())}"
-    return "done before" if record is None else numbers(record)
+def _outcome(content: Film | Failure, record: AnyRecord | None) -> str:
+    if isinstance(content, Failure):
+        return f"failed: {' '.join(str(content.error).split())}"
+    return numbers(record) if isinstance(record, DoneRecord) else "done before"
 
 
 def _clock(seconds: float) -> str:

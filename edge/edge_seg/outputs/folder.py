@@ -19,11 +19,12 @@ from edge_seg.assessment.film_gate import REJECT
 from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.film import Film
 from edge_seg.outputs import dicom
+from edge_seg.outputs.journal import REMOVED_NAME, Journal
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.outbox import Outbox
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
-from edge_seg.record import REMOVED_NAME, Records, record_of
+from edge_seg.record import AnyRecord, DoneRecord, FailedRecord, WrittenFile, record_from_json, record_of
 from edge_seg.segmenter import Segmentation
 from edge_seg.storage import flush_folder, sweep_drafts, write_atomically
 
@@ -33,6 +34,8 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 PRODUCTS = ("mask", "overlay", "record", "dicom")
+_KEPT_OF_REMOVED = ("schema", "status", "source", "stem", "film", "model", "lung", "quality", "products", "files")
+
 USUAL_PRODUCTS = ("mask", "overlay", "record")
 
 
@@ -84,16 +87,16 @@ class OutputFolder:
             sweep_drafts(self.folder)
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): choose another --out") from error
-        self._records = Records(self.folder)
+        self._records = Journal(self.folder)
         self._names = Names()
         self._done: dict[str, tuple[str, frozenset[str], list[str]]] = {}
-        self._removed = Records(self.folder, REMOVED_NAME)
-        for record in chain(self._removed, self._records):
+        self._removed = Journal(self.folder, REMOVED_NAME)
+        for line in chain(self._removed, self._records):
             try:
-                self._note(record)
-            except (KeyError, TypeError, AttributeError) as error:
+                self._note(record_from_json({"name": "", **line}))
+            except ValueError as error:
                 raise OutputError(
-                    f"{self._records.path}: a record lacks {error}: move it away, or choose another --out"
+                    f"{self._records.path}: a record is damaged ({error}): move it away, or choose another --out"
                 ) from error
 
     def close(self) -> None:
@@ -118,7 +121,7 @@ class OutputFolder:
         # Somebody may have cleared away the pictures and left the records.
         return all((self.folder / name).exists() for name in files)
 
-    def write(self, segmentation: Segmentation) -> dict[str, Any]:
+    def write(self, segmentation: Segmentation) -> DoneRecord:
         """Write all products of a film, its record last.
 
         Returns:
@@ -138,7 +141,7 @@ class OutputFolder:
             return plain_stem(film.name)
         return self._names.stem(film.name, owner_of(film.source, film.checksum, film.taken_at))
 
-    def write_files(self, segmentation: Segmentation, stem: str) -> dict[str, Any]:
+    def write_files(self, segmentation: Segmentation, stem: str) -> DoneRecord:
         """Write all products of a film but its record; of several films in several threads, if need be.
 
         Args:
@@ -152,7 +155,7 @@ class OutputFolder:
             OutputError: something cannot be written.
         """
         start = time.perf_counter()
-        files: list[dict[str, Any]] = []
+        files: list[WrittenFile] = []
         fresh: list[Path] = []
         try:
             notes = self._write_products(segmentation, stem, files, fresh)
@@ -172,7 +175,7 @@ class OutputFolder:
         return record_of(segmentation, stem, sorted(self.products | {"record"}), files, timings, self._with_names)
 
     def _write_products(
-        self, segmentation: Segmentation, stem: str, files: list[dict[str, Any]], fresh: list[Path]
+        self, segmentation: Segmentation, stem: str, files: list[WrittenFile], fresh: list[Path]
     ) -> list[str]:
         """Write them and list them in `files`, and in `fresh` those that were not there; what could not be made."""
 
@@ -181,7 +184,7 @@ class OutputFolder:
             if not path.exists():
                 fresh.append(path)
             write_atomically(path, data, lasting=False)
-            files.append({"name": path.name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+            files.append(WrittenFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
 
         # Empty masks of a film that was not segmented would look like a finding.
         segmented = segmentation.quality.verdict != REJECT
@@ -206,23 +209,23 @@ class OutputFolder:
                 self.outbox.put(self.folder / f"{stem}.{name}.dcm")
         return list(made.notes)
 
-    def keep(self, record: dict[str, Any]) -> None:
+    def keep(self, record: AnyRecord) -> None:
         """Write a record, which makes its film done, or failed.
 
         Raises:
             OutputError: it cannot be written.
         """
-        self._records.append(record)
+        self._records.append(record.to_json())
         self._note(record)
 
     def remove_oldest(
-        self, is_to_go: Callable[[dict[str, Any]], bool], also: Callable[[dict[str, Any]], None] = lambda record: None
+        self, is_to_go: Callable[[AnyRecord], bool], also: Callable[[str], None] = lambda source: None
     ) -> int:
         """Remove the results of films, oldest first, up to the first that is to stay; their films stay done.
 
         Args:
             is_to_go: whether the results of a record are, asked when those before it are gone.
-            also: removes what else belongs to a film.
+            also: removes what else belongs to a film, given its source.
 
         Returns:
             How many films' results went.
@@ -231,36 +234,38 @@ class OutputFolder:
             OutputError: the folder takes no change.
         """
 
-        def remove(record: dict[str, Any], later: bytes) -> None:
-            also(record)
+        def remove(line: dict[str, Any], later: bytes) -> None:
+            record = record_from_json(line)
+            also(record.source)
+            if isinstance(record, FailedRecord):
+                return
             try:
-                for file in record.get("files", ()):
+                for file in record.files:
                     # A film that was done again wrote over its first results.
-                    if json.dumps(file["name"]).encode() not in later:
-                        (self.folder / file["name"]).unlink(missing_ok=True)
+                    if json.dumps(file.name).encode() not in later:
+                        (self.folder / file.name).unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
-            if record["status"] == "done" and record["film"]["sha256"]:
-                tombstone = {**record, "files": [], "products": list(PRODUCTS)}
-                kept = ("schema", "status", "source", "stem", "film", "model", "lung", "quality", "products", "files")
-                self._removed.append({key: tombstone[key] for key in kept})
+            if record.film.sha256:
+                tombstone = replace(record, files=(), products=PRODUCTS)
+                plain = tombstone.to_json()
+                self._removed.append({key: plain[key] for key in _KEPT_OF_REMOVED})
                 self._note(tombstone)
 
-        return self._records.cut_head(is_to_go, remove)
+        return self._records.cut_head(lambda line: is_to_go(record_from_json(line)), remove)
 
-    def _note(self, record: dict[str, Any]) -> None:
+    def _note(self, record: AnyRecord) -> None:
         """Remember whose a stem is and what is done; a film's last record counts."""
-        source = record["source"]
-        if record["status"] != "done":
-            self._done.pop(source, None)
+        if isinstance(record, FailedRecord):
+            self._done.pop(record.source, None)
             return
-        film = record["film"]
-        if not film.get("unique_name"):
-            self._names.claim(record["stem"], owner_of(source, film["sha256"], film["taken_at"]))
-        if film["sha256"]:
-            identity = _identity(film["sha256"], record["model"]["sha256"], record["lung"], record["quality"]["gate"])
-            names = [file["name"] for file in record["files"]]
-            self._done[source] = identity, frozenset(record["products"]), names
+        film = record.film
+        if not film.unique_name:
+            self._names.claim(record.stem, owner_of(record.source, film.sha256, film.taken_at))
+        if film.sha256:
+            identity = _identity(film.sha256, record.model.sha256, record.lung, record.quality.gate)
+            names = [file.name for file in record.files]
+            self._done[record.source] = identity, frozenset(record.products), names
 
 
 def _identity(film_checksum: str, model_checksum: str, lung: str | None, gate: bool) -> str:

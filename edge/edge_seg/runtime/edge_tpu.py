@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_seg.errors import DeviceError, ModelError, UsageError
+from edge_seg.errors import DeviceError, ModelError, UsageError, first_line
 from edge_seg.model_file import COMPILED_NAME, ModelFile
 from edge_seg.runtime import Runtime, TFLiteRuntime, load_engine_module
 
@@ -53,7 +53,7 @@ class EdgeTpuRuntime(TFLiteRuntime):
             delegate = module.load_delegate(library)
         # A missing library, one that is no delegate, and one that finds no accelerator, in this order.
         except (OSError, AttributeError, ValueError, RuntimeError) as error:
-            raise DeviceError(f"{library}: {_line(error)}") from error
+            raise DeviceError(f"{library}: {first_line(error)}") from error
         super().__init__(compiled, 1, engine, delegates=[delegate])
 
 
@@ -158,17 +158,13 @@ def _is_here(library: str) -> bool:
     return Path(library).is_file() or ctypes.util.find_library("edgetpu") is not None
 
 
-def _line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
-
-
 def _run_once(words: list[str]) -> None:
     path, engine, library = words
     try:
         runtime = EdgeTpuRuntime(Path(path).read_bytes(), engine or None, library)
         runtime.run(np.zeros(runtime.input.shape, runtime.input.dtype))
     except (DeviceError, ModelError, RuntimeError, ValueError) as error:
-        sys.exit(_line(error))
+        sys.exit(first_line(error))
 
 
 if __name__ == "__main__":

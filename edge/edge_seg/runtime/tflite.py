@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
-import os
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from edge_seg.errors import DeviceError, ModelError
+from edge_seg.errors import DeviceError, ModelError, first_line
+from edge_seg.hardware import usable_cores
 from edge_seg.runtime.protocol import TensorSpec
 
 ENGINES = {
@@ -46,7 +46,7 @@ class TFLiteRuntime:
     ) -> None:
         interpreter_class, self.name = load_engine(engine)
         self.notes: tuple[str, ...] = ()
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = usable_cores()
         self.threads = max(1, min(threads or cores, cores))
         try:
             self._interpreter = interpreter_class(
@@ -54,8 +54,7 @@ class TFLiteRuntime:
             )
             self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            reason = str(error).splitlines()[0] if str(error) else "no reason given"
-            raise ModelError(f"{self.name} refuses the model ({reason}): make it again") from error
+            raise ModelError(f"{self.name} refuses the model ({first_line(error)}): make it again") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         if len(inputs) != 1 or len(outputs) != 1:
             raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is supported")

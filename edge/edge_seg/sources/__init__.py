@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 
 from edge_seg.errors import UsageError
+from edge_seg.film import Arrival, Failure
 from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.cameras.camera import Camera, DemoCamera
 from edge_seg.sources.files import Files, read_film
 from edge_seg.sources.inbox import Inbox, forget
 from edge_seg.sources.listener import RECEIVED, Limits, Listener
-from edge_seg.sources.source import Arrival, Failure, Source, SourceState
+from edge_seg.sources.source import Source, SourceState
 from edge_seg.sources.together import Together
 from edge_seg.sources.watch import WatchedFolder
 
@@ -65,10 +65,10 @@ def open_source(
         watched: folders in which films appear.
         listen: `[HOST:]PORT` to receive films at by DICOM.
         state: folder in which received films wait and attempts are counted; a listener needs one.
-        frames: of each camera, video, watched folder or listener, at most so many.
+        frames: the most to take of each camera, video, watched folder or listener.
         light_box: whether the cameras look at films on a light box.
         ae_title: of the listener.
-        senders: AE titles that may send to it; empty is all.
+        senders: AE titles that may send to it; empty means all.
 
     Raises:
         InputError: there is no such folder to watch.
@@ -80,7 +80,7 @@ def open_source(
     # Folders first: an absent one is found before a camera is opened or a sender heard.
     sources: list[Source] = [WatchedFolder(folder, frames, attempts) for folder in watched]
     if inputs:
-        sources.append(Files(inputs, frames))
+        sources.append(Files(inputs, frames, attempts))
     sources += [
         DemoCamera(frames) if camera == "demo" else Camera(camera, frames, light_box=light_box) for camera in cameras
     ]
@@ -93,16 +93,16 @@ def open_source(
     return sources[0] if len(sources) == 1 else Together(sources)
 
 
-def forget_received(state: Path, record: dict[str, Any]) -> None:
+def forget_received(state: Path, source: str) -> None:
     """Remove the received file of a film whose results are removed; one that waits for its result stays.
 
     Args:
         state: folder, see `open_source`.
-        record: of the film.
+        source: of the film, as its record has it.
 
     Raises:
         OutputError: the disk takes no change.
     """
-    kind, _, name = str(record["source"]).partition(" ")
+    kind, _, name = source.partition(" ")
     if kind == RECEIVED:
         forget(state / "inbox", name)

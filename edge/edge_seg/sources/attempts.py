@@ -1,21 +1,38 @@
-"""How often a film was tried: one that stops the whole program is set aside, not tried for ever."""
+"""How often a film was tried: one that stops the whole program is set aside, not tried for ever.
+
+A note on disk says which film is in hand. A note that is still there when the program starts again, in the same boot of
+the machine, means that the program died with that film in hand. After another boot it means no more than a power cut.
+Notes need not survive a power cut, so they are not flushed.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from edge_seg.errors import InputError, OutputError
-from edge_seg.sources.source import Failure
-from edge_seg.storage import sweep_drafts, write_atomically
+from edge_seg.film import Arrival, Failure, Film, Outcome
+from edge_seg.hardware import boot_id
+from edge_seg.sources.source import IDLE_S
 
 MOST_ATTEMPTS = 3
-"""A film that stopped the program so often is set aside: tried once, and again twice."""
+"""A film that has stopped the program this many times is set aside."""
+
+_NO_BOOT = "stopped"
+
+_log = logging.getLogger(__name__)
 
 
 class Attempts:
-    """Counts, on disk, how often a film was begun and not ended.
+    """Counts, on disk, how often the program died with a film in hand.
+
+    A film that was in hand at a death is handed out alone: those that were in hand beside it are innocent.
 
     Args:
         folder: for one small file for each film in hand; made when the first is begun. `None` counts nothing.
@@ -23,52 +40,117 @@ class Attempts:
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
-        if folder is not None and folder.is_dir():
-            sweep_drafts(folder)
+        self._boot = boot_id()
+        self._lock = threading.Lock()
+        # Keys of the films in hand, and how often the program died with each before.
+        self._in_hand: dict[str, int] = {}
 
-    def begin(self, key: str) -> int:
-        """Count an attempt before anything is read of the film.
-
-        A disk that takes no note of it stops nobody: the film's results will say that the disk is full.
+    def hand_out(
+        self,
+        key: str,
+        name: str,
+        source: str,
+        read: Callable[[], Film | Failure | None],
+        settled: Callable[[Outcome | None], None] = lambda outcome: None,
+        *,
+        stays: bool = False,
+    ) -> Iterator[Arrival | None]:
+        """Count an attempt at a film, read it and yield it; `None` while it has to wait for others.
 
         Args:
             key: what names the film and its state.
-
-        Returns:
-            How many attempts there were, this one included.
+            name, source: of the film, should it be set aside.
+            read: the film; `None` if nothing is there to be had yet.
+            settled: called when the film's record is on disk, before the attempt ends.
+            stays: whether the next start will meet the film again; the note on one that is set aside then stays too.
         """
-        if self._folder is None:
-            return 1
-        note = self._note(self._folder, key)
-        count = 1
-        try:
-            if note.exists():
-                count = int(note.read_text() or "0") + 1
-            self._folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(note, str(count).encode())
-        except (OSError, OutputError, ValueError):
-            return count
-        return count
-
-    def end(self, key: str) -> None:
-        """The film's record is on disk, or nothing came of it that could be recorded."""
-        if self._folder is not None:
+        deaths = self._deaths(key)
+        while not self._begin(key, deaths):
+            time.sleep(IDLE_S)
+            yield None
+        if deaths >= MOST_ATTEMPTS:
+            _log.warning("%s was set aside after it stopped the program %d times", source, deaths)
+            yield Arrival(_set_aside(name, source), partial(self._settle, key, settled, keep_note=stays))
+        else:
+            self._note(key, deaths)
             try:
-                self._note(self._folder, key).unlink(missing_ok=True)
+                content = read()
+            except BaseException:
+                # The program is being stopped; whatever a film raises, `read` returns as a failure.
+                self.end(key)
+                raise
+            if content is None:
+                self.end(key)
+                return
+            yield Arrival(content, partial(self._settle, key, settled))
+        while deaths and key in self._in_hand:
+            time.sleep(IDLE_S)
+            yield None
+
+    def end(self, key: str, *, keep_note: bool = False) -> None:
+        """The film's record is on disk, or nothing came of it that could be recorded.
+
+        Raises:
+            OutputError: the disk takes no change; the call may be repeated.
+        """
+        if self._folder is not None and not keep_note:
+            try:
+                self._path(self._folder, key).unlink(missing_ok=True)
             except OSError as error:
                 raise OutputError(f"{self._folder}: cannot be written ({error.strerror}): free space") from error
+        with self._lock:
+            self._in_hand.pop(key, None)
 
-    def forgive(self, key: str) -> None:
-        """Somebody stopped the program with the film in hand: that was no attempt. A disk that takes no note may be."""
-        with contextlib.suppress(OutputError):
-            self.end(key)
+    def forgive(self) -> None:
+        """The program is being stopped with films in hand: these were no attempts, but earlier deaths still count."""
+        for key, deaths in list(self._in_hand.items()):
+            if deaths:
+                self._note(key, deaths, boot=_NO_BOOT)
+            # A disk that takes no change leaves the note, and that is one attempt more.
+            with contextlib.suppress(OutputError):
+                self.end(key, keep_note=deaths > 0)
+
+    def close(self) -> None:
+        """Leave no empty folder behind."""
+        if self._folder is not None:
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()
+
+    def _settle(
+        self, key: str, settled: Callable[[Outcome | None], None], outcome: Outcome | None, keep_note: bool = False
+    ) -> None:
+        settled(outcome)
+        self.end(key, keep_note=keep_note)
+
+    def _begin(self, key: str, deaths: int) -> bool:
+        """Whether the film may be handed out now."""
+        with self._lock:
+            if self._in_hand and (deaths or any(self._in_hand.values())):
+                return False
+            self._in_hand[key] = deaths
+            return True
+
+    def _deaths(self, key: str) -> int:
+        if self._folder is None:
+            return 0
+        try:
+            boot, _, count = self._path(self._folder, key).read_text().partition(" ")
+            return int(count) + (boot == self._boot)
+        except (OSError, ValueError):
+            return 0
+
+    def _note(self, key: str, deaths: int, boot: str | None = None) -> None:
+        """A disk that takes no note does not stop the run: the film's results will say that the disk is full."""
+        if self._folder is not None:
+            with contextlib.suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True)
+                self._path(self._folder, key).write_text(f"{boot or self._boot} {deaths}")
 
     @staticmethod
-    def _note(folder: Path, key: str) -> Path:
-        return folder / hashlib.sha256(key.encode()).hexdigest()
+    def _path(folder: Path, key: str) -> Path:
+        return folder / hashlib.sha256(key.encode(errors="surrogateescape")).hexdigest()
 
 
-def set_aside(name: str, source: str) -> Failure:
-    """What is said of a film that stopped the program `MOST_ATTEMPTS` times."""
+def _set_aside(name: str, source: str) -> Failure:
     problem = f"{source}: stopped the program {MOST_ATTEMPTS} times and was set aside: look at this file elsewhere"
     return Failure(name, source, InputError(problem))

@@ -5,19 +5,26 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
-from edge_seg.errors import EdgeSegError, InputError
-from edge_seg.film import Film
+from edge_seg.boundary import film_boundary
+from edge_seg.errors import InputError
+from edge_seg.film import Arrival, Failure, Film
 from edge_seg.sources import image
 from edge_seg.sources.ahead import one_ahead
+from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.dicom import decode_dicom, is_dicom
-from edge_seg.sources.source import Arrival, Failure, Source
+from edge_seg.sources.source import Source
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 from edge_seg.sources.video import VideoFile
 
 _DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})
 _OUR_RECORDS = "records.jsonl"
+
+FileState: TypeAlias = tuple[int, int, int]
+"""Inode, size in bytes, and time of the last change in nanoseconds."""
 
 
 class Files(Source):
@@ -25,28 +32,37 @@ class Files(Source):
 
     Args:
         inputs: paths, folders, globs.
-        frames: of a video, at most so many; `None` is all.
+        frames: the most to take of a video; `None` is all.
+        attempts: counts how often each was tried.
     """
 
-    overlaps = True
-
-    def __init__(self, inputs: Sequence[str], frames: int | None = None) -> None:
-        self._frames = frames
+    def __init__(self, inputs: Sequence[str], frames: int | None = None, attempts: Attempts | None = None) -> None:
+        self._frames, self._attempts = frames, attempts or Attempts(None)
         self._items = list(_expand(inputs))
         videos = any(isinstance(item, Path) and item.suffix.lower() in VIDEO_SUFFIXES for item in self._items)
         self.total = None if videos else len(self._items)
 
-    def __iter__(self) -> Iterator[Arrival]:
+    def __iter__(self) -> Iterator[Arrival | None]:
         return one_ahead(self._read())
 
-    def _read(self) -> Iterator[Arrival]:
+    def stopped(self) -> None:
+        """See `Source.stopped`."""
+        self._attempts.forgive()
+
+    def close(self) -> None:
+        """See `Source.close`."""
+        self._attempts.close()
+
+    def _read(self) -> Iterator[Arrival | None]:
         for item in self._items:
             if isinstance(item, Failure):
-                yield item
+                yield Arrival(item)
             elif item.suffix.lower() in VIDEO_SUFFIXES:
-                yield from VideoFile(item, self._frames)
+                yield from map(Arrival, VideoFile(item, self._frames))
             else:
-                yield read_arrival(item)
+                key = f"{item} {file_state(item)}"
+                read = partial(read_film_or_failure, item)
+                yield from self._attempts.hand_out(key, item.name, str(item), read, stays=True)
 
 
 def read_film(path: str | Path) -> Film:
@@ -62,14 +78,18 @@ def read_film(path: str | Path) -> Film:
     return image.decode_picture(data, path)
 
 
-def read_arrival(path: Path) -> Arrival:
+def read_film_or_failure(path: Path) -> Film | Failure:
     """The film in a file, or why there is none."""
+    return film_boundary(path.name, str(path), lambda: read_film(path))
+
+
+def file_state(path: Path) -> FileState | None:
+    """What tells a changed file from the same one; `None` where there is no file."""
     try:
-        return read_film(path)
-    except EdgeSegError as error:
-        return Failure(path.name, str(path), error)
-    except MemoryError:
-        return Failure(path.name, str(path), InputError(f"{path}: too large for this machine's memory: reduce it"))
+        facts = path.stat()
+    except OSError:
+        return None
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _expand(inputs: Sequence[str]) -> Iterator[Path | Failure]:

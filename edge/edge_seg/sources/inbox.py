@@ -39,6 +39,7 @@ class Inbox:
         except OSError as error:
             raise _unusable(folder, error) from error
         self._waiting = deque(name for _, name in sorted(found))
+        self._taken: set[str] = set()
 
     def __len__(self) -> int:
         """How many films wait."""
@@ -75,16 +76,21 @@ class Inbox:
             self._waiting.append(f"{stem}.dcm")
             return True
 
-    def first(self) -> Path | None:
-        """The film that waits longest; it waits on until it is settled."""
+    def take(self) -> Path | None:
+        """The film that waits longest of those not taken yet; it waits on until it is settled."""
         with self._lock:
-            return self.folder / "received" / self._waiting[0] if self._waiting else None
+            # Few are taken at a time, and those are the first.
+            name = next((name for name in self._waiting if name not in self._taken), None)
+            if name is None:
+                return None
+            self._taken.add(name)
+            return self.folder / "received" / name
 
     def settle(self, path: Path, state: str) -> None:
         """Put a film where those of its new state lie; once more does no harm.
 
         Args:
-            path: as `first` gave it.
+            path: as `take` gave it.
             state: `done` or `failed`.
 
         Raises:
@@ -102,6 +108,7 @@ class Inbox:
                 raise _unusable(self.folder, error) from error
             if path.name in self._waiting:
                 self._waiting.remove(path.name)
+            self._taken.discard(path.name)
 
     def _find(self, name: str) -> Path | None:
         paths = (self.folder / state / name for state in STATES)

@@ -13,16 +13,18 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from edge_seg.address import parse_address
 from edge_seg.errors import DeviceError, InputError, OutputError, UsageError
-from edge_seg.sources.attempts import MOST_ATTEMPTS, Attempts, set_aside
+from edge_seg.film import Arrival, Failure, Film, Outcome
+from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.dicom import refuse_other_than_films
-from edge_seg.sources.files import read_arrival
+from edge_seg.sources.files import read_film_or_failure
 from edge_seg.sources.inbox import Inbox
-from edge_seg.sources.source import IDLE_S, Arrival, Source, SourceState
+from edge_seg.sources.source import IDLE_S, Source, SourceState
 
 AE_TITLE = "EDGESEG"
 """What this device is called by those who send to it, unless told otherwise."""
@@ -92,7 +94,6 @@ class Listener(Source):
         self.endless = films is None
         self.inbox, self.limits = inbox, limits or Limits()
         self._attempts = attempts or Attempts(None)
-        self._in_hand: Path | None = None
         self._closed = False
         host, port = parse_address(address, "--listen", 11112)
         self._server = self._listen(host, port, [ae_title, *senders])
@@ -101,41 +102,35 @@ class Listener(Source):
     def __iter__(self) -> Iterator[Arrival | None]:
         delivered = 0
         while not self._closed and (self._films is None or delivered < self._films):
-            path = self.inbox.first()
+            path = self.inbox.take()
             if path is None:
                 time.sleep(IDLE_S)
                 yield None
                 continue
             delivered += 1
-            self._in_hand = path
             # The file moves when its film is done; what it is called by stays.
             source = f"{RECEIVED} {path.stem}"
-            if self._attempts.begin(path.name) > MOST_ATTEMPTS:
-                yield set_aside(path.name, source)
-            else:
-                arrival = read_arrival(path)
-                yield replace(arrival, source=source)
+            read, settled = partial(_read, path, source), partial(self._settled, path)
+            yield from self._attempts.hand_out(path.name, path.name, source, read, settled)
 
-    def settled(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
-        """See `Source.settled`."""
-        if self._in_hand is None:
-            return
-        failed = record is not None and record["status"] == "failed"
-        self._attempts.end(self._in_hand.name)
-        self.inbox.settle(self._in_hand, "failed" if failed else "done")
-        self._in_hand = None
+    def _settled(self, path: Path, record: Outcome | None) -> None:
+        failed = record is not None and record.status == "failed"
+        self.inbox.settle(path, "failed" if failed else "done")
 
     def state(self) -> list[SourceState]:
         """See `Source.state`."""
         return [SourceState(f"DICOM at {self.host}:{self.port}", waiting=len(self.inbox))]
+
+    def stopped(self) -> None:
+        """See `Source.stopped`."""
+        self._attempts.forgive()
 
     def close(self) -> None:
         """Hang up; films that wait, the one in hand among them, are there when a listener starts again."""
         if not self._closed:
             self._closed = True
             self._server.shutdown()
-            if self._in_hand is not None:
-                self._attempts.forgive(self._in_hand.name)
+            self._attempts.close()
 
     def _listen(self, host: str, port: int, titles: list[str]) -> Any:
         from pydicom.uid import (
@@ -205,6 +200,10 @@ class Listener(Source):
         except OutputError:
             return _status(OUT_OF_RESOURCES, "cannot be kept: the disk is full or read-only")
         return SUCCESS
+
+
+def _read(path: Path, source: str) -> Film | Failure:
+    return replace(read_film_or_failure(path), source=source)
 
 
 class _Damaged(Exception):

@@ -4,25 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Protocol
 
-from edge_seg.errors import EdgeSegError
-from edge_seg.film import Film
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A film that could not be had, and why."""
-
-    name: str
-    source: str
-    error: EdgeSegError
-
-
-Arrival: TypeAlias = "Film | Failure"
+from edge_seg.film import Arrival
 
 IDLE_S = 0.02
-"""Where there is nothing just now, a source waits so long before it says so: the processor rests, nothing is late."""
+"""Seconds a source sleeps before it yields `None` because nothing has arrived."""
 
 
 @dataclass(frozen=True)
@@ -46,32 +33,29 @@ class Source(Protocol):
     """Where films come from.
 
     Attributes:
-        total: how many will come, or `None` where nobody knows.
+        total: how many will come, or `None` where that is not known.
         live: whether films come from a camera, as they are taken.
-        endless: whether films go on coming until somebody stops it; who works for it waits for a disk to have space.
-        overlaps: whether the next film may be taken before the last one is settled.
+        endless: whether films go on coming until the run is stopped; a session then waits for a full disk.
     """
 
     total: int | None
     live: bool = False
     endless: bool = False
-    overlaps: bool = False
 
     def __iter__(self) -> Iterator[Arrival | None]:
-        """Films, and failures in place of those that cannot be had; `None` where just now there is nothing."""
-        ...
+        """Films, and failures in place of those that cannot be had; `None` where just now there is nothing.
 
-    def settled(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
-        """Learn that the film's record is on disk (`None`: since an earlier run).
-
-        Raises:
-            OutputError: no note can be taken of it; it may be told again.
+        Each arrival carries its own acknowledgement. A session may take more films before it settles the first.
         """
-        return None
+        ...
 
     def state(self) -> list[SourceState]:
         """How it is; of several as one, each. May be asked from another thread."""
         return []
+
+    def stopped(self) -> None:
+        """The program is being stopped in good order: films that were taken and not settled wait for the next run."""
+        return None
 
     def close(self) -> None:
         """Let go of files, cameras and ports."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
-from edge_seg.sources.source import Arrival, Source, SourceState
+from edge_seg.film import Arrival
+from edge_seg.sources.source import Source, SourceState
 
 
 class Together(Source):
@@ -16,7 +16,7 @@ class Together(Source):
 
     >>> from edge_seg.sources import DemoCamera
     >>> both = Together([DemoCamera(2, 64, 64), DemoCamera(1, 64, 64, seed=1)])
-    >>> [film.name for film in both], both.total
+    >>> [arrival.content.name for arrival in both], both.total
     (['demo-000001.png', 'demo-000001.png', 'demo-000002.png'], 3)
     """
 
@@ -26,32 +26,24 @@ class Together(Source):
         self.total = None if None in totals else sum(total for total in totals if total is not None)
         self.live = any(source.live for source in sources)
         self.endless = any(source.endless for source in sources)
-        self.overlaps = all(source.overlaps for source in sources)
-        # By identity: films hold arrays, which have no hash.
-        self._owners: dict[int, Source] = {}
 
     def __iter__(self) -> Iterator[Arrival | None]:
-        going = [(source, iter(source)) for source in self._sources]
+        going = [iter(source) for source in self._sources]
         while going:
-            for source, films in list(going):
+            for arrivals in list(going):
                 try:
-                    arrival = next(films)
+                    yield next(arrivals)
                 except StopIteration:
-                    going.remove((source, films))
-                    continue
-                if arrival is not None:
-                    self._owners[id(arrival)] = source
-                yield arrival
-
-    def settled(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
-        """Tell the source that the film came from."""
-        self._owners[id(arrival)].settled(arrival, record)
-        # Only now: it is told again where that could not be written.
-        del self._owners[id(arrival)]
+                    going.remove(arrivals)
 
     def state(self) -> list[SourceState]:
         """States of all."""
         return [state for source in self._sources for state in source.state()]
+
+    def stopped(self) -> None:
+        """Tell all."""
+        for source in self._sources:
+            source.stopped()
 
     def close(self) -> None:
         """Close all."""

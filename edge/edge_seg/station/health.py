@@ -6,17 +6,20 @@ import shutil
 import threading
 import time
 from collections import deque
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 from edge_seg.assessment.film_gate import ACCEPT, REJECT, WARN
 from edge_seg.errors import EdgeSegError
+from edge_seg.film import Failure, Film
 from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.folder import OutputFolder
+from edge_seg.record import AnyRecord, DoneRecord, FailedRecord
 from edge_seg.segmenter import Segmenter
-from edge_seg.sources import Arrival, Source
+from edge_seg.sources import Source
 from edge_seg.station.session import Observer, Summary
 from edge_seg.version import __version__
 
@@ -44,13 +47,14 @@ class Health(Observer):
         self._waiting: str | None = None
         self._inference_s = 0.0
 
-    def film(self, summary: Summary, arrival: Arrival, record: dict[str, Any] | None) -> None:
+    def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
         """See `Observer.film`."""
         with self._lock:
             self._waiting = None
             self._summary = summary
             if record is not None:
-                self._inference_s += record.get("timings_ms", {}).get("inference", 0.0) / 1000
+                if isinstance(record, DoneRecord):
+                    self._inference_s += record.timings_ms.get("inference", 0.0) / 1000
                 self._recent.appendleft({"number": summary.count, **_in_short(record)})
 
     def tick(self) -> None:
@@ -122,35 +126,33 @@ class Health(Observer):
         return found
 
 
-def _in_short(record: dict[str, Any]) -> dict[str, Any]:
+def _in_short(record: AnyRecord) -> dict[str, Any]:
     """What a list of films says of one."""
     short: dict[str, Any] = {
-        "name": record["name"],
-        "source": record["source"],
-        "patient": record.get("patient"),
-        "recorded_at": record["recorded_at"],
-        "status": record["status"],
+        "name": record.name,
+        "source": record.source,
+        "patient": None,
+        "recorded_at": record.recorded_at,
+        "status": record.status,
         "overlay": None,
         "notes": [],
     }
-    if record["status"] == "failed":
-        return {**short, "notes": [record["error"]]}
-    quality = record["quality"]
-    if quality["verdict"] == REJECT:
-        # Nothing was measured; zeros would look like findings.
-        record = {**record, "areas": {}, "ratios": {}}
-    overlays = [file["name"] for file in record["files"] if file["name"].endswith(".overlay.png")]
+    if isinstance(record, FailedRecord):
+        return {**short, "notes": [record.error]}
+    overlays = [file.name for file in record.files if file.name.endswith(".overlay.png")]
     return {
         **short,
-        "status": {REJECT: "rejected", WARN: "check", ACCEPT: "done"}[quality["verdict"]],
+        "patient": asdict(record.patient) if record.patient else None,
+        "status": {REJECT: "rejected", WARN: "check", ACCEPT: "done"}[record.quality.verdict],
         "overlay": overlays[0] if overlays else None,
-        "notes": record["warnings"],
-        "low_trust": bool(record["flagged"]),
-        "estimated_dice": record["estimated_dice"],
-        "areas": record["areas"],
-        "ratios": record["ratios"],
-        "age_s": record["film"]["age_s"],
-        "taken_at": record["film"]["taken_at"],
+        "notes": list(record.warnings),
+        "low_trust": bool(record.flagged),
+        "estimated_dice": record.estimated_dice,
+        # Of a rejected film nothing was measured; zeros would look like findings.
+        "areas": {} if record.rejected else {name: asdict(area) for name, area in record.areas.items()},
+        "ratios": {} if record.rejected else record.ratios,
+        "age_s": record.film.age_s,
+        "taken_at": record.film.taken_at,
     }
 
 

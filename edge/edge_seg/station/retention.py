@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from edge_seg.errors import OutputError
 from edge_seg.outputs.folder import OutputFolder
+from edge_seg.record import AnyRecord
 from edge_seg.station.session import Observer
 
 EVERY_S = 60.0
-"""So often what is too old is looked for."""
+"""Seconds between two looks for results that are too old."""
 
 
 @dataclass
@@ -25,13 +25,13 @@ class Retention(Observer):
         output: of the session.
         days: results older than this go; `None` keeps them.
         free_bytes: while less than this is free on the disk the oldest go; `None` keeps them.
-        also: removes what else belongs to a record's film.
+        also: removes what else belongs to a film, given its source.
     """
 
     output: OutputFolder
     days: float | None = None
     free_bytes: int | None = None
-    also: Callable[[dict[str, Any]], None] = lambda record: None
+    also: Callable[[str], None] = lambda source: None
     _looked_at: float = float("-inf")
 
     def tick(self) -> None:
@@ -56,9 +56,7 @@ class Retention(Observer):
         """
         return self.output.remove_oldest(self._is_to_go, self.also)
 
-    def _is_to_go(self, record: dict[str, Any]) -> bool:
-        if self.days is not None:
-            age = datetime.now(timezone.utc) - datetime.fromisoformat(record["recorded_at"])
-            if age > timedelta(days=self.days):
-                return True
+    def _is_to_go(self, record: AnyRecord) -> bool:
+        if self.days is not None and datetime.now(timezone.utc) - record.recorded > timedelta(days=self.days):
+            return True
         return self.free_bytes is not None and shutil.disk_usage(self.output.folder).free < self.free_bytes

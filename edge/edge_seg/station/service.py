@@ -9,10 +9,10 @@ import contextlib
 import os
 import socket
 import time
-from typing import Any
 
 from edge_seg.errors import EdgeSegError
-from edge_seg.sources import Arrival
+from edge_seg.film import Failure, Film
+from edge_seg.record import AnyRecord
 from edge_seg.station.session import Observer, Summary
 
 
@@ -40,7 +40,7 @@ class Service(Observer):
         """Say that films are taken from now on."""
         self._tell("READY=1", "STATUS=waiting for films")
 
-    def film(self, summary: Summary, arrival: Arrival, record: dict[str, Any] | None) -> None:
+    def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
         """See `Observer.film`."""
         now = time.monotonic()
         if now - self._told_at > 1:

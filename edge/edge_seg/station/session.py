@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -9,32 +10,36 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
-from edge_seg.assessment.film_gate import REJECT
+from edge_seg.boundary import film_boundary
 from edge_seg.errors import EdgeSegError, InputError, OutputError
-from edge_seg.film import Film
+from edge_seg.film import Arrival, Failure, Film
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.record import record_of_failure
+from edge_seg.record import AnyRecord, FailedRecord, record_of_failure
 from edge_seg.segmenter import Segmentation, Segmenter
-from edge_seg.sources import Arrival, Failure, Source
+from edge_seg.sources import Source
 
 _Result = TypeVar("_Result")
 
-_Written: TypeAlias = "tuple[Arrival, dict[str, Any] | None]"
+_Content: TypeAlias = Film | Failure
+
+_Written: TypeAlias = tuple[_Content, AnyRecord | None]
 """The film, or what went wrong with it, and its record, not yet kept; no record where it was done before."""
 
-_Work: TypeAlias = "Callable[[], _Written]"
+_Work: TypeAlias = Callable[[], _Written]
+
+_log = logging.getLogger(__name__)
 
 MIXED_FAILURES = 3
 """Exit code where films failed for reasons of several kinds."""
 
 
 MOST_PROBLEMS = 50
-"""So many films' problems are kept to be listed; a camera can have thousands."""
+"""Problems kept to be listed; a camera can have thousands."""
 
 RETRY_S = 2.0
-"""A disk that takes no results is tried again so often."""
+"""Seconds between retries while the output disk is full."""
 
 _WRITERS = 2
 """Pictures of one film take longer to compress than the next one to segment."""
@@ -71,17 +76,19 @@ class Summary:
             return 130
         return 0 if not self.codes else next(iter(self.codes)) if len(self.codes) == 1 else MIXED_FAILURES
 
-    def count_in(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
+    def count_in(self, content: Film | Failure, record: AnyRecord | None) -> None:
         """Count a film by its record, `None` where it was done before."""
         if record is None:
             self.skipped += 1
-        elif isinstance(arrival, Failure):
+        elif isinstance(content, Failure):
             self.failed += 1
-            self._note(str(arrival.error), arrival.error.exit_code)
-        elif record["quality"]["verdict"] == REJECT:
-            reasons = [f["text"] for f in record["quality"]["findings"] if f["verdict"] == REJECT]
+            self._note(str(content.error), content.error.exit_code)
+        elif isinstance(record, FailedRecord):
+            self.failed += 1
+            self._note(record.error, record.exit_code)
+        elif record.rejected:
             self.rejected += 1
-            self._note(f"{arrival.source}: rejected: {'; '.join(reasons)}", InputError.exit_code)
+            self._note(f"{content.source}: rejected: {'; '.join(record.quality.rejections)}", InputError.exit_code)
         else:
             self.done += 1
 
@@ -92,10 +99,10 @@ class Summary:
 
 
 class Observer:
-    """Who wants to know how a session goes. All of it is optional."""
+    """Learns how a session goes. Every method is optional."""
 
-    def film(self, summary: Summary, arrival: Arrival, record: dict[str, Any] | None) -> None:
-        """A film is done, failed, or was done before (`record` is `None`)."""
+    def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
+        """A film is done, has failed, or was done before (`record` is `None`)."""
 
     def tick(self) -> None:
         """The session is alive: after every film, and many times a second while none comes."""
@@ -114,8 +121,8 @@ def run_session(
 ) -> Summary:
     """Segment every film of a source; one bad film never stops the others, Ctrl-C ends with the films done so far.
 
-    Results are written while the next films are segmented, where the source allows it. While they cannot be written (a
-    full disk), a session of an endless source waits with its film in hand.
+    Results are written while the next films are segmented. While they cannot be written (a full disk), a session of an
+    endless source waits with its films in hand.
 
     Args:
         source: of films; closed at the end.
@@ -139,6 +146,8 @@ def run_session(
                 # What is written beside it may have taken the last space, and gives it back.
                 wait(film.future for film in pending)
                 if source.endless:
+                    if not alone:
+                        _log.warning("waiting: %s", error)
                     for observer in observers:
                         observer.waiting(error)
                     _idle(RETRY_S, observers)
@@ -148,27 +157,29 @@ def run_session(
 
     def settle() -> None:
         arrival = pending[0].arrival
-        met, record = patiently(pending[0].written)
+        content, record = patiently(pending[0].written)
         pending.popleft()
         if record is not None:
             # In the order of the films, whichever was written first.
             patiently(partial(output.keep, record))
-        patiently(partial(source.settled, arrival, record))
-        summary.count_in(met, record)
+        patiently(partial(arrival.settle, record))
+        if isinstance(record, FailedRecord):
+            _log.warning("failed: %s", record.source)
+        summary.count_in(content, record)
         for observer in observers:
-            observer.film(summary, met, record)
+            observer.film(summary, content, record)
 
     writers = ThreadPoolExecutor(_WRITERS, "write")
-    most = _WRITERS if source.overlaps else 0
+    in_good_order = False
     try:
         try:
             for arrival in source:
                 if arrival is not None:
-                    work = _begin(arrival, segmenter, output, again)
+                    work = _begin(arrival.content, segmenter, output, again)
                     pending.append(_Pending(arrival, work, writers.submit(work)))
                     # Not beside the next one in memory.
                     del arrival, work
-                while pending and (pending[0].future.done() or len(pending) > most):
+                while pending and (pending[0].future.done() or len(pending) > _WRITERS):
                     settle()
                 for observer in observers:
                     observer.tick()
@@ -176,7 +187,9 @@ def run_session(
             summary.interrupted = True
         while pending:
             settle()
+        in_good_order = True
     except OutputError:
+        in_good_order = True
         # What was written beside the film that could not be is done all the same.
         pending = deque(film for film in pending if film.is_written)
         with suppress(OutputError):
@@ -185,6 +198,8 @@ def run_session(
         raise
     finally:
         writers.shutdown()
+        if in_good_order:
+            source.stopped()
         source.close()
         output.close()
     return summary
@@ -225,31 +240,24 @@ def _idle(seconds: float, observers: Sequence[Observer]) -> None:
         time.sleep(min(0.2, left))
 
 
-def _begin(arrival: Arrival, segmenter: Segmenter, output: OutputFolder, again: bool) -> _Work:
-    """Segment a film, if it was not done before; what is left is to write, in whatever thread."""
-    if isinstance(arrival, Film):
-        if not again and output.is_done(arrival, segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate):
-            return lambda: (arrival, None)
-        try:
-            return partial(_write, arrival, segmenter(arrival), output.stem_of(arrival), output)
-        except (EdgeSegError, MemoryError) as error:
-            arrival = _failure(arrival, error)
-    failure = arrival
-    return lambda: (failure, record_of_failure(failure))
+def _begin(content: _Content, segmenter: Segmenter, output: OutputFolder, again: bool) -> _Work:
+    """Segment a film, if it was not done before; what is left is to write, in any thread."""
+    if isinstance(content, Failure):
+        return partial(_failed, content)
+    begun = film_boundary(content.name, content.source, partial(_segment, content, segmenter, output, again))
+    return partial(_failed, begun) if isinstance(begun, Failure) else begun
+
+
+def _segment(film: Film, segmenter: Segmenter, output: OutputFolder, again: bool) -> _Work:
+    if not again and output.is_done(film, segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate):
+        return lambda: (film, None)
+    return partial(_write, film, segmenter(film), output.stem_of(film), output)
 
 
 def _write(film: Film, segmentation: Segmentation, stem: str, output: OutputFolder) -> _Written:
-    try:
-        return film, output.write_files(segmentation, stem)
-    except OutputError:
-        raise
-    except (EdgeSegError, MemoryError) as error:
-        failure = _failure(film, error)
-        return failure, record_of_failure(failure)
+    record = film_boundary(film.name, film.source, partial(output.write_files, segmentation, stem))
+    return _failed(record) if isinstance(record, Failure) else (film, record)
 
 
-def _failure(film: Film, error: EdgeSegError | MemoryError) -> Failure:
-    if isinstance(error, MemoryError):
-        height, width = film.shape
-        error = InputError(f"{film.source}: {width} x {height} pixels is too much for this machine's memory: reduce it")
-    return Failure(film.name, film.source, error)
+def _failed(failure: Failure) -> _Written:
+    return failure, record_of_failure(failure)

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -15,11 +16,13 @@ import pytest
 from edge_seg import RESEARCH_USE, Film, InputError, OutputError, Segmenter, UsageError
 from edge_seg.assessment.film_gate import Quality
 from edge_seg.cli.progress import numbers
+from edge_seg.film import Arrival, Failure
 from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.journal import Journal
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.overlay import LONGEST_SIDE, draw_overlay
-from edge_seg.record import Records, record_of_failure
-from edge_seg.sources import Failure, Source, Together
+from edge_seg.record import record_of_failure
+from edge_seg.sources import Source, Together
 from edge_seg.station import session
 from edge_seg.station.session import Observer, Summary, run_session
 from edge_seg.storage import write_atomically
@@ -46,7 +49,11 @@ class Films(Source):
         self.arrivals, self.total, self.closed = arrivals, len(arrivals), False
 
     def __iter__(self):
-        yield from self.arrivals
+        for content in self.arrivals:
+            yield None if content is None else Arrival(content, partial(self.settled, content))
+
+    def settled(self, content, record):
+        pass
 
     def close(self):
         self.closed = True
@@ -90,16 +97,16 @@ def test_no_folder_is_one_line(tmp_path):
 @given(cut=st.integers(0, 80))
 def test_a_torn_last_line_is_cut_off(tmp_path_factory, cut):
     folder = tmp_path_factory.mktemp("torn")
-    records = Records(folder)
+    records = Journal(folder)
     for number in range(3):
         records.append({"schema": 1, "number": number})
     whole = records.path.read_bytes()
     records.path.write_bytes(whole[: len(whole) - cut])
     kept = (len(whole) - cut) // (len(whole) // 3) if cut < len(whole) else 0
-    again = Records(folder)
+    again = Journal(folder)
     assert [record["number"] for record in again] == list(range(kept))
     again.append({"schema": 1, "number": 9})
-    assert [record["number"] for record in Records(folder)] == [*range(kept), 9]
+    assert [record["number"] for record in Journal(folder)] == [*range(kept), 9]
 
 
 def test_records_of_another_program_are_left_alone(tmp_path):
@@ -138,7 +145,8 @@ def test_stems_are_safe_file_names(name):
 
 def test_masks_overlay_and_record(tmp_path, segmenter):
     result = segmenter(film(spacing_mm=(0.5, 0.5), view="PA"))
-    record = OutputFolder(tmp_path).write(result)
+    written = OutputFolder(tmp_path).write(result)
+    record = json.loads(json.dumps(written.to_json()))
     names = {p.name for p in tmp_path.iterdir()}
     structures = ("right_lung", "left_lung", "cardiomediastinum")
     assert names == {*(f"chest.{s}.png" for s in structures), "chest.overlay.png", "records.jsonl"}
@@ -149,10 +157,10 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
         assert mask.shape == (40, 60)
         assert set(np.unique(mask)) == {0, 255}
         assert np.array_equal(mask == 255, result.masks[structure])
-    assert lines(tmp_path) == [json.loads(json.dumps(record))]
+    assert lines(tmp_path) == [record]
     assert record["schema"] == 1
     assert record["notice"] == RESEARCH_USE
-    assert record["film"]["spacing_mm"] == (0.5, 0.5)
+    assert record["film"]["spacing_mm"] == [0.5, 0.5]
     assert record["areas"]["right_lung"]["cm2"] == round(int(result.masks["right_lung"].sum()) * 0.0025, 2)
     stages = {"decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "write"}
     assert set(record["timings_ms"]) == stages
@@ -174,13 +182,14 @@ def test_under_low_trust_every_measurement_is_flagged(tmp_path, lungs):
     noise = np.random.default_rng(0).integers(0, 256, (300, 280), np.uint8)
     result = Segmenter(lungs, gate=False)(Film(noise, spacing_mm=(0.5, 0.5)))
     assert result.low_trust
-    record = OutputFolder(tmp_path).write(result)
+    written = OutputFolder(tmp_path).write(result)
+    record = json.loads(json.dumps(written.to_json()))
     assert record["areas"].keys() >= {"right_lung", "left_lung", "cardiomediastinum", "whole_lung"}
     assert record["ratios"]
     assert record["flagged"] == {
         kind: dict.fromkeys(record[kind], "low trust") for kind in ("areas", "widths", "ratios")
     }
-    assert numbers(record).endswith("(low trust)")
+    assert numbers(written).endswith("(low trust)")
     drawn, plain = draw_overlay(result), draw_overlay(replace(result, quality=Quality()))
     first_row = slice(686, 706)  # under a film of 300 x 280 at 640 pixels wide
     assert (drawn[:686] == plain[:686]).all()
@@ -201,11 +210,11 @@ def test_films_of_one_name_keep_apart(tmp_path, segmenter):
     second = output.write(segmenter(film(source="clinic/chest.png")))
     changed = output.write(segmenter(film(source="ward/chest.png", value=9)))
     again = output.write(segmenter(film(source="clinic/chest.png")))
-    assert first["stem"] == "chest"
-    assert len({first["stem"], second["stem"], changed["stem"]}) == 3
-    assert again["stem"] == second["stem"]
+    assert first.stem == "chest"
+    assert len({first.stem, second.stem, changed.stem}) == 3
+    assert again.stem == second.stem
     output.close()
-    assert OutputFolder(tmp_path).write(segmenter(film(source="clinic/chest.png")))["stem"] == second["stem"]
+    assert OutputFolder(tmp_path).write(segmenter(film(source="clinic/chest.png"))).stem == second.stem
 
 
 def test_camera_frames_of_another_day_keep_apart(tmp_path, segmenter):
@@ -213,7 +222,7 @@ def test_camera_frames_of_another_day_keep_apart(tmp_path, segmenter):
     for day in ("2030-01-01", "2030-01-02"):
         output = OutputFolder(tmp_path)
         frame = replace(film("camera-000001.png", "camera 0"), checksum=None, taken_at=day)
-        stems.append(output.write(segmenter(frame))["stem"])
+        stems.append(output.write(segmenter(frame)).stem)
         assert not output.is_done(frame, segmenter.manifest.flatbuffer_sha256, "whole")
         output.close()
     assert stems[0] == "camera-000001"
@@ -310,8 +319,8 @@ def test_a_session_goes_past_bad_films_and_skips_done_ones(tmp_path, segmenter):
     heard = []
 
     class Listening(Observer):
-        def film(self, summary, arrival, record):
-            heard.append((arrival.name, record))
+        def film(self, summary, content, record):
+            heard.append((content.name, record))
 
     for run, (done, skipped) in enumerate([(2, 0), (0, 2)]):
         source = Films(film("a.png"), bad, film("b.png"))
@@ -328,7 +337,7 @@ def test_a_session_goes_past_bad_films_and_skips_done_ones(tmp_path, segmenter):
 def test_ctrl_c_ends_a_session_with_what_is_done(tmp_path, segmenter):
     class Interrupted(Films):
         def __iter__(self):
-            yield film("a.png")
+            yield Arrival(film("a.png"))
             raise KeyboardInterrupt
 
     summary = run_session(Interrupted(), segmenter, OutputFolder(tmp_path))
@@ -353,7 +362,8 @@ def test_exit_codes_of_several_kinds_of_failure():
     def failed(*errors):
         summary = Summary()
         for error in errors:
-            summary.count_in(Failure("f", "f", error), {"status": "failed"})
+            failure = Failure("f", "f", error)
+            summary.count_in(failure, record_of_failure(failure))
         return summary.exit_code
 
     assert failed() == 0
@@ -369,7 +379,7 @@ def test_real_films_become_overlays(films_folder, tmp_path, segmenter):
     output = OutputFolder(tmp_path)
     for path in pictures:
         record = output.write(segmenter(read_film(path)))
-        assert Path(tmp_path / f"{record['stem']}.overlay.png").exists()
+        assert Path(tmp_path / f"{record.stem}.overlay.png").exists()
 
 
 def test_an_endless_session_waits_for_a_disk_and_loses_nothing(tmp_path, segmenter, monkeypatch):
@@ -379,8 +389,8 @@ def test_an_endless_session_waits_for_a_disk_and_loses_nothing(tmp_path, segment
         endless = True
         told: ClassVar[list] = []
 
-        def settled(self, arrival, record):
-            self.told.append((arrival.name, record["status"]))
+        def settled(self, content, record):
+            self.told.append((content.name, record.status))
             if len(self.told) == 1:
                 raise OutputError("inbox: full: free space")
 
@@ -424,8 +434,8 @@ def test_several_sources_are_taken_in_turn_and_each_hears_of_its_own(tmp_path, s
             super().__init__(*arrivals)
             self.told = []
 
-        def settled(self, arrival, record):
-            self.told.append(arrival.name)
+        def settled(self, content, record):
+            self.told.append(content.name)
 
     one, other = Told(film("a.png"), film("b.png"), film("c.png")), Told(None, film("d.png"))
     summary = run_session(Together([one, other]), segmenter, OutputFolder(tmp_path))

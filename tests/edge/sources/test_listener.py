@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ import numpy as np
 import pydicom
 import pytest
 from edge_seg import DeviceError, Film, UsageError, storage
+from edge_seg.film import Failure
 from edge_seg.phantom import phantom, write_dicom
-from edge_seg.sources import Attempts, Failure, Inbox, Limits, Listener, open_source
+from edge_seg.sources import Attempts, Inbox, Limits, Listener, open_source
 from edge_seg.sources.listener import decodable_syntaxes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -89,13 +91,20 @@ def listen(tmp_path: Path) -> Iterator[Callable[..., Listener]]:
         listener.close()
 
 
+@dataclass
+class Told:
+    """As much of a record as a source looks at."""
+
+    status: str
+
+
 def take(listener: Listener, count: int) -> list[Film | Failure]:
     """The next arrivals, each settled as a session would."""
     found = []
     for arrival in listener:
         if arrival is not None:
-            listener.settled(arrival, {"status": "failed" if isinstance(arrival, Failure) else "done"})
-            found.append(arrival)
+            arrival.settle(Told("failed" if isinstance(arrival.content, Failure) else "done"))
+            found.append(arrival.content)
         if len(found) == count:
             break
     return found
@@ -330,7 +339,7 @@ def test_every_film_that_differs_waits_once(tmp_path_factory: pytest.TempPathFac
     # As after a power cut.
     inbox = Inbox(inbox.folder)
     found = set()
-    while (path := inbox.first()) is not None:
+    while (path := inbox.take()) is not None:
         found.add((path.name[0], path.read_bytes()))
         inbox.settle(path, "done")
     assert found == set(sent)
@@ -354,12 +363,12 @@ def test_the_oldest_comes_first_and_a_film_somebody_took_away_holds_up_nothing(t
     inbox = Inbox(tmp_path)
     for number in range(5):
         inbox.put(f"{9 - number}", b"%d" % number)
-    first = inbox.first()
+    first = inbox.take()
     assert first is not None
     assert first.name == "9.dcm"
     first.unlink()
     inbox.settle(first, "done")
-    second = inbox.first()
+    second = inbox.take()
     assert second is not None
     assert second.name == "8.dcm"
 
@@ -371,16 +380,16 @@ def test_a_film_that_stops_the_program_is_tried_three_times_and_set_aside(
     for _ in range(3):
         listener = listen(attempts=Attempts(tmp_path / "attempts"))
         arrival = next(iter(listener))
-        assert isinstance(arrival, Film)
-        # The program dies here: nobody settles the film, and nobody closes the source.
-        listener._in_hand = None
-        listener.close()
+        assert arrival is not None
+        assert isinstance(arrival.content, Film)
+        # The program dies here: nobody settles the film, and nobody stops the source in good order.
+        listener._server.shutdown()
     poison, healthy = take(listen(attempts=Attempts(tmp_path / "attempts")), 2)
     assert isinstance(poison, Failure)
     assert "3 times" in str(poison.error)
     assert isinstance(healthy, Film)
     assert (tmp_path / "inbox" / "failed" / poison.name).is_file()
-    assert not list((tmp_path / "attempts").iterdir())
+    assert not list(tmp_path.glob("attempts/*"))
 
 
 def test_a_film_in_hand_when_somebody_stops_the_program_is_no_attempt(
@@ -389,6 +398,9 @@ def test_a_film_in_hand_when_somebody_stops_the_program_is_no_attempt(
     send(listen(), dicom_film(tmp_path, 1))
     for _ in range(5):
         listener = listen(attempts=Attempts(tmp_path / "attempts"))
-        assert isinstance(next(iter(listener)), Film)
+        arrival = next(iter(listener))
+        assert arrival is not None
+        assert isinstance(arrival.content, Film)
+        listener.stopped()
         listener.close()
-    assert not list((tmp_path / "attempts").iterdir())
+    assert not list(tmp_path.glob("attempts/*"))

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg import Film, InputError
+from edge_seg.film import Failure
 from edge_seg.phantom import phantom, write_dicom
-from edge_seg.sources import Failure, WatchedFolder, open_source, watch
-from edge_seg.sources.source import Arrival
+from edge_seg.sources import WatchedFolder, open_source, watch
 
 
 class Watcher:
@@ -22,23 +22,24 @@ class Watcher:
 
     def __init__(self, folder: Path) -> None:
         self._source = WatchedFolder(folder)
-        self.arrivals: list[Arrival] = []
+        self.arrivals: list[Film | Failure] = []
         self._thread = threading.Thread(target=self._take, daemon=True)
         self._thread.start()
 
     def _take(self) -> None:
         for arrival in self._source:
             if arrival is not None:
-                self.arrivals.append(arrival)
+                self.arrivals.append(arrival.content)
+                arrival.settle(None)
 
-    def wait_for(self, count: int) -> list[Arrival]:
+    def wait_for(self, count: int) -> list[Film | Failure]:
         deadline = time.monotonic() + 300
         while len(self.arrivals) < count:
             assert time.monotonic() < deadline, self.arrivals
             time.sleep(0.02)
         return self.arrivals
 
-    def looks_again(self) -> list[Arrival]:
+    def looks_again(self) -> list[Film | Failure]:
         """What has come once every settled file must have been taken."""
         time.sleep(8 * watch.LOOK_EVERY_S + watch.SETTLED_S + watch.PATIENCE_S)
         return self.arrivals
@@ -73,7 +74,7 @@ def png(seed: int = 0) -> bytes:
     return cv2.imencode(".png", phantom(64, 80, seed=seed).film.pixels)[1].tobytes()
 
 
-def names(arrivals: list[Arrival]) -> list[str]:
+def names(arrivals: list[Film | Failure]) -> list[str]:
     return [arrival.name for arrival in arrivals]
 
 
@@ -163,7 +164,7 @@ def test_our_own_results_hidden_files_and_videos_are_no_films(inbox: Path, watch
 def test_at_most_so_many(inbox: Path) -> None:
     for number in range(3):
         (inbox / f"{number}.png").write_bytes(png(number))
-    assert names([a for a in open_source(watched=[inbox], frames=2) if a is not None]) == ["0.png", "1.png"]
+    assert names([a.content for a in open_source(watched=[inbox], frames=2) if a is not None]) == ["0.png", "1.png"]
 
 
 def test_what_cannot_be_watched(inbox: Path) -> None:

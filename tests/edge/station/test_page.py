@@ -20,9 +20,10 @@ import numpy as np
 import pydicom
 import pytest
 from edge_seg import RESEARCH_USE, DeviceError, Film, InputError, OutputError, Segmenter, UsageError
+from edge_seg.film import Arrival, Failure
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
-from edge_seg.sources import Failure, Source, SourceState
+from edge_seg.sources import Source, SourceState
 from edge_seg.station import health as health_module
 from edge_seg.station.health import Health
 from edge_seg.station.page import PageServer
@@ -36,8 +37,8 @@ class Films(Source):
         self.arrivals, self.total = arrivals, len(arrivals)
         self.states = [SourceState("DICOM at 127.0.0.1:11112", waiting=3), SourceState("camera 0", age_s=0.25)]
 
-    def __iter__(self) -> Iterator[Film | Failure]:
-        yield from self.arrivals
+    def __iter__(self) -> Iterator[Arrival]:
+        yield from map(Arrival, self.arrivals)
 
     def state(self) -> list[SourceState]:
         return self.states

@@ -59,9 +59,9 @@ def test_what_is_too_old_goes_and_stays_done(tmp_path: Path, segmenter: Segmente
     # Nor are they done again after a restart, nor does another film get their names.
     output = OutputFolder(tmp_path)
     assert all(is_done(output, segmenter, number) for number in range(4))
-    assert output.write(segmenter(film(9, "elsewhere/0.png")))["stem"] == "9"
+    assert output.write(segmenter(film(9, "elsewhere/0.png"))).stem == "9"
     other = Film(np.full((40, 60), 7, np.uint8), "0.png", "elsewhere/0.png", checksum="7" * 64)
-    assert output.write(segmenter(other))["stem"].startswith("0-")
+    assert output.write(segmenter(other)).stem.startswith("0-")
     output.close()
 
 
@@ -95,7 +95,7 @@ def test_received_films_go_with_their_results_and_waiting_ones_stay(tmp_path: Pa
     inbox = Inbox(tmp_path / "inbox")
     for name in ("done", "waiting"):
         inbox.put(name, name.encode())
-    first = inbox.first()
+    first = inbox.take()
     assert first is not None
     inbox.settle(first, "done")
     output = OutputFolder(tmp_path)

@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 from edge_seg import InputError, OutputError
-from edge_seg.sources import Failure
+from edge_seg.film import Failure
+from edge_seg.record import record_of_failure
 from edge_seg.station.service import Service
 from edge_seg.station.session import Summary
 
@@ -56,7 +57,7 @@ def test_it_tells_that_it_is_up_alive_how_it_does_and_that_it_ends(
     listener.settimeout(60)
     summary = Summary()
     failure = Failure("x", "x", InputError("x: broken: send it again"))
-    summary.count_in(failure, {"status": "failed"})
+    summary.count_in(failure, record_of_failure(failure))
     service.film(summary, failure, None)
     assert heard() == ["STATUS=0 done, 0 rejected, 1 failed"]
     service.waiting(OutputError("out: full\nREADY=1: free space"))

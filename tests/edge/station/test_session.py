@@ -1,19 +1,20 @@
-"""A session's two ways: results written beside the next film's work, or every film settled before the next is taken."""
+"""A session writes results beside the next film's work and settles every film with its own source."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from edge_seg import Film, Segmentation, Segmenter
 from edge_seg.errors import OutputError
+from edge_seg.film import Arrival, Outcome
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
-from edge_seg.sources import Arrival
+from edge_seg.record import DoneRecord
 from edge_seg.sources.ahead import one_ahead
 from edge_seg.sources.source import Source
 from edge_seg.sources.together import Together
@@ -23,20 +24,21 @@ from edge_seg.station.session import run_session
 class Few(Source):
     """Films out of memory; remembers what it was told."""
 
-    def __init__(self, count: int, overlaps: bool, mark: str = "film") -> None:
-        self.total, self.overlaps = count, overlaps
+    def __init__(self, count: int, mark: str = "film") -> None:
+        self.total = count
         self._mark = mark
         self.story: list[str] = []
 
     def __iter__(self) -> Iterator[Arrival]:
         for number in range(self.total or 0):
             self.story.append(f"taken {number}")
-            yield Film(phantom(96, 80, seed=number).film.pixels, name=f"{self._mark}-{number}.png", source=self._mark)
+            made = Film(phantom(96, 80, seed=number).film.pixels, name=f"{self._mark}-{number}.png", source=self._mark)
+            yield Arrival(made, partial(self._settled, made))
 
-    def settled(self, arrival: Arrival, record: dict[str, Any] | None) -> None:
-        assert record is not None
-        assert record["stem"] == Path(arrival.name).stem
-        self.story.append(f"settled {Path(arrival.name).stem[-1]}")
+    def _settled(self, film: Film, record: Outcome | None) -> None:
+        assert isinstance(record, DoneRecord)
+        assert record.stem == Path(film.name).stem
+        self.story.append(f"settled {record.stem[-1]}")
 
 
 class Told(Segmenter):
@@ -59,7 +61,7 @@ class Patient(OutputFolder):
         super().__init__(folder)
         self._segmenter, self._films, self._written = segmenter, films, 0
 
-    def write_files(self, segmentation: Segmentation, stem: str) -> dict[str, Any]:
+    def write_files(self, segmentation: Segmentation, stem: str) -> DoneRecord:
         self._written += 1
         wanted = min(self._written + 1, self._films)
         with self._segmenter.news:
@@ -68,7 +70,7 @@ class Patient(OutputFolder):
 
 
 def test_results_are_written_while_the_next_film_is_segmented(tiny_model: Path, tmp_path: Path) -> None:
-    segmenter, source = Told.load(tiny_model, gate=False), Few(4, overlaps=True)
+    segmenter, source = Told.load(tiny_model, gate=False), Few(4)
     assert isinstance(segmenter, Told)
     segmenter.news = threading.Condition()
     summary = run_session(source, segmenter, Patient(tmp_path, segmenter, 4))
@@ -76,29 +78,21 @@ def test_results_are_written_while_the_next_film_is_segmented(tiny_model: Path, 
     assert [word for word in source.story if word.startswith("settled")] == [f"settled {n}" for n in range(4)]
 
 
-def test_a_source_that_keeps_count_gives_no_film_before_the_last_is_settled(tiny_model: Path, tmp_path: Path) -> None:
-    source = Few(3, overlaps=False)
-    run_session(source, Segmenter.load(tiny_model, gate=False), OutputFolder(tmp_path))
-    assert source.story == [f"{what} {n}" for n in range(3) for what in ("taken", "settled")]
-
-
 def test_of_several_sources_each_hears_of_its_own_films(tiny_model: Path, tmp_path: Path) -> None:
-    sources = Few(3, overlaps=True, mark="a"), Few(2, overlaps=True, mark="b")
+    sources = Few(3, mark="a"), Few(2, mark="b")
     both = Together(sources)
-    assert both.overlaps
     summary = run_session(both, Segmenter.load(tiny_model, gate=False), OutputFolder(tmp_path))
     assert summary.done == 5
     assert [sum(word.startswith("settled") for word in source.story) for source in sources] == [3, 2]
-    assert not Together([sources[0], Few(1, overlaps=False)]).overlaps
 
 
 def test_a_result_that_cannot_be_written_ends_the_session(tiny_model: Path, tmp_path: Path) -> None:
     class Full(OutputFolder):
-        def write_files(self, segmentation: Segmentation, stem: str) -> dict[str, Any]:
+        def write_files(self, segmentation: Segmentation, stem: str) -> DoneRecord:
             raise OutputError("the disk is full")
 
     with pytest.raises(OutputError, match="full"):
-        run_session(Few(3, overlaps=True), Segmenter.load(tiny_model, gate=False), Full(tmp_path))
+        run_session(Few(3), Segmenter.load(tiny_model, gate=False), Full(tmp_path))
 
 
 def test_reading_ahead_keeps_order_and_passes_errors_on() -> None:

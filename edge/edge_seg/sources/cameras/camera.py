@@ -8,17 +8,19 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from edge_seg.boundary import film_boundary
 from edge_seg.errors import DeviceError
-from edge_seg.film import Film
+from edge_seg.film import Arrival, Failure, Film
 from edge_seg.sources.cameras.connect import open_feed
 from edge_seg.sources.cameras.lightbox import find_film, undo_keystone
 from edge_seg.sources.cameras.stream import PATIENCE_S, BrokenFrame, Feed, FeedEnded, shown_address
 from edge_seg.sources.image import colour_of, to_grey
-from edge_seg.sources.source import IDLE_S, Arrival, Failure, Source, SourceState
+from edge_seg.sources.source import IDLE_S, Source, SourceState
 
 FROZEN_S = 3.0
 """A camera whose frames have not changed in a single pixel for so long is thought frozen: sensors always have noise."""
@@ -45,7 +47,7 @@ class Camera(Source):
         DeviceError: no such camera, or nobody answers, at the first time of asking.
     """
 
-    live = overlaps = True
+    live = True
 
     def __init__(
         self,
@@ -79,13 +81,13 @@ class Camera(Source):
                 self._news.wait_for(lambda: self._newest is not None or self._trouble is not None, IDLE_S)
                 taken, self._newest = self._newest, None
                 trouble, self._trouble = self._trouble, None
-            film = self._film(*taken) if taken is not None else None
+            film = film_boundary(self._name, self._name, partial(self._film, *taken)) if taken is not None else None
             delivered += film is not None
             if film is not None or trouble is None:
-                yield film
+                yield Arrival(film) if film is not None else None
             if trouble is not None:
                 reason = f"{self._name} {trouble}: check that it is on and connected; it is asked anew"
-                yield Failure(self._name, self._name, DeviceError(reason))
+                yield Arrival(Failure(self._name, self._name, DeviceError(reason)))
 
     def state(self) -> list[SourceState]:
         """See `Source.state`."""
@@ -186,7 +188,7 @@ class DemoCamera(Source):
         seed: of the anatomy.
     """
 
-    live = overlaps = True
+    live = True
 
     def __init__(self, frames: int | None = None, height: int = 1024, width: int = 1024, seed: int = 0) -> None:
         self.total = frames
@@ -204,7 +206,7 @@ class DemoCamera(Source):
             start = time.perf_counter()
             made = phantom(*self._shape, seed=self._seed, phase=(delivered % 12) / 12)
             delivered += 1
-            yield Film(
+            film = Film(
                 made.film.pixels,
                 name=f"demo-{delivered:06d}.png",
                 source="camera demo",
@@ -213,3 +215,4 @@ class DemoCamera(Source):
                 decode_ms=round((time.perf_counter() - start) * 1000, 3),
                 warnings=("synthetic film",),
             )
+            yield Arrival(film)

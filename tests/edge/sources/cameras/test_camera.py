@@ -17,8 +17,9 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg import DeviceError, Film
+from edge_seg.film import Failure
 from edge_seg.phantom import phantom
-from edge_seg.sources import Camera, Failure, open_source
+from edge_seg.sources import Camera, Source, open_source
 from edge_seg.sources.cameras.connect import open_feed
 from edge_seg.sources.cameras.jpeg import decode_jpeg
 from edge_seg.sources.cameras.mjpeg import MjpegFeed
@@ -88,6 +89,11 @@ class Server:
         self._server.shutdown()
 
 
+def contents(source: Source) -> Iterator[Film | Failure | None]:
+    for arrival in source:
+        yield None if arrival is None else arrival.content
+
+
 @pytest.fixture
 def serve() -> Iterator[Callable[..., Server]]:
     servers = []
@@ -150,7 +156,7 @@ def test_each_fault_is_told_once_within_seconds_and_frames_come_again(
     failures: list[Failure] = []
     last_good = told = time.monotonic()
     deadline = time.monotonic() + 300
-    for arrival in source:
+    for arrival in contents(source):
         now = time.monotonic()
         assert now < deadline, (len(films), failures)
         if isinstance(arrival, Failure):
@@ -175,7 +181,7 @@ def test_the_newest_frame_not_a_queue(serve: Callable[..., Server]) -> None:
     source = open_source(cameras=[serve(well).url])
     young = 0
     deadline = time.monotonic() + 120
-    for arrival in source:
+    for arrival in contents(source):
         assert time.monotonic() < deadline
         if isinstance(arrival, Film):
             # Of a queue, which grows by ten frames meanwhile, each film would be half a second older than the last.
@@ -188,7 +194,7 @@ def test_the_newest_frame_not_a_queue(serve: Callable[..., Server]) -> None:
 
 def test_a_number_of_frames_is_kept(serve: Callable[..., Server]) -> None:
     source = open_source(cameras=[serve(well).url], frames=2)
-    assert sum(isinstance(arrival, Film) for arrival in source) == 2
+    assert sum(isinstance(arrival, Film) for arrival in contents(source)) == 2
     source.close()
 
 
@@ -248,7 +254,7 @@ def test_a_recording_plays_at_its_pace_ends_and_is_asked_anew(tmp_path: Path) ->
     failures: list[Failure] = []
     told_after = 0
     began = time.monotonic()
-    for arrival in source:
+    for arrival in contents(source):
         assert time.monotonic() - began < 300
         if isinstance(arrival, Failure):
             failures.append(arrival)
@@ -324,7 +330,7 @@ def test_a_usb_camera_that_sends_jpeg(monkeypatch: pytest.MonkeyPatch, address: 
 def test_passwords_stay_out_of_records_and_reach_the_camera(serve: Callable[..., Server]) -> None:
     address = serve(well).url.replace("http://", "http://nurse:secret@")
     source = open_source(cameras=[address], frames=1)
-    films = [arrival for arrival in source if isinstance(arrival, Film)]
+    films = [arrival for arrival in contents(source) if isinstance(arrival, Film)]
     source.close()
     assert "secret" not in films[0].source
     assert shown_address(address).startswith("http://127.0.0.1:")
@@ -368,7 +374,7 @@ def test_the_camera_of_a_pi(monkeypatch: pytest.MonkeyPatch, address: str) -> No
     monkeypatch.setitem(sys.modules, "picamera2", types.SimpleNamespace(Picamera2=Picamera2))  # type: ignore[arg-type]
     found = []
     source = Camera(address)
-    for arrival in source:
+    for arrival in contents(source):
         if arrival is not None:
             found.append(arrival)
         if any(isinstance(a, Failure) for a in found):

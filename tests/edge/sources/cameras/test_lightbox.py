@@ -118,7 +118,7 @@ class Photographs:
 def test_a_camera_over_a_light_box(light_box: bool) -> None:
     made: list[Feed] = [Photographs()]
     source = Camera("0", 2, light_box=light_box, opener=lambda address: made[0])
-    films = [arrival for arrival in source if isinstance(arrival, Film)]
+    films = [one.content for one in source if one is not None and isinstance(one.content, Film)]
     source.close()
     texts = {" ".join(film.warnings) for film in films}
     if light_box:
