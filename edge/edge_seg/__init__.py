@@ -6,16 +6,12 @@
 
 from __future__ import annotations
 
-import logging
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from edge_seg.errors import DeviceError, EdgeSegError, InputError, ModelError, OutputError, UsageError
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.version import __version__
-
-# Quiet unless whoever uses the package sets up logging.
-logging.getLogger(__name__).addHandler(logging.NullHandler())
 
 if TYPE_CHECKING:
     from edge_seg.film import Film

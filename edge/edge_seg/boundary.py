@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import TypeVar
 
 from edge_seg.errors import EdgeSegError, InputError, OutputError, first_line
 from edge_seg.film import Failure
+from edge_seg.log import room_logger
 
 _Result = TypeVar("_Result")
 
-_log = logging.getLogger(__name__)
+_log = room_logger(__name__)
 
 
 def film_boundary(name: str, source: str, work: Callable[[], _Result]) -> _Result | Failure:
@@ -37,6 +37,6 @@ def film_boundary(name: str, source: str, work: Callable[[], _Result]) -> _Resul
     except MemoryError:
         return Failure(name, source, InputError(f"{source}: too large for this machine's memory: reduce it"))
     except BaseException as error:
-        _log.warning("%s raised %s", source, type(error).__name__)
+        _log.warning("a film raised %s", type(error).__name__)
         what = f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__
         return Failure(name, source, InputError(f"{source}: cannot be processed ({what}): look at this file elsewhere"))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
-from functools import cache
-from typing import Any, ClassVar, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeAlias
 
 from edge_seg.assessment.film_gate import REJECT, Finding
 from edge_seg.assessment.measurements import Area, Width
@@ -17,6 +15,7 @@ from edge_seg.identity import Patient, Uids, identity_of
 from edge_seg.model_file import Manifest
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.segmenter import Segmentation
+from edge_seg.typed_json import read_fields
 from edge_seg.version import __version__
 
 SCHEMA = 1
@@ -264,7 +263,7 @@ def record_from_json(data: Any) -> AnyRecord:
     kind = kinds.get(data.get("status")) if isinstance(data.get("status"), str) else None
     if kind is None:
         raise ValueError("no status of a record")
-    record: AnyRecord = _read(kind, data, "record")
+    record: AnyRecord = read_fields(kind, data, newer=True)
     datetime.fromisoformat(record.recorded_at)
     if isinstance(record, DoneRecord):
         for file in record.files:
@@ -272,37 +271,3 @@ def record_from_json(data: Any) -> AnyRecord:
             if not _PLAIN_NAME.fullmatch(file.name) or not file.name.startswith(f"{record.stem}."):
                 raise ValueError(f"files: {file.name!r} is no file of this film")
     return record
-
-
-@cache
-def _types(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _read(kind: Any, data: Any, where: str) -> Any:
-    """A value of the type `kind` from plain JSON data.
-
-    Raises:
-        ValueError: it is of another type, or lacks a field.
-    """
-    origin, of = get_origin(kind), get_args(kind)
-    if kind is Any:
-        return data
-    if origin in (Union, types.UnionType):
-        return None if data is None else _read(next(one for one in of if one is not type(None)), data, where)
-    if is_dataclass(kind) and isinstance(kind, type) and isinstance(data, dict):
-        hints = _types(kind)
-        known = {one.name: _read(hints[one.name], data[one.name], one.name) for one in fields(kind) if one.name in data}
-        try:
-            return kind(**known)
-        except TypeError as error:
-            raise ValueError(f"{where}: {error}") from error
-    if origin is dict and isinstance(data, dict):
-        return {str(key): _read(of[1], value, where) for key, value in data.items()}
-    if origin is tuple and isinstance(data, (list, tuple)):
-        return tuple(_read(of[0], value, where) for value in data)
-    if kind is float and isinstance(data, (int, float)):
-        return data
-    if kind in (str, int, bool) and type(data) is kind:
-        return data
-    raise ValueError(f"{where} is {type(data).__name__}")

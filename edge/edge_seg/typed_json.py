@@ -7,6 +7,7 @@ import math
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 _Made = TypeVar("_Made")
@@ -27,7 +28,7 @@ def parse_object(text: str) -> dict[str, Any]:
     return found
 
 
-def read_fields(kind: type[_Made], raw: Mapping[str, Any], where: str = "") -> _Made:
+def read_fields(kind: type[_Made], raw: Mapping[str, Any], where: str = "", *, newer: bool = False) -> _Made:
     """A dataclass from the JSON object of its fields.
 
     Fields of a dataclass type and tuples of them are read alike; `dict[str, Any]` takes any JSON object.
@@ -36,6 +37,7 @@ def read_fields(kind: type[_Made], raw: Mapping[str, Any], where: str = "") -> _
         kind: the dataclass.
         raw: JSON object, as `parse_object` gives it.
         where: dotted name of the object, for messages.
+        newer: whether a newer version may have written it: fields that this one does not know are passed over.
 
     Raises:
         ValueError: a field is missing, unknown, or of another type; the message names it.
@@ -44,34 +46,39 @@ def read_fields(kind: type[_Made], raw: Mapping[str, Any], where: str = "") -> _
     >>> read_fields(Structure, {"name": "heart", "title": "heart", "colour": "#ff0000"}).title
     'heart'
     """
-    hints = get_type_hints(kind)
+    hints = _hints(kind)  # type: ignore[arg-type]
     declared = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
-    if unknown := sorted(raw.keys() - declared.keys()):
+    if not newer and (unknown := sorted(raw.keys() - declared.keys())):
         raise ValueError(f"{_join(where, unknown[0])} is unknown")
     values = {}
     for name, item in declared.items():
         if name in raw:
-            values[name] = _read(hints[name], raw[name], _join(where, name))
+            values[name] = _read(hints[name], raw[name], _join(where, name), newer)
         elif item.default is MISSING and item.default_factory is MISSING:
             raise ValueError(f"{_join(where, name)} is missing")
     return kind(**values)
 
 
-def _read(kind: Any, value: Any, where: str) -> Any:
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _read(kind: Any, value: Any, where: str, newer: bool) -> Any:
     origin = get_origin(kind)
     if kind is Any:
         return _finite(value, where)
     if origin in (Union, types.UnionType):
-        return _read_union(get_args(kind), value, where)
+        return _read_union(get_args(kind), value, where, newer)
     if origin is tuple:
-        return _read_tuple(get_args(kind), value, where)
+        return _read_tuple(get_args(kind), value, where, newer)
     if origin is dict:
         _expect(isinstance(value, dict), "an object", value, where)
         inner = get_args(kind)[1]
-        return {key: _read(inner, item, _join(where, key)) for key, item in value.items()}
+        return {key: _read(inner, item, _join(where, key), newer) for key, item in value.items()}
     if is_dataclass(kind) and isinstance(kind, type):
         _expect(isinstance(value, dict), "an object", value, where)
-        return read_fields(kind, value, where)
+        return read_fields(kind, value, where, newer=newer)
     if kind is float:
         _expect(isinstance(value, int | float) and not isinstance(value, bool), "a number", value, where)
         return _finite(float(value), where)
@@ -84,19 +91,20 @@ def _read(kind: Any, value: Any, where: str) -> Any:
 _NAMES = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
 
 
-def _read_union(kinds: tuple[Any, ...], value: Any, where: str) -> Any:
+def _read_union(kinds: tuple[Any, ...], value: Any, where: str, newer: bool) -> Any:
     if value is None and type(None) in kinds:
         return None
     (kind,) = (one for one in kinds if one is not type(None))
-    return _read(kind, value, where)
+    return _read(kind, value, where, newer)
 
 
-def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
+def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str, newer: bool) -> tuple[Any, ...]:
     _expect(isinstance(value, list | tuple), "a list", value, where)
     if len(kinds) == 2 and kinds[1] is Ellipsis:
-        return tuple(_read(kinds[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+        return tuple(_read(kinds[0], item, f"{where}[{i}]", newer) for i, item in enumerate(value))
     _expect(len(value) == len(kinds), f"a list of {len(kinds)}", value, where)
-    return tuple(_read(kind, item, f"{where}[{i}]") for i, (kind, item) in enumerate(zip(kinds, value, strict=True)))
+    both = enumerate(zip(kinds, value, strict=True))
+    return tuple(_read(kind, item, f"{where}[{i}]", newer) for i, (kind, item) in both)
 
 
 def _finite(value: Any, where: str) -> Any:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 from edge_seg.errors import InputError, OutputError
 from edge_seg.film import Arrival, Failure, Film, Outcome
 from edge_seg.hardware import boot_id
+from edge_seg.log import room_logger
 from edge_seg.sources.source import IDLE_S
 
 MOST_ATTEMPTS = 3
@@ -26,7 +26,7 @@ MOST_ATTEMPTS = 3
 
 _NO_BOOT = "stopped"
 
-_log = logging.getLogger(__name__)
+_log = room_logger(__name__)
 
 
 class Attempts:
@@ -69,7 +69,7 @@ class Attempts:
             time.sleep(IDLE_S)
             yield None
         if deaths >= MOST_ATTEMPTS:
-            _log.warning("%s was set aside after it stopped the program %d times", source, deaths)
+            _log.warning("a film was set aside after it stopped the program %d times", deaths)
             yield Arrival(_set_aside(name, source), partial(self._settle, key, settled, keep_note=stays))
         else:
             self._note(key, deaths)

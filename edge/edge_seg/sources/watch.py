@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from edge_seg.errors import InputError
 from edge_seg.film import Arrival, Failure, Film
+from edge_seg.log import room_logger
 from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.files import FileState, file_state, list_films, read_film_or_failure
 from edge_seg.sources.source import IDLE_S, Source, SourceState
@@ -26,7 +26,7 @@ PATIENCE_S = 10.0
 """Seconds that an unreadable file is given to grow before it has failed: a slow sender may have paused."""
 
 
-_log = logging.getLogger(__name__)
+_log = room_logger(__name__)
 
 
 @dataclass
@@ -92,7 +92,7 @@ class WatchedFolder(Source):
     def _look(self) -> Iterator[Arrival | None]:
         listed, problems = list_films(self._folder)
         if problems and not self._gone:
-            _log.warning("%s cannot be listed", self._folder)
+            _log.warning("a watched folder cannot be listed")
             yield from map(Arrival, problems)
         self._gone = bool(problems)
         if problems:

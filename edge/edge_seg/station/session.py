@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ from typing import TypeAlias, TypeVar
 from edge_seg.boundary import film_boundary
 from edge_seg.errors import EdgeSegError, InputError, OutputError
 from edge_seg.film import Arrival, Failure, Film
+from edge_seg.log import room_logger
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.record import AnyRecord, FailedRecord, record_of_failure
 from edge_seg.segmenter import Segmentation, Segmenter
@@ -29,7 +29,7 @@ _Written: TypeAlias = tuple[_Content, AnyRecord | None]
 
 _Work: TypeAlias = Callable[[], _Written]
 
-_log = logging.getLogger(__name__)
+_log = room_logger(__name__)
 
 MIXED_FAILURES = 3
 """Exit code where films failed for reasons of several kinds."""
@@ -163,9 +163,9 @@ def run_session(
             # In the order of the films, whichever was written first.
             patiently(partial(output.keep, record))
         patiently(partial(arrival.settle, record))
-        if isinstance(record, FailedRecord):
-            _log.warning("failed: %s", record.source)
         summary.count_in(content, record)
+        if isinstance(record, FailedRecord):
+            _log.warning("film %d failed (exit code %d)", summary.count, record.exit_code)
         for observer in observers:
             observer.film(summary, content, record)
 

@@ -75,11 +75,11 @@ def test_where_it_fails_the_cpu_does_it_and_every_record_says_so(
     output = OutputFolder(tmp_path)
     record = output.write(Segmenter(compiled_model, runtime, gate=False)(film()))
     output.close()
-    assert record["delegate"] == "cpu"
-    assert "not on the Edge TPU" in record["warnings"][0]
-    assert said in record["warnings"][0]
+    assert record.delegate == "cpu"
+    assert "not on the Edge TPU" in record.warnings[0]
+    assert said in record.warnings[0]
     # The network for the CPU gives real outlines.
-    assert record["areas"]["right_lung"]["pixels"] > 0
+    assert record.areas["right_lung"].pixels > 0
 
 
 def test_it_is_tried_again_before_it_is_given_up(
