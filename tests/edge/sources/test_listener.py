@@ -382,8 +382,8 @@ def test_a_film_that_stops_the_program_is_tried_three_times_and_set_aside(
         arrival = next(iter(listener))
         assert arrival is not None
         assert isinstance(arrival.content, Film)
-        # The program dies here: nobody settles the film, and nobody stops the source in good order.
-        listener._server.shutdown()
+        # The program dies here: the film is not settled, and the source is not stopped in good order.
+        listener.close()
     poison, healthy = take(listen(attempts=Attempts(tmp_path / "attempts")), 2)
     assert isinstance(poison, Failure)
     assert "3 times" in str(poison.error)
