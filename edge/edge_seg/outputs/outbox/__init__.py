@@ -1,0 +1,9 @@
+"""Results on their way to an archive: kept until it has taken them, however long the network is away.
+
+Needs `pip install 'edge-seg[clinic]'`. The archive is a PACS (`AE@HOST:PORT`) or a DICOMweb service (`https://...`).
+"""
+
+from edge_seg.outputs.outbox.archive import Archive
+from edge_seg.outputs.outbox.queue import Outbox
+
+__all__ = ["Archive", "Outbox"]
