@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from edge_seg.address import with_user
 from edge_seg.errors import UsageError
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.outputs.outbox import Archive, Outbox
+from edge_seg.outputs.outbox import Outbox, archive_at
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import Source, forget_received, open_source
 from edge_seg.station.config import ModelConfig, StationConfig
@@ -41,7 +41,7 @@ def open_output(config: StationConfig) -> OutputFolder:
         UsageError: an unknown product, or no address of an archive.
     """
     results, send = config.results, config.archive.address
-    archive = Archive.parse(send) if send is not None else None
+    archive = archive_at(send) if send is not None else None
     output = OutputFolder(results.folder, [*results.save, *(["dicom"] if archive else [])], names=results.names)
     if archive is not None:
         try:

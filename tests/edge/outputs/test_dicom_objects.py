@@ -57,7 +57,7 @@ def with_header(found: Segmentation, **changes: bytes | None) -> Segmentation:
     return replace(found, film=replace(found.film, header=header))
 
 
-def made(found: Segmentation, folder: Path) -> tuple[dict[str, pydicom.Dataset], tuple[str, ...]]:
+def made(found: Segmentation, folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
     """All three objects, written, checked by a validator and read back; and what is told of them."""
     results = make_objects(found, draw_overlay(found))
     assert list(results.files) == ["seg", "overlay", "report"], results.notes

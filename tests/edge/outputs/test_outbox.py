@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from edge_seg import InputError, Segmenter, UsageError
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.outputs.outbox import Archive, Outbox, queue
+from edge_seg.outputs.outbox import Outbox, archive_at, queue
 from edge_seg.outputs.outbox import pacs as pacs_module
 from edge_seg.outputs.outbox.pacs import PacsArchive
 from edge_seg.outputs.outbox.parcel import Parcel
@@ -398,4 +398,4 @@ def test_the_same_name_put_again_is_sent_again(pacs: Pacs, tmp_path: Path) -> No
 @pytest.mark.parametrize("text", ["", "PACS", "PACS@host", "@host:104", "PACS@host:0", "PACS@:104", "A" * 17 + "@h:1"])
 def test_what_is_no_archive_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="AE@HOST:PORT"):
-        Archive.parse(text)
+        archive_at(text)

@@ -3,7 +3,8 @@
 Needs `pip install 'edge-seg[clinic]'`. The archive is a PACS (`AE@HOST:PORT`) or a DICOMweb service (`https://...`).
 """
 
+from edge_seg.outputs.outbox.address import archive_at
 from edge_seg.outputs.outbox.archive import Archive
 from edge_seg.outputs.outbox.queue import Outbox
 
-__all__ = ["Archive", "Outbox"]
+__all__ = ["Archive", "Outbox", "archive_at"]

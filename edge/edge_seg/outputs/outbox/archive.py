@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,28 +29,6 @@ class Trouble:
 
 class Archive(ABC):
     """Where results are sent to."""
-
-    @staticmethod
-    def parse(text: str, *, tls: ssl.SSLContext | None = None, authorization: str | None = None) -> Archive:
-        """An archive from `AE@HOST:PORT` or `https://HOST/...`.
-
-        Args:
-            text: as the user gives it.
-            tls: context that secures the connection to a PACS.
-            authorization: value of the header of that name, for a DICOMweb service; by default from the environment.
-
-        Raises:
-            UsageError: it is none.
-
-        >>> str(Archive.parse("PACS@10.0.0.5:104"))
-        'PACS@10.0.0.5:104'
-        """
-        from edge_seg.outputs.outbox.dicomweb import DicomWebArchive
-        from edge_seg.outputs.outbox.pacs import PacsArchive
-
-        if text.startswith(("https://", "http://")):
-            return DicomWebArchive.parse(text, authorization)
-        return PacsArchive.parse(text, tls)
 
     @property
     @abstractmethod

@@ -52,9 +52,7 @@ class DicomWebArchive(Archive):
     authorization: str | None = field(default=None, repr=False)
 
     @staticmethod
-    def parse(  # type: ignore[override]
-        text: str, authorization: str | None = None
-    ) -> DicomWebArchive:
+    def parse(text: str, authorization: str | None = None) -> DicomWebArchive:
         """A service from its address.
 
         Args:

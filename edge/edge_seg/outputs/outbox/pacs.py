@@ -38,9 +38,7 @@ class PacsArchive(Archive):
     tls: ssl.SSLContext | None = field(default=None, repr=False, compare=False)
 
     @staticmethod
-    def parse(  # type: ignore[override]
-        text: str, tls: ssl.SSLContext | None = None
-    ) -> PacsArchive:
+    def parse(text: str, tls: ssl.SSLContext | None = None) -> PacsArchive:
         """A PACS from `AE@HOST:PORT`.
 
         Raises:

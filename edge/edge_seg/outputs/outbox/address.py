@@ -1,0 +1,29 @@
+"""Which archive an address means."""
+
+from __future__ import annotations
+
+import ssl
+
+from edge_seg.outputs.outbox.archive import Archive
+from edge_seg.outputs.outbox.dicomweb import DicomWebArchive
+from edge_seg.outputs.outbox.pacs import PacsArchive
+
+
+def archive_at(address: str, *, tls: ssl.SSLContext | None = None, authorization: str | None = None) -> Archive:
+    """An archive from `AE@HOST:PORT` or `https://HOST/...`.
+
+    Args:
+        address: as the user gives it.
+        tls: secures the connection to a PACS.
+        authorization: value of the header of that name for a DICOMweb service; by default from the environment.
+
+    Raises:
+        UsageError: it is none.
+        DeviceError: what it needs is not installed.
+
+    >>> str(archive_at("PACS@10.0.0.5:104"))
+    'PACS@10.0.0.5:104'
+    """
+    if address.startswith(("https://", "http://")):
+        return DicomWebArchive.parse(address, authorization)
+    return PacsArchive.parse(address, tls)
