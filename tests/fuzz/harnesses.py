@@ -1,0 +1,153 @@
+"""What reads bytes from outside, each as a function of bytes that may raise only what its callers expect.
+
+`python tests/fuzz/harnesses.py NAME -max_total_time=20 CORPUS` fuzzes one, guided by coverage (atheris, libFuzzer);
+`python tests/fuzz/harnesses.py NAME FILE` runs one input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+SEED_SIDE = 64
+
+
+@dataclass(frozen=True)
+class Harness:
+    """One entrance for bytes.
+
+    Attributes:
+        modules: packages whose branches guide the fuzzer.
+        make: imports what is fuzzed and returns the function.
+        seeds: inputs to start from.
+    """
+
+    modules: tuple[str, ...]
+    make: Callable[[], Callable[[bytes], None]]
+    seeds: Callable[[], list[bytes]]
+
+
+def _read_film(name: str) -> Callable[[bytes], None]:
+    from edge_seg.sources.files import read_arrival
+
+    path = Path(tempfile.mkdtemp(prefix="fuzz-")) / name
+
+    def run(data: bytes) -> None:
+        path.write_bytes(data)
+        read_arrival(path)
+
+    return run
+
+
+def _picture_seeds() -> list[bytes]:
+    import cv2
+    import numpy as np
+    from edge_seg.phantom import phantom
+
+    grey = phantom(SEED_SIDE, SEED_SIDE, seed=1).film.pixels
+    deep = grey.astype(np.uint16) << 4
+    alpha = np.dstack([grey] * 4)
+    kinds = [(".png", grey), (".png", deep), (".png", alpha), (".jpg", grey), (".tiff", deep), (".bmp", grey)]
+    kinds += [(".webp", np.dstack([grey] * 3))]
+    return [cv2.imencode(suffix, picture)[1].tobytes() for suffix, picture in kinds]
+
+
+def _dicom_seeds() -> list[bytes]:
+    import pydicom
+    from edge_seg.phantom import phantom, write_dicom
+    from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
+
+    path = Path(tempfile.mkdtemp(prefix="fuzz-")) / "film.dcm"
+    found = []
+    for monochrome1 in (False, True):
+        write_dicom(phantom(SEED_SIDE, SEED_SIDE, seed=1), path, monochrome1=monochrome1)
+        found.append(path.read_bytes())
+    for syntax in (RLELossless, DeflatedExplicitVRLittleEndian):
+        dataset = pydicom.dcmread(io.BytesIO(found[0]))
+        if syntax == RLELossless:
+            dataset.compress(syntax)
+        dataset.file_meta.TransferSyntaxUID = syntax
+        target = io.BytesIO()
+        dataset.save_as(target)
+        found.append(target.getvalue())
+    return found
+
+
+def _read_model() -> Callable[[bytes], None]:
+    from edge_seg.errors import ModelError
+    from edge_seg.inspection import inspect_model
+    from edge_seg.model_file import Manifest, ModelFile
+
+    def run(data: bytes) -> None:
+        # The text alone first: behind a checksum and a zip no mutation would ever reach it.
+        with contextlib.suppress(ModelError):
+            Manifest.from_json(data.decode("utf-8", "replace"))
+        with contextlib.suppress(ModelError):
+            inspect_model(ModelFile.from_bytes(data))
+
+    return run
+
+
+def _model_seeds() -> list[bytes]:
+    from edge_seg.model_file import Manifest, ModelFile
+    from edge_seg.structures import CHEST
+
+    manifest = Manifest("m", "1", CHEST, 64, 64, thresholds=(0.5,) * len(CHEST))
+    return [manifest.to_json().encode(), ModelFile(manifest, bytes(64), "# Card", "Licence").to_bytes()]
+
+
+def _read_mjpeg() -> Callable[[bytes], None]:
+    from edge_seg.sources.cameras.mjpeg import MjpegFeed
+    from edge_seg.sources.cameras.stream import BrokenFrame, FeedEnded
+
+    def run(data: bytes) -> None:
+        sent = io.BytesIO(data)
+        feed = MjpegFeed(SimpleNamespace(read1=sent.read, close=sent.close), b"frame")  # type: ignore[arg-type]
+        with contextlib.suppress(FeedEnded):
+            while True:
+                with contextlib.suppress(BrokenFrame):
+                    feed.decode(feed.read())
+
+    return run
+
+
+def _mjpeg_seeds() -> list[bytes]:
+    jpeg = _picture_seeds()[3]
+    sized = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(jpeg), jpeg)
+    unsized = b"--frame\r\n\r\n" + jpeg + b"\r\n"
+    return [sized * 2, unsized * 2]
+
+
+HARNESSES = {
+    "pictures": Harness(("edge_seg",), lambda: _read_film("film.png"), _picture_seeds),
+    "dicom": Harness(("edge_seg", "pydicom"), lambda: _read_film("film.dcm"), _dicom_seeds),
+    "model": Harness(("edge_seg", "zipfile"), _read_model, _model_seeds),
+    "mjpeg": Harness(("edge_seg",), _read_mjpeg, _mjpeg_seeds),
+}
+
+
+def main(words: list[str]) -> None:
+    """Fuzz the harness that the first word names; the others are libFuzzer's."""
+    import atheris
+
+    name, *options = words
+    harness = HARNESSES[name]
+    with atheris.instrument_imports(include=list(harness.modules)):
+        run = harness.make()
+
+    def once(data: Any) -> None:
+        run(bytes(data))
+
+    atheris.Setup([sys.argv[0], *options], once)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
