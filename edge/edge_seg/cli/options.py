@@ -58,12 +58,13 @@ def _option(key: Key) -> Callable[[_Command], _Command]:
 
 def _type(key: Key) -> click.ParamType:
     setting = key.setting
-    if setting.choices:
+    if setting.choices and key.kind is str:
         return click.Choice(setting.choices)
     if key.kind is int:
         return click.IntRange(None if setting.least is None else int(setting.least))
     if key.kind is float:
-        return click.FloatRange(setting.above, min_open=True)
+        strict = setting.above is not None
+        return click.FloatRange(setting.above if strict else setting.least, min_open=strict)
     return click.Path(path_type=Path) if key.kind is Path else click.STRING
 
 

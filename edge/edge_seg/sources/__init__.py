@@ -10,7 +10,7 @@ import cv2
 from edge_seg.errors import UsageError
 from edge_seg.film import Arrival, Failure
 from edge_seg.sources.attempts import Attempts
-from edge_seg.sources.cameras.camera import Camera, DemoCamera
+from edge_seg.sources.cameras.camera import Camera, CameraOptions, DemoCamera
 from edge_seg.sources.files import Files, read_film
 from edge_seg.sources.inbox import Inbox, forget
 from edge_seg.sources.listener import RECEIVED, Limits, Listener
@@ -22,6 +22,7 @@ __all__ = [
     "Arrival",
     "Attempts",
     "Camera",
+    "CameraOptions",
     "DemoCamera",
     "Failure",
     "Files",
@@ -53,7 +54,7 @@ def open_source(
     *,
     state: Path | None = None,
     frames: int | None = None,
-    light_box: bool = False,
+    camera_options: CameraOptions | None = None,
     ae_title: str = "EDGESEG",
     senders: Sequence[str] = (),
 ) -> Source:
@@ -66,7 +67,7 @@ def open_source(
         listen: `[HOST:]PORT` to receive films at by DICOM.
         state: folder in which received films wait and attempts are counted; a listener needs one.
         frames: the most to take of each camera, video, watched folder or listener.
-        light_box: whether the cameras look at films on a light box.
+        camera_options: how the cameras are looked through.
         ae_title: of the listener.
         senders: AE titles that may send to it; empty means all.
 
@@ -82,7 +83,7 @@ def open_source(
     if inputs:
         sources.append(Files(inputs, frames, attempts))
     sources += [
-        DemoCamera(frames) if camera == "demo" else Camera(camera, frames, light_box=light_box) for camera in cameras
+        DemoCamera(frames) if camera == "demo" else Camera(camera, frames, camera_options) for camera in cameras
     ]
     if listen is not None:
         if state is None:

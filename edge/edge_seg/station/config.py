@@ -54,7 +54,7 @@ class Setting:
     option: str
     help: str
     metavar: str | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()
     least: float | None = None
     above: float | None = None
     separated: bool = False
@@ -106,6 +106,24 @@ class CamerasConfig(_Group):
     )
     light_box: bool = _setting(
         False, "--light-box", "The camera looks at a film on a light box: find the film and undo the keystone."
+    )
+    rotation: int = _setting(
+        0,
+        "--rotate",
+        "Degrees by which pictures of cameras are turned clockwise.",
+        metavar="0|90|180|270",
+        choices=(0, 90, 180, 270),
+    )
+    every_s: float = _setting(
+        0.0,
+        "--every",
+        "Least seconds between two films of a camera.",
+        metavar="SECONDS",
+        least=0,
+        shown_default="as fast as the device can",
+    )
+    any_certificate: bool = _setting(
+        False, "--any-certificate", "Over HTTPS, also take a camera's certificate that no authority signed."
     )
 
 
@@ -324,9 +342,9 @@ class Key:
         if isinstance(value, str) and (not value or not value.isprintable()):
             raise self._wrong(value, "text of printable characters")
         if setting.choices and value not in setting.choices:
-            raise self._wrong(value, f"one of {', '.join(setting.choices)}")
+            raise self._wrong(value, f"one of {', '.join(map(str, setting.choices))}")
         if isinstance(value, int | float) and not isinstance(value, bool):
-            if setting.least is not None and value < setting.least:
+            if setting.least is not None and not (setting.least <= value < math.inf):
                 raise self._wrong(value, f"{setting.least:g} or more")
             if setting.above is not None and not (setting.above < value < math.inf):
                 raise self._wrong(value, f"more than {setting.above:g}")

@@ -10,7 +10,7 @@ from edge_seg.errors import UsageError
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.outputs.outbox import Outbox, archive_at
 from edge_seg.segmenter import Segmenter
-from edge_seg.sources import Source, forget_received, open_source
+from edge_seg.sources import CameraOptions, Source, forget_received, open_source
 from edge_seg.station.config import ModelConfig, StationConfig
 from edge_seg.station.health import Health
 from edge_seg.station.retention import Retention
@@ -66,7 +66,7 @@ def open_sources(config: StationConfig) -> Source:
         listener.address,
         state=config.results.folder,
         frames=config.inputs.frames,
-        light_box=cameras.light_box,
+        camera_options=CameraOptions(cameras.light_box, cameras.rotation, cameras.every_s, cameras.any_certificate),
         ae_title=listener.ae_title,
         senders=listener.senders,
     )

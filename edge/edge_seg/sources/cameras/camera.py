@@ -7,6 +7,8 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import partial
 from typing import Any
@@ -16,17 +18,37 @@ import numpy as np
 from edge_seg.boundary import film_boundary
 from edge_seg.errors import DeviceError
 from edge_seg.film import Arrival, Failure, Film
+from edge_seg.log import room_logger
 from edge_seg.sources.cameras.connect import open_feed
 from edge_seg.sources.cameras.lightbox import find_film, undo_keystone
-from edge_seg.sources.cameras.stream import PATIENCE_S, BrokenFrame, Feed, FeedEnded, shown_address
+from edge_seg.sources.cameras.stream import PATIENCE_S, Feed, FeedEnded, shown_address
 from edge_seg.sources.image import colour_of, to_grey
 from edge_seg.sources.source import IDLE_S, Source, SourceState
+
+_log = room_logger(__name__)
 
 FROZEN_S = 3.0
 """A camera whose frames have not changed in a single pixel for so long is thought frozen: sensors always have noise."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """A camera that failed is asked anew after the first pause, then after twice as long, up to the longest."""
+
+
+@dataclass(frozen=True)
+class CameraOptions:
+    """How cameras are looked through.
+
+    Attributes:
+        light_box: the camera looks at a film on a light box: the film's border is found and the keystone undone.
+        rotation: degrees by which pictures are turned clockwise before anything else, 0, 90, 180 or 270.
+        every_s: least seconds between two films; 0 takes each frame that the device keeps up with.
+        any_certificate: over HTTPS, also take a certificate that no authority signed.
+    """
+
+    light_box: bool = False
+    rotation: int = 0
+    every_s: float = 0.0
+    any_certificate: bool = False
 
 
 class Camera(Source):
@@ -37,10 +59,10 @@ class Camera(Source):
     the films.
 
     Args:
-        address: see `feeds.open_feed`.
-        frames: stop after so many; `None` goes on.
-        light_box: whether it looks at a film on a light box: the film's border is found and keystone undone.
-        opener: what opens the camera, again and again.
+        address: see `connect.open_feed`.
+        frames: stop after this number; `None` goes on.
+        options: how it is looked through.
+        opener: opens the camera, at first and after each failure; `open_feed` unless told otherwise.
 
     Raises:
         UsageError: no address of a camera.
@@ -53,15 +75,17 @@ class Camera(Source):
         self,
         address: str,
         frames: int | None = None,
+        options: CameraOptions | None = None,
         *,
-        light_box: bool = False,
-        opener: Callable[[str], Feed] = open_feed,
+        opener: Callable[[str], Feed] | None = None,
     ) -> None:
         self.total, self.endless = frames, frames is None
-        self._address, self._frames, self._light_box, self._open = address, frames, light_box, opener
+        self._address, self._frames, self._options = address, frames, options or CameraOptions()
+        self._open = opener or partial(open_feed, any_certificate=self._options.any_certificate)
         self._name = f"camera {shown_address(address)}"
         self._mark = hashlib.sha256(self._name.encode()).hexdigest()[:4]
-        self._feed: Feed | None = opener(address)
+        self._feed: Feed | None = self._open(address)
+        self._due = -math.inf
         self._news = threading.Condition()
         self._newest: tuple[Feed, Any, float, datetime] | None = None
         # What the films' user has not been told yet, and what has not been mended yet.
@@ -78,16 +102,24 @@ class Camera(Source):
         delivered = 0
         while (self._frames is None or delivered < self._frames) and not self._closing.is_set():
             with self._news:
-                self._news.wait_for(lambda: self._newest is not None or self._trouble is not None, IDLE_S)
-                taken, self._newest = self._newest, None
+                self._news.wait_for(self._has_news, IDLE_S)
+                taken = None
+                if self._newest is not None and time.monotonic() >= self._due:
+                    taken, self._newest = self._newest, None
                 trouble, self._trouble = self._trouble, None
-            film = film_boundary(self._name, self._name, partial(self._film, *taken)) if taken is not None else None
-            delivered += film is not None
+            film = self._content(*taken) if taken is not None else None
+            if film is not None:
+                delivered += 1
+                self._due = time.monotonic() + self._options.every_s
             if film is not None or trouble is None:
                 yield Arrival(film) if film is not None else None
             if trouble is not None:
                 reason = f"{self._name} {trouble}: check that it is on and connected; it is asked anew"
                 yield Arrival(Failure(self._name, self._name, DeviceError(reason)))
+
+    def _has_news(self) -> bool:
+        waits = self._newest is not None and time.monotonic() >= self._due
+        return waits or self._trouble is not None
 
     def state(self) -> list[SourceState]:
         """See `Source.state`."""
@@ -99,22 +131,24 @@ class Camera(Source):
         self._closing.set()
         self._thread.join(2 * PATIENCE_S)
 
-    def _film(self, feed: Feed, frame: Any, at: float, wall: datetime) -> Film | None:
-        """The film of a frame, `None` where it is broken."""
-        try:
-            picture = feed.decode(frame)
-        except BrokenFrame:
+    def _content(self, feed: Feed, frame: Any, at: float, wall: datetime) -> Film | None:
+        """The film of a frame, `None` where there is none in it: `_read` tells of a camera that goes on like that."""
+        made = film_boundary(self._name, self._name, partial(self._film, feed, frame, at, wall))
+        if isinstance(made, Failure):
             self._broken_since = self._broken_since or time.monotonic()
             return None
-        self._good_at, self._broken_since, self._fault = time.monotonic(), None, None
-        grey, notes = to_grey(picture, self._name), ["camera-derived"]
-        if self._light_box:
+        return made
+
+    def _film(self, feed: Feed, frame: Any, at: float, wall: datetime) -> Film:
+        picture = feed.decode(frame)
+        grey, notes = np.rot90(to_grey(picture, self._name), -self._options.rotation // 90), ["camera-derived"]
+        if self._options.light_box:
             corners = find_film(grey)
             if corners is not None:
                 grey = undo_keystone(grey, corners)
             notes.append("cut out of a photograph" if corners is not None else "no film's border found: whole frame")
-        return Film(
-            grey,
+        film = Film(
+            np.ascontiguousarray(grey),
             colour=colour_of(picture),
             # One camera sends no two frames in a microsecond; the mark tells it from another.
             name=f"camera-{self._mark}-{wall:%Y%m%dT%H%M%S%f}.png",
@@ -124,6 +158,8 @@ class Camera(Source):
             age_s=round(time.monotonic() - at, 4),
             warnings=tuple(notes),
         )
+        self._good_at, self._broken_since, self._fault = time.monotonic(), None, None
+        return film
 
     def _take(self) -> None:
         pause, told = FIRST_PAUSE_S, False
@@ -136,10 +172,12 @@ class Camera(Source):
                 trouble = str(error)
             except DeviceError:
                 trouble = "does not answer"
+            except Exception as error:
+                # Whatever a driver raises must not end the thread: the camera would fall silent for good, untold.
+                _log.warning("the reader of a camera raised %s", type(error).__name__)
+                trouble = f"failed ({type(error).__name__})"
             finally:
-                if self._feed is not None:
-                    self._feed.release()
-                    self._feed = None
+                self._let_go()
             # Each fault is told once, however often the camera is asked in vain.
             if self._good_at > began:
                 pause, told = FIRST_PAUSE_S, False
@@ -150,6 +188,12 @@ class Camera(Source):
                     self._news.notify_all()
             self._closing.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _let_go(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            with suppress(Exception):
+                feed.release()
 
     def _read(self, feed: Feed) -> str:
         """Keep the newest frame for as long as they are good; what is wrong then.

@@ -27,12 +27,13 @@ _PACKETS = (cv2.CAP_PROP_FORMAT, -1)
 """By which FFMPEG hands over what it received, undecoded."""
 
 
-def open_feed(address: str) -> Feed:
+def open_feed(address: str, *, any_certificate: bool = False) -> Feed:
     """The camera at an address.
 
     Args:
         address: an index (`0`), `picamera`, `auto` (picamera2 where there is one, else the first that sends a frame),
-            a URL (`http://`, `rtsp://`), or a path: `/dev/video0`, or a recording, which plays at its own pace.
+            a URL (`http://`, `https://`, `rtsp://`), or a path: `/dev/video0`, or a recording, played at its own pace.
+        any_certificate: see `mjpeg.open_mjpeg`.
 
     Raises:
         UsageError: a negative index, or no address.
@@ -43,7 +44,7 @@ def open_feed(address: str) -> Feed:
     if address == "picamera":
         return PicameraFeed()
     if "://" in address:
-        return _open_url(address)
+        return _open_url(address, any_certificate)
     device = re.fullmatch(r"(?:/dev/video)?([0-9]+)", address)
     if device is None and _is_path(address):
         return _open_recording(Path(address))
@@ -136,13 +137,13 @@ class PicameraFeed:
         self._camera.close()
 
 
-def _open_url(address: str) -> Feed:
+def _open_url(address: str, any_certificate: bool) -> Feed:
     shown = shown_address(address)
     if address.startswith(("http://", "https://")):
         # Python's HTTP takes 50 ms to load, which films from files need not wait for.
         from edge_seg.sources.cameras.mjpeg import open_mjpeg
 
-        feed = open_mjpeg(address)
+        feed = open_mjpeg(address, any_certificate=any_certificate)
         if feed is not None:
             return feed
     if address.startswith("rtsp://"):

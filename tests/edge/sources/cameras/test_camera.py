@@ -19,7 +19,7 @@ import pytest
 from edge_seg import DeviceError, Film
 from edge_seg.film import Failure
 from edge_seg.phantom import phantom
-from edge_seg.sources import Camera, Source, open_source
+from edge_seg.sources import Camera, CameraOptions, Source, open_source
 from edge_seg.sources.cameras.connect import open_feed
 from edge_seg.sources.cameras.jpeg import decode_jpeg
 from edge_seg.sources.cameras.mjpeg import MjpegFeed
@@ -391,3 +391,83 @@ def test_the_camera_of_a_pi(monkeypatch: pytest.MonkeyPatch, address: str) -> No
 def test_a_pi_without_picamera2_is_told_how_to_get_it() -> None:
     with pytest.raises(DeviceError, match="python3-picamera2"):
         open_feed("picamera")
+
+
+class Frames:
+    """An open camera that sends these, one after another, and then goes on with the last one changed each time."""
+
+    def __init__(self, *frames: np.ndarray | Exception) -> None:
+        self.frames = list(frames)
+        self.sent = 0
+
+    def read(self) -> np.ndarray:
+        time.sleep(0.01)
+        frame = self.frames[min(self.sent, len(self.frames) - 1)]
+        self.sent += 1
+        if isinstance(frame, Exception):
+            raise frame
+        moving = frame.copy()
+        moving.flat[0] = self.sent % 251
+        return moving
+
+    def decode(self, frame: np.ndarray) -> np.ndarray:
+        return frame
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+def first_of(source: Camera, wanted: type) -> Any:
+    deadline = time.monotonic() + 60
+    for content in contents(source):
+        assert time.monotonic() < deadline
+        if isinstance(content, wanted):
+            return content
+    raise AssertionError("the source ended")
+
+
+PICTURE = np.arange(60 * 80, dtype=np.uint8).reshape(60, 80)
+
+
+@pytest.mark.parametrize("side", [0, 8])
+def test_frames_too_small_for_a_film_are_told_once_and_the_camera_is_asked_anew(
+    monkeypatch: pytest.MonkeyPatch, side: int
+) -> None:
+    monkeypatch.setattr("edge_seg.sources.cameras.camera.PATIENCE_S", 0.1)
+    opened = [Frames(np.zeros((8, max(side, 1)), np.uint8)), Frames(PICTURE)]
+    source = Camera("0", 1, opener=lambda address: opened.pop(0))
+    seen = list(contents(source))
+    source.close()
+    assert sum(isinstance(one, Failure) for one in seen) == 1
+    assert "broken pictures" in str(next(one.error for one in seen if isinstance(one, Failure)))
+    assert sum(isinstance(one, Film) for one in seen) == 1
+
+
+@pytest.mark.parametrize("error", [ValueError("4300 digits"), OverflowError(), RecursionError(), cv2.error("driver")])
+def test_whatever_a_driver_raises_is_told_and_the_camera_is_asked_anew(error: Exception) -> None:
+    opened = [Frames(error), Frames(PICTURE)]
+    source = Camera("0", 1, opener=lambda address: opened.pop(0))
+    failure = first_of(source, Failure)
+    assert type(error).__name__ in str(failure.error)
+    assert first_of(source, Film).shape == PICTURE.shape
+    source.close()
+
+
+def test_pictures_are_turned_clockwise() -> None:
+    for degrees, turns in ((90, -1), (180, 2), (270, 1)):
+        source = Camera("0", 1, CameraOptions(rotation=degrees), opener=lambda address: Frames(PICTURE))
+        film = first_of(source, Film)
+        source.close()
+        # The first pixel marks the frame.
+        expected = np.rot90(PICTURE, turns)
+        assert np.count_nonzero(film.pixels != expected) <= 1
+        assert film.pixels.flags.c_contiguous
+
+
+def test_films_come_no_faster_than_asked() -> None:
+    source = Camera("0", 3, CameraOptions(every_s=0.5), opener=lambda address: Frames(PICTURE))
+    start = time.monotonic()
+    films = [one for one in contents(source) if isinstance(one, Film)]
+    source.close()
+    assert len(films) == 3
+    assert time.monotonic() - start >= 1.0

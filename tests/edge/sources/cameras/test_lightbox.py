@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from edge_seg import Film, Segmenter
 from edge_seg.phantom import phantom
-from edge_seg.sources import Camera
+from edge_seg.sources import Camera, CameraOptions
 from edge_seg.sources.cameras.lightbox import find_film, undo_keystone
 from edge_seg.sources.cameras.stream import Feed
 from edge_seg_data.scores import dice
@@ -117,7 +117,7 @@ class Photographs:
 @pytest.mark.parametrize("light_box", [True, False])
 def test_a_camera_over_a_light_box(light_box: bool) -> None:
     made: list[Feed] = [Photographs()]
-    source = Camera("0", 2, light_box=light_box, opener=lambda address: made[0])
+    source = Camera("0", 2, CameraOptions(light_box), opener=lambda address: made[0])
     films = [one.content for one in source if one is not None and isinstance(one.content, Film)]
     source.close()
     texts = {" ".join(film.warnings) for film in films}
