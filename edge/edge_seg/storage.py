@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from edge_seg.errors import OutputError
@@ -44,7 +45,9 @@ def write_atomically(path: Path, *parts: bytes | memoryview, lasting: bool = Tru
     finally:
         # Ctrl-C may arrive at any moment too.
         if draft is not None:
-            draft.unlink(missing_ok=True)
+            # A disk that fails here too keeps the draft until `sweep_drafts`; the first error is the one to tell.
+            with suppress(OSError):
+                draft.unlink(missing_ok=True)
 
 
 def flush_folder(folder: Path) -> None:
