@@ -10,7 +10,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 SOURCES := pyproject.toml $(shell find edge train quantize benchmarks -type f -not -name '*.pyc' -not -path '*.egg-info/*')
 
-.PHONY: demo test lint clean
+.PHONY: demo test fast device lint clean
 
 demo: $(DEVICE)/.installed
 	rm -rf demo
@@ -22,6 +22,14 @@ demo: $(DEVICE)/.installed
 # In two processes, but those that share an emulator or an environment one after another.
 test: $(TESTS)/.installed
 	$(TESTS)/bin/python -m pytest -q -n 2 --dist loadfile -m 'not device'
+	$(TESTS)/bin/python -m pytest -q -m device
+
+# What is done in two minutes: nothing slow, no TensorFlow, no real radiographs.
+fast: $(TESTS)/.installed
+	$(TESTS)/bin/python -m pytest -q -rfE -n 2 --dist loadfile --fast
+
+# What emulates 64-bit ARM or builds another environment, one after another.
+device: $(TESTS)/.installed
 	$(TESTS)/bin/python -m pytest -q -m device
 
 lint: $(TESTS)/.installed

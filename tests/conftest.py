@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -25,10 +26,33 @@ settings.register_profile(
 )
 settings.load_profile("edge-seg")
 
+# What `--fast` leaves out, and what it hides so that no test imports it by accident.
+SLOW_MARKS = {"slow", "training", "device", "data"}
+FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization", "jax")
+
 # The lab is outside the distribution: commands that tests start find it in the checkout.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(__file__).parents[1] / "benchmarks"), os.environ.get("PYTHONPATH")])
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--fast`: see `SLOW_MARKS`."""
+    parser.addoption("--fast", action="store_true", help="only quick tests, without TensorFlow or real radiographs")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Hide the frameworks from a fast run: modules that need them skip themselves before they load anything."""
+    if config.getoption("--fast"):
+        sys.modules.update(dict.fromkeys(FRAMEWORKS))
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out of a fast run what is marked."""
+    if config.getoption("--fast"):
+        left_out = [item for item in items if SLOW_MARKS & {mark.name for mark in item.iter_markers()}]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
 
 
 @pytest.fixture(scope="session")

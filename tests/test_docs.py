@@ -1,0 +1,121 @@
+"""README and docs cannot rot: their commands parse, their figures are those of the models, their Python runs."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import pytest
+from edge_seg import Segmenter
+from edge_seg.cli.main import VERBS
+from edge_seg.model_file import ModelFile
+from edge_seg_lab.models_table import full_table, short_table
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "deploy/README.md", *ROOT.glob("docs/**/*.md"))
+)
+
+
+def spoken(page: str) -> list[str]:
+    """Every command of a page: the lines of its shell blocks, and what stands between backticks."""
+    text = (ROOT / page).read_text()
+    blocks = [block for kind, block in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL) if kind in ("", "sh")]
+    lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return [*lines, *(" ".join(found.split()) for found in re.findall(r"`([^`]+)`", prose))]
+
+
+def commands(pattern: str) -> list[tuple[str, str, str]]:
+    """Page, first group and second group of each command that the pattern fits."""
+    return sorted(
+        {(page, *found.groups()) for page in PAGES for line in spoken(page) if (found := re.match(pattern, line))}
+    )
+
+
+VERB_COMMANDS = commands(r"(?:\S*bin/)?edge-seg ([a-z]+)\b(.*)")
+MODULE_COMMANDS = commands(r"(?:\S*bin/)?python -m (edge_seg\w*(?:\.\w+)*)(.*)")
+MAKE_COMMANDS = commands(r"make ((?:-f \S+ )?)([a-z]\S*)")
+
+
+def refused(command: click.Command, words: str) -> str | None:
+    """What a command says of options that it does not have, or that lack their value. Nothing is run or opened."""
+    context = click.Context(command)
+    try:
+        command.make_parser(context).parse_args(shlex.split(words, comments=True))
+    except click.UsageError as error:
+        return str(error)
+    return None
+
+
+def test_every_verb_stands_on_some_page() -> None:
+    assert {verb for _, verb, _ in VERB_COMMANDS} == set(VERBS)
+    assert MODULE_COMMANDS
+    assert MAKE_COMMANDS
+
+
+@pytest.mark.parametrize(("page", "verb", "rest"), VERB_COMMANDS)
+def test_every_command_is_understood(page: str, verb: str, rest: str) -> None:
+    module, _, name = VERBS[verb][0].partition(":")
+    command = getattr(importlib.import_module(module), name)
+    if rest.split()[:1] == ["compare"]:
+        from edge_seg_benchmarks.compare.command import compare as command
+    assert refused(command, rest) is None
+
+
+@pytest.mark.parametrize(("page", "module", "rest"), MODULE_COMMANDS)
+def test_every_module_that_is_run_exists_and_understands_its_words(page: str, module: str, rest: str) -> None:
+    found = importlib.util.find_spec(module)
+    assert found is not None
+    started = f"{module}.__main__" if found.submodule_search_locations else module
+    main = importlib.util.find_spec(started)
+    assert main is not None
+    assert main.origin is not None
+    assert "__main__" in Path(main.origin).read_text()
+    command = getattr(importlib.import_module(module), "main", None)
+    if isinstance(command, click.Command):
+        assert refused(command, rest) is None
+
+
+@pytest.mark.parametrize(("page", "makefile", "target"), MAKE_COMMANDS)
+def test_every_make_target_is_there(page: str, makefile: str, target: str) -> None:
+    text = (ROOT / (makefile.split()[1] if makefile else "Makefile")).read_text()
+    assert re.search(rf"^{target}\s*:|^{target}\b.*:|^\.PHONY:.*\b{target}\b", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    for path, heading in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", (ROOT / page).read_text()):
+        target = (ROOT / page).parent / path if path else ROOT / page
+        assert target.exists(), path
+        if heading:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert heading in {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
+
+
+def test_every_page_is_listed() -> None:
+    index = (ROOT / "docs" / "index.md").read_text()
+    listed = {(ROOT / "docs" / path).resolve() for path in re.findall(r"\]\(([^)#]*)", index)}
+    assert set(ROOT.glob("docs/**/*.md")) <= {*listed, ROOT / "docs" / "index.md"}
+
+
+def test_the_tables_of_models_are_the_manifests_own(lungs: ModelFile) -> None:
+    again = "run: python -m edge_seg_lab.models_table README.md docs/models.md"
+    assert short_table() in README, again
+    assert full_table() == (ROOT / "docs" / "models.md").read_text(), again
+
+
+def test_the_python_of_the_readme_runs(lungs: ModelFile) -> None:
+    example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert example is not None
+    names: dict[str, Any] = {"image": np.zeros((200, 160), np.uint16), "Segmenter": Segmenter}
+    exec(example[1], names)
+    assert names["result"].masks["right_lung"].shape == (200, 160)
