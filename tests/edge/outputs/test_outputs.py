@@ -144,7 +144,7 @@ def test_stems_are_safe_file_names(name):
 
 
 def test_masks_overlay_and_record(tmp_path, segmenter):
-    result = segmenter(film(spacing_mm=(0.5, 0.5), view="PA"))
+    result = segmenter(film(spacing_mm=(5.0, 5.0), view="PA"))
     written = OutputFolder(tmp_path).write(result)
     record = json.loads(json.dumps(written.to_json()))
     names = {p.name for p in tmp_path.iterdir()}
@@ -160,8 +160,8 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     assert lines(tmp_path) == [record]
     assert record["schema"] == 1
     assert record["notice"] == RESEARCH_USE
-    assert record["film"]["spacing_mm"] == [0.5, 0.5]
-    assert record["areas"]["right_lung"]["cm2"] == round(int(result.masks["right_lung"].sum()) * 0.0025, 2)
+    assert record["film"]["spacing_mm"] == [5.0, 5.0]
+    assert record["areas"]["right_lung"]["cm2"] == round(int(result.masks["right_lung"].sum()) * 0.25, 2)
     stages = {"decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "write"}
     assert set(record["timings_ms"]) == stages
     assert record["model"]["sha256"] == segmenter.manifest.flatbuffer_sha256
@@ -170,7 +170,7 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     assert record["lung"] == "whole"
     columns = np.flatnonzero(result.masks["right_lung"].any(axis=0))
     across = int(columns[-1] - columns[0]) + 1
-    assert record["widths"]["thorax"] == {"pixels": across, "mm": across / 2}
+    assert record["widths"]["thorax"] == {"pixels": across, "mm": across * 5.0}
     assert record["ratios"] == {"left_to_right_area": 1.0, "cardiothoracic": 1.0}
     assert record["flagged"] == {}
     for file in record["files"]:
