@@ -51,6 +51,14 @@ def test_watch_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "late.right_lung.png").is_file()
 
 
+def test_films_from_anywhere(tmp_path: Path) -> None:
+    chests = [phantom(300, 280, seed=1, phase=phase).film.pixels for phase in (0.0, 0.5)]
+    np.save(tmp_path / "stack.npy", np.stack([*chests, np.zeros_like(chests[0])]))
+    said = run("films_from_anywhere", tmp_path / "stack.npy", tmp_path / "results")
+    assert "2 done, 1 rejected, 0 failed" in said
+    assert (tmp_path / "results" / "stack-1.right_lung.png").is_file()
+
+
 @pytest.mark.slow
 def test_benchmark_models(tmp_path: Path) -> None:
     said = run("benchmark_models", tmp_path, "lungs-nano")

@@ -111,6 +111,7 @@ def report(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
     return folder / "out", model
 
 
+@pytest.mark.slow
 def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
     data = json.loads((report[0] / "report.json").read_text())
     assert data["schema"] == 2
@@ -147,6 +148,7 @@ def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
     assert len({row["mean"] for row in corrupted}) > 10
 
 
+@pytest.mark.slow
 def test_the_page_needs_no_other_file(report: tuple[Path, Path]) -> None:
     page = (report[0] / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!data:|#)', page)
@@ -176,6 +178,7 @@ def test_a_film_whose_pixels_are_not_square_has_no_mm(
     assert {score.spacing_mm for score in found} == {side}
 
 
+@pytest.mark.slow
 def test_scores_and_card_ride_in_the_model(report: tuple[Path, Path]) -> None:
     file = ModelFile.read(report[1])
     whole = next(s for s in file.manifest.scores if (s["region"], s["metric"]) == ("whole_lung", "dice"))
@@ -187,6 +190,7 @@ def test_scores_and_card_ride_in_the_model(report: tuple[Path, Path]) -> None:
     assert file.card.count("| rotation (") == 1
 
 
+@pytest.mark.slow
 def test_latency_alone_needs_no_films(tiny_model: Path, tmp_path: Path) -> None:
     words = [str(tiny_model), "--repeats", "2", "--out", str(tmp_path), "--json"]
     done = CliRunner().invoke(benchmark, words, catch_exceptions=False)

@@ -17,6 +17,8 @@ from edge_seg.structures import Structure
 from edge_seg_benchmarks.command import benchmark
 from edge_seg_benchmarks.models import labels
 
+pytestmark = pytest.mark.slow
+
 
 def films(folder: Path, masks: dict[str, np.ndarray], count: int = 1) -> Path:
     """A data set of the chest layout."""

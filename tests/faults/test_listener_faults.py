@@ -34,6 +34,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
+pytestmark = pytest.mark.slow
+
 pynetdicom = pytest.importorskip("pynetdicom", reason="needs edge-seg[clinic]")
 
 FILMS = int(os.environ.get("EDGE_SEG_FILMS", "24"))
@@ -250,7 +252,6 @@ def disk(image: Path, place: Path, megabytes: int) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-@pytest.mark.slow
 def test_power_cuts_under_load_lose_no_acknowledged_film(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
     chance = random.Random(1)
     # Counted in acknowledged films and not in seconds: on a busy machine a cut would come before the first film.
@@ -341,7 +342,6 @@ def remount(place: Path, how: str, deadline: float) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.slow
 def test_another_tools_sender(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
     # An environment has pynetdicom's own of that name.
     tool = shutil.which("storescu", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
@@ -439,7 +439,6 @@ def small_memory(megabytes: int) -> Iterator[tuple[Path, Path]]:
         group.rmdir()
 
 
-@pytest.mark.slow
 def test_in_256_mb_the_shipped_model_takes_the_load(tmp_path: Path) -> None:
     """Films of 2,000 x 2,000 pixels and 16 bit, 8 MB each uncompressed, by four senders at once."""
     made = []

@@ -15,6 +15,8 @@ import cv2
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 300
 """What must happen may take this long on a busy machine."""
 COMMAND = [sys.executable, "-m", "edge_seg.cli.main", "run"]

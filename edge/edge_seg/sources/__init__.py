@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -19,6 +19,7 @@ from edge_seg.sources.together import Together
 from edge_seg.sources.watch import WatchedFolder
 
 __all__ = [
+    "SOURCES",
     "Arrival",
     "Attempts",
     "Camera",
@@ -46,6 +47,15 @@ else:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
+SOURCES: dict[str, Callable[[str, int | None], Source]] = {
+    "demo": lambda address, frames: DemoCamera(frames),
+}
+"""Opens a source by the scheme of its address, `demo://`; takes the address and the most films to deliver.
+
+A new kind of source is a module beside these and a line here. It is then an input, and a camera, of `edge-seg run`.
+"""
+
+
 def open_source(
     inputs: Sequence[str] = (),
     cameras: Sequence[str] = (),
@@ -61,8 +71,8 @@ def open_source(
     """The source for what was asked, several as one.
 
     Args:
-        inputs: paths, folders, globs.
-        cameras: each `demo`, or what `feeds.open_feed` opens.
+        inputs: paths, folders, globs, and addresses of `SOURCES`.
+        cameras: each `demo`, an address of `SOURCES`, or what `cameras.connect.open_feed` opens.
         watched: folders in which films appear.
         listen: `[HOST:]PORT` to receive films at by DICOM.
         state: folder in which received films wait and attempts are counted; a listener needs one.
@@ -80,10 +90,15 @@ def open_source(
     attempts = Attempts(state / "attempts" if state else None)
     # Folders first: an absent one is found before a camera is opened or a sender heard.
     sources: list[Source] = [WatchedFolder(folder, frames, attempts) for folder in watched]
-    if inputs:
-        sources.append(Files(inputs, frames, attempts))
+    files = [name for name in inputs if "://" not in name or _scheme(name) not in SOURCES]
+    if files:
+        sources.append(Files(files, frames, attempts))
+    sources += [SOURCES[_scheme(name)](name, frames) for name in inputs if name not in files]
     sources += [
-        DemoCamera(frames) if camera == "demo" else Camera(camera, frames, camera_options) for camera in cameras
+        SOURCES[_scheme(camera)](camera, frames)
+        if _scheme(camera) in SOURCES
+        else Camera(camera, frames, camera_options)
+        for camera in cameras
     ]
     if listen is not None:
         if state is None:
@@ -92,6 +107,10 @@ def open_source(
     if not sources:
         raise UsageError("give files, folders or globs, --camera, --watch or --listen: see `edge-seg run --help`")
     return sources[0] if len(sources) == 1 else Together(sources)
+
+
+def _scheme(address: str) -> str:
+    return address.partition("://")[0]
 
 
 def forget_received(state: Path, source: str) -> None:

@@ -90,6 +90,7 @@ def written(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return folder / "out", model
 
 
+@pytest.mark.slow
 def test_the_card_links_pictures_that_ride_beside_it(written: tuple[Path, Path]) -> None:
     file, report = ModelFile.read(written[1]), json.loads((written[0] / "report.json").read_text())
     linked = re.findall(r"!\[.*\]\((.*)\)", file.card)
@@ -104,6 +105,7 @@ def test_the_card_links_pictures_that_ride_beside_it(written: tuple[Path, Path])
         assert len(file.associated[name]) <= 15_000
 
 
+@pytest.mark.slow
 def test_a_failure_has_the_dice_that_the_table_says(written: tuple[Path, Path]) -> None:
     report = json.loads((written[0] / "report.json").read_text())
     for failure in report["failures"]:
@@ -116,6 +118,7 @@ def test_a_failure_has_the_dice_that_the_table_says(written: tuple[Path, Path]) 
     assert report["failures"][0]["mean"] == worst
 
 
+@pytest.mark.slow
 def test_trust_and_gate_are_in_every_report(written: tuple[Path, Path]) -> None:
     out, model = written
     report, card = json.loads((out / "report.json").read_text()), ModelFile.read(model).card
@@ -138,6 +141,7 @@ def test_trust_and_gate_are_in_every_report(written: tuple[Path, Path]) -> None:
     assert str(out.parent) not in json.dumps(report)
 
 
+@pytest.mark.slow
 def test_without_robustness_calibration_or_gate_nothing_is_said_of_them(tiny_model: Path, tmp_path: Path) -> None:
     model = tmp_path / "plain.tflite"
     model.write_bytes(
@@ -158,6 +162,7 @@ def test_without_robustness_calibration_or_gate_nothing_is_said_of_them(tiny_mod
     assert file.associated == {}
 
 
+@pytest.mark.slow
 def test_films_of_a_folder_called_phantom_are_never_pictured(tiny_model: Path) -> None:
     models = [ModelFile.read(tiny_model)]
     for layout, pictured in (("phantom", 3), ("chest", 0)):
@@ -166,6 +171,7 @@ def test_films_of_a_folder_called_phantom_are_never_pictured(tiny_model: Path) -
         assert len(report["failures"]) == pictured
 
 
+@pytest.mark.slow
 def test_an_uncalibrated_model_gives_scores_without_estimates(tiny_model: Path) -> None:
     segmenter = Segmenter.load(tiny_model, gate=False)
     found = score_corrupted(segmenter, open_benchmark_data("phantom"), "test", 1, lambda text: None)

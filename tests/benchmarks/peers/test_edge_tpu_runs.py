@@ -18,6 +18,7 @@ def _accelerator(stub_delegate: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(peers, "open_runtime", partial(open_runtime, library=stub_delegate))
 
 
+@pytest.mark.slow
 def test_what_was_compiled_is_timed_on_the_accelerator(
     tiny_model: Path, compiled_model: ModelFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ import pytest
 from edge_seg import DeviceError, Film, InputError, UsageError
 from edge_seg.film import Failure
 from edge_seg.phantom import phantom, write_dicom
-from edge_seg.sources import open_source, read_film
+from edge_seg.sources import SOURCES, Arrival, Files, Source, open_source, read_film
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -205,3 +206,36 @@ def test_an_absent_file_is_a_failure_not_an_end(tmp_path: Path) -> None:
     assert isinstance(gone, Failure)
     assert isinstance(gone.error, InputError)
     assert isinstance(here, Film)
+
+
+class Blank(Source):
+    """One black film."""
+
+    total = 1
+
+    def __iter__(self) -> Iterator[Arrival]:
+        yield Arrival(Film(np.zeros((64, 64), np.uint8), name="blank.png"))
+
+
+def test_a_kind_of_source_is_registered_by_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, int | None]] = []
+
+    def open_blank(address: str, frames: int | None) -> Source:
+        asked.append((address, frames))
+        return Blank()
+
+    monkeypatch.setitem(SOURCES, "blank", open_blank)
+    cv2.imwrite(str(tmp_path / "a.png"), phantom(64, 64).film.pixels)
+    source = open_source(["blank://5", str(tmp_path)], cameras=["blank"], frames=2)
+    assert {arrival.content.name for arrival in source if arrival} == {"blank.png", "a.png"}
+    source.close()
+    assert asked == [("blank://5", 2), ("blank", 2)]
+
+
+def test_a_file_may_be_called_like_a_kind_of_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("demo.png", phantom(64, 64).film.pixels)
+    Path("demo.png").rename("demo")
+    source = open_source(["demo"])
+    assert isinstance(source, Files)
+    source.close()
