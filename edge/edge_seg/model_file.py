@@ -14,6 +14,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -227,14 +228,16 @@ class ModelFile:
             ModelError: there is no such model, or it is damaged.
         """
         path = find_model(model)
+        shipped = shipped_models()
+        if like := get_close_matches(str(model), shipped, 1) if not path.exists() else []:
+            raise ModelError(f"no model is called {model}: did you mean {like[0]}?")
         try:
             if path.is_file() and path.stat().st_size > LARGEST_FILE:
                 raise ModelError(f"{path}: over {LARGEST_FILE >> 20} MB is too large for a model: give a model file")
             data = path.read_bytes()
         except OSError as error:
             raise ModelError(
-                f"{path}: cannot be read ({error.strerror}): give a model file, or one of: "
-                f"{', '.join(shipped_models())}"
+                f"{path}: cannot be read ({error.strerror}): give a model file, or one of: {', '.join(shipped)}"
             ) from error
         return cls.from_bytes(data, str(path), path)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from difflib import get_close_matches
 
 import click
 
@@ -12,6 +13,7 @@ from edge_seg.version import __version__
 
 VERBS = {
     "run": ("edge_seg.cli.run:run", "Segment films from files, folders or a camera."),
+    "models": ("edge_seg.cli.models:models", "List the models that ship, with size, time and Dice."),
     "inspect": ("edge_seg.cli.inspect:inspect", "Show what a model is and whether it is int8 all through."),
     "doctor": ("edge_seg.cli.doctor:doctor", "Say what this machine has, what is missing, and the fix."),
     "train": ("edge_seg_train.command:train", "Train a network on your own films."),
@@ -39,7 +41,9 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
-            return None
+            like = get_close_matches(cmd_name, VERBS, 1)
+            hint = f"did you mean `edge-seg {like[0]}`?" if like else f"choose from {', '.join(VERBS)}"
+            raise click.UsageError(f"there is no command `{cmd_name}`: {hint}", ctx)
         module, _, name = VERBS[cmd_name][0].partition(":")
         command = getattr(importlib.import_module(module), name)
         assert isinstance(command, click.Command)

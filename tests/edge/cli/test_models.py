@@ -1,0 +1,43 @@
+"""`edge-seg models`, `python -m edge_seg`, and what is said to somebody who mistypes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from edge_seg.model_file import shipped_models
+
+
+def edge_seg(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "edge_seg", *words], capture_output=True, text=True)
+
+
+def test_every_shipped_model_is_listed_with_its_figures() -> None:
+    found = json.loads(edge_seg("models", "--json").stdout)
+    assert [one["name"] for one in found] == list(shipped_models())
+    text = edge_seg("models").stdout
+    for one in found:
+        assert f"{one['name']} {one['version']}: " in text
+        assert one["dice"]
+        assert all(score["low"] <= score["mean"] <= score["high"] and score["n"] > 0 for score in one["dice"])
+    assert "Research use only" in text
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("rnu", "film.png"), "did you mean `edge-seg run`?"),
+        (("benchmrak",), "did you mean `edge-seg benchmark`?"),
+        (("xyzzy",), "choose from run, "),
+        (("run", "film.png", "--modell", "lungs"), "--model"),
+        (("inspect", "lung"), "did you mean lungs?"),
+        (("inspect", "lungs-nanno"), "did you mean lungs-nano?"),
+    ],
+)
+def test_who_mistypes_is_told_what_was_meant(words: tuple[str, ...], meant: str) -> None:
+    done = edge_seg(*words)
+    assert done.returncode in (2, 4)
+    assert meant in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
