@@ -16,7 +16,6 @@ from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.runtime import TFLiteRuntime
 from edge_seg.sources import read_film
-from edge_seg_data.dataset import read_grey
 
 pytestmark = [pytest.mark.device, pytest.mark.slow]
 
@@ -61,7 +60,7 @@ def differences(lungs: ModelFile, films: list[Path], out: Path) -> list[float]:
     differing = []
     for path in films:
         for name, mask in segmenter(read_film(path)).masks.items():
-            other = read_grey(out / f"{path.stem}.{name}.png") > 0
+            other = read_film(out / f"{path.stem}.{name}.png").pixels > 0
             assert mask.any()
             differing.append(float(np.mean(mask != other)))
     return differing

@@ -5,6 +5,18 @@
 """
 
 from edge_seg_data.dataset import Dataset, LabelledFilm, Outlines, evenly_spaced, truth_regions
-from edge_seg_data.layouts import LAYOUTS, open_dataset
+from edge_seg_data.layouts import LAYOUTS, inspect_dataset, open_dataset, split_name
+from edge_seg_data.reading import Options
 
-__all__ = ["LAYOUTS", "Dataset", "LabelledFilm", "Outlines", "evenly_spaced", "open_dataset", "truth_regions"]
+__all__ = [
+    "LAYOUTS",
+    "Dataset",
+    "LabelledFilm",
+    "Options",
+    "Outlines",
+    "evenly_spaced",
+    "inspect_dataset",
+    "open_dataset",
+    "split_name",
+    "truth_regions",
+]

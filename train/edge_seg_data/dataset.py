@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 import cv2
@@ -13,8 +11,9 @@ import numpy as np
 from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.pixels import IGNORE
-from edge_seg.sources.image import decode_picture, read_bytes
 from edge_seg.structures import regions
+
+from edge_seg_data.report import DatasetReport
 
 Outlines = dict[str, np.ndarray]
 """Per structure or region, `(film height, film width)` uint8 of 0, 1 and `IGNORE`; only what is outlined."""
@@ -22,11 +21,6 @@ Outlines = dict[str, np.ndarray]
 Item = TypeVar("Item")
 
 SPLITS = ("train", "val", "test")
-
-PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-"""Suffixes of the files that are films or outlines; anything else in their folders is passed over."""
-
-_JPEG = (".jpg", ".jpeg")
 
 
 @dataclass(frozen=True)
@@ -40,6 +34,7 @@ class LabelledFilm:
         read: reads film and outlines.
         attributes: what else is known (`finding`, `view`, ...).
         scored: false where the outline is too doubtful to score against.
+        source: path of the film's file, where it comes from one.
     """
 
     name: str
@@ -48,6 +43,7 @@ class LabelledFilm:
     read: Callable[[], tuple[Film, Outlines]] = field(repr=False, compare=False)
     attributes: dict[str, str] = field(default_factory=dict)
     scored: bool = True
+    source: str = ""
 
     def load(self) -> tuple[Film, Outlines]:
         """The film and its outlines, which are enlarged or shrunk to the film's size where they were stored at another.
@@ -69,6 +65,7 @@ class Dataset:
         structures: what its films can be outlined for, in the order of a network's outputs.
         films: all films.
         facts: sources, licences and anything else a model card should repeat.
+        report: what was read and how, where a reader of folders made the set.
     """
 
     name: str
@@ -76,6 +73,7 @@ class Dataset:
     structures: tuple[str, ...]
     films: tuple[LabelledFilm, ...]
     facts: dict[str, str] = field(default_factory=dict)
+    report: DatasetReport | None = field(default=None, compare=False, repr=False)
 
     def split(self, name: str) -> tuple[LabelledFilm, ...]:
         """The films of one split: `train`, `val`, `test`, or `all`."""
@@ -107,93 +105,17 @@ def truth_regions(outlines: Outlines) -> dict[str, tuple[np.ndarray, np.ndarray]
     }
 
 
-def split_by_patient(films: Iterable[LabelledFilm], seed: int = 0) -> tuple[LabelledFilm, ...]:
-    """Splits 80:10:10 by patient, for data that name no split.
-
-    Patients are ordered by a hash of their identifier, so that the split does not change with the order of files;
-    with at least three patients no split is empty.
-    """
-    films = tuple(films)
-    patients = sorted({film.patient for film in films}, key=lambda p: hashlib.sha256(f"{seed}/{p}".encode()).digest())
-    tenth = max(1, round(len(patients) / 10)) if len(patients) >= 3 else 0
-    held_out = dict.fromkeys(patients[:tenth], "test") | dict.fromkeys(patients[tenth : 2 * tenth], "val")
-    return tuple(replace(film, split=held_out.get(film.patient, "train")) for film in films)
-
-
-def read_grey(path: Path, flags: int = cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH) -> np.ndarray:
-    """A picture as a grey array of its own depth.
-
-    Raises:
-        InputError: it is absent or no picture.
-    """
-    try:
-        data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): complete the data set") from error
-    picture = cv2.imdecode(data, flags) if data.size else None
-    if picture is None:
-        raise InputError(f"{path}: not a picture that can be decoded: replace it or leave it out")
-    return picture
-
-
-def read_film(path: Path) -> Film:
-    """A film from a picture file of a data set, decoded as a device decodes it.
-
-    Raises:
-        InputError: it is absent, cut off, or no film.
-    """
-    return decode_picture(read_bytes(path), path)
-
-
-def read_mask(path: Path) -> np.ndarray:
-    """Outline from a picture of black background, one brighter value inside, and `IGNORE` where nobody can tell.
-
-    JPEG masks and smoothed ones carry grey fringes: those are cut half way up, and hold no `IGNORE`.
-
-    Returns:
-        `(height, width)` uint8 of 0, 1 and `IGNORE`.
-    """
-    picture = read_labels(path)
-    inside = set(values_of(picture)) - {0, IGNORE}
-    if len(inside) > 1:
-        return (2 * picture.astype(np.int64) >= int(picture.max())).astype(np.uint8)
-    return np.where(picture == IGNORE, IGNORE, picture > 0).astype(np.uint8)
-
-
-def read_labels(path: Path) -> np.ndarray:
-    """A mask's own values; what JPEG did to them is undone, as far as 0 and 255 go. uint8 or uint16.
-
-    Raises:
-        InputError: the mask is absent, no picture, or not of whole numbers.
-    """
-    picture = read_grey(path)
-    if picture.dtype not in (np.uint8, np.uint16):
-        raise InputError(f"{path}: the mask's values are {picture.dtype}: save it with 8 or 16 bits a pixel")
-    if path.suffix.lower() in _JPEG:
-        return np.where(picture >= 128, 255, 0).astype(np.uint8)
-    return picture
-
-
-def values_of(picture: np.ndarray) -> list[int]:
-    """The values that a picture of unsigned integers holds, in order; counted, since sorting a large mask is slow."""
-    return [int(value) for value in np.flatnonzero(np.bincount(picture.ravel()))]
-
-
-def picture_files(folder: Path) -> list[Path]:
-    """The pictures in a folder, by name.
-
-    Raises:
-        InputError: the folder cannot be read.
-    """
-    try:
-        return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURES and path.name[0] != ".")
-    except OSError as error:
-        raise InputError(f"{folder}: cannot be read ({error.strerror}): complete the data set") from error
-
-
 def _fitted(name: str, mask: np.ndarray, film: Film) -> np.ndarray:
     if mask.shape == film.shape:
         return mask
+    size, other = "{1} x {0}".format(*film.shape), "{1} x {0}".format(*mask.shape)
     if mask.shape == film.shape[::-1]:
         raise InputError(f"{film.source}: its outline `{name}` lies on its side: turn the outline or the film")
+    (height, width), (tall, wide) = film.shape, mask.shape
+    # A pixel of rounding either way is the same aspect.
+    if abs(height * wide - width * tall) > max(height, width) + max(tall, wide):
+        raise InputError(
+            f"{film.source}: {size} pixels, and its outline `{name}` has {other}, another aspect: "
+            "crop or pad both alike"
+        )
     return cv2.resize(mask, film.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

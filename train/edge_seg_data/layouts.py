@@ -1,66 +1,140 @@
-"""Which reader reads which folder."""
+"""The layouts of data sets, in the order in which they are asked."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
 
 from edge_seg.errors import InputError
 
-from edge_seg_data import chest, montgomery, pairs, tumour
+from edge_seg_data import chest, finding, montgomery, tumour
 from edge_seg_data.dataset import Dataset
+from edge_seg_data.finding import Found
+from edge_seg_data.reading import Layout, Options, read_dataset
+
+_PAIRS = "images/ and masks/ (or imgs, CXR_png, img; labels, ann, ...), names alike or with a word such as _mask"
+_STRUCTURES = "images/ and a folder of masks for each structure"
+_SPLITS = "train/, val/ and test/, each with images/ and masks/"
+_FLAT = "one folder: NAME.png and NAME_mask.png"
 
 
-@dataclass(frozen=True)
-class Layout:
-    """How a kind of data set lies on disk."""
+def _pairs(folder: Path) -> Found | None:
+    rooms = finding.rooms_of(folder)
+    return finding.find_rooms(rooms, _PAIRS) if rooms and rooms.masks else None
 
-    title: str
-    recognises: Callable[[Path], bool]
-    read: Callable[[Path], Dataset]
+
+def _structures(folder: Path) -> Found | None:
+    rooms = finding.rooms_of(folder)
+    return finding.find_rooms(rooms, _STRUCTURES) if rooms and rooms.structures else None
+
+
+def _split_folders(folder: Path) -> Found | None:
+    parts = {}
+    for split, path in finding.split_folders(folder).items():
+        rooms = finding.rooms_of(path)
+        part = finding.find_rooms(rooms, _SPLITS) if rooms else finding.find_flat(path, _SPLITS)
+        if part and part.masks:
+            parts[split] = part
+    return finding.merge(parts, _SPLITS) if parts else None
+
+
+def _flat(folder: Path) -> Found | None:
+    return finding.find_flat(folder, _FLAT)
 
 
 LAYOUTS: dict[str, Layout] = {
-    "chest": Layout("right_lung/, left_lung/ and cardiomediastinum/ beside images/", chest.recognises, chest.read),
+    "chest": Layout("right_lung/, left_lung/ and cardiomediastinum/ beside images/", chest.find),
     "whole-lung": Layout(
-        "index.csv with match_score, images/, masks/ of whole lungs", chest.recognises_whole, chest.read_whole
+        "index.csv with match_score, images/, masks/ of whole lungs",
+        chest.find_whole,
+        structure="whole_lung",
+        finish=chest.finish_whole,
+        structures=chest.LUNGS,
     ),
     "visible-lung": Layout(
         "a folder called visible-lung: images/, masks/ without the heart",
-        chest.recognises_visible,
-        chest.read_visible,
+        chest.find_visible,
+        structure="visible_lung",
+        default_split="test",
+        folder_name="visible-lung",
     ),
     "montgomery": Layout(
-        "CXR_png/, ManualMask/leftMask/, ManualMask/rightMask/", montgomery.recognises, montgomery.read
+        "CXR_png/, ManualMask/leftMask/, ManualMask/rightMask/",
+        montgomery.find,
+        facts={"lung": "visible lung"},
+        attributes=montgomery.finding,
     ),
-    "brain-tumour": Layout("MATLAB files with cjdata (figshare 1512427)", tumour.recognises, tumour.read),
-    "pairs": Layout(
-        "images/ and masks/, file names alike or with a suffix such as _mask", pairs.recognises, pairs.read
-    ),
+    "brain-tumour": Layout("MATLAB files with cjdata (figshare 1512427)", tumour.find, reader=tumour.read),
+    "pairs": Layout(_PAIRS, _pairs),
+    "structures": Layout(_STRUCTURES, _structures),
+    "splits": Layout(_SPLITS, _split_folders),
+    "flat": Layout(_FLAT, _flat),
 }
 """Known layouts, asked in this order."""
 
 
-def open_dataset(path: str | Path, layout: str | None = None) -> Dataset:
+def open_dataset(path: str | Path, layout: str | None = None, options: Options = Options()) -> Dataset:  # noqa: B008
     """The data set in a folder; the layout is recognised, or named as `layout` or `LAYOUT=PATH`.
 
     Raises:
-        InputError: no such folder, or nothing that a reader recognises, or no films.
+        InputError: no such folder, nothing that a reader recognises, no films, or something that would make training
+            wrong; `edge-seg check` lists all of it.
     """
-    text = str(path)
-    if layout is None and text.partition("=")[0] in LAYOUTS:
-        layout, _, text = text.partition("=")
-    folder = Path(text).expanduser()
+    dataset = inspect_dataset(path, layout, options)
+    report = dataset.report
+    if report is not None and report.errors:
+        first, rest = report.errors[0], len(report.errors) - 1
+        more = f"; and {rest} more: edge-seg check {report.folder}" if rest else ""
+        raise InputError(
+            f"{first.text}{more}" if report.folder in first.text else f"{report.folder}: {first.text}{more}"
+        )
+    if not dataset.films:
+        raise InputError(f"{path}: no films with outlines were found: check the folder against `{dataset.layout}`")
+    return dataset
+
+
+def inspect_dataset(path: str | Path, layout: str | None = None, options: Options = Options()) -> Dataset:  # noqa: B008
+    """The data set in a folder, with everything that is wrong with it in its report.
+
+    Raises:
+        InputError: no such folder, or nothing that a reader recognises.
+    """
+    named, folder = split_name(path)
+    layout = layout or named
     if not folder.is_dir():
         raise InputError(f"{folder}: there is no such folder: give the folder of a data set")
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"{folder}: no layout is called {layout}: choose from {', '.join(LAYOUTS)}")
-    chosen = layout or next((name for name, kind in LAYOUTS.items() if kind.recognises(folder)), None)
-    if chosen is None:
-        known = "; ".join(kind.title for kind in LAYOUTS.values())
-        raise InputError(f"{folder}: no layout fits: lay it out as one of: {known}")
-    dataset = LAYOUTS[chosen].read(folder)
-    if not dataset.films:
-        raise InputError(f"{folder}: no films with outlines were found: check the folder against `{chosen}`")
-    return dataset
+    inside = finding.only_folder(folder)
+    for where in (folder, inside) if inside else (folder,):
+        for name, kind in _asked(layout, where):
+            found = kind.find(where)
+            if found is not None and kind.reader is not None:
+                return kind.reader(where, options)
+            if found is not None and (found.masks or layout):
+                return read_dataset(where, name, kind, found, options)
+    if layout:
+        raise InputError(f"{folder}: is not laid out as `{layout}` ({LAYOUTS[layout].title}): name another layout")
+    known = "; ".join(kind.title for kind in LAYOUTS.values())
+    raise InputError(f"{folder}: no layout fits: lay it out as one of: {known}")
+
+
+def split_name(path: str | Path) -> tuple[str | None, Path]:
+    """Layout and folder of `LAYOUT=PATH`; a path that exists is a path, whatever its name.
+
+    >>> split_name("pairs=films")
+    ('pairs', PosixPath('films'))
+    >>> split_name("films")
+    (None, PosixPath('films'))
+    """
+    text = str(path)
+    name, equals, rest = text.partition("=")
+    if equals and name in LAYOUTS and not Path(text).expanduser().exists():
+        return name, Path(rest).expanduser()
+    return None, Path(text).expanduser()
+
+
+def _asked(layout: str | None, folder: Path) -> Iterable[tuple[str, Layout]]:
+    if layout:
+        return [(layout, LAYOUTS[layout])]
+    return [(name, kind) for name, kind in LAYOUTS.items() if kind.folder_name in ("", folder.name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from pathlib import Path
 
@@ -9,26 +10,38 @@ import numpy as np
 from edge_seg.errors import InputError, UsageError
 from edge_seg.film import Film
 
-from edge_seg_data.dataset import Dataset, LabelledFilm, Outlines, split_by_patient
+from edge_seg_data.dataset import Dataset, LabelledFilm, Outlines
+from edge_seg_data.finding import Found
+from edge_seg_data.reading import Options
+from edge_seg_data.splits import split_by_patient
 
 TUMOURS = {1: "meningioma", 2: "glioma", 3: "pituitary_tumour"}
 """`cjdata/label` of the files, as their readme gives it."""
 
 
-def recognises(folder: Path) -> bool:
-    """Whether MATLAB files lie in the folder or one below it."""
-    return bool(_files(folder))
+def find(folder: Path) -> Found | None:
+    """Whether MATLAB files lie in the folder or one below it; each holds film and mask, and `read` reads them."""
+    return Found("brain-tumour") if _files(folder) else None
 
 
-def read(folder: Path) -> Dataset:
-    """All slices, split 80:10:10 by patient (`cjdata/PID`); one structure, `tumour`, whatever its type.
+def read(folder: Path, options: Options) -> Dataset:
+    """All slices, split by person; one structure, `tumour`, of any type.
 
     Raises:
         InputError: a file lacks `cjdata` or is no HDF5.
         UsageError: h5py is not installed.
     """
     films = [_labelled(path) for path in sorted(_files(folder), key=lambda p: (len(p.stem), p.stem))]
-    return Dataset(folder.name, "brain-tumour", ("tumour",), split_by_patient(films))
+    return Dataset(folder.name, "brain-tumour", ("tumour",), split_by_patient(films, options.known))
+
+
+def person_of(identifier: str) -> str:
+    """The person of a `cjdata/PID`: letters at its end number the follow-ups of one person.
+
+    >>> person_of("MR024780B"), person_of("100360")
+    ('MR024780', '100360')
+    """
+    return re.sub(r"(?<=\d)[A-Za-z]+$", "", identifier.strip())
 
 
 def _files(folder: Path) -> list[Path]:
@@ -51,7 +64,7 @@ def _labelled(path: Path) -> LabelledFilm:
     codes, label = _fields(path, "PID", "label")
     patient = "".join(chr(int(code)) for code in codes.ravel())
     kind = TUMOURS.get(int(label.ravel()[0]), "unknown") if label.size else "unknown"
-    return LabelledFilm(path.stem, patient, "", partial(_read, path), {"finding": kind})
+    return LabelledFilm(path.stem, person_of(patient), "", partial(_read, path), {"finding": kind}, source=str(path))
 
 
 def _read(path: Path) -> tuple[Film, Outlines]:

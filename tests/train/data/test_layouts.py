@@ -1,0 +1,251 @@
+"""Folders as people have them: which mask is whose, which split, which patient."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_seg.errors import InputError
+from edge_seg.phantom import phantom
+from edge_seg.phantom.dicom import write_dicom
+from edge_seg_data import Options, inspect_dataset, open_dataset
+from edge_seg_data.dataset import LabelledFilm
+from edge_seg_data.splits import split_by_patient
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+COUNT = 4
+_MADE = [phantom(80, 72, seed=seed) for seed in range(12)]
+
+
+def save(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture = picture.astype(np.uint8) * np.uint8(255) if picture.dtype == bool else picture
+    if path.suffix == ".gif":
+        Image.fromarray(picture).save(path)
+    else:
+        assert cv2.imwrite(str(path), picture)
+
+
+def whole(seed: int) -> np.ndarray:
+    return _MADE[seed].masks["right_lung"] | _MADE[seed].masks["left_lung"]
+
+
+@pytest.mark.parametrize(
+    ("film", "mask"),
+    [
+        ("CXR_png/MCUCXR_{0:04d}_0.png", "masks/MCUCXR_{0:04d}_0.png"),
+        ("CXR_png/CHNCXR_{0:04d}_0.png", "masks/CHNCXR_{0:04d}_0_mask.png"),
+        ("imgs/{0}.png", "masks/{0}.png"),
+        ("images/{0}.png", "labels/{0}.png"),
+        ("img/{0}.jpg", "ann/{0}.png"),
+        ("Images/A{0}.PNG", "Masks/a{0}.png"),
+        ("images/image_{0}.png", "masks/mask_{0}.png"),
+        ("images/case-{0}.png", "masks/case-{0}_segmentation.png"),
+        ("images/{0}.png", "masks/{0}mask.png"),
+        ("images/{0}.bmp", "masks/seg-{0}.gif"),
+        ("images/{0}.webp", "masks/{0}.tif"),
+        ("images/{0}.gif", "masks/{0}.png"),
+        ("{0}.png", "{0}_mask.png"),
+        ("image_{0}.png", "mask_{0}.png"),
+        ("case{0}/image.png", "case{0}/mask.png"),
+        ("images/p{0}/film.png", "masks/p{0}/film.png"),
+        ("set/images/{0}.png", "set/masks/{0}.png"),
+    ],
+)
+def test_every_film_gets_its_own_mask(tmp_path: Path, film: str, mask: str) -> None:
+    for i in range(12):
+        save(tmp_path / film.format(i), _MADE[i].film.pixels)
+        save(tmp_path / mask.format(i), whole(i))
+    dataset = open_dataset(tmp_path)
+    assert len(dataset.films) == 12
+    assert dataset.structures == ("object",)
+    for labelled in dataset.films:
+        picture, outlines = labelled.load()
+        errors = [np.mean(np.abs(picture.pixels.astype(int) - made.film.pixels)) for made in _MADE]
+        np.testing.assert_array_equal(outlines["object"] == 1, whole(int(np.argmin(errors))))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["{1}/{0}.png", "masks/{1}/{0}.png", "masks/{0}_{1}.png", "masks/{0}-{1}_mask.png", "masks/{1}_{0}.png"],
+)
+def test_one_file_a_structure_for_any_structures(tmp_path: Path, pattern: str) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / pattern.format(f"f{i}", "left_lung"), _MADE[i].masks["left_lung"])
+        save(tmp_path / pattern.format(f"f{i}", "aorta"), _MADE[i].masks["cardiomediastinum"])
+    dataset = open_dataset(tmp_path)
+    assert set(dataset.structures) == {"left_lung", "aorta"}
+    for i, film in enumerate(dataset.films):
+        _, outlines = film.load()
+        np.testing.assert_array_equal(outlines["left_lung"] == 1, _MADE[i].masks["left_lung"])
+        np.testing.assert_array_equal(outlines["aorta"] == 1, _MADE[i].masks["cardiomediastinum"])
+
+
+def test_several_mask_files_of_one_film_are_pieces_of_one_structure(tmp_path: Path) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / f"f{i}_mask.png", _MADE[i].masks["right_lung"])
+        save(tmp_path / "masks" / f"f{i}_mask_1.png", _MADE[i].masks["left_lung"])
+    dataset = open_dataset(tmp_path)
+    np.testing.assert_array_equal(dataset.films[2].load()[1]["object"] == 1, whole(2))
+    assert dataset.report is not None
+    assert any("several mask files" in problem.text for problem in dataset.report.problems)
+
+
+@pytest.mark.parametrize("other", ["f{0}_lungmask", "f{0}_mask"])
+def test_half_of_the_masks_may_be_named_otherwise(tmp_path: Path, other: str) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / f"{(other if i % 2 else 'f{0}').format(i)}.png", whole(i))
+    assert [film.name for film in open_dataset(tmp_path).films] == [f"f{i}" for i in range(COUNT)]
+
+
+def test_composed_and_decomposed_letters_are_one_name(tmp_path: Path) -> None:
+    for i in range(COUNT):
+        name = f"M\u00fcller{i}"
+        save(tmp_path / "images" / f"{unicodedata.normalize('NFC', name)}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / f"{unicodedata.normalize('NFD', name)}.png", whole(i))
+    assert len(open_dataset(tmp_path).films) == COUNT
+
+
+@pytest.mark.parametrize("pattern", ["{1}/images/{0}.png {1}/masks/{0}.png", "images/{1}/{0}.png masks/{1}/{0}.png"])
+def test_folders_name_the_splits(tmp_path: Path, pattern: str) -> None:
+    for split, seeds in (("train", range(5)), ("valid", range(5, 7)), ("test", range(7, 9))):
+        for i in seeds:
+            film, mask = pattern.format(f"f{i}", split).split()
+            save(tmp_path / film, _MADE[i].film.pixels)
+            save(tmp_path / mask, whole(i))
+    dataset = open_dataset(tmp_path)
+    assert Counter(film.split for film in dataset.films) == {"train": 5, "val": 2, "test": 2}
+
+
+def test_films_may_be_dicom(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for i in range(COUNT):
+        write_dicom(_MADE[i], tmp_path / "images" / f"f{i}.dcm")
+        save(tmp_path / "masks" / f"f{i}.png", whole(i))
+    dataset = open_dataset(tmp_path)
+    assert [film.name for film in dataset.films] == [f"f{i}" for i in range(COUNT)]
+    assert dataset.films[1].load()[0].polarity_known
+
+
+def test_names_that_do_not_fit_are_refused_and_all_of_them_listed(tmp_path: Path) -> None:
+    for i in range(8):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / (f"f{i}.png" if i < 4 else f"g{i}.png"), whole(i))
+    with pytest.raises(InputError, match="4 films have no mask"):
+        open_dataset(tmp_path)
+    report = inspect_dataset(tmp_path).report
+    assert report is not None
+    assert {problem.kind: len(problem.files) for problem in report.errors} == {
+        "unmatched-films": 4,
+        "unmatched-masks": 4,
+    }
+
+
+def test_folders_that_are_not_read_are_told(tmp_path: Path) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / f"f{i}.png", whole(i))
+        save(tmp_path / "overlays" / f"f{i}.png", whole(i))
+    report = open_dataset(tmp_path).report
+    assert report is not None
+    assert [p.text for p in report.problems if p.kind == "ignored-folders"] == ["folders that are not read: overlays"]
+
+
+def test_a_bare_name_is_a_path_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("pairs", "montgomery"):
+        for i in range(COUNT):
+            save(Path(name) / "images" / f"f{i}.png", _MADE[i].film.pixels)
+            save(Path(name) / "masks" / f"f{i}.png", whole(i))
+        assert open_dataset(name).layout == "pairs"
+    with pytest.raises(InputError, match="is not laid out as `montgomery`"):
+        open_dataset("montgomery=pairs")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp1252", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+def test_an_index_as_spreadsheets_save_it_for_any_layout(tmp_path: Path, encoding: str, delimiter: str) -> None:
+    rows = [("Filename", "Patient", "Split")]
+    for i in range(6):
+        save(tmp_path / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / f"f{i}_mask.png", whole(i))
+        rows.append((f"f{i}.png", f"M\u00fcller{i // 2}", ("train", "val", "test")[i // 2]))
+    text = "\r\n".join(delimiter.join(row) for row in rows)
+    (tmp_path / "index.csv").write_bytes(text.encode(encoding))
+    films = open_dataset(tmp_path).films
+    assert [(f.patient, f.split) for f in films] == [row[1:] for row in rows[1:]]
+
+
+def index(folder: Path, rows: list[str], columns: str = "stem,patient,split") -> Path:
+    for i, _ in enumerate(rows):
+        save(folder / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(folder / "masks" / f"f{i}.png", whole(i))
+    (folder / "index.csv").write_text("\n".join([columns, *rows]))
+    return folder
+
+
+def test_one_blank_split_follows_its_patient_and_discards_nothing(tmp_path: Path) -> None:
+    folder = index(tmp_path, ["f0,a,train", "f1,b,val", "f2,c,test", "f3,b,", "f4,a,train"])
+    assert [film.split for film in open_dataset(folder).films] == ["train", "val", "test", "val", "train"]
+
+
+def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
+    folder = index(tmp_path, ["f0,a,train", "f1,a,val", "f2,c,test"])
+    with pytest.raises(InputError, match=r"1 patients have films in two splits \(a\)"):
+        open_dataset(folder)
+
+
+def test_equal_films_in_two_splits_are_refused_under_any_name(tmp_path: Path) -> None:
+    folder = index(tmp_path, ["f0,a,train", "f1,b,val", "f2,c,test"])
+    (folder / "images" / "f2.png").write_bytes((folder / "images" / "f0.png").read_bytes())
+    with pytest.raises(InputError, match="1 films lie in two splits under different names"):
+        open_dataset(folder)
+
+
+def test_equal_films_without_patients_keep_to_one_split(tmp_path: Path) -> None:
+    for i in range(12):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i // 3].film.pixels)
+        save(tmp_path / "masks" / f"f{i}.png", whole(i // 3))
+    owners = {(film.patient, film.split) for film in open_dataset(tmp_path).films}
+    assert len(owners) == 4
+
+
+def unread() -> tuple[object, object]:
+    raise AssertionError("splitting reads no film")
+
+
+def split_of(patients: list[str], known: dict[str, str] | None = None) -> dict[str, str]:
+    films = [LabelledFilm(str(i), patient, "", unread) for i, patient in enumerate(patients)]  # type: ignore[arg-type]
+    return {film.patient: film.split for film in split_by_patient(films, known)}
+
+
+@given(st.integers(8, 60), st.integers(1, 200), st.integers(0, 10_000))
+def test_no_trained_film_comes_into_another_split_when_a_set_grows(first: int, more: int, seed: int) -> None:
+    names = [f"{seed}-{i}" for i in range(first + more)]
+    before, after = split_of(names[:first]), split_of(names)
+    trained = [name for name, split in before.items() if split == "train"]
+    assert trained
+    assert [name for name in trained if after[name] != "train"] == []
+
+
+@given(st.integers(1, 8), st.integers(1, 20), st.integers(0, 10_000))
+def test_the_splits_of_an_earlier_run_stay_however_few_there_were(first: int, more: int, seed: int) -> None:
+    names = [f"{seed}-{i}" for i in range(first + more)]
+    before = split_of(names[:first])
+    after = split_of(names, before)
+    assert {name: after[name] for name in before} == before
+
+
+def test_known_splits_reach_the_reader(tmp_path: Path) -> None:
+    folder = index(tmp_path, ["f0,a", "f1,b", "f2,c"], "stem,patient")
+    known = {"a": "val", "b": "train", "c": "test"}
+    assert {f.patient: f.split for f in open_dataset(folder, options=Options(known=known)).films} == known

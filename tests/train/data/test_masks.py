@@ -1,0 +1,239 @@
+"""What people save masks as: read rightly, or refused with the file, the value and the fix."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_seg.errors import InputError
+from edge_seg_data import Dataset, inspect_dataset, open_dataset
+from PIL import Image
+
+SIDE = 96
+
+
+def areas() -> np.ndarray:
+    """Three structures that touch, numbered 1 to 3, and background."""
+    labels = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.ellipse(labels, (30, 48), (16, 34), 5, 0, 360, 1, -1)
+    cv2.ellipse(labels, (68, 48), (16, 34), -5, 0, 360, 2, -1)
+    cv2.circle(labels, (56, 62), 14, 3, -1)
+    return labels
+
+
+def films(folder: Path, count: int = 4) -> Path:
+    chance = np.random.default_rng(0)
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for i in range(count):
+        cv2.imwrite(str(folder / "images" / f"f{i}.png"), chance.integers(0, 255, (SIDE, SIDE), np.uint8))
+    return folder
+
+
+def masks(folder: Path, mask: np.ndarray, suffix: str = ".png", mode: str | None = None, count: int = 4) -> Path:
+    """A set whose masks are all this array."""
+    films(folder, count)
+    for i in range(count):
+        picture = Image.fromarray(mask)
+        picture = picture.convert(mode) if mode else picture
+        picture.save(folder / "masks" / f"f{i}{suffix}", quality=90) if suffix == ".jpg" else picture.save(
+            folder / "masks" / f"f{i}{suffix}"
+        )
+    return folder
+
+
+def shares(dataset: Dataset) -> dict[str, float]:
+    _, outlines = dataset.films[0].load()
+    return {name: float((plane == 1).mean()) for name, plane in outlines.items()}
+
+
+def of(*numbers: int) -> float:
+    return float(np.isin(areas(), numbers).mean())
+
+
+def test_a_jpeg_of_0_and_255_loses_its_fringes(tmp_path: Path) -> None:
+    found = shares(open_dataset(masks(tmp_path, np.where(areas() > 0, 255, 0).astype(np.uint8), ".jpg")))
+    assert found == {"object": pytest.approx(of(1, 2, 3), abs=2e-3)}
+
+
+def test_a_jpeg_of_grey_classes_keeps_them_apart_without_rings(tmp_path: Path) -> None:
+    dataset = open_dataset(masks(tmp_path, areas() * np.uint8(85), ".jpg"))
+    found = shares(dataset)
+    assert list(found) == ["class_1", "class_2", "class_3"]
+    for number, share in enumerate(found.values(), 1):
+        assert share == pytest.approx(of(number), abs=4e-3)
+    assert dataset.report is not None
+    assert any("grey levels 85, 170, 255" in problem.text for problem in dataset.report.problems)
+
+
+@pytest.mark.parametrize("factor", [1, 3])
+def test_a_jpeg_of_small_numbers_is_refused(tmp_path: Path, factor: int) -> None:
+    with pytest.raises(InputError, match=r"f\d\.jpg: holds the values 0 to .*JPEG.*save the masks as PNG"):
+        open_dataset(masks(tmp_path, areas() * np.uint8(factor), ".jpg"))
+
+
+def test_smoothed_edges_are_cut_half_way_and_no_clean_file_is_blamed(tmp_path: Path) -> None:
+    mask = np.where(areas() > 0, 255, 0).astype(np.uint8)
+    folder = masks(tmp_path, mask)
+    large = cv2.resize(mask, (SIDE * 4, SIDE * 4), interpolation=cv2.INTER_CUBIC)
+    cv2.imwrite(str(folder / "masks" / "f2.png"), cv2.resize(large, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
+    dataset = open_dataset(folder)
+    outlines = [film.load()[1] for film in dataset.films]
+    assert [set(o) for o in outlines] == [{"object"}] * 4
+    assert all(float((o["object"] == 1).mean()) == pytest.approx(of(1, 2, 3), abs=2e-3) for o in outlines)
+
+
+def test_a_film_in_place_of_a_mask_is_refused_by_name(tmp_path: Path) -> None:
+    folder = masks(tmp_path, np.where(areas() > 0, 255, 0).astype(np.uint8))
+    noise = np.random.default_rng(1).integers(0, 255, (SIDE, SIDE), np.uint8)
+    cv2.imwrite(str(folder / "masks" / "f3.png"), noise)
+    with pytest.raises(InputError, match=r"f3\.png: holds grey \d+ .*neither a binary mask nor class labels"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".gif"])
+def test_a_palette_gives_class_numbers_by_its_indices(tmp_path: Path, suffix: str) -> None:
+    films(tmp_path)
+    palette = [0, 0, 0, 90, 0, 0, 0, 90, 0, 0, 0, 90] + [0] * 756
+    for i in range(4):
+        picture = Image.fromarray(areas()).convert("P")
+        picture.putdata(areas().ravel().tolist())
+        picture.putpalette(palette)
+        picture.save(tmp_path / "masks" / f"f{i}{suffix}")
+    found = list(shares(open_dataset(tmp_path)).values())
+    assert found == [pytest.approx(of(number)) for number in (1, 2, 3)]
+
+
+COLOURS = np.array([[0, 0, 0], [255, 0, 0], [0, 130, 0], [0, 0, 64]], np.uint8)
+
+
+def test_colours_are_told_apart_even_dark_ones_and_those_of_one_grey(tmp_path: Path) -> None:
+    found = shares(open_dataset(masks(tmp_path, COLOURS[areas()])))
+    assert found == {
+        "red": pytest.approx(of(1)), "colour_008200": pytest.approx(of(2)), "colour_000040": pytest.approx(of(3)),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#ff0000 = right lung\n#008200 = left lung\n#000040 = heart\n",
+        "255,0,0 right lung\n0,130,0 left lung\n0,0,64 heart\n",
+    ],
+)
+def test_colours_are_named_in_classes_txt(tmp_path: Path, text: str) -> None:
+    folder = masks(tmp_path, COLOURS[areas()])
+    (folder / "classes.txt").write_text(text)
+    assert list(shares(open_dataset(folder))) == ["right_lung", "left_lung", "heart"]
+    (folder / "classes.txt").write_text("right lung\nleft lung\nheart\n")
+    with pytest.raises(InputError, match=r"f0\.png: holds #[0-9a-f]{6}, .*names no colours: write `#RRGGBB = NAME`"):
+        open_dataset(folder)
+    (folder / "classes.txt").write_text("#ff0000 = right lung\n")
+    with pytest.raises(InputError, match=r"f0\.png: holds #[0-9a-f]{6}, which .*classes\.txt does not name"):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_mask_painted_into_the_alpha_channel(tmp_path: Path, mode: str) -> None:
+    films(tmp_path)
+    for i in range(4):
+        picture = Image.new(mode, (SIDE, SIDE), (255,) * len(mode))
+        picture.putalpha(Image.fromarray(np.where(areas() > 0, 255, 0).astype(np.uint8)))
+        picture.save(tmp_path / "masks" / f"f{i}.png")
+    assert shares(open_dataset(tmp_path)) == {"object": pytest.approx(of(1, 2, 3))}
+
+
+def test_colours_under_an_alpha_channel_count_where_they_are_painted(tmp_path: Path) -> None:
+    rgba = np.dstack([np.where(areas()[..., None] > 0, COLOURS[areas()], 200), np.where(areas() > 0, 255, 0)])
+    found = shares(open_dataset(masks(tmp_path, rgba.astype(np.uint8))))
+    assert sorted(found.values()) == pytest.approx(sorted(of(number) for number in (1, 2, 3)))
+
+
+@pytest.mark.parametrize("middle", [127, 128])
+def test_a_value_half_way_is_asked_for_and_the_answer_stands_in_classes_txt(tmp_path: Path, middle: int) -> None:
+    folder = masks(tmp_path, np.array([0, middle, 255, 255], np.uint8)[areas()])
+    with pytest.raises(InputError, match=rf"f0\.png: holds grey {middle} beside 255, a class or pixels to ignore"):
+        open_dataset(folder)
+    (folder / "classes.txt").write_text(f"{middle} = ignore\n255 = lung\n")
+    _, outlines = open_dataset(folder).films[0].load()
+    assert float((outlines["lung"] == 127).mean()) == pytest.approx(of(1))
+    (folder / "classes.txt").write_text(f"{middle} = right\n255 = left\n")
+    assert shares(open_dataset(folder)) == {"right": pytest.approx(of(1)), "left": pytest.approx(of(2, 3))}
+
+
+def test_255_beside_class_numbers_is_asked_for(tmp_path: Path) -> None:
+    folder = masks(tmp_path, np.array([0, 1, 2, 255], np.uint8)[areas()])
+    with pytest.raises(InputError, match=r"holds grey 255 beside 1, 2"):
+        open_dataset(folder)
+
+
+def test_a_set_without_black_asks_for_its_background(tmp_path: Path) -> None:
+    folder = masks(tmp_path, areas() + np.uint8(1))
+    with pytest.raises(InputError, match=r"f0\.png: no mask of the set holds 0 for background, grey 1"):
+        open_dataset(folder)
+    (folder / "classes.txt").write_text("1 = background\n2 = right\n3 = left\n4 = heart\n")
+    assert shares(open_dataset(folder))["heart"] == pytest.approx(of(3))
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("right\nleft\nheart/aorta\n", "line 3: heart/aorta cannot be part of a file name"),
+        ("right\nleft\nright\n", "right is there twice"),
+        ("right\nbackground\nleft\n", "background is value 0"),
+        ("right\n2 = left\n", "right has no value"),
+        ("right\nleft\n", "2 names for 3 classes"),
+    ],
+)
+def test_names_that_make_no_sense_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    folder = masks(tmp_path, areas())
+    (folder / "classes.txt").write_text(text)
+    with pytest.raises(InputError, match=complaint):
+        open_dataset(folder)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_a_first_line_background_is_value_0_and_told(tmp_path: Path, encoding: str) -> None:
+    folder = masks(tmp_path, areas())
+    (folder / "classes.txt").write_text("Background\nright lung\nleft lung\nc\u0153ur\n", encoding=encoding)
+    dataset = open_dataset(folder)
+    assert dataset.structures == ("right_lung", "left_lung", "c\u0153ur")
+    assert shares(dataset)["right_lung"] == pytest.approx(of(1))
+    assert dataset.report is not None
+    assert any("starts with background" in problem.text for problem in dataset.report.problems)
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_film_that_its_exif_tag_turns_is_refused(tmp_path: Path, orientation: int) -> None:
+    folder = masks(tmp_path, np.where(areas() > 0, 255, 0).astype(np.uint8))
+    (folder / "images" / "f0.png").unlink()
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(areas() * np.uint8(60)).save(folder / "images" / "f0.jpg", exif=exif)
+    with pytest.raises(InputError, match=rf"f0\.jpg: its EXIF orientation is {orientation}, .*remove the tag"):
+        open_dataset(folder)
+
+
+def test_masks_of_another_aspect_are_refused(tmp_path: Path) -> None:
+    folder = masks(tmp_path, np.where(areas() > 0, 255, 0).astype(np.uint8)[:60])
+    with pytest.raises(InputError, match="96 x 96 pixels, and its outline `object` has 96 x 60, another aspect"):
+        open_dataset(folder).films[0].load()
+
+
+def test_all_unreadable_files_are_named_and_can_be_left_out(tmp_path: Path) -> None:
+    from edge_seg_data import Options
+
+    folder = masks(tmp_path, np.where(areas() > 0, 255, 0).astype(np.uint8), count=8)
+    for name in ("images/f1.png", "images/f5.png", "masks/f6.png"):
+        path = folder / name
+        path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"2 films cannot be read: .*--skip-bad.*f1\.png.*and 1 more: edge-seg check"):
+        open_dataset(folder)
+    report = inspect_dataset(folder).report
+    assert report is not None
+    named = {Path(file).name for problem in report.errors for file in problem.files}
+    assert named == {"f1.png", "f5.png", "f6.png"}
+    kept = open_dataset(folder, options=Options(skip_bad=True))
+    assert sorted(film.name for film in kept.films) == ["f0", "f2", "f3", "f4", "f7"]

@@ -1,0 +1,253 @@
+"""Finding films and masks in a folder as people have it; which mask belongs to which film is `pairing`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_seg.structures import CHEST
+
+from edge_seg_data.files import is_film_file, is_mask_file, key_of, list_files
+from edge_seg_data.index import SPLIT_NAMES
+from edge_seg_data.pairing import MASK_WORDS, Pairing, pair, structure_of, words_of
+from edge_seg_data.report import NOTE, WARNING, Problem
+
+FILM_FOLDERS = [
+    "images",
+    "image",
+    "imgs",
+    "img",
+    "films",
+    "film",
+    "cxr_png",
+    "cxr",
+    "xray",
+    "xrays",
+    "x-ray",
+    "x-rays",
+    "radiographs",
+    "inputs",
+    "input",
+    "originals",
+    "original",
+    "pictures",
+    "photos",
+    "scans",
+]
+MASK_FOLDERS = [
+    "masks",
+    "mask",
+    "labels",
+    "label",
+    "ann",
+    "anns",
+    "annotation",
+    "annotations",
+    "segmentation",
+    "segmentations",
+    "seg",
+    "segs",
+    "gt",
+    "groundtruth",
+    "ground_truth",
+    "targets",
+    "target",
+    "outlines",
+    "manualmask",
+]
+_NO_STRUCTURES = frozenset(
+    [
+        "overlay",
+        "overlays",
+        "preview",
+        "previews",
+        "prediction",
+        "predictions",
+        "result",
+        "results",
+        "thumbnail",
+        "thumbnails",
+        "raw",
+        "data",
+        "output",
+    ]
+)
+_CHEST = tuple(structure.name for structure in CHEST)
+
+
+@dataclass
+class Found:
+    """Films of a folder with the files that outline them.
+
+    Attributes:
+        layout: name and title of how they lie.
+        masks: of each film, mask files by source: a structure, or empty where one file holds all structures.
+        splits: of films whose folder says it.
+        problems: what to know.
+    """
+
+    layout: str
+    masks: dict[Path, dict[str, list[Path]]] = field(default_factory=dict)
+    splits: dict[Path, str] = field(default_factory=dict)
+    lonely_films: list[Path] = field(default_factory=list)
+    lonely_masks: list[Path] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, pairing: Pairing, structure: str | None = None) -> None:
+        """Take in films and masks; `structure` is what the masks' folder says that they hold."""
+        for film, sources in pairing.masks.items():
+            own = self.masks.setdefault(film, {})
+            for name, paths in sources.items():
+                own.setdefault(structure if structure is not None else name, []).extend(paths)
+        self.lonely_masks += pairing.lonely_masks
+        self.problems += [Problem("names", NOTE, note) for note in pairing.notes]
+
+
+@dataclass(frozen=True)
+class Rooms:
+    """The folders of a data set by what they are for.
+
+    Attributes:
+        films: folder of films.
+        masks: folder of masks, if there is one.
+        structures: folders of masks of one structure each.
+        ignored: folders that are neither.
+    """
+
+    films: Path
+    masks: Path | None
+    structures: dict[str, Path]
+    ignored: tuple[Path, ...]
+
+
+def rooms_of(folder: Path) -> Rooms | None:
+    """The rooms of a folder, `None` where it has no folder of films beside one of masks."""
+    folders = {path.name.casefold(): path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."}
+    films = next((folders[name] for name in FILM_FOLDERS if name in folders), None)
+    if films is None:
+        return None
+    masks = next((folders[name] for name in MASK_FOLDERS if name in folders), None)
+    others = {name: path for name, path in folders.items() if path not in (films, masks)}
+    structures = {structure_of(name): path for name, path in others.items() if _may_hold_structure(name, path)}
+    chest = {name: path for name, path in structures.items() if name in _CHEST}
+    if masks is not None and not chest:
+        below = _structure_folders(masks, films)
+        return Rooms(films, None if below else masks, below, tuple(others.values()))
+    chosen = chest if masks is not None else structures
+    ignored = tuple(path for path in (*others.values(), masks) if path and path not in chosen.values())
+    return Rooms(films, None, chosen, ignored) if chosen else None
+
+
+def find_rooms(rooms: Rooms, layout: str) -> Found:
+    """Films and masks of a folder that has a room for each."""
+    found = Found(layout)
+    films = [path for path in list_files(rooms.films) if is_film_file(path)]
+    if rooms.masks is not None:
+        found.add(pair(films, _masks_in(rooms.masks), rooms.films, rooms.masks))
+    for structure, folder in rooms.structures.items():
+        found.add(pair(films, _masks_in(folder), rooms.films, folder), structure)
+    found.masks = {film: found.masks[film] for film in films if film in found.masks}
+    found.lonely_films = [film for film in films if film not in found.masks]
+    found.splits = _splits_by_folder(films, rooms.films)
+    if rooms.ignored:
+        names = ", ".join(path.name for path in rooms.ignored)
+        found.problems.append(Problem("ignored-folders", NOTE, f"folders that are not read: {names}"))
+    return found
+
+
+def find_flat(folder: Path, layout: str) -> Found | None:
+    """Films and masks in one folder, told apart by the word for a mask in a name."""
+    files = [path for path in list_files(folder) if is_film_file(path) or is_mask_file(path)]
+    masks = [path for path in files if _is_named_mask(path)]
+    films = [path for path in files if path not in set(masks) and is_film_file(path)]
+    if not masks or not films:
+        return None
+    found = Found(layout)
+    pairing = pair(films, masks, folder, folder)
+    found.add(pairing)
+    found.lonely_films = list(pairing.lonely_films)
+    found.splits = _splits_by_folder(films, folder)
+    return found if found.masks else None
+
+
+def split_folders(folder: Path) -> dict[str, Path]:
+    """Folders called train, val and test, by split."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        split = SPLIT_NAMES.get(path.name.casefold())
+        if path.is_dir() and split:
+            found[split] = path
+    return found
+
+
+def merge(parts: dict[str, Found], layout: str) -> Found:
+    """One set of parts that each belong to a split."""
+    whole = Found(layout)
+    for split, part in parts.items():
+        whole.masks |= part.masks
+        whole.splits |= dict.fromkeys(part.masks, split)
+        whole.lonely_films += part.lonely_films
+        whole.lonely_masks += part.lonely_masks
+        whole.problems += [problem for problem in part.problems if problem not in whole.problems]
+    return whole
+
+
+def only_folder(folder: Path) -> Path | None:
+    """The one folder inside, where there is nothing else: an archive unpacked into a folder of its own name."""
+    inside = [path for path in folder.iterdir() if path.name[0] != "." and path.name.casefold() != "__macosx"]
+    return inside[0] if len(inside) == 1 and inside[0].is_dir() else None
+
+
+def unmatched(found: Found) -> list[Problem]:
+    """What is left without a partner; many on both sides are names that were not understood."""
+    films, masks = found.lonely_films, found.lonely_masks
+    problems = []
+    both = min(len(films), len(masks))
+    wrong = both >= max(2, 0.05 * len(found.masks))
+    if films:
+        text = f"{len(films)} films have no mask and are left out" + (": their names do not fit" if wrong else "")
+        problems.append(Problem("unmatched-films", "error" if wrong else WARNING, text, tuple(map(str, films))))
+    if masks:
+        text = f"{len(masks)} masks belong to no film and are left out"
+        fix = ": name each mask like its film, or NAME_mask" if wrong else ""
+        problems.append(Problem("unmatched-masks", "error" if wrong else WARNING, text + fix, tuple(map(str, masks))))
+    return problems
+
+
+def _masks_in(folder: Path) -> list[Path]:
+    return [path for path in list_files(folder) if is_mask_file(path)]
+
+
+def _may_hold_structure(name: str, path: Path) -> bool:
+    if name in SPLIT_NAMES or name in FILM_FOLDERS or set(words_of(name)) & _NO_STRUCTURES or not structure_of(name):
+        return False
+    return any(is_mask_file(file) for file in list_files(path))
+
+
+def _structure_folders(masks: Path, films: Path) -> dict[str, Path]:
+    """Folders of one structure each inside the folder of masks; those that the films have too are something else."""
+    inside = [path for path in sorted(masks.iterdir()) if path.is_dir() and path.name[0] != "."]
+    if any(is_mask_file(path) for path in masks.iterdir() if path.is_file()):
+        return {}
+    shared = {key_of(path.name) for path in films.iterdir() if path.is_dir()}
+    return {
+        structure_of(path.name): path
+        for path in inside
+        if key_of(path.name) not in shared and _may_hold_structure(path.name.casefold(), path)
+    }
+
+
+def _splits_by_folder(films: Sequence[Path], root: Path) -> dict[Path, str]:
+    found = {}
+    for film in films:
+        parts = film.relative_to(root).parts
+        split = SPLIT_NAMES.get(parts[0].casefold()) if len(parts) > 1 else None
+        if split:
+            found[film] = split
+    return found
+
+
+def _is_named_mask(path: Path) -> bool:
+    words = words_of(path.name.partition(".")[0])
+    return is_mask_file(path) and bool(set(words) & MASK_WORDS or words[-1].endswith("mask"))

@@ -1,0 +1,111 @@
+"""`classes.txt`: what the values of a set's masks are called."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_seg.errors import InputError
+
+from edge_seg_data.text import read_text
+
+CLASSES_NAME = "classes.txt"
+BACKGROUND, IGNORED = "background", "ignore"
+"""Names with a meaning of their own."""
+
+HOW_TO_NAME = "write a line `VALUE = NAME` for each value into classes.txt, NAME may be `ignore` or `background`"
+
+_OTHER_WORDS = {"bg": BACKGROUND, "_background_": BACKGROUND, "void": IGNORED, "ignored": IGNORED}
+_COLOUR = re.compile(r"#([0-9a-fA-F]{6})\s*[=:,;\s]\s*(.+)")
+_TRIPLE = re.compile(r"(\d+)[\s,;]+(\d+)[\s,;]+(\d+)\s*[=:,;\s]\s*(\D.*)")
+_NUMBER = re.compile(r"(\d+)\s*(?:[=:,;]|\s)\s*(\D.*)")
+_NAME = re.compile(r"\w[\w.-]*")
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The names that a set gives its values.
+
+    Attributes:
+        path: of the file, for messages.
+        named: name by value, where the file gives values; a colour is `0xRRGGBB`.
+        listed: names alone, for classes 1, 2, ..., in order.
+        colours: whether the values are colours.
+        notes: what a reader should know about how the file was read.
+    """
+
+    path: Path
+    named: dict[int, str]
+    listed: tuple[str, ...]
+    colours: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def read_classes(folder: Path) -> Classes | None:
+    """The names in a folder's `classes.txt`, `None` where there is no such file.
+
+    A line is a name (class 1, 2, ... in order; a first line `background` stands for value 0), `VALUE = NAME`,
+    `#RRGGBB = NAME` or `R,G,B = NAME`.
+
+    Raises:
+        InputError: two lines with one name, a name that cannot be part of a file name, or lines of different kinds.
+    """
+    path = folder / CLASSES_NAME
+    if not path.is_file():
+        return None
+    named: dict[int, str] = {}
+    listed: list[str] = []
+    colours = False
+    for number, line in enumerate(read_text(path).splitlines(), 1):
+        if not line.strip():
+            continue
+        value, text, is_colour = _line(line.strip())
+        name = _checked(path, number, text)
+        if value is None:
+            listed.append(name)
+            continue
+        if value in named:
+            raise InputError(f"{path}: line {number} names a value a second time: give each value one line")
+        colours |= is_colour
+        named[value] = name
+    if named and listed:
+        raise InputError(f"{path}: {listed[0]} has no value and other lines do: write `VALUE = NAME` on every line")
+    return _classes(path, named, listed, colours)
+
+
+def _classes(path: Path, named: dict[int, str], listed: list[str], colours: bool) -> Classes:
+    notes: tuple[str, ...] = ()
+    if listed and listed[0] == BACKGROUND:
+        listed = listed[1:]
+        notes = (
+            f"{path.name} starts with background: it is value 0, and {listed[0] if listed else 'none'} is class 1",
+        )
+    names = [name for name in (*listed, *named.values()) if name not in (BACKGROUND, IGNORED)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice:
+        raise InputError(f"{path}: {twice} is there twice: give every class a name of its own")
+    if BACKGROUND in listed:
+        raise InputError(f"{path}: background is value 0: write it on the first line, or leave it out")
+    return Classes(path, named, tuple(listed), colours, notes)
+
+
+def _line(line: str) -> tuple[int | None, str, bool]:
+    if found := _COLOUR.fullmatch(line):
+        return int(found[1], 16), found[2], True
+    if found := _TRIPLE.fullmatch(line):
+        red, green, blue = (min(255, int(found[k])) for k in (1, 2, 3))
+        return red << 16 | green << 8 | blue, found[4], True
+    if found := _NUMBER.fullmatch(line):
+        return int(found[1]), found[2], False
+    return None, line, False
+
+
+def _checked(path: Path, number: int, text: str) -> str:
+    name = text.strip().replace(" ", "_")
+    name = _OTHER_WORDS.get(name.lower(), name.lower() if name.lower() in (BACKGROUND, IGNORED) else name)
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"{path}: line {number}: {text.strip()} cannot be part of a file name: use letters, digits, - and _"
+        )
+    return name

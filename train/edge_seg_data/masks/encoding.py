@@ -1,0 +1,434 @@
+"""What the values of a set's masks mean, decided over all of its masks together, and told or refused, never guessed."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from edge_seg.errors import InputError
+from edge_seg.pixels import IGNORE
+
+from edge_seg_data.masks.classes import BACKGROUND, HOW_TO_NAME, IGNORED, Classes
+from edge_seg_data.masks.raw import (
+    ALPHA,
+    COLOUR,
+    GREY,
+    INDEX,
+    MaskScan,
+    RawMask,
+    as_colours,
+    flat_pixels,
+    planes_of,
+    read_raw,
+)
+
+MOST_CLASSES = 32
+OBJECT = "object"
+"""Name of the structure of a binary set that gives it none."""
+
+_JPEG_STEP = 20  # grey values that JPEG keeps apart for certain
+_INSIDE = 0.2  # least share of a level's pixels that have no other value beside them
+_LEAST_SHARE = 5e-4  # of the pixels inside areas: a level of a lossy set has at least so many
+_MOST_EDGES = 0.5  # share of a mask's pixels that may lie on edges
+_EDGE = np.ones((5, 5), np.uint8)  # how far smoothing and JPEG reach
+_HALF_WAY = (127, 128)
+
+_COLOUR_NAMES = {
+    0xFF0000: "red",
+    0x00FF00: "green",
+    0x0000FF: "blue",
+    0xFFFF00: "yellow",
+    0xFF00FF: "magenta",
+    0x00FFFF: "cyan",
+    0xFFFFFF: "white",
+}
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """What the values of masks mean, the same for all masks of a set.
+
+    Attributes:
+        kind: `raw.GREY`, `INDEX`, `COLOUR` or `ALPHA`.
+        names: by value: a structure, `background` or `ignore`.
+        structures: in the order of a network's outputs.
+        notes: what a reader should know about how the meaning was found.
+    """
+
+    kind: str
+    names: dict[int, str]
+    structures: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{shown_value(value, self.kind)} = {name}" for value, name in sorted(self.names.items()))
+        return f"{self.kind}: {shown}"
+
+
+def shown_value(value: int, kind: str) -> str:
+    """A value as a person reads it."""
+    return f"#{value:06x}" if kind == COLOUR else f"{'grey ' if kind == GREY else ''}{value}"
+
+
+def decide(scans: Sequence[MaskScan], classes: Classes | None, structure: str | None = None) -> Encoding:
+    """The encoding of a set's masks.
+
+    Args:
+        scans: of all masks.
+        classes: the set's own names, if it gives any.
+        structure: where each file holds this one structure.
+
+    Raises:
+        InputError: the values can be read in more than one way, or are no mask's; the message names a file, a value
+            and what to do.
+    """
+    kind = _kind(scans)
+    unified = [_unified(scan, kind) for scan in scans]
+    if structure is None and classes is not None and classes.named:
+        return _named(unified, kind, classes)
+    levels = _levels(unified, kind)
+    refuse_without_background(unified, kind, levels)
+    if structure is not None:
+        return _binary(unified, kind, levels, structure)
+    if classes is not None:
+        return _listed(unified, kind, levels, classes)
+    return _found(unified, kind, levels)
+
+
+def planes(path: Path, encoding: Encoding) -> dict[str, np.ndarray]:
+    """The label planes of one mask file.
+
+    Returns:
+        Per structure, `(height, width)` uint8 of 0, 1 and `IGNORE`.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    raw = read_raw(path)
+    if encoding.kind == COLOUR:
+        raw = as_colours(raw)
+    named = _snapped(raw, sorted(encoding.names))
+    found = {}
+    ignored = [value for value, name in encoding.names.items() if name == IGNORED]
+    for structure in encoding.structures:
+        inside = [value for value, name in encoding.names.items() if name == structure]
+        plane = np.isin(named, inside).astype(np.uint8)
+        if ignored:
+            plane[np.isin(named, ignored)] = IGNORE
+        found[structure] = plane
+    return found
+
+
+def refuse_without_background(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> None:
+    """Refuse masks in which nothing is black.
+
+    Raises:
+        InputError: no mask holds the value 0.
+    """
+    if scans and levels and 0 not in levels:
+        commonest = Counter({value: sum(scan.counts.get(value, 0) for scan in scans) for value in levels})
+        value = shown_value(commonest.most_common(1)[0][0], kind)
+        raise InputError(
+            f"{scans[0].path}: no mask of the set holds 0 for background, {value} is the commonest: {HOW_TO_NAME}"
+        )
+
+
+def _kind(scans: Sequence[MaskScan]) -> str:
+    kinds = {scan.kind for scan in scans}
+    if kinds == {INDEX}:
+        palettes = {scan.palette for scan in scans}
+        if len(palettes) == 1 and next(iter(palettes))[0] == 0:
+            return INDEX
+    if kinds <= {GREY, ALPHA}:
+        return ALPHA if kinds == {ALPHA} else GREY
+    grey = all(scan.kind == GREY or (scan.kind == INDEX and _is_grey_palette(scan)) for scan in scans)
+    return GREY if grey else COLOUR
+
+
+def _is_grey_palette(scan: MaskScan) -> bool:
+    return all(scan.palette[i] == (scan.palette[i] & 255) * 0x010101 for i in scan.counts)
+
+
+def _unified(scan: MaskScan, kind: str) -> MaskScan:
+    """The scan with its values in the set's kind: some files of a coloured set hold nothing but black."""
+    if kind == COLOUR and scan.kind != COLOUR:
+        table = scan.palette if scan.kind == INDEX else None
+        return replace(scan, counts=_mapped(scan.counts, table), flat=_mapped(scan.flat, table))
+    if kind == GREY and scan.kind == INDEX:
+        greys = tuple(colour & 255 for colour in scan.palette)
+        return replace(scan, counts=_merged(scan.counts, greys), flat=_merged(scan.flat, greys))
+    return scan
+
+
+def _mapped(counts: dict[int, int], table: tuple[int, ...] | None) -> dict[int, int]:
+    return _merged(counts, table) if table else {min(value, 255) * 0x010101: n for value, n in counts.items()}
+
+
+def _merged(counts: dict[int, int], table: tuple[int, ...]) -> dict[int, int]:
+    merged: Counter[int] = Counter()
+    for value, count in counts.items():
+        merged[table[value]] += count
+    return dict(merged)
+
+
+def _levels(scans: Sequence[MaskScan], kind: str) -> list[int]:
+    """The values that stand for something; what smoothing and JPEG put between them is left out.
+
+    Raises:
+        InputError: the masks hold grey values all over, or JPEG has destroyed them.
+    """
+    values = sorted({value for scan in scans for value in scan.counts})
+    lossless = not any(scan.lossy for scan in scans)
+    if lossless and (len(values) <= 2 or _are_class_numbers(values, kind)):
+        return values
+    flat, counts = Counter[int](), Counter[int]()
+    for scan in scans:
+        flat.update(scan.flat)
+        counts.update(scan.counts)
+    if lossless:
+        # Pixels of an edge have neighbours of other values; those of a structure mostly have not.
+        levels = [v for v in values if flat[v] >= _INSIDE * counts[v] or v in (0, values[-1])]
+    else:
+        levels = _clusters(flat, kind)
+    _refuse_destroyed(scans, kind, levels)
+    _refuse_pictures(scans, kind, levels)
+    return levels
+
+
+def _are_class_numbers(values: list[int], kind: str) -> bool:
+    return kind in (GREY, INDEX) and max(v for v in [0, *values] if v not in (IGNORE, 255)) <= MOST_CLASSES
+
+
+def _clusters(flat: Counter[int], kind: str) -> list[int]:
+    """Commonest values of the insides of areas, each with what JPEG made of it."""
+    total, left = sum(flat.values()), dict(flat)
+    levels: list[int] = []
+    while left and len(levels) <= MOST_CLASSES + 1:
+        best = max(left, key=lambda value: left[value])
+        near = [value for value in left if _distance(value, best, kind) < _JPEG_STEP]
+        if sum(left[value] for value in near) < _LEAST_SHARE * total:
+            break
+        levels.append(_true_value(best, kind))
+        for value in near:
+            del left[value]
+    return sorted(levels)
+
+
+def _true_value(value: int, kind: str) -> int:
+    """Black and white, where JPEG moved them a little."""
+
+    def channel(one: int) -> int:
+        return 0 if one <= 4 else 255 if one >= 251 else one
+
+    if kind != COLOUR:
+        return channel(value)
+    return channel(value >> 16) << 16 | channel(value >> 8 & 255) << 8 | channel(value & 255)
+
+
+def _distance(one: int, other: int, kind: str) -> int:
+    if kind != COLOUR:
+        return abs(one - other)
+    return max(abs((one >> shift & 255) - (other >> shift & 255)) for shift in (16, 8, 0))
+
+
+def _refuse_destroyed(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> None:
+    if kind == COLOUR:
+        return
+    for scan in scans:
+        top = max(scan.counts)
+        if scan.lossy and top > 0 and max(levels) < _JPEG_STEP:
+            raise InputError(
+                f"{scan.path}: holds the values 0 to {top}, which JPEG does not keep apart: save the masks as PNG, "
+                "from where they were drawn"
+            )
+
+
+def _refuse_pictures(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> None:
+    if len(levels) > MOST_CLASSES + 2:
+        worst = max(scans, key=lambda scan: len(scan.counts))
+        raise _not_a_mask(worst, kind, levels)
+    for scan in scans:
+        pixels, inside = sum(scan.counts.values()), sum(scan.flat.values())
+        known = sum(n for value, n in scan.counts.items() if value in levels)
+        strange = sum(n for v, n in scan.flat.items() if _nearest(v, levels, kind) > (_JPEG_STEP if scan.lossy else 0))
+        if (not scan.lossy and pixels - known > _MOST_EDGES * pixels) or inside < (1 - _MOST_EDGES) * pixels:
+            raise _not_a_mask(scan, kind, levels)
+        if strange > max(_LEAST_SHARE * inside, 64):
+            raise _not_a_mask(scan, kind, levels)
+
+
+def _nearest(value: int, levels: Sequence[int], kind: str) -> int:
+    return min((_distance(value, level, kind) for level in levels), default=1 << 16)
+
+
+def _not_a_mask(scan: MaskScan, kind: str, levels: Sequence[int]) -> InputError:
+    others = {value: count for value, count in scan.counts.items() if value not in levels} or scan.counts
+    value = max(others, key=lambda v: others[v])
+    return InputError(
+        f"{scan.path}: holds {shown_value(value, kind)} and {len(scan.counts)} values in all, neither a binary mask "
+        f"nor class labels up to {MOST_CLASSES}: save the masks as 0 and 255, or as class numbers"
+    )
+
+
+def _named(scans: Sequence[MaskScan], kind: str, classes: Classes) -> Encoding:
+    """By the values that `classes.txt` names; every other value must be the edge of one."""
+    if classes.colours and kind != COLOUR:
+        raise InputError(f"{classes.path}: names colours, and the masks are {kind}: name their values")
+    if kind == COLOUR and not classes.colours:
+        raise InputError(f"{classes.path}: names numbers, and the masks are coloured: write `#RRGGBB = NAME`")
+    names = {0: BACKGROUND, **classes.named}
+    for scan in scans:
+        strange = {v: n for v, n in scan.flat.items() if _nearest(v, list(names), kind) > (_JPEG_STEP * scan.lossy)}
+        if len(scan.counts) <= 4 and not scan.lossy:
+            strange = {v: n for v, n in scan.counts.items() if v not in names}
+        if strange:
+            value = max(strange, key=lambda v: strange[v])
+            raise InputError(
+                f"{scan.path}: holds {shown_value(value, kind)}, which {classes.path} does not name: add it"
+            )
+    return Encoding(kind, names, _structures(names.values()), classes.notes)
+
+
+def _structures(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for name in names if name not in (BACKGROUND, IGNORED)))
+
+
+def _binary(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], structure: str) -> Encoding:
+    """Of files that hold one structure each: one value beside 0, and `IGNORE`."""
+    found = [value for value in levels if value != 0]
+    notes: tuple[str, ...] = ()
+    names = {0: BACKGROUND}
+    if len(found) > 1 and IGNORE in found and kind == GREY:
+        found.remove(IGNORE)
+        names[IGNORE] = IGNORED
+        notes = (f"{structure}: grey {IGNORE} is ignored",)
+    if len(found) > 1:
+        scan = next(scan for scan in scans if any(value in scan.counts for value in found[:-1]))
+        value = next(value for value in found if value in scan.counts)
+        raise InputError(
+            f"{scan.path}: holds {shown_value(value, kind)}, and other masks of {structure} hold "
+            f"{shown_value(found[-1], kind)}: a folder of one structure has masks of 0 and one other value"
+        )
+    if found == [IGNORE] and kind == GREY:
+        notes = (f"{structure}: grey {IGNORE} is the only value beside 0, and is read as the structure",)
+    return Encoding(kind, {**names, **dict.fromkeys(found or [255], structure)}, (structure,), notes)
+
+
+def _listed(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], classes: Classes) -> Encoding:
+    """By names alone: class numbers 1, 2, ..., or as many grey levels as there are names, darkest first."""
+    found, names = [value for value in levels if value != 0], classes.listed
+    structures = _structures(names)
+    if kind == COLOUR:
+        scan = max(scans, key=lambda one: len(one.counts))
+        value = next((value for value in found if value in scan.counts), 0)
+        raise InputError(
+            f"{scan.path}: holds {shown_value(value, kind)}, and {classes.path} names no colours: "
+            "write `#RRGGBB = NAME` on each line"
+        )
+    if len(names) == 1 and len(found) <= 1:
+        return Encoding(kind, {0: BACKGROUND, **dict.fromkeys(found or [255], names[0])}, structures, classes.notes)
+    numbers = [value for value in found if value != IGNORE or len(names) >= IGNORE]
+    if max(numbers, default=0) <= len(names):
+        ignored = {IGNORE: IGNORED} if IGNORE in found and len(names) < IGNORE else {}
+        numbered = dict(enumerate(names, 1))
+        return Encoding(kind, {0: BACKGROUND, **numbered, **ignored}, structures, classes.notes)
+    if len(found) == len(names) and found[0] > MOST_CLASSES:
+        notes = (*classes.notes, "grey levels are named in their order, darkest first")
+        return Encoding(kind, {0: BACKGROUND, **dict(zip(found, names, strict=True))}, structures, notes)
+    worst = next(scan for scan in scans if max(numbers) in scan.counts or scan.lossy)
+    raise InputError(
+        f"{classes.path}: {len(names)} names for {max(numbers) if max(numbers) <= MOST_CLASSES else len(numbers)} "
+        f"classes ({worst.path.name} holds {shown_value(max(numbers), kind)}): name every class, one a line, or "
+        f"{HOW_TO_NAME}"
+    )
+
+
+def _found(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> Encoding:
+    """Without names: binary, class numbers, grey levels or colours."""
+    found = [value for value in levels if value != 0]
+    if len(found) <= 1:
+        return Encoding(kind, {0: BACKGROUND, **dict.fromkeys(found or [255], OBJECT)}, (OBJECT,))
+    _ask_about_ignored(scans, kind, found)
+    if kind == COLOUR:
+        names = {value: _COLOUR_NAMES.get(value, f"colour_{value:06x}") for value in found}
+        notes = ("colours are told apart and named after themselves: name them in classes.txt as `#RRGGBB = NAME`",)
+        return Encoding(kind, {0: BACKGROUND, **names}, tuple(names.values()), notes)
+    numbers = [value for value in found if value != IGNORE]
+    ignored = {IGNORE: IGNORED} if IGNORE in found else {}
+    if numbers[-1] <= MOST_CLASSES:
+        kept = (f"grey {IGNORE} is ignored",) if ignored else ()
+        names = {value: f"class_{value}" for value in range(1, numbers[-1] + 1)}
+        if len(numbers) == 1:
+            names = {numbers[0]: OBJECT}
+        return Encoding(kind, {0: BACKGROUND, **names, **ignored}, tuple(names.values()), kept)
+    if len(found) > MOST_CLASSES:
+        raise _not_a_mask(max(scans, key=lambda scan: len(scan.counts)), kind, levels)
+    names = {value: f"class_{number}" for number, value in enumerate(found, 1)}
+    notes = (f"grey levels {', '.join(map(str, found))} are classes 1 to {len(found)}: name them in classes.txt",)
+    return Encoding(kind, {0: BACKGROUND, **names}, tuple(names.values()), notes)
+
+
+def _ask_about_ignored(scans: Sequence[MaskScan], kind: str, found: Sequence[int]) -> None:
+    """Refuse what may be a class or may be pixels to ignore: half way to the only other value, or 255 among numbers.
+
+    Raises:
+        InputError: the set's author must say.
+    """
+    doubtful = None
+    if kind in (GREY, ALPHA) and len(found) == 2 and found[0] in _HALF_WAY and found[1] == 255:
+        doubtful = found[0]
+    elif kind in (GREY, INDEX) and found[-1] == 255 and found[-2] <= MOST_CLASSES:
+        doubtful = 255
+    if doubtful is not None:
+        scan = next(scan for scan in scans if doubtful in scan.counts or scan.lossy)
+        rest = ", ".join(str(value) for value in found if value != doubtful)
+        raise InputError(
+            f"{scan.path}: holds {shown_value(doubtful, kind)} beside {rest}, a class or pixels to ignore: "
+            f"{HOW_TO_NAME}"
+        )
+
+
+def _snapped(raw: RawMask, levels: Sequence[int]) -> np.ndarray:
+    """The values, those of smoothed and compressed edges replaced by the nearest of the levels beside them."""
+    known = np.isin(raw.values, levels)
+    if known.all():
+        return raw.values
+    areas = _areas(raw, levels, known)
+    distance = np.full(raw.values.shape, np.inf, np.float32)
+    found = np.zeros(raw.values.shape, np.int32)
+    for beside in (True, False):
+        # Where no level lies beside an edge, the nearest of all counts.
+        left = np.isinf(distance)
+        for level in levels:
+            near = cv2.dilate((areas == level).view(np.uint8), _EDGE) > 0 if beside else left
+            apart = np.where(near, _apart(raw, level), np.inf).astype(np.float32)
+            closer = apart < distance
+            distance[closer], found[closer] = apart[closer], level
+        if not np.isinf(distance).any():
+            break
+    return np.where(areas >= 0, areas, found)
+
+
+def _areas(raw: RawMask, levels: Sequence[int], known: np.ndarray) -> np.ndarray:
+    """The level of each pixel that is certain, -1 elsewhere."""
+    if not raw.lossy:
+        # An exact value among smoothed edges is certain inside an area, and at both ends of the scale.
+        certain = known & (flat_pixels(raw) | np.isin(raw.values, [min(levels), max(levels)]))
+        return np.where(certain, raw.values, -1)
+    areas = np.full(raw.values.shape, -1, np.int32)
+    flat = flat_pixels(raw)
+    for level in levels:
+        areas[flat & (_apart(raw, level) < _JPEG_STEP)] = level
+    return areas
+
+
+def _apart(raw: RawMask, level: int) -> np.ndarray:
+    wanted = [(level >> shift) & 255 for shift in (16, 8, 0)] if raw.kind == COLOUR else [level]
+    apart = np.zeros(raw.values.shape, np.int32)
+    for plane, value in zip(planes_of(raw), wanted, strict=True):
+        apart = np.maximum(apart, np.abs(plane.astype(np.int32) - value))
+    return apart

@@ -1,0 +1,248 @@
+"""One mask file as an array of whole numbers, and what can be seen of it without knowing the rest of its set."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from edge_seg.errors import InputError, UsageError
+from edge_seg.film import check_size
+from edge_seg.sources.header import is_cut_off
+from edge_seg.sources.image import read_bytes
+
+from edge_seg_data.files import NIFTI
+
+GREY, INDEX, COLOUR, ALPHA = "grey", "palette index", "colour", "alpha"
+"""What the values of a mask are."""
+
+_OPAQUE = 128
+_JPEG_TOLERANCE = 16  # grey values that JPEG may differ by inside an area of one colour
+_ORIENTATION = 274  # EXIF tag
+
+
+@dataclass(frozen=True)
+class RawMask:
+    """A mask's own values.
+
+    Attributes:
+        values: `(height, width)` int32: grey values, palette indices, or colours as `0xRRGGBB`.
+        kind: `GREY`, `INDEX`, `COLOUR` or `ALPHA`.
+        lossy: whether its format changes values (JPEG, WebP).
+        palette: of an `INDEX` mask, the colour of each index.
+    """
+
+    values: np.ndarray
+    kind: str
+    lossy: bool = False
+    palette: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class MaskScan:
+    """What one mask file holds, small enough to keep for every file of a set.
+
+    Attributes:
+        path: of the file.
+        kind, lossy, palette: of `RawMask`.
+        shape: `(height, width)`.
+        counts: pixels of each value.
+        flat: of each value, pixels whose eight neighbours look the same; edges of any kind are left out.
+    """
+
+    path: Path
+    kind: str
+    lossy: bool
+    palette: tuple[int, ...]
+    shape: tuple[int, int]
+    counts: dict[int, int]
+    flat: dict[int, int]
+
+
+def scan(path: Path) -> MaskScan:
+    """Read a mask and count its values.
+
+    Raises:
+        InputError: it cannot be read as a mask.
+    """
+    raw = read_raw(path)
+    counts = count_values(raw.values)
+    height, width = raw.values.shape
+    # Two values have no edges to look for, unless the format made them.
+    flat = counts if len(counts) <= 2 and not raw.lossy else count_values(raw.values, flat_pixels(raw))
+    return MaskScan(path, raw.kind, raw.lossy, raw.palette, (height, width), counts, flat)
+
+
+def count_values(values: np.ndarray, where: np.ndarray | None = None) -> dict[int, int]:
+    """Pixels of each value; equal neighbours are counted at once, since masks have few edges."""
+    flat = values.ravel() if where is None else values[where]
+    if not flat.size:
+        return {}
+    starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
+    lengths = np.diff(np.append(starts, flat.size))
+    found, which = np.unique(flat[starts], return_inverse=True)
+    totals = np.bincount(which.ravel(), weights=lengths)
+    return {int(value): int(total) for value, total in zip(found, totals, strict=True)}
+
+
+def flat_pixels(raw: RawMask) -> np.ndarray:
+    """Bool of the mask's shape: where a pixel and its eight neighbours have one value, or nearly so in a lossy mask."""
+    kernel = np.ones((3, 3), np.uint8)
+    tolerance = _JPEG_TOLERANCE if raw.lossy else 0
+    flat = np.ones(raw.values.shape, bool)
+    for plane in planes_of(raw):
+        flat &= cv2.dilate(plane, kernel).astype(np.int32) - cv2.erode(plane, kernel) <= tolerance
+    return flat
+
+
+def planes_of(raw: RawMask) -> list[np.ndarray]:
+    """The values as planes that can be compared by size: one, or red, green and blue."""
+    if raw.kind == COLOUR:
+        return [((raw.values >> shift) & 255).astype(np.uint8) for shift in (16, 8, 0)]
+    return [raw.values.astype(np.uint16)]
+
+
+def as_colours(raw: RawMask) -> RawMask:
+    """The same mask with colours as values."""
+    if raw.kind == COLOUR:
+        return raw
+    if raw.kind == INDEX:
+        table = np.array(raw.palette, np.int32)
+        return RawMask(table[raw.values], COLOUR, raw.lossy)
+    return RawMask(raw.values * 0x010101, COLOUR, raw.lossy)
+
+
+def read_raw(path: Path) -> RawMask:
+    """Decode a mask file without interpreting its values.
+
+    Raises:
+        InputError: absent, cut off, not a picture of whole numbers, several pictures in one, or turned by an EXIF tag.
+        UsageError: a package that reads the format is not installed.
+    """
+    if path.name.lower().endswith(NIFTI):
+        return _read_nifti(path)
+    data = read_bytes(path)
+    if is_cut_off(data):
+        raise InputError(f"{path}: the mask is cut off before its end: copy it again, or leave it out")
+    mode, lossy = _header(data, path)
+    if mode in ("P", "PA"):
+        return _read_palette(data, path)
+    if mode in ("1", "LA"):
+        return _of_array(_pillow(data, path), lossy)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    if picture is None:
+        picture = _pillow(data, path)
+    elif picture.ndim == 3:
+        picture = picture[:, :, [2, 1, 0, 3][: picture.shape[2]]] if picture.shape[2] >= 3 else picture
+    if picture.dtype not in (np.uint8, np.uint16, bool):
+        raise InputError(f"{path}: the mask's values are {picture.dtype}: save it with 8 or 16 bits a pixel")
+    return _of_array(picture, lossy)
+
+
+def orientation_of(data: bytes) -> int:
+    """The EXIF orientation of a picture, 1 where it has none."""
+    try:
+        with _open_picture(data) as picture:
+            return int(picture.getexif().get(_ORIENTATION, 1) or 1)
+    except (OSError, ValueError, SyntaxError):
+        return 1
+
+
+def _open_picture(data: bytes) -> Any:
+    try:
+        from PIL import Image
+    except ImportError as error:
+        raise UsageError("data sets need Pillow: pip install 'edge-seg[data]'") from error
+    return Image.open(io.BytesIO(data))
+
+
+def _header(data: bytes, path: Path) -> tuple[str, bool]:
+    """Pillow's mode of the picture, and whether its format is lossy."""
+    try:
+        with _open_picture(data) as picture:
+            check_size(str(path), picture.height, picture.width)
+            if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
+                raise InputError(f"{path}: holds {picture.n_frames} pictures: save one mask a file")
+            turned = int(picture.getexif().get(_ORIENTATION, 1) or 1)
+            if turned != 1:
+                raise InputError(f"{path}: the mask has the EXIF orientation {turned}: turn its pixels, remove the tag")
+            return picture.mode, picture.format in ("JPEG", "MPO", "WEBP")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path}: not a picture that can be decoded: replace it or leave it out") from error
+
+
+def _pillow(data: bytes, path: Path) -> np.ndarray:
+    try:
+        with _open_picture(data) as picture:
+            return np.asarray(picture)
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path}: not a picture that can be decoded: replace it or leave it out") from error
+
+
+def _read_palette(data: bytes, path: Path) -> RawMask:
+    try:
+        with _open_picture(data) as picture:
+            raw = picture.getpalette("RGB") or []
+            indices = np.asarray(picture if picture.mode == "P" else picture.convert("P"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise InputError(f"{path}: not a picture that can be decoded: replace it or leave it out") from error
+    colours = [raw[i] << 16 | raw[i + 1] << 8 | raw[i + 2] for i in range(0, len(raw) - 2, 3)]
+    colours += [0] * (256 - len(colours))
+    return RawMask(indices.astype(np.int32), INDEX, palette=tuple(colours))
+
+
+def _of_array(picture: np.ndarray, lossy: bool) -> RawMask:
+    """A decoded picture, channels in the order red, green, blue, alpha."""
+    if picture.ndim == 2:
+        return RawMask(picture.astype(np.int32), GREY, lossy)
+    if picture.dtype == np.uint16:
+        picture = (picture >> 8).astype(np.uint8)
+    channels = picture.shape[2]
+    colour, alpha = (picture[:, :, :-1], picture[:, :, -1]) if channels in (2, 4) else (picture, None)
+    if alpha is not None and alpha.min() == alpha.max() and alpha.max() > 0:
+        alpha = None
+    if alpha is not None:
+        seen = colour[alpha >= _OPAQUE]
+        if not seen.size or (seen == seen[0]).all():
+            # What is painted is in one colour, or nothing is: the alpha channel is the mask.
+            return RawMask(alpha.astype(np.int32), ALPHA, lossy)
+        colour = np.where(alpha[:, :, None] >= _OPAQUE, colour, 0)
+    if colour.shape[2] == 1 or _is_grey(colour, lossy):
+        return RawMask(colour[:, :, 0].astype(np.int32), GREY, lossy)
+    red, green, blue = (colour[:, :, channel].astype(np.int32) for channel in range(3))
+    return RawMask(red << 16 | green << 8 | blue, COLOUR, lossy)
+
+
+def _is_grey(colour: np.ndarray, lossy: bool) -> bool:
+    tolerance = _JPEG_TOLERANCE if lossy else 0
+    return int((colour.max(axis=2).astype(np.int32) - colour.min(axis=2)).max(initial=0)) <= tolerance
+
+
+def _read_nifti(path: Path) -> RawMask:
+    """A NIfTI mask of one slice, as ITK writes the picture of a film: first axis across, second down."""
+    try:
+        import nibabel
+    except ImportError as error:
+        raise UsageError("NIfTI masks need nibabel: pip install 'edge-seg[data]'") from error
+    try:
+        image: Any = nibabel.load(path)
+        values = np.asarray(image.dataobj)
+    except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+        raise InputError(f"{path}: not a readable NIfTI file: save it again") from error
+    while values.ndim > 2 and values.shape[-1] == 1:
+        values = values[..., 0]
+    if values.ndim != 2:
+        shape = " x ".join(map(str, values.shape))
+        raise InputError(f"{path}: a NIfTI volume of {shape}: save the mask of one film as one slice")
+    whole = np.rint(values).astype(np.int32)
+    if not np.array_equal(whole, values) or whole.min() < 0:
+        raise InputError(f"{path}: its values are not whole numbers from 0: save it as labels")
+    if np.allclose(image.affine[:2, :2], np.eye(2)) and whole.shape[0] == whole.shape[1]:
+        raise InputError(
+            f"{path}: its affine does not say how rows and columns lie, and the mask is square: save it with ITK "
+            "(SimpleITK, ITK-SNAP, 3D Slicer), or as PNG"
+        )
+    return RawMask(np.ascontiguousarray(whole.T), GREY)

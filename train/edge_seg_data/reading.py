@@ -1,0 +1,380 @@
+"""From found files to a data set: look at every film, decide what the masks mean, split, and report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from edge_seg.errors import InputError
+from edge_seg.film import Film
+from edge_seg.pixels import IGNORE
+from edge_seg.sources import read_film
+from edge_seg.sources.header import is_cut_off
+from edge_seg.sources.image import read_bytes
+
+from edge_seg_data.dataset import SPLITS, Dataset, LabelledFilm, Outlines
+from edge_seg_data.files import content_hash, key_of, stem_of
+from edge_seg_data.finding import Found, unmatched
+from edge_seg_data.index import INDEX_NAME, IndexRow, read_index
+from edge_seg_data.masks.classes import Classes, read_classes
+from edge_seg_data.masks.encoding import Encoding, decide, planes
+from edge_seg_data.masks.raw import MaskScan, orientation_of, scan
+from edge_seg_data.report import ERROR, NOTE, WARNING, DatasetReport, Problem, StructureFacts
+from edge_seg_data.splits import split_by_patient
+
+Progress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+Finish = Callable[[Film, Outlines, IndexRow | None], tuple[Film, Outlines]]
+"""What a layout does to a film and its outlines after they are read."""
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_READERS = 4
+WEAKEST_MATCH = 6.0
+"""Pairs of film and mask with a lower `match_score` in the index are too doubtful to score against."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a folder is read.
+
+    Attributes:
+        skip_bad: leave films out that cannot be read, instead of refusing the set.
+        known: split by patient of an earlier run, which stays.
+        progress: told how far reading is.
+    """
+
+    skip_bad: bool = False
+    known: Mapping[str, str] = field(default_factory=dict)
+    progress: Progress = lambda what, done, total: None
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a kind of data set lies on disk.
+
+    Attributes:
+        title: as a person reads it.
+        find: films and masks in a folder, `None` where the folder is laid out in another way.
+        structure: where every mask holds one structure, its name.
+        default_split: of films that nothing else splits; empty splits them by patient.
+        finish: what is done to a film and its outlines after they are read.
+        structures: what `finish` gives, where that is not what the masks hold.
+        facts: see `Dataset`.
+        attributes: what a film's name says of it.
+        folder_name: where nothing but the folder's name can tell the layout, that name.
+        reader: reads a folder that holds no pictures; `find` only recognises it then.
+    """
+
+    title: str
+    find: Callable[[Path], Found | None]
+    structure: str = ""
+    default_split: str = ""
+    finish: Finish | None = None
+    structures: tuple[str, ...] = ()
+    facts: dict[str, str] = field(default_factory=dict)
+    attributes: Callable[[str], dict[str, str]] = lambda stem: {}
+    folder_name: str = ""
+    reader: Callable[[Path, Options], Dataset] | None = None
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a glance at a film's file says."""
+
+    path: Path
+    content: str
+    problem: str = ""
+    turned: int = 1
+
+
+def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options: Options) -> Dataset:
+    """The data set of what was found in a folder; what would make training wrong stands in its report.
+
+    Raises:
+        InputError: the index or `classes.txt` makes no sense.
+    """
+    index, classes = read_index(folder), read_classes(folder)
+    problems = [*found.problems, *unmatched(found), *_class_notes(classes)]
+    looks = {look.path: look for look in _each(_look, list(found.masks), "looking at films", options)}
+    found, unreadable = _without_unreadable(found, looks, options)
+    problems += [*unreadable, *_turned(looks.values())]
+    encodings, more = _encodings(found, classes, layout, options)
+    problems += more
+    films = [
+        _labelled(path, sources, encodings, layout, found, index, looks[path])
+        for path, sources in found.masks.items()
+        if encodings.keys() >= sources.keys()
+    ]
+    films = _with_patients_of_equal_films(films, {str(path): look.content for path, look in looks.items()})
+    problems += [*_twice(films), *_index_problems(folder, index, films, looks)]
+    films = list(split_by_patient(_default_split(films, layout), options.known))
+    problems += [*_leaks(films, looks), *_no_split(films)]
+    structures = layout.structures or tuple(dict.fromkeys(s for e in encodings.values() for s in e.structures))
+    named = any(row.patient for row in (index or {}).values())
+    report = _report(folder, layout, found, films, named, encodings, structures, problems)
+    return Dataset(folder.name, name, structures, tuple(films), layout.facts, report)
+
+
+def _each(work: Callable[[Item], Result], items: Sequence[Item], what: str, options: Options) -> list[Result]:
+    found = []
+    with ThreadPoolExecutor(_READERS) as pool:
+        for done, result in enumerate(pool.map(work, items), 1):
+            found.append(result)
+            options.progress(what, done, len(items))
+    return found
+
+
+def _look(path: Path) -> _Look:
+    try:
+        data = read_bytes(path)
+    except InputError as error:
+        return _Look(path, "", str(error))
+    if is_cut_off(data):
+        return _Look(path, content_hash(data), f"{path}: the picture is cut off before its end: copy it again")
+    tagged = b"Exif\0\0" in data[:4096] or b"eXIf" in data[:4096] or data[:2] in (b"II", b"MM")
+    return _Look(path, content_hash(data), turned=orientation_of(data) if tagged else 1)
+
+
+def _class_notes(classes: Classes | None) -> list[Problem]:
+    return [Problem("classes", NOTE, note) for note in classes.notes] if classes else []
+
+
+def _without_unreadable(found: Found, looks: Mapping[Path, _Look], options: Options) -> tuple[Found, list[Problem]]:
+    """Films that cannot be read are named together; left out where that is asked for."""
+    bad = [look for look in looks.values() if look.problem]
+    if not bad:
+        return found, []
+    first, files = bad[0].problem, tuple(str(look.path) for look in bad)
+    for look in bad:
+        del found.masks[look.path]
+    if options.skip_bad:
+        return found, [Problem("unreadable-films", WARNING, f"{len(bad)} films cannot be read, left out", files)]
+    how = "replace them, or leave them out with --skip-bad"
+    text = first if len(bad) == 1 else f"{len(bad)} films cannot be read: {how}; the first: {first}"
+    return found, [Problem("unreadable-films", ERROR, text, files)]
+
+
+def _turned(looks: Iterable[_Look]) -> list[Problem]:
+    """A tag that turns a film does not say whether its mask was drawn before or after."""
+    turned = [look for look in looks if look.turned != 1]
+    if not turned:
+        return []
+    text = (
+        f"{turned[0].path}: its EXIF orientation is {turned[0].turned}, which turns the film and not its mask: turn "
+        f"its pixels as the mask needs it and remove the tag ({len(turned)} films)"
+    )
+    return [Problem("turned-films", ERROR, text, tuple(str(look.path) for look in turned))]
+
+
+def _encodings(
+    found: Found, classes: Classes | None, layout: Layout, options: Options
+) -> tuple[dict[str, Encoding], list[Problem]]:
+    """The encoding of every source of masks; what cannot be read or decided is a problem."""
+    sources: dict[str, list[Path]] = {}
+    for masks in found.masks.values():
+        for source, paths in masks.items():
+            sources.setdefault(source, []).extend(paths)
+    encodings: dict[str, Encoding] = {}
+    problems: list[Problem] = []
+    for source, paths in sources.items():
+        scans: list[MaskScan] = []
+        failures: dict[Path, str] = {}
+        for path, result in zip(paths, _each(_scan, paths, "reading masks", options), strict=True):
+            if isinstance(result, MaskScan):
+                scans.append(result)
+            else:
+                failures[path] = result
+        problems += _unreadable_masks(found, failures, options)
+        try:
+            one = layout.structure or source or ("object" if len(sources) > 1 else None)
+            encodings[source] = decide(scans, classes, one)
+        except InputError as error:
+            problems.append(Problem("encoding", ERROR, str(error)))
+            continue
+        problems += [Problem("encoding", NOTE, note) for note in encodings[source].notes if note not in _notes(classes)]
+    return encodings, problems
+
+
+def _notes(classes: Classes | None) -> tuple[str, ...]:
+    return classes.notes if classes else ()
+
+
+def _scan(path: Path) -> MaskScan | str:
+    try:
+        return scan(path)
+    except InputError as error:
+        return str(error)
+
+
+def _unreadable_masks(found: Found, failures: Mapping[Path, str], options: Options) -> list[Problem]:
+    if not failures:
+        return []
+    files = tuple(map(str, failures))
+    films = [film for film, masks in found.masks.items() if any(path in failures for p in masks.values() for path in p)]
+    for film in films:
+        del found.masks[film]
+    if options.skip_bad:
+        return [Problem("unreadable-masks", WARNING, f"{len(files)} masks cannot be read, their films left out", files)]
+    first = next(iter(failures.values()))
+    how = "replace them, or leave their films out with --skip-bad"
+    text = first if len(failures) == 1 else f"{len(failures)} masks cannot be read: {how}; the first: {first}"
+    return [Problem("unreadable-masks", ERROR, text, files)]
+
+
+def _labelled(
+    path: Path,
+    sources: Mapping[str, list[Path]],
+    encodings: Mapping[str, Encoding],
+    layout: Layout,
+    found: Found,
+    index: Mapping[str, IndexRow] | None,
+    look: _Look,
+) -> LabelledFilm:
+    stem = stem_of(path.name)
+    row = (index or {}).get(key_of(stem))
+    reads = tuple((encodings[source], tuple(paths)) for source, paths in sources.items())
+    match = row.number("match_score") if row else None
+    return LabelledFilm(
+        name=stem,
+        patient=(row.patient if row else "") or look.content,
+        split=(row.split if row else "") or found.splits.get(path, ""),
+        read=partial(_read, path, reads, layout.finish, row),
+        attributes={**layout.attributes(stem), **(row.attributes if row else {})},
+        scored=match is None or match >= WEAKEST_MATCH,
+        source=str(path),
+    )
+
+
+def _read(
+    path: Path, sources: Sequence[tuple[Encoding, tuple[Path, ...]]], finish: Finish | None, row: IndexRow | None
+) -> tuple[Film, Outlines]:
+    outlines: Outlines = {}
+    for encoding, paths in sources:
+        for mask in paths:
+            for name, plane in planes(mask, encoding).items():
+                outlines[name] = _union(outlines[name], plane, mask) if name in outlines else plane
+    film = read_film(path)
+    return finish(film, outlines, row) if finish else (film, outlines)
+
+
+def _union(one: np.ndarray, other: np.ndarray, path: Path) -> np.ndarray:
+    if one.shape != other.shape:
+        raise InputError(f"{path}: another size than the other masks of its film: save them alike")
+    return np.where((one == 1) | (other == 1), 1, np.where((one == IGNORE) | (other == IGNORE), IGNORE, 0)).astype(
+        np.uint8
+    )
+
+
+def _with_patients_of_equal_films(films: Sequence[LabelledFilm], contents: Mapping[str, str]) -> list[LabelledFilm]:
+    """A film that names no patient belongs to the patient of an equal film that does."""
+    named: dict[str, str] = {}
+    for film in films:
+        content = contents[film.source]
+        if film.patient != content:
+            named.setdefault(content, film.patient)
+    return [replace(film, patient=named.get(film.patient, film.patient)) for film in films]
+
+
+def _default_split(films: Sequence[LabelledFilm], layout: Layout) -> list[LabelledFilm]:
+    return [replace(film, split=film.split or layout.default_split) for film in films]
+
+
+def _twice(films: Sequence[LabelledFilm]) -> list[Problem]:
+    counts = Counter(film.name for film in films)
+    twice = tuple(film.source for film in films if counts[film.name] > 1)
+    if not twice:
+        return []
+    return [Problem("equal-names", NOTE, f"{len(twice)} films have names that others have too", twice)]
+
+
+def _index_problems(
+    folder: Path, index: Mapping[str, IndexRow] | None, films: Sequence[LabelledFilm], looks: Mapping[Path, _Look]
+) -> list[Problem]:
+    if index is None:
+        return []
+    present = {key_of(stem_of(path.name)) for path in looks}
+    absent = [row.stem for key, row in index.items() if key not in present]
+    problems = []
+    if absent:
+        text = f"{INDEX_NAME} names {len(absent)} films that are not here or have no mask"
+        problems.append(Problem("index-rows-without-film", WARNING, text, tuple(absent)))
+    split = [film for film in films if film.split]
+    blank = tuple(film.source for film in films if not film.split)
+    if split and blank:
+        text = f"{len(blank)} films have no split in {INDEX_NAME}: they follow their patient, or are split by hash"
+        problems.append(Problem("blank-splits", WARNING, text, blank))
+    unnamed = tuple(film.source for film in films if not (row := index.get(key_of(film.name))) or not row.patient)
+    if unnamed and len(unnamed) < len(films):
+        text = f"{len(unnamed)} films have no patient in {INDEX_NAME}: each counts as a patient of its own"
+        problems.append(Problem("blank-patients", WARNING, text, unnamed))
+    return problems
+
+
+def _leaks(films: Sequence[LabelledFilm], looks: Mapping[Path, _Look]) -> list[Problem]:
+    """Patients and equal films that lie in two splits."""
+    problems = []
+    by_patient: dict[str, list[LabelledFilm]] = {}
+    by_content: dict[str, list[LabelledFilm]] = {}
+    for film in films:
+        by_patient.setdefault(film.patient, []).append(film)
+        by_content.setdefault(looks[Path(film.source)].content, []).append(film)
+    torn = [group for group in by_patient.values() if len({film.split for film in group}) > 1]
+    if torn:
+        names = ", ".join(group[0].patient for group in torn[:3])
+        text = f"{len(torn)} patients have films in two splits ({names}): put every patient into one"
+        problems.append(Problem("patients-across-splits", ERROR, text, _sources(torn)))
+    copied = [group for group in by_content.values() if len(group) > 1]
+    across = [group for group in copied if len({film.split for film in group}) > 1]
+    within = [group for group in copied if group not in across]
+    if across:
+        text = f"{len(across)} films lie in two splits under different names: put equal films into one split"
+        problems.append(Problem("duplicates-across-splits", ERROR, text, _sources(across)))
+    if within:
+        text = f"{len(within)} films are there more than once: they weigh more in training, leave one of each"
+        problems.append(Problem("duplicates", WARNING, text, _sources(within)))
+    return problems
+
+
+def _sources(groups: Iterable[Sequence[LabelledFilm]]) -> tuple[str, ...]:
+    return tuple(film.source for group in groups for film in group)
+
+
+def _no_split(films: Sequence[LabelledFilm]) -> list[Problem]:
+    counts = Counter(film.split for film in films)
+    if not films or not counts["train"] or counts["val"]:
+        return []
+    text = "no film is held out for validation: quantisation cannot measure what it costs"
+    return [Problem("no-validation", WARNING, text)]
+
+
+def _report(
+    folder: Path,
+    layout: Layout,
+    found: Found,
+    films: Sequence[LabelledFilm],
+    patients_named: bool,
+    encodings: Mapping[str, Encoding],
+    structures: Sequence[str],
+    problems: Sequence[Problem],
+) -> DatasetReport:
+    shown = {name: str(encoding) for encoding in encodings.values() for name in encoding.structures}
+    whole = next(iter(shown.values()), "")
+    return DatasetReport(
+        folder=str(folder),
+        layout=layout.title,
+        films=max(len(films), len(found.masks)),
+        patients=len({film.patient for film in films}),
+        patients_named=patients_named,
+        splits={split: sum(film.split == split for film in films) for split in SPLITS},
+        structures=tuple(StructureFacts(name, shown.get(name, whole), len(films)) for name in structures),
+        problems=tuple(problems),
+    )

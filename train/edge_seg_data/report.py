@@ -1,0 +1,119 @@
+"""What was read of a data set, and how: typed, for a person, for JSON, and for the decision whether to train on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+NOTE, WARNING, ERROR = "note", "warning", "error"
+"""An error would make training wrong; a warning may; a note says how something was read."""
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something to know about a data set.
+
+    Attributes:
+        kind: a short name that stays the same (`unmatched-films`, `leak`, ...).
+        severity: `NOTE`, `WARNING` or `ERROR`.
+        text: what it is and what to do.
+        files: all files it concerns.
+    """
+
+    kind: str
+    severity: str
+    text: str
+    files: tuple[str, ...] = ()
+
+    def line(self, folder: Path) -> str:
+        """One line for a person, with the first of its files."""
+        names = [_below(folder, file) for file in self.files]
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        shown = f" ({', '.join(names[:_SHOWN])}{more})" if names else ""
+        return f"{self.severity}: {self.text}{shown}"
+
+
+@dataclass(frozen=True)
+class StructureFacts:
+    """One structure of a data set.
+
+    Attributes:
+        name: of the structure.
+        encoding: what the values of its masks mean.
+        outlined: films with an outline of it.
+        empty: films whose outline of it is empty.
+        least, mean, most: share of the film that it covers, over films where it is not empty.
+    """
+
+    name: str
+    encoding: str = ""
+    outlined: int = 0
+    empty: int = 0
+    least: float = 0.0
+    mean: float = 0.0
+    most: float = 0.0
+
+
+@dataclass(frozen=True)
+class DatasetReport:
+    """What was read of a data set.
+
+    Attributes:
+        folder: of the data set.
+        layout: which reader read it, and its title.
+        films, patients: their numbers; patients are counted where they are named.
+        patients_named: whether the index names them; otherwise equal films count as one patient.
+        splits: films in each split.
+        sizes: films of each `WIDTH x HEIGHT`.
+        structures: what is outlined.
+        problems: what to know.
+    """
+
+    folder: str
+    layout: str
+    films: int = 0
+    patients: int = 0
+    patients_named: bool = False
+    splits: dict[str, int] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+    structures: tuple[StructureFacts, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+    @property
+    def errors(self) -> tuple[Problem, ...]:
+        """The problems that would make training wrong."""
+        return tuple(problem for problem in self.problems if problem.severity == ERROR)
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data."""
+        return {**asdict(self), "ok": not self.errors}
+
+    def lines(self) -> list[str]:
+        """The report as lines for a person."""
+        folder = Path(self.folder)
+        named = f" of {self.patients} patients" if self.patients_named else ", patients are not named"
+        found = [
+            f"{self.folder}: {self.layout}",
+            f"  films       {self.films}{named}",
+            f"  splits      {', '.join(f'{name} {count}' for name, count in self.splits.items()) or 'none'}",
+        ]
+        if self.sizes:
+            shown = ", ".join(f"{size} ({count})" for size, count in Counter(self.sizes).most_common(_SHOWN))
+            more = f" and {len(self.sizes) - _SHOWN} more sizes" if len(self.sizes) > _SHOWN else ""
+            found.append(f"  sizes       {shown}{more}")
+        for one in self.structures:
+            covers = f", covers {one.mean:.1%} ({one.least:.1%} to {one.most:.1%})" if one.most else ""
+            empty = f", {one.empty} empty" if one.empty else ""
+            found.append(f"  {one.name}: {one.outlined} films{covers}{empty}; {one.encoding}")
+        return [*found, *(f"  {problem.line(folder)}" for problem in self.problems)]
+
+
+def _below(folder: Path, file: str) -> str:
+    try:
+        return str(Path(file).relative_to(folder))
+    except ValueError:
+        return file

@@ -1,0 +1,72 @@
+"""Splits by patient that stay as they are while a data set grows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from edge_seg_data.dataset import LabelledFilm
+
+TEST_SHARE = 0.1
+VAL_SHARE = 0.1
+_FEWEST = 3  # patients; fewer are all trained on
+
+
+def fraction_of(patient: str, seed: int = 0) -> float:
+    """A number in [0, 1) that depends on the patient alone."""
+    digest = hashlib.sha256(f"{seed}/{patient}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def split_by_patient(
+    films: Iterable[LabelledFilm], known: Mapping[str, str] | None = None, seed: int = 0
+) -> tuple[LabelledFilm, ...]:
+    """Split films that have no split, about 80:10:10 by patient; no patient lies in two splits.
+
+    A patient's split depends on the patient's own hash, not on the others: below 0.1 is test, below 0.2 val. Where
+    that leaves test or val empty, the patients with the lowest hashes fill them. So no patient moves from train to
+    another split when films are added. Films of a patient who already has a split (by name, or by `known`) follow it.
+
+    Args:
+        films: some or all without a split.
+        known: split by patient of an earlier run, which stays.
+        seed: of the hash.
+    """
+    films = tuple(films)
+    fixed = _fixed(films, known or {})
+    free = sorted({film.patient for film in films} - fixed.keys(), key=lambda patient: fraction_of(patient, seed))
+    chosen = {**_chosen(free, seed, bool(fixed)), **fixed}
+    return tuple(film if film.split else replace(film, split=chosen[film.patient]) for film in films)
+
+
+def _fixed(films: tuple[LabelledFilm, ...], known: Mapping[str, str]) -> dict[str, str]:
+    named: dict[str, Counter[str]] = {}
+    for film in films:
+        if film.split:
+            named.setdefault(film.patient, Counter())[film.split] += 1
+    patients = {film.patient for film in films}
+    found = {patient: split for patient, split in known.items() if patient in patients}
+    return {**found, **{patient: counts.most_common(1)[0][0] for patient, counts in named.items()}}
+
+
+def _chosen(patients: list[str], seed: int, others_split: bool) -> dict[str, str]:
+    """Splits of patients in the order of their hashes."""
+    if len(patients) < _FEWEST and not others_split:
+        return dict.fromkeys(patients, "train")
+    by_hash = {patient: fraction_of(patient, seed) for patient in patients}
+    test = [patient for patient in patients if by_hash[patient] < TEST_SHARE]
+    if not others_split and not test:
+        test = patients[:1]
+    rest = patients[len(test) :]
+    val = [patient for patient in rest if by_hash[patient] < TEST_SHARE + VAL_SHARE]
+    if not others_split and not val:
+        val = rest[:1]
+    chosen = dict.fromkeys(patients, "train") | dict.fromkeys(test, "test") | dict.fromkeys(val, "val")
+    if not others_split and "train" not in chosen.values():
+        # Three or four patients with low hashes all: something must be trained on, and something held out.
+        chosen[patients[-1]] = "train"
+        if "val" not in chosen.values():
+            chosen[patients[-2]] = "val"
+    return chosen

@@ -1,0 +1,55 @@
+"""Text files as spreadsheets and editors save them: UTF-8 with or without a mark, UTF-16, Windows' code page."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from pathlib import Path
+
+from edge_seg.errors import InputError
+
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_DELIMITERS = ",;\t"
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; Excel's "CSV" is UTF-8 with a mark, Windows' code page, or UTF-16 ("Unicode text").
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}): check its permissions") from error
+    for mark, encoding in _MARKS:
+        if data.startswith(mark):
+            return data.decode(encoding, errors="replace")
+    if b"\0" in data[:64]:
+        # UTF-16 without a mark: the zero byte of a Latin letter comes second in little-endian order.
+        return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be", errors="replace")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return data.decode("cp1252", errors="replace")
+
+
+def read_table(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file by the names of its columns, in small letters; comma, semicolon or tab separate them.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    text = read_text(path)
+    lines = text.splitlines()
+    if lines and lines[0].lower().startswith("sep="):
+        text = "\n".join(lines[1:])
+    first = text.splitlines()[0] if text.strip() else ""
+    delimiter = max(_DELIMITERS, key=first.count)
+    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter)
+    return [
+        {(name or "").strip().lower(): (value or "").strip() for name, value in row.items() if isinstance(value, str)}
+        for row in rows
+        if any(row.values())
+    ]
