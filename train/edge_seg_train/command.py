@@ -294,9 +294,7 @@ def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
 
 def _absolute(dataset: str) -> str:
     """The same data set from any working directory, so that a run can go on from anywhere."""
-    from edge_seg_data import LAYOUTS
+    from edge_seg_data import split_name
 
-    layout, equals, path = dataset.partition("=")
-    if layout not in LAYOUTS:
-        layout, equals, path = "", "", dataset
-    return f"{layout}{equals}{Path(path).expanduser().resolve()}"
+    layout, path = split_name(dataset)
+    return f"{layout}={path.resolve()}" if layout else str(path.resolve())
