@@ -26,7 +26,7 @@ from edge_seg.phantom import phantom
 from edge_seg.sources import Source, SourceState
 from edge_seg.station import health as health_module
 from edge_seg.station.health import Health
-from edge_seg.station.page import PageServer
+from edge_seg.station.page import PageLimits, PageServer
 from edge_seg.station.session import Summary, run_session
 
 HOSTILE = "<img src=x onerror=document.title='owned'>&<script>document.title='owned'</script>\"'"
@@ -177,9 +177,9 @@ def test_other_machines_need_the_token(health: Health) -> None:
         assert page.url.endswith("/?token=knows")
         for path in ("/", "/state", "/metrics", "/overlay/1", "/page.js"):
             assert get(page, path)[0] == 401
-            assert get(page, path, Cookie="edge-seg-token=guess")[0] == 401
+            assert get(page, path, Cookie="edge-seg-session=guess")[0] == 401
             assert get(page, path, Authorization="Bearer knows")[0] == 200
-            assert get(page, path, Cookie="edge-seg-token=knows")[0] == 401
+            assert get(page, path, Cookie="edge-seg-session=knows")[0] == 401
         # Monitors ask this one, which tells nothing of anybody.
         assert get(page, "/healthz")[0] == 200
         cookie = get(page, "/?token=knows")[2]["Set-Cookie"]
@@ -214,7 +214,7 @@ SPELLINGS = (
 
 @pytest.mark.parametrize("route", ROUTES)
 def test_without_the_token_no_route_gives_a_cookie_or_tells_anything(health: Health, route: str) -> None:
-    with closing(PageServer("0.0.0.0:0", health, "knows")) as page:
+    with closing(PageServer("0.0.0.0:0", health, "knows", limits=PageLimits(wrong_token_s=0))) as page:
         for spelling in SPELLINGS:
             status, data, headers = get(page, f"{route}?{spelling}")
             assert status == (200 if route == "/healthz" else 401), spelling

@@ -1,5 +1,5 @@
 """The page that shows a running session in a browser, and what monitors ask: `/healthz`, `/metrics`."""
 
-from edge_seg.station.page.server import PageServer
+from edge_seg.station.page.server import PageLimits, PageServer
 
-__all__ = ["PageServer"]
+__all__ = ["PageLimits", "PageServer"]

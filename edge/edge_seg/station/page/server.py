@@ -1,33 +1,57 @@
-"""Serves the page. No path of a request ever names a file: films are asked for by number, assets by a table."""
+"""Serves the page. Every request has a deadline as a whole, and no connection keeps another from being served."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-import json
+import asyncio
 import secrets
-import threading
+import ssl
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.cookies import CookieError, SimpleCookie
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib import resources
-from typing import Any
-from urllib.parse import parse_qs, quote, urlsplit
+from pathlib import Path
+from urllib.parse import quote
 
 from edge_seg.address import is_loopback, parse_address
+from edge_seg.connections import Caps, Connection, ConnectionServer, within
 from edge_seg.errors import DeviceError
+from edge_seg.log import room_logger
 from edge_seg.station.health import Health
-from edge_seg.station.page.metrics import metrics
+from edge_seg.station.page.access import Access, Entry, is_for_this_machine
+from edge_seg.station.page.request import BadRequest, Request, parse_request
+from edge_seg.station.page.routes import HEALTH, Answer, answer, health_answer
 
-_ASSETS = {
-    "/": ("page.html", "text/html; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
+_LOG = room_logger(__name__)
+
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; "
+    "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Connection": "close",
 }
-_POLICY = "default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'"
-_COOKIE = "edge-seg-token"
-_PATIENCE_S = 10.0
-_MOST_CONNECTIONS = 16
+_READERS = 2
+"""Threads that wait for the disk; `/healthz` needs none of them."""
+
+_PART = 64 * 1024
+"""Bytes of an answer in memory at a time."""
+
+
+@dataclass(frozen=True)
+class PageLimits:
+    """What those who look may ask of this device.
+
+    Attributes:
+        request_s: seconds in which a request must have come as a whole.
+        answer_s: seconds in which its answer must have been taken as a whole.
+        wrong_token_s: seconds that a wrong token waits for its answer, so that guessing takes years.
+        caps: connections at the same time.
+    """
+
+    request_s: float = 10.0
+    answer_s: float = 60.0
+    wrong_token_s: float = 0.5
+    caps: Caps = field(default_factory=Caps)
 
 
 class PageServer:
@@ -37,147 +61,98 @@ class PageServer:
         address: `[HOST:]PORT`; without a host this machine alone can look. Port 0 takes any that is free.
         health: of the session.
         token: who looks from elsewhere must know it; made up where none is given.
+        tls: certificate and key; without it the page is served in clear.
+        limits: to what may be asked.
 
     Attributes:
         url: to open, with the token where one is needed.
+        port: that it listens at.
 
     Raises:
         UsageError: no such address.
         DeviceError: the port cannot be had.
     """
 
-    def __init__(self, address: str, health: Health, token: str | None = None) -> None:
+    def __init__(
+        self,
+        address: str,
+        health: Health,
+        token: str | None = None,
+        *,
+        tls: ssl.SSLContext | None = None,
+        limits: PageLimits | None = None,
+    ) -> None:
         host, port = parse_address(address, "--view", 8080)
+        self._health, self._limits = health, limits or PageLimits()
         self._here = is_loopback(host)
-        self._token = None if self._here else token or secrets.token_urlsafe(16)
-        handler = type("Handler", (_Handler,), {"health": health, "token": self._token, "here": self._here})
+        token = None if self._here else token or secrets.token_urlsafe(16)
+        self._access = Access(token, secure=tls is not None)
+        self._readers = ThreadPoolExecutor(_READERS, "page")
         try:
-            self._server = _Server((host, port), handler)
+            self._server = ConnectionServer(host, port, self._serve, "page", self._limits.caps, tls)
         except OSError as error:
             raise DeviceError(
                 f"--view {host}:{port}: the port cannot be had ({error.strerror or error}): choose another"
             ) from error
-        self.port = self._server.server_address[1]
-        self.url = f"http://{host}:{self.port}/" + (f"?token={quote(self._token, safe='')}" if self._token else "")
-        self._thread = threading.Thread(target=self._server.serve_forever, name="page", daemon=True)
-        self._thread.start()
+        self.port = self._server.port
+        shown = f"[{host}]" if ":" in host else host
+        query = "" if token is None else f"?token={quote(token, safe='')}"
+        self.url = f"{'http' if tls is None else 'https'}://{shown}:{self.port}/{query}"
 
     def close(self) -> None:
         """Serve no more."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.close()
+        self._readers.shutdown(wait=False, cancel_futures=True)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = _MOST_CONNECTIONS
-
-    def __init__(self, *arguments: Any) -> None:
-        self._room = threading.BoundedSemaphore(_MOST_CONNECTIONS)
-        super().__init__(*arguments)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        if not self._room.acquire(blocking=False):
-            # Who opens many connections and says nothing keeps nobody else from looking for long.
-            self.shutdown_request(request)
+    async def _serve(self, connection: Connection) -> None:
+        """Answer one request."""
+        try:
+            head = await within(self._limits.request_s, connection.reader.readuntil(b"\r\n\r\n"))
+            request = parse_request(head)
+        except (asyncio.LimitOverrunError, BadRequest):
+            too_long = Answer(HTTPStatus.BAD_REQUEST, b"this is no request\n")
+            await within(self._limits.answer_s, _send(connection, too_long, {}, with_body=True))
             return
-        super().process_request(request, client_address)
+        connection.has_asked = True
+        headers: dict[str, str] = {}
+        found = await self._answer(request, headers)
+        await within(self._limits.answer_s, _send(connection, found, headers, with_body=request.method != "HEAD"))
 
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._room.release()
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A browser that went away is nothing to print."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    health: Health
-    token: str | None
-    here: bool
-    brought_token = False
-    timeout = _PATIENCE_S
-    server_version = "edge-seg"
-    sys_version = ""
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        if self.here and not is_loopback(urlsplit(f"//{self.headers.get('Host', '')}").hostname or ""):
-            # A page elsewhere whose name was made to point here must not read this one.
-            self._answer(HTTPStatus.FORBIDDEN, b"this page is for this machine alone\n")
-        elif parts.path == "/healthz":
-            alive = self.health.alive
-            status = HTTPStatus.OK if alive else HTTPStatus.SERVICE_UNAVAILABLE
-            self._answer(status, b"ok\n" if alive else b"stuck\n")
-        elif not self._may_look(parts.query):
-            self._answer(HTTPStatus.UNAUTHORIZED, b"open the address that edge-seg run printed, with its token\n")
-        elif parts.path in _ASSETS:
-            name, kind = _ASSETS[parts.path]
-            self._answer(
-                HTTPStatus.OK, resources.files("edge_seg.station.page").joinpath("assets", name).read_bytes(), kind
-            )
-        elif parts.path == "/state":
-            self._answer(HTTPStatus.OK, json.dumps(self.health.state()).encode(), "application/json")
-        elif parts.path == "/metrics":
-            self._answer(HTTPStatus.OK, metrics(self.health.state()).encode(), "text/plain; version=0.0.4")
-        elif parts.path.startswith("/overlay/") and parts.path[9:].isascii() and parts.path[9:].isdecimal():
-            self._overlay(int(parts.path[9:]))
-        else:
-            self._answer(HTTPStatus.NOT_FOUND, b"there is nothing here\n")
-
-    def _overlay(self, number: int) -> None:
-        path = self.health.overlay(number)
-        try:
-            data = path.read_bytes() if path is not None else None
-        except OSError:
-            data = None
-        if data is None:
-            self._answer(HTTPStatus.NOT_FOUND, b"no such film\n")
-        else:
-            self._answer(HTTPStatus.OK, data, "image/png")
-
-    def _may_look(self, query: str) -> bool:
-        if self.token is None:
-            return True
-        self.brought_token = _one_is(self.token, parse_qs(query, errors="surrogateescape").get("token", []))
-        # The library reads bytes of headers as Latin-1.
-        bearer = self.headers.get("Authorization", "").removeprefix("Bearer ")
-        bearer = bearer.encode("latin-1", "replace").decode(errors="surrogateescape")
-        try:
-            cookie = SimpleCookie(self.headers.get("Cookie", "")).get(_COOKIE)
-        except CookieError:
-            cookie = None
-        return (
-            self.brought_token
-            or _one_is(self.token, [bearer])
-            or (cookie is not None and _one_is(session_value(self.token), [cookie.value]))
-        )
-
-    def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Security-Policy", _POLICY)
-        self.send_header("X-Content-Type-Options", "nosniff")
-        self.send_header("Referrer-Policy", "no-referrer")
-        self.send_header("Cache-Control", "no-store")
-        if self.token and self.brought_token:
+    async def _answer(self, request: Request, headers: dict[str, str]) -> Answer:
+        if self._here and not is_for_this_machine(request):
+            return Answer(HTTPStatus.FORBIDDEN, b"this page is for this machine alone\n")
+        if request.method not in ("GET", "HEAD"):
+            headers["Allow"] = "GET, HEAD"
+            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"nothing can be changed here\n")
+        if request.path == HEALTH:
+            return health_answer(self._health)
+        entry = self._access.entry(request)
+        if entry is Entry.REFUSED:
+            _LOG.info("a request without the token was refused")
+            if "token" in request.query or "authorization" in request.headers:
+                await asyncio.sleep(self._limits.wrong_token_s)
+            return Answer(HTTPStatus.UNAUTHORIZED, b"open the address that edge-seg run printed, with its token\n")
+        found = await asyncio.get_running_loop().run_in_executor(self._readers, answer, request.path, self._health)
+        if entry is Entry.BROUGHT_TOKEN:
             # So that the address that is shown, and copied, need not hold the token for ever.
-            value = session_value(self.token)
-            self.send_header("Set-Cookie", f"{_COOKIE}={value}; HttpOnly; SameSite=Strict; Path=/")
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments: object) -> None:
-        """Who looked when is nobody's business."""
+            headers["Set-Cookie"] = self._access.cookie
+        return found
 
 
-def session_value(token: str) -> str:
-    """What a browser keeps in its cookie: shows that it knew the token, and does not give the token away."""
-    return hmac.new(token.encode(), b"edge-seg page session", hashlib.sha256).hexdigest()
-
-
-def _one_is(secret: str, given: list[str]) -> bool:
-    return any(hmac.compare_digest(word.encode(errors="surrogateescape"), secret.encode()) for word in given)
+async def _send(connection: Connection, sent: Answer, headers: dict[str, str], *, with_body: bool) -> None:
+    length = sent.body.stat().st_size if isinstance(sent.body, Path) else len(sent.body)
+    lines = {**_HEADERS, "Content-Type": sent.kind, "Content-Length": str(length), **headers}
+    head = f"HTTP/1.1 {sent.status.value} {sent.status.phrase}\r\n"
+    writer = connection.writer
+    writer.write((head + "".join(f"{name}: {value}\r\n" for name, value in lines.items()) + "\r\n").encode())
+    if with_body and isinstance(sent.body, bytes):
+        writer.write(sent.body)
+    elif with_body and isinstance(sent.body, Path):
+        with sent.body.open("rb") as file:
+            while length > 0 and (part := file.read(min(_PART, length))):
+                length -= len(part)
+                writer.write(part)
+                await writer.drain()
+    await writer.drain()
+    writer.close()
+    await writer.wait_closed()

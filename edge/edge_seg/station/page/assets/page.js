@@ -117,5 +117,7 @@ async function refresh() {
   }
 }
 
+// The cookie is enough from now on: a token in the address bar is photographed and copied.
+if (location.search) history.replaceState(null, "", location.pathname);
 refresh();
 setInterval(refresh, EVERY_MS);

@@ -1,0 +1,204 @@
+"""Connections from peers that may be hostile: how many there may be, and which one gives way.
+
+A connection that has not yet said what it wants costs a few kB in an event loop, and no thread. When there are too
+many, the oldest one of them, of the peer that has the most, is closed: however many a peer opens, it takes room from
+itself alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+import threading
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from edge_seg.log import room_logger
+
+_Result = TypeVar("_Result")
+
+_LOG = room_logger("edge_seg.connections")
+
+_BUFFER = 16 * 1024
+"""Bytes that are read ahead of what is asked for; the longest line or head that there can be."""
+
+_REST_S = 0.1
+"""Pause after the system gave no connection, for want of descriptors for example."""
+
+
+@dataclass(frozen=True)
+class Caps:
+    """How many connections there may be.
+
+    Attributes:
+        most: in all.
+        of_a_peer: from one address; of IPv6, from one network of 64 bits.
+        handshake_s: seconds for the whole of a TLS handshake.
+    """
+
+    most: int = 128
+    of_a_peer: int = 48
+    handshake_s: float = 10.0
+
+
+@dataclass(eq=False)
+class Connection:
+    """A peer's connection.
+
+    Attributes:
+        address: of the peer, as its socket has it.
+        peer: who the caps count it for.
+        reader, writer: streams, ready when it is served.
+        has_asked: whether it has said what it wants; until then it gives way first.
+        since: monotonic seconds at which it was opened.
+    """
+
+    address: tuple[Any, ...]
+    peer: str
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter = field(init=False)
+    has_asked: bool = False
+    since: float = field(default_factory=time.monotonic)
+
+
+class ConnectionServer:
+    """Accepts connections in a thread of its own and serves each in an event loop there, until `close`.
+
+    Args:
+        host, port: where; port 0 takes any that is free.
+        serve: serves a connection, which is closed when that returns, raises, or is cancelled.
+        name: of the thread.
+        caps: how many connections there may be.
+        tls: where given, peers must speak TLS.
+
+    Attributes:
+        port: that it listens at.
+
+    Raises:
+        OSError: the port cannot be had.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        serve: Callable[[Connection], Awaitable[None]],
+        name: str,
+        caps: Caps | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._serve, self._caps, self._tls = serve, caps or Caps(), tls
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listening = socket.create_server((host, port), family=family, backlog=128)
+        self._listening.setblocking(False)
+        self.port = int(self._listening.getsockname()[1])
+        self._open: dict[Connection, asyncio.Task[None]] = {}
+        self._loop = asyncio.new_event_loop()
+        self._accepting: asyncio.Task[None] | None = None
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Close every connection and accept no more; once more does no harm."""
+        if self._thread.is_alive():
+            with contextlib.suppress(RuntimeError):
+                self._loop.call_soon_threadsafe(self._end)
+            self._thread.join()
+
+    def call(self, work: Callable[[], None]) -> None:
+        """Have something done in the loop, from any thread."""
+        # The loop may have ended meanwhile.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(work)
+
+    def _run(self) -> None:
+        with contextlib.closing(self._loop), self._listening:
+            self._accepting = self._loop.create_task(self._accept())
+            with contextlib.suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(self._accepting)
+            self._loop.run_until_complete(self._loop.shutdown_default_executor())
+
+    def _end(self) -> None:
+        if self._accepting is not None:
+            self._accepting.cancel()
+
+    async def _accept(self) -> None:
+        try:
+            while True:
+                try:
+                    accepted, address = await self._loop.sock_accept(self._listening)
+                except OSError as error:
+                    _LOG.warning("no connection can be accepted (%s)", error.strerror)
+                    await asyncio.sleep(_REST_S)
+                    continue
+                connection = Connection(address, _peer(address[0]), asyncio.StreamReader(_BUFFER))
+                self._make_room(connection.peer)
+                self._open[connection] = self._loop.create_task(self._attend(connection, accepted))
+                # Those that are open get their turn before the next one is let in.
+                await asyncio.sleep(0)
+        finally:
+            tasks = list(self._open.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _make_room(self, peer: str) -> None:
+        """Close a connection where there are as many as may be."""
+        count = Counter(connection.peer for connection in self._open)
+        if count[peer] < self._caps.of_a_peer:
+            if len(self._open) < self._caps.most:
+                return
+            peer = count.most_common(1)[0][0]
+        theirs = [connection for connection in self._open if connection.peer == peer]
+        victim = min(theirs, key=lambda connection: (connection.has_asked, connection.since))
+        _LOG.info("%s has %d connections open: the oldest is closed", peer, len(theirs))
+        self._open.pop(victim).cancel()
+
+    async def _attend(self, connection: Connection, accepted: socket.socket) -> None:
+        transport: asyncio.BaseTransport | None = None
+        try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            protocol = asyncio.StreamReaderProtocol(connection.reader)
+            transport, _ = await self._loop.connect_accepted_socket(
+                lambda: protocol,
+                accepted,
+                ssl=self._tls,
+                ssl_handshake_timeout=self._caps.handshake_s if self._tls is not None else None,
+            )
+            connection.writer = asyncio.StreamWriter(transport, protocol, connection.reader, self._loop)
+            await self._serve(connection)
+        except (OSError, EOFError, asyncio.TimeoutError) as error:
+            # A peer that went away, or was too slow: it is nothing to anybody else.
+            _LOG.debug("%s: %s", connection.peer, type(error).__name__)
+        # One connection, one boundary: none ends the others.
+        except Exception:
+            _LOG.exception("%s: the connection failed", connection.peer)
+        finally:
+            self._open.pop(connection, None)
+            if isinstance(transport, asyncio.Transport):
+                transport.abort()
+            else:
+                accepted.close()
+
+
+async def within(seconds: float, work: Awaitable[_Result]) -> _Result:
+    """What comes of some work that has a deadline.
+
+    Raises:
+        asyncio.TimeoutError: it took longer, however much of it was done.
+    """
+    return await asyncio.wait_for(work, max(0.0, seconds))
+
+
+def _peer(host: str) -> str:
+    address = ipaddress.ip_address(host.partition("%")[0])
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
+        # Whoever has one address of such a network has all of them.
+        return str(ipaddress.ip_network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)

@@ -1,0 +1,78 @@
+"""Who may look at the page: who knows the token, or had a browser that brought it before."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Iterable
+from enum import Enum
+
+from edge_seg.address import is_loopback
+from edge_seg.station.page.request import Request
+
+_COOKIE = "edge-seg-session"
+_HOST = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::[0-9]+)?")
+
+
+class Entry(Enum):
+    """How a request stands to the token."""
+
+    REFUSED = "refused"
+    KNOWN = "known"
+    BROUGHT_TOKEN = "brought token"
+
+
+class Access:
+    """Decides about requests.
+
+    Args:
+        token: who looks must know it; `None` where only this machine can look.
+        secure: whether the page is served by TLS: then a browser sends its cookie by TLS alone.
+    """
+
+    def __init__(self, token: str | None, secure: bool) -> None:
+        self._token = token
+        # Shows that a browser knew the token, and does not give the token away.
+        self._session = "" if token is None else hmac.new(_bytes(token), b"edge-seg page", hashlib.sha256).hexdigest()
+        self._attributes = "; HttpOnly; SameSite=Strict; Path=/" + ("; Secure" if secure else "")
+
+    def entry(self, request: Request) -> Entry:
+        """Whether a request may look."""
+        if self._token is None:
+            return Entry.KNOWN
+        if _one_is(self._token, request.query.get("token", [])):
+            return Entry.BROUGHT_TOKEN
+        scheme, _, word = request.headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and _one_is(self._token, [word.strip()]):
+            return Entry.KNOWN
+        return Entry.KNOWN if _one_is(self._session, _cookies(request)) else Entry.REFUSED
+
+    @property
+    def cookie(self) -> str:
+        """The header that has a browser keep its entry; for who brought the token, and nobody else."""
+        return f"{_COOKIE}={self._session}{self._attributes}"
+
+
+def is_for_this_machine(request: Request) -> bool:
+    """Whether a request was meant for this machine by one of its own names.
+
+    A page elsewhere whose name was made to point here must not read what is shown to this machine alone.
+    """
+    host = _HOST.fullmatch(request.headers.get("host", ""))
+    return host is not None and is_loopback(host[1] or host[2])
+
+
+def _cookies(request: Request) -> Iterable[str]:
+    for part in request.headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == _COOKIE:
+            yield value
+
+
+def _one_is(secret: str, given: Iterable[str]) -> bool:
+    return any(hmac.compare_digest(_bytes(word), _bytes(secret)) for word in given)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogateescape")

@@ -1,0 +1,67 @@
+"""What a browser asks for: the head of an HTTP request (RFC 9112), from bytes that anybody may have sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+_LINE = re.compile(rb"([A-Z]{1,16}) (\S+) HTTP/1\.[0-9]")
+
+
+class BadRequest(Exception):
+    """What came is no request."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request without a body.
+
+    Attributes:
+        method: `GET`, for example.
+        path: of its target, as it was sent.
+        query: values of each name in its target.
+        headers: by name in lower case; of a name that comes twice the last. Bytes that are no UTF-8 are escaped as
+            `surrogateescape` does, so that nothing is lost.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, list[str]]
+    headers: Mapping[str, str]
+
+
+def parse_request(head: bytes) -> Request:
+    """A request from its head.
+
+    Args:
+        head: up to and with the empty line.
+
+    Raises:
+        BadRequest: it is none.
+
+    >>> parse_request(b"GET /state?token=a%20b HTTP/1.1\\r\\nHost: device\\r\\n\\r\\n").query
+    {'token': ['a b']}
+    """
+    first, *rest = head.split(b"\r\n")
+    line = _LINE.fullmatch(first)
+    if line is None:
+        raise BadRequest
+    headers = {}
+    for field in rest:
+        if field:
+            name, colon, value = field.partition(b":")
+            if not colon:
+                raise BadRequest
+            headers[_text(name).strip().lower()] = _text(value).strip()
+    try:
+        parts = urlsplit(_text(line[2]))
+        query = parse_qs(parts.query, keep_blank_values=True, errors="surrogateescape", max_num_fields=100)
+    except ValueError as error:
+        raise BadRequest from error
+    return Request(line[1].decode(), parts.path, query, headers)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")

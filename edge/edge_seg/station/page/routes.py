@@ -1,0 +1,76 @@
+"""What the page answers. No path of a request names a file: films are asked for by number, assets by a table."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from importlib import resources
+from pathlib import Path
+
+from edge_seg.station.health import Health
+from edge_seg.station.page.metrics import metrics
+
+HEALTH = "/healthz"
+"""The one route that needs no token."""
+
+_TEXT = "text/plain; charset=utf-8"
+_ASSETS = {
+    "/": ("page.html", "text/html; charset=utf-8"),
+    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    "/page.css": ("page.css", "text/css; charset=utf-8"),
+}
+_PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
+_OVERLAY = re.compile(r"/overlay/([0-9]{1,18})")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is sent back.
+
+    Attributes:
+        status: of HTTP.
+        body: bytes, or a file whose bytes they are.
+        kind: media type.
+    """
+
+    status: HTTPStatus
+    body: bytes | Path
+    kind: str = _TEXT
+
+
+def health_answer(health: Health) -> Answer:
+    """Whether the session stirs; at once, whatever the disk does."""
+    return Answer(HTTPStatus.OK, b"ok\n") if health.alive else Answer(HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
+
+
+def answer(path: str, health: Health) -> Answer:
+    """The answer to who may look; may wait for the disk."""
+    if path in _ASSETS:
+        name, kind = _ASSETS[path]
+        return Answer(HTTPStatus.OK, resources.files(__package__).joinpath("assets", name).read_bytes(), kind)
+    if path in _REPORTS:
+        make, kind = _REPORTS[path]
+        return Answer(HTTPStatus.OK, make(health), kind)
+    if (number := _OVERLAY.fullmatch(path)) is not None:
+        overlay = health.overlay(int(number[1]))
+        if overlay is not None and overlay.suffix in _PICTURES and overlay.is_file():
+            return Answer(HTTPStatus.OK, overlay, _PICTURES[overlay.suffix])
+        return Answer(HTTPStatus.NOT_FOUND, b"no such film\n")
+    return Answer(HTTPStatus.NOT_FOUND, b"there is nothing here\n")
+
+
+def _state(health: Health) -> bytes:
+    return json.dumps(health.state()).encode()
+
+
+def _metrics(health: Health) -> bytes:
+    return metrics(health.state()).encode(errors="replace")
+
+
+_REPORTS: dict[str, tuple[Callable[[Health], bytes], str]] = {
+    "/state": (_state, "application/json"),
+    "/metrics": (_metrics, "text/plain; version=0.0.4; charset=utf-8"),
+}
