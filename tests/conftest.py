@@ -105,6 +105,20 @@ def stub_delegate(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(made)
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A self-signed certificate for localhost and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    words += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    try:
+        subprocess.run([*words, "-keyout", str(key), "-out", str(cert)], check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("openssl is not installed")
+    return cert, key
+
+
 def make_tiny_model(folder: Path) -> Path:
     """A model file of 64 x 64 pixels that takes what is bright for each structure of the chest."""
     manifest = Manifest("tiny", "1", CHEST, 64, 64, quantisation="int8-ptq", thresholds=(0.5, 0.5, 0.5))

@@ -28,6 +28,7 @@ _LOG = room_logger("edge_seg.connections")
 _BUFFER = 16 * 1024
 """Bytes that are read ahead of what is asked for; the longest line or head that there can be."""
 
+_BACKLOG = 128
 _REST_S = 0.1
 """Pause after the system gave no connection, for want of descriptors for example."""
 
@@ -94,9 +95,7 @@ class ConnectionServer:
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._serve, self._caps, self._tls = serve, caps or Caps(), tls
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listening = socket.create_server((host, port), family=family, backlog=128)
-        self._listening.setblocking(False)
+        self._listening = _listen(host, port)
         self.port = int(self._listening.getsockname()[1])
         self._open: dict[Connection, asyncio.Task[None]] = {}
         self._loop = asyncio.new_event_loop()
@@ -194,6 +193,21 @@ async def within(seconds: float, work: Awaitable[_Result]) -> _Result:
         asyncio.TimeoutError: it took longer, however much of it was done.
     """
     return await asyncio.wait_for(work, max(0.0, seconds))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        if ":" not in host:
+            listening = socket.create_server((host, port), backlog=_BACKLOG)
+        else:
+            both = host == "::" and socket.has_dualstack_ipv6()
+            listening = socket.create_server(
+                (host, port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=both
+            )
+    except UnicodeError as error:
+        raise OSError(f"{host} is no name of a host") from error
+    listening.setblocking(False)
+    return listening
 
 
 def _peer(host: str) -> str:

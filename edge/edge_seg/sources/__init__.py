@@ -13,9 +13,10 @@ from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.cameras.camera import Camera, CameraOptions, DemoCamera
 from edge_seg.sources.files import Files, read_film
 from edge_seg.sources.inbox import Inbox, forget
-from edge_seg.sources.listener import RECEIVED, Limits, Listener
+from edge_seg.sources.listener import RECEIVED, Listener
 from edge_seg.sources.source import Source, SourceState
 from edge_seg.sources.together import Together
+from edge_seg.sources.upper_layer import Limits
 from edge_seg.sources.watch import WatchedFolder
 
 __all__ = [

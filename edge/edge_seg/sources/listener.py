@@ -12,10 +12,10 @@ import time
 import warnings
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge_seg.address import parse_address
 from edge_seg.errors import DeviceError, InputError, OutputError, UsageError
@@ -25,6 +25,12 @@ from edge_seg.sources.dicom import refuse_other_than_films
 from edge_seg.sources.files import read_film_or_failure
 from edge_seg.sources.inbox import Inbox
 from edge_seg.sources.source import IDLE_S, Source, SourceState
+from edge_seg.sources.upper_layer import Limits
+
+if TYPE_CHECKING:
+    import ssl
+
+    from edge_seg.sources.associations import AssociationServer
 
 AE_TITLE = "EDGESEG"
 """What this device is called by those who send to it, unless told otherwise."""
@@ -44,23 +50,6 @@ _UID = re.compile(r"[0-9.]{1,64}")
 _LONGEST_COMMENT = 64  # of an error comment, a LO
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What senders may ask of this device.
-
-    Attributes:
-        object_bytes: largest object; the largest detector in use gives some 40 million.
-        associations: connections at the same time, each with one object in memory.
-        waiting: films that may wait for their result.
-        silence_s: a sender that says nothing for so long is hung up on.
-    """
-
-    object_bytes: int = 64 * 1024 * 1024
-    associations: int = 8
-    waiting: int = 10_000
-    silence_s: float = 30.0
-
-
 class Listener(Source):
     """Receives films by DICOM, until stopped. A sender hears of success when its film lasts through a power cut.
 
@@ -72,6 +61,7 @@ class Listener(Source):
         ae_title: of this device; an association that calls another is refused.
         senders: AE titles that may send; empty is all.
         limits: to what they may send.
+        tls: where given, senders must speak TLS.
 
     Raises:
         UsageError: no such address, or an AE title that is none.
@@ -89,6 +79,7 @@ class Listener(Source):
         ae_title: str = AE_TITLE,
         senders: Sequence[str] = (),
         limits: Limits | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.total = self._films = films
         self.endless = films is None
@@ -96,8 +87,8 @@ class Listener(Source):
         self._attempts = attempts or Attempts(None)
         self._closed = False
         host, port = parse_address(address, "--listen", 11112)
-        self._server = self._listen(host, port, [ae_title, *senders])
-        self.host, self.port = host, int(self._server.socket.getsockname()[1])
+        self._server = self._listen(host, port, [ae_title, *senders], tls)
+        self.host, self.port = host, self._server.port
 
     def __iter__(self) -> Iterator[Arrival | None]:
         delivered = 0
@@ -129,10 +120,10 @@ class Listener(Source):
         """Hang up; films that wait, the one in hand among them, are there when a listener starts again."""
         if not self._closed:
             self._closed = True
-            self._server.shutdown()
+            self._server.close()
             self._attempts.close()
 
-    def _listen(self, host: str, port: int, titles: list[str]) -> Any:
+    def _listen(self, host: str, port: int, titles: list[str], tls: ssl.SSLContext | None) -> AssociationServer:
         from pydicom.uid import (
             ComputedRadiographyImageStorage,
             DigitalXRayImageStorageForPresentation,
@@ -140,6 +131,8 @@ class Listener(Source):
             SecondaryCaptureImageStorage,
         )
         from pynetdicom import AE, evt
+
+        from edge_seg.sources.associations import AssociationServer
 
         # It prints what peers do wrong; those who should know hear of it by status and record.
         logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
@@ -149,8 +142,8 @@ class Listener(Source):
         except (ValueError, TypeError) as error:
             raise UsageError(f"--ae-title, --sender: {error}: give at most 16 letters and digits") from error
         entity.require_called_aet = True
-        entity.maximum_associations = self.limits.associations
-        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = self.limits.silence_s
+        # The deadlines are kept before it, by `AssociationServer`.
+        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = 2 * self.limits.silence_s
         for storage in (
             ComputedRadiographyImageStorage,
             DigitalXRayImageStorageForPresentation,
@@ -160,11 +153,8 @@ class Listener(Source):
             entity.add_supported_context(storage, decodable_syntaxes())
         entity.add_supported_context(_VERIFICATION)
         try:
-            return entity.start_server(
-                (host, port),
-                block=False,
-                evt_handlers=[(evt.EVT_PDU_RECV, self._limit), (evt.EVT_C_STORE, self._store)],
-            )
+            handlers = [(evt.EVT_PDU_RECV, self._limit), (evt.EVT_C_STORE, self._store)]
+            return AssociationServer(host, port, entity, handlers, self.limits, tls)
         except OSError as error:
             raise DeviceError(
                 f"--listen {host}:{port}: the port cannot be had ({error.strerror or error}): choose another"
