@@ -109,14 +109,21 @@ def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilm
 
 
 def code_version() -> str:
-    """Version of edge-seg, with the commit where the code runs from a checkout."""
-    command = ["git", "describe", "--always", "--dirty"]
-    folder = Path(__file__).parent
+    """Version of edge-seg, with the commit where the code runs from its own checkout."""
+    file = Path(__file__)
+
+    def git(*words: str) -> str:
+        command = ["git", *words]
+        done = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=True, timeout=10)
+        return done.stdout.strip()
+
     try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=10)
+        # An installation may lie inside a repository of something else.
+        git("ls-files", "--error-unmatch", file.name)
+        commit = git("describe", "--always", "--dirty")
     except (OSError, subprocess.SubprocessError):
         return __version__
-    return f"{__version__}+{done.stdout.strip()}"
+    return f"{__version__}+{commit}"
 
 
 def _check_labels(films: PackedFilms, config: TrainConfig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -231,3 +232,19 @@ def test_a_run_with_a_shipped_model_s_name_is_not_passed_over(
     code, said = edge_seg("train", chests, "--out", tmp_path / "run", "--from", "lungs", *TINY)
     assert (code, said.count("\n")) == (2, 1)
     assert str(tmp_path / "lungs") in said
+
+
+def test_a_commit_stands_in_the_version_only_for_the_package_s_own_checkout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from edge_seg_train import loop
+
+    assert loop.code_version().startswith(f"{loop.__version__}+")
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run(["git", "-C", tmp_path, *author, "commit", "-q", "--allow-empty", "-m", "else"], check=True)
+    elsewhere = tmp_path / "site-packages" / "loop.py"
+    elsewhere.parent.mkdir()
+    elsewhere.touch()
+    monkeypatch.setattr(loop, "__file__", str(elsewhere))
+    assert loop.code_version() == loop.__version__
