@@ -52,7 +52,7 @@ class LabelledFilm:
             InputError: a file of this film cannot be read, or an outline lies on its side.
         """
         film, outlines = self.read()
-        return film, {name: _fitted(name, mask, film) for name, mask in outlines.items()}
+        return film, fit_outlines(film, outlines)
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,15 @@ class Dataset:
     def split(self, name: str) -> tuple[LabelledFilm, ...]:
         """The films of one split: `train`, `val`, `test`, or `all`."""
         return tuple(film for film in self.films if name in (film.split, "all"))
+
+
+def fit_outlines(film: Film, outlines: Outlines) -> Outlines:
+    """The outlines at the film's size.
+
+    Raises:
+        InputError: one lies on its side, or has another aspect.
+    """
+    return {name: _fitted(name, mask, film) for name, mask in outlines.items()}
 
 
 def evenly_spaced(items: Sequence[Item], limit: int | None) -> list[Item]:

@@ -104,7 +104,7 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
     """
     index, classes = read_index(folder), read_classes(folder)
     problems = [*found.problems, *unmatched(found), *_class_notes(classes)]
-    looks = {look.path: look for look in _each(_look, list(found.masks), "looking at films", options)}
+    looks = {look.path: look for look in each(_look, list(found.masks), "looking at films", options)}
     found, unreadable = _without_unreadable(found, looks, options)
     problems += [*unreadable, *_turned(looks.values())]
     encodings, more = _encodings(found, classes, layout, options)
@@ -124,7 +124,8 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
     return Dataset(folder.name, name, structures, tuple(films), layout.facts, report)
 
 
-def _each(work: Callable[[Item], Result], items: Sequence[Item], what: str, options: Options) -> list[Result]:
+def each(work: Callable[[Item], Result], items: Sequence[Item], what: str, options: Options) -> list[Result]:
+    """The results of some work on all items, done by several threads, in order; `options` is told of progress."""
     found = []
     with ThreadPoolExecutor(_READERS) as pool:
         for done, result in enumerate(pool.map(work, items), 1):
@@ -188,7 +189,7 @@ def _encodings(
     for source, paths in sources.items():
         scans: list[MaskScan] = []
         failures: dict[Path, str] = {}
-        for path, result in zip(paths, _each(_scan, paths, "reading masks", options), strict=True):
+        for path, result in zip(paths, each(_scan, paths, "reading masks", options), strict=True):
             if isinstance(result, MaskScan):
                 scans.append(result)
             else:

@@ -16,6 +16,7 @@ VERBS = {
     "models": ("edge_seg.cli.models:models", "List the models that ship, with size, time and Dice."),
     "inspect": ("edge_seg.cli.inspect:inspect", "Show what a model is and whether it is int8 all through."),
     "doctor": ("edge_seg.cli.doctor:doctor", "Say what this machine has, what is missing, and the fix."),
+    "check": ("edge_seg_data.command:check", "Say what a data set holds and what is wrong with it."),
     "train": ("edge_seg_train.command:train", "Train a network on your own films."),
     "quantize": ("edge_seg_quantize.command:quantize", "Make an int8 model of a training run."),
     "benchmark": ("edge_seg_benchmarks.command:benchmark", "Report latency against Dice for models."),
@@ -32,7 +33,7 @@ _EXTRAS_OF_MODULES = {
     "tf_keras": "train",
     "keras": "train",
 }
-_EXTRAS = {"train": "train", "quantize": "train", "benchmark": "report"}
+_EXTRAS = {"check": "data", "train": "train", "quantize": "train", "benchmark": "report"}
 
 
 class _Verbs(click.Group):

@@ -1,0 +1,102 @@
+"""`edge-seg check`: what it says, writes and exits with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+from edge_seg.phantom import phantom
+from edge_seg_data.command import check
+
+
+def chests(folder: Path, count: int = 8, exchanged: bool = False) -> Path:
+    for seed in range(count):
+        made = phantom(80, 72, seed=seed)
+        names = {"right_lung": "left_lung", "left_lung": "right_lung"} if exchanged else {}
+        pictures = {"images": made.film.pixels, **{names.get(n, n): m * np.uint8(255) for n, m in made.masks.items()}}
+        for name, picture in pictures.items():
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / name / f"{seed}.png"), picture)
+    return folder
+
+
+def run(*words: object) -> Result:
+    return CliRunner().invoke(check, [*map(str, words), "-q"], catch_exceptions=False, standalone_mode=False)
+
+
+def test_a_good_set_is_described_and_exits_with_0(tmp_path: Path) -> None:
+    done = run(chests(tmp_path / "films"), "--out", tmp_path / "report")
+    assert done.return_value == 0
+    assert "films       8, patients are not named" in done.output
+    assert "sizes       72 x 80 (8)" in done.output
+    assert "right_lung: 8 films, covers" in done.output
+    sheet = cv2.imread(str(tmp_path / "report" / "contact-sheet-1.png"))
+    assert sheet is not None
+    coloured = (sheet.max(axis=2).astype(int) - sheet.min(axis=2)) > 60
+    assert coloured.sum() > 8 * 100
+    assert "It can be trained on." in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_the_report_as_json(tmp_path: Path) -> None:
+    done = run(chests(tmp_path / "films"), "--json")
+    (report,) = json.loads(done.output)
+    assert (report["films"], report["ok"], report["sizes"]) == (8, True, {"72 x 80": 8})
+    assert sum(report["splits"].values()) == 8
+    facts = {one["name"]: one for one in report["structures"]}
+    truth = np.mean([phantom(80, 72, seed=seed).masks["left_lung"].mean() for seed in range(8)])
+    assert facts["left_lung"]["mean"] == pytest.approx(truth)
+
+
+def damage(folder: Path, kind: str) -> None:
+    masks = sorted((folder / "left_lung").iterdir())
+    if kind == "unreadable-films":
+        for path in sorted((folder / "images").iterdir())[:3]:
+            path.write_bytes(path.read_bytes()[:200])
+    elif kind == "unusable-films":
+        cv2.imwrite(str(masks[2]), np.zeros((72, 80), np.uint8))
+    elif kind == "inside-out":
+        for path in masks:
+            cv2.imwrite(str(path), 255 - cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+    elif kind == "mask-sizes":
+        cv2.imwrite(str(masks[0]), cv2.resize(cv2.imread(str(masks[0]), 0), (36, 40), interpolation=cv2.INTER_NEAREST))
+    elif kind == "empty-masks":
+        for path in folder.glob("*_*/0.png"):
+            cv2.imwrite(str(path), np.zeros((80, 72), np.uint8))
+        cv2.imwrite(str(folder / "cardiomediastinum" / "0.png"), np.zeros((80, 72), np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity", "files"),
+    [
+        ("unreadable-films", "error", 3),
+        ("unusable-films", "error", 1),
+        ("inside-out", "error", 8),
+        ("mask-sizes", "warning", 1),
+        ("empty-masks", "warning", 1),
+    ],
+)
+def test_what_is_wrong_is_found_with_its_files(tmp_path: Path, kind: str, severity: str, files: int) -> None:
+    folder = chests(tmp_path / "films")
+    damage(folder, kind)
+    done = run(folder, "--json")
+    found = {problem["kind"]: problem for problem in json.loads(done.output)[0]["problems"]}
+    assert (found[kind]["severity"], len(found[kind]["files"])) == (severity, files)
+    assert done.return_value == (3 if severity == "error" else 0)
+
+
+def test_exchanged_sides_are_found(tmp_path: Path) -> None:
+    done = run(chests(tmp_path / "films", exchanged=True))
+    assert done.return_value == 3
+    assert "error: 8 films have the right lung on the picture's right" in done.output
+
+
+def test_one_folder_that_is_none_does_not_hide_the_others(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run(tmp_path / "empty", chests(tmp_path / "films"), "--out", tmp_path / "report")
+    assert done.return_value == 3
+    assert "no layout fits" in done.output
+    assert "films       8" in done.output

@@ -1,0 +1,190 @@
+"""Reads every film and outline of a data set and adds to its report what only reading shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+
+import cv2
+import numpy as np
+from edge_seg.errors import EdgeSegError
+from edge_seg.film import Film
+from edge_seg.pixels import IGNORE, to_grey8
+from edge_seg.structures import structures_named
+
+from edge_seg_data.dataset import SPLITS, Dataset, LabelledFilm, Outlines, evenly_spaced, fit_outlines
+from edge_seg_data.reading import Options, each
+from edge_seg_data.report import ERROR, WARNING, DatasetReport, Problem, StructureFacts
+
+SHEET_FILMS = 24
+THUMBNAIL = 256  # pixels of the longer side
+
+_NEARLY_ALL = 0.9  # of a film: no structure covers so much
+_CORNERS = 4
+
+
+@dataclass(frozen=True)
+class FilmFacts:
+    """What reading one film showed.
+
+    Attributes:
+        film: which.
+        shape: `(height, width)`, `None` where it cannot be read.
+        covers: share of the film that each outline covers.
+        resized: outlines of another size than the film.
+        in_corners: outlines that hold all four corners of the film.
+        sides_exchanged: whether the right lung lies to the right of the left one.
+        trouble: why it cannot be read.
+        thumbnail: the film with its outlines drawn, `(height, width, 3)` uint8, where asked for.
+    """
+
+    film: LabelledFilm
+    shape: tuple[int, int] | None = None
+    covers: dict[str, float] = field(default_factory=dict)
+    resized: tuple[str, ...] = ()
+    in_corners: tuple[str, ...] = ()
+    sides_exchanged: bool = False
+    trouble: str = ""
+    thumbnail: np.ndarray | None = field(default=None, repr=False)
+
+
+def check_dataset(dataset: Dataset, options: Options) -> tuple[DatasetReport, list[FilmFacts]]:
+    """Read all films of a data set.
+
+    Args:
+        dataset: of `inspect_dataset`.
+        options: told of progress.
+
+    Returns:
+        The data set's report with what was found added, and the facts of each film; evenly spaced ones have a
+        thumbnail.
+    """
+    shown = {film.source for film in evenly_spaced(dataset.films, SHEET_FILMS)}
+    look = partial(_facts, structures=dataset.structures, shown=shown)
+    facts = each(look, dataset.films, "reading films", options)
+    report = dataset.report or _bare_report(dataset)
+    return (
+        replace(
+            report,
+            sizes=dict(Counter("{1} x {0}".format(*one.shape) for one in facts if one.shape)),
+            structures=tuple(_structure(one, facts) for one in report.structures),
+            problems=(*report.problems, *_problems(facts)),
+        ),
+        facts,
+    )
+
+
+def _bare_report(dataset: Dataset) -> DatasetReport:
+    """Of a reader that reports nothing itself: the brain-tumour set."""
+    return DatasetReport(
+        dataset.name,
+        dataset.layout,
+        len(dataset.films),
+        len({film.patient for film in dataset.films}),
+        True,
+        {split: len(dataset.split(split)) for split in SPLITS},
+        structures=tuple(StructureFacts(name) for name in dataset.structures),
+    )
+
+
+def _facts(film: LabelledFilm, structures: Sequence[str], shown: set[str]) -> FilmFacts:
+    try:
+        picture, raw = film.read()
+        outlines = fit_outlines(picture, raw)
+    except EdgeSegError as error:
+        return FilmFacts(film, trouble=str(error))
+    return FilmFacts(
+        film,
+        picture.shape,
+        {name: float(np.mean(plane == 1)) for name, plane in outlines.items()},
+        tuple(name for name, plane in raw.items() if plane.shape != picture.shape),
+        tuple(name for name, plane in outlines.items() if _in_corners(plane)),
+        _sides_exchanged(outlines),
+        thumbnail=draw(picture, outlines, structures) if film.source in shown else None,
+    )
+
+
+def _in_corners(plane: np.ndarray) -> bool:
+    return bool((plane[[0, 0, -1, -1], [0, -1, 0, -1]] == 1).sum() == _CORNERS)
+
+
+def _sides_exchanged(outlines: Outlines) -> bool:
+    """The patient's right is the picture's left."""
+    centres = []
+    for name in ("right_lung", "left_lung"):
+        columns = (outlines[name] == 1).sum(axis=0) if name in outlines else np.zeros(1)
+        if not columns.any():
+            return False
+        centres.append(float((columns * np.arange(columns.size)).sum() / columns.sum()))
+    return centres[0] > centres[1]
+
+
+def draw(film: Film, outlines: Outlines, structures: Sequence[str]) -> np.ndarray:
+    """A small picture of a film with its outlines; ignored pixels are grey.
+
+    Returns:
+        `(height, width, 3)` uint8, blue, green, red; the longer side has `THUMBNAIL` pixels.
+    """
+    height, width = film.shape
+    scale = THUMBNAIL / max(height, width)
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    picture = cv2.cvtColor(cv2.resize(to_grey8(film), size, interpolation=cv2.INTER_AREA), cv2.COLOR_GRAY2BGR)
+    for structure in structures_named(tuple(structures)):
+        plane = outlines.get(structure.name)
+        if plane is None:
+            continue
+        small = cv2.resize(plane, size, interpolation=cv2.INTER_NEAREST)
+        picture[small == IGNORE] = 127
+        colour = tuple(int(structure.colour[i : i + 2], 16) for i in (5, 3, 1))
+        lines, _ = cv2.findContours((small == 1).astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(picture, lines, -1, colour, 1, cv2.LINE_AA)
+    return picture
+
+
+def _structure(one: StructureFacts, facts: Iterable[FilmFacts]) -> StructureFacts:
+    shares = [fact.covers[one.name] for fact in facts if one.name in fact.covers]
+    filled = [share for share in shares if share > 0]
+    return replace(
+        one,
+        outlined=len(shares),
+        empty=len(shares) - len(filled),
+        least=min(filled, default=0.0),
+        mean=float(np.mean(filled)) if filled else 0.0,
+        most=max(filled, default=0.0),
+    )
+
+
+def _problems(facts: Sequence[FilmFacts]) -> list[Problem]:
+    unreadable = [fact for fact in facts if fact.trouble]
+    empty = [fact for fact in facts if fact.covers and not any(fact.covers.values())]
+    resized = [fact for fact in facts if fact.resized]
+    corners = [fact for fact in facts if fact.in_corners]
+    full = [fact for fact in facts if any(share > _NEARLY_ALL for share in fact.covers.values())]
+    exchanged = [fact for fact in facts if fact.sides_exchanged]
+    found = []
+    if unreadable:
+        text = f"{len(unreadable)} films or their masks cannot be used; the first: {unreadable[0].trouble}"
+        found.append(_problem("unusable-films", ERROR, text, unreadable))
+    if empty and len(empty) == len(facts):
+        found.append(_problem("empty-masks", ERROR, "every mask is empty", empty))
+    elif empty:
+        found.append(_problem("empty-masks", WARNING, f"{len(empty)} films have an empty outline of everything", empty))
+    if resized:
+        text = f"{len(resized)} films have masks of another size, which are fitted to them"
+        found.append(_problem("mask-sizes", WARNING, text, resized))
+    if corners:
+        text = f"{len(corners)} masks hold all corners of their film: are inside and outside exchanged?"
+        found.append(_problem("inside-out", ERROR if 2 * len(corners) > len(facts) else WARNING, text, corners))
+    elif full:
+        text = f"{len(full)} films are covered to more than {_NEARLY_ALL:.0%} by one structure"
+        found.append(_problem("full-masks", WARNING, text, full))
+    if exchanged:
+        text = f"{len(exchanged)} films have the right lung on the picture's right, which is the patient's left"
+        found.append(_problem("sides", ERROR if 2 * len(exchanged) > len(facts) else WARNING, text, exchanged))
+    return found
+
+
+def _problem(kind: str, severity: str, text: str, facts: Iterable[FilmFacts]) -> Problem:
+    return Problem(kind, severity, text, tuple(fact.film.source or fact.film.name for fact in facts))
