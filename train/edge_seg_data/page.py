@@ -70,6 +70,30 @@ def contact_sheet(facts: Sequence[FilmFacts]) -> bytes | None:
 
 def _cell(fact: FilmFacts) -> np.ndarray:
     cell = np.zeros((THUMBNAIL + _CAPTION, THUMBNAIL, 3), np.uint8)
+    assert fact.thumbnail is not None
+    height, width = fact.thumbnail.shape[:2]
+    left = (THUMBNAIL - width) // 2
+    cell[:height, left : left + width] = fact.thumbnail
+    # OpenCV's letters are ASCII alone.
+    name = f"{fact.film.split} {fact.film.name}".encode("ascii", "replace").decode()
+    at = (4, THUMBNAIL + _CAPTION - 5)
+    cv2.putText(cell, name[-38:], at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)
+    return cell
+
+
+def _section(report: DatasetReport, sheet: bytes | None) -> str:
+    folder = Path(report.folder)
+    problems = "".join(
+        f"<li class={problem.severity}>{html.escape(problem.line(folder))}" for problem in report.problems
+    )
+    colours = {one.name: one.colour for one in structures_named(tuple(s.name for s in report.structures))}
+    rows = "".join(
+        f"<tr><td><span style='color:{colours[one.name]}'>&#9632;</span> {html.escape(one.name)}<td>{one.outlined}"
+        f"<td>{one.empty}<td>{one.mean:.1%} ({one.least:.1%} to {one.most:.1%})"
+        f"<td><code>{html.escape(one.encoding)}</code>"
+        for one in report.structures
+    )
+    facts = [line.strip() for line in report.lines()[1:4]]
     data = base64.b64encode(sheet).decode() if sheet else ""
     picture = f"<img alt='films with outlines' src='data:image/png;base64,{data}'>" if data else ""
     verdict = "Training on it would be wrong." if report.errors else "It can be trained on."
