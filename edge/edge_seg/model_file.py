@@ -1,7 +1,7 @@
-"""The one-file model: a TFLite flatbuffer, with manifest, card, licence and pictures as a zip behind it.
+"""The one-file model: a TFLite flatbuffer, followed by a zip with manifest, card, licence and pictures.
 
-Any TFLite interpreter opens the file, and `unzip -l` lists what rides along, the way TFLite metadata carries
-associated files. Nothing is handed to an interpreter before the checksum holds.
+Any TFLite interpreter opens the file, and `unzip -l` lists the zip: TFLite metadata stores associated files in the same
+way. No interpreter sees the flatbuffer before its checksum is verified.
 """
 
 from __future__ import annotations
@@ -27,36 +27,36 @@ MANIFEST_NAME = "edge_seg.json"
 CARD_NAME = "MODEL_CARD.md"
 LICENCE_NAME = "LICENSE"
 COMPILED_NAME = "edge_tpu.tflite"
-"""The same network, compiled for the Edge TPU, where it was."""
+"""The same network, compiled for the Edge TPU; optional."""
 OUTPUTS = ("sigmoid", "softmax")
 SCHEMA = 1
 KINDS_OF_FILM = ("chest",)
-"""Kinds of film that a model can expect; the film gate knows each."""
+"""Kinds of film that a model can expect; the film gate knows each of them."""
 
 MOST_STRUCTURES = 255
-"""Class numbers of segmentation masks are 8 bit."""
+"""Class numbers in segmentation masks are 8 bits wide."""
 
 LARGEST_INPUT = 4096
-"""Pixels a side; larger than any network for these devices."""
+"""Pixels per side; larger than any network for these devices."""
 
 LARGEST_FILE = 1 << 30
-"""Bytes of a model file, and of everything that is packed in it: larger ones are refused before they are read."""
+"""Bytes of a model file, and of its unpacked contents; larger files are refused before they are read."""
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def _is_file_name(name: str) -> bool:
-    """Whether a structure's name can stand in the names of its files."""
+    """Whether a structure's name can be part of a file name."""
     return bool(name) and name.isprintable() and not set(name) & set('/\\:*?"<>|') and name.strip(". ") == name
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a model is, wants and was measured to do.
+    """What a model is, what it expects, and how well it does.
 
     Attributes:
-        name, version: identity, as it appears on every record.
+        name, version: identity, as shown on every record.
         structures: the outputs, in the order of the network's output channels.
         input_height, input_width, input_channels: of the input tensor.
         mean, std: the network sees `(grey / 255 - mean) / std`.
@@ -66,13 +66,13 @@ class Manifest:
             `int8-qat`.
         thresholds: per structure, the probability above which a pixel belongs to it.
         single_component: whether only the largest piece of each structure is kept.
-        expects: kind of film the gate holds every film against (`chest`); empty means no gate.
+        expects: kind of film that the film gate accepts (`chest`); empty means no gate.
         network: the configuration the network was built from.
         training: data sets, splits, licences, code version, command.
         scores: one entry per data set and region: `{dataset, split, region, metric, mean, low, high, n, ...}`.
-        checks: what the quantisation gate measured.
-        trust: calibration of the trust score, once there is one.
-        edge_tpu: what compiled the network for the Edge TPU and what came of it, and its checksum, where it was.
+        checks: what acceptance measured.
+        trust: calibration of the trust score; `None` without one.
+        edge_tpu: compiler, outcome and checksum of the network compiled for the Edge TPU; `None` without one.
         flatbuffer_sha256: checksum (hex) of the flatbuffer.
     """
 
@@ -99,10 +99,10 @@ class Manifest:
 
     @property
     def output_channels(self) -> int:
-        """Channels of the network's output; of a softmax the first is the background.
+        """Channels of the network's output; the first channel of a softmax is the background.
 
         Raises:
-            ModelError: an output of a kind that this version does not know.
+            ModelError: this version does not know the kind of output.
         """
         if self.output not in OUTPUTS:
             raise ModelError(f"{self.name}: output {self.output!r} is unknown: update edge-seg")
@@ -114,7 +114,7 @@ class Manifest:
         return self.input_height, self.input_width
 
     def to_json(self) -> str:
-        """The manifest as it stands in the file."""
+        """The manifest as stored in the file."""
         return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
 
     @classmethod
@@ -160,15 +160,15 @@ class Manifest:
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model that has been read and whose checksum holds.
+    """A model whose checksum has been verified.
 
     Attributes:
         manifest: what it is.
         flatbuffer: the TFLite model itself.
         card: the model card, Markdown.
         licence: licence text.
-        path: where it was read from, if it was.
-        associated: any other file that rides along, bytes by name; kept as it is (TFLite metadata's associated files).
+        path: the file it was read from, if any.
+        associated: all other files in the zip, bytes by name, kept unchanged (TFLite metadata's associated files).
     """
 
     manifest: Manifest
@@ -191,10 +191,10 @@ class ModelFile:
 
     @classmethod
     def from_bytes(cls, data: bytes, where: str = "model", path: Path | None = None) -> ModelFile:
-        """Take a model file apart and check it.
+        """Read a model file and verify it.
 
         Raises:
-            ModelError: no manifest, or the checksum does not hold.
+            ModelError: the manifest is missing or wrong, or the checksum differs.
         """
         try:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:

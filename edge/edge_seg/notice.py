@@ -1,4 +1,4 @@
-"""What stands wherever a result leaves the program."""
+"""The notice on every result."""
 
 RESEARCH_USE = "Research use only, not for diagnosis"
 """On every record, overlay, DICOM object, page and report."""

@@ -1,4 +1,4 @@
-"""What a model file is made of: its operators, what they cost, and whether the Edge TPU takes them."""
+"""Facts about a model file: its operators, their cost, and whether the Edge TPU would run them."""
 
 from edge_seg.inspection.cost import ModelFacts, OperatorKind, inspect_model, operator_macs, purity_violations
 

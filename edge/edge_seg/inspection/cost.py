@@ -1,4 +1,4 @@
-"""What a model costs and whether it is int8 all through."""
+"""The cost of a model, and whether it is int8 throughout."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WEIGHTED = frozenset({*_CHANNEL_AXIS, "FULLY_CONNECTED"})
 
 @dataclass(frozen=True)
 class OperatorKind:
-    """All operators of one name and version: how many, and their multiply-accumulates."""
+    """All operators of one name and version: their number and their multiply-accumulates."""
 
     name: str
     version: int
@@ -34,8 +34,8 @@ class ModelFacts:
         macs: multiply-accumulates per film.
         parameters: weights and biases.
         weight_bytes, flatbuffer_bytes, file_bytes: sizes.
-        violations: what keeps the model from being int8 all through; empty where it is.
-        edge_tpu: what is to be expected of the Edge TPU compiler.
+        violations: why the model is not int8 throughout, one line each; empty if it is.
+        edge_tpu: what the Edge TPU compiler is expected to do.
     """
 
     operators: tuple[OperatorKind, ...]
@@ -49,7 +49,7 @@ class ModelFacts:
 
 
 def inspect_model(model: ModelFile) -> ModelFacts:
-    """Count what a model is made of.
+    """Count operators, multiply-accumulates and parameters of a model.
 
     Raises:
         ModelError: the flatbuffer cannot be read.
@@ -76,26 +76,26 @@ def inspect_model(model: ModelFile) -> ModelFacts:
 
 
 def operator_macs(operator: Operator) -> int:
-    """Multiply-accumulates of one operator at batch 1; 0 for operators that do none.
+    """Multiply-accumulates of one operator at batch 1; 0 for operators without weights.
 
-    Weights are `(out, height, width, in)`, of depthwise convolutions `(1, height, width, out)`, of fully connected
+    Weights are `(out, height, width, in)`, for depthwise convolutions `(1, height, width, out)`, for fully connected
     layers `(out, in)`.
     """
     if operator.name not in _WEIGHTED:
         return 0
     weights = prod(operator.inputs[1].shape)
     if operator.name == "TRANSPOSE_CONV":
-        # Each input pixel, not each output pixel, meets every weight once.
+        # Each weight is applied once per input pixel, not per output pixel.
         return prod(operator.inputs[2].shape[:-1]) * weights
     return prod(operator.outputs[0].shape[:-1]) * weights
 
 
 def purity_violations(flatbuffer: bytes) -> list[str]:
-    """Everything that keeps a model from being int8 all through, one line each; empty where nothing does.
+    """Why a model is not int8 throughout, one line each; empty if it is.
 
-    int8 in, out and between, static shapes, batch 1, per-channel weights, only operators that an Edge TPU maps, and
-    none that converts types or computes shapes. QUANTIZE from int8 to int8 is allowed: it lays two skip connections on
-    one scale before they are joined.
+    The rules: int8 input, output and activations, static shapes, batch 1, per-channel weights, only operators that an
+    Edge TPU maps, and none that converts types or computes shapes. QUANTIZE from int8 to int8 is allowed: it brings two
+    skip connections to one scale before they are joined.
 
     Raises:
         ModelError: the flatbuffer cannot be read.
@@ -139,15 +139,15 @@ def _violations(graph: Graph) -> list[str]:
 
 
 def _weights(graph: Graph) -> list[Tensor]:
-    """Weights and biases of the operators that have them, each once, as they stand in the file.
+    """Weights and biases of all operators, each once, as stored in the file.
 
-    Float16 weights, and int8 ones of operators without a kernel for them, come through a DEQUANTIZE.
+    Float16 weights, and int8 weights of operators without a kernel for them, pass through a DEQUANTIZE.
     """
     stored = {t.name: o.inputs[0] for o in graph.operators if o.name == "DEQUANTIZE" and o.inputs for t in o.outputs}
     found = {}
     for operator in graph.operators:
         if operator.name in _WEIGHTED:
-            # The first input of a transposed convolution is its output's shape.
+            # The first input of a transposed convolution is the shape of its output.
             skip = 1 if operator.name == "TRANSPOSE_CONV" else 0
             taken = (stored.get(t.name, t) for t in operator.inputs[skip:])
             found.update({t.name: t for t in taken if t.constant})

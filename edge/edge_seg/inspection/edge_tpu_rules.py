@@ -1,13 +1,13 @@
-"""Whether a network obeys the rules of the Coral Edge TPU: operators, versions, on-chip memory.
+"""Predicts whether a network fits the Coral Edge TPU: operators, their versions, on-chip memory.
 
-A prediction from what is published: the compiler is closed, needs x86-64 Linux and is not run here. What is published:
+The compiler is closed, needs x86-64 Linux and is not run here. The prediction rests on these publications:
 
 - the operators and their limits: coral.ai/docs/edgetpu/models-intro, "Model requirements" and table 1;
 - the versions: the last compiler (16.0, July 2021) refuses CONV_2D 6 and TRANSPOSE_CONV 4 (issues 631 and 845 of
   github.com/google-coral/edgetpu, like all issues named below) and came with a runtime built from TensorFlow 2.5.0
-  (libedgetpu, `workspace.bzl`). Nobody published its own list, so that of TensorFlow Lite 2.5.0 is taken for it;
+  (libedgetpu, `workspace.bzl`). Its own list is not published; the list of TensorFlow Lite 2.5.0 stands in for it;
 - the memory: 8 MB on the chip (coral.ai/docs/edgetpu/compiler, "Parameter data caching"), and logs of the compiler in
-  those issues for how much of it is left for parameters.
+  those issues, which show how much of it is left for parameters.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SRAM_BYTES = 8 * 2**20
 """Memory on the chip."""
 
 OVERHEAD_BYTES = 2**19
-"""What the executable takes of it: compiler 16.0 leaves 7.5 MiB to the parameters of EfficientDet-Lite0
+"""Memory the executable takes: compiler 16.0 leaves 7.5 MiB to the parameters of EfficientDet-Lite0
 (4.21 cached, 3.29 free), and 7.7 to 7.9 MiB to networks of a few operators."""
 
 _GRANULE = 256  # bytes: every figure of parameters in the compiler's logs is a whole number of quarters of a KiB
@@ -48,13 +48,13 @@ _ITEM_BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float16": 2, "int6
 
 @dataclass(frozen=True)
 class OperatorForecast:
-    """What is to be expected of one operator.
+    """What the compiler is expected to do with one operator.
 
     Attributes:
         name, version: of the operator.
         shape: of its first output.
-        mapped: whether it is expected on the accelerator.
-        reason: why not, or what is uncertain; empty where nothing is.
+        mapped: whether it is expected to run on the accelerator.
+        reason: why not, or what is uncertain; otherwise empty.
     """
 
     name: str
@@ -66,19 +66,19 @@ class OperatorForecast:
 
 @dataclass(frozen=True)
 class EdgeTpuPrediction:
-    """What is to be expected of the Edge TPU compiler; it was not run.
+    """What the Edge TPU compiler is expected to do; it was not run.
 
     Attributes:
         mapped: whether no published rule keeps an operator off the accelerator.
-        reasons: the rules that are broken, one line each; empty where `mapped`.
+        reasons: the broken rules, one line each; empty if `mapped`.
         doubts: what the published rules leave open for this network, one line each.
         parameter_bytes: weights, biases and multipliers of all operators, padded as the compiler's logs suggest.
-        sram_share: `parameter_bytes` over the 8 MiB of the chip.
-        largest_activation_bytes: of any tensor that is not constant, input and output included.
-        streamed_bytes: parameters that have no room on the chip beside the executable and the largest activation, and
-            are sent for each film: an upper estimate, for the compiler may cut activations up.
-        operators: each by itself, in the order of the network. Behind the first that stays on the CPU all others do:
-            the compiler makes one piece (coral.ai/docs/edgetpu/models-intro, "Compiling").
+        sram_share: `parameter_bytes` as a share of the 8 MiB on the chip.
+        largest_activation_bytes: size of the largest tensor that is not constant, input and output included.
+        streamed_bytes: parameters that do not fit on the chip beside the executable and the largest activation, and
+            are sent for each film; an upper estimate, since the compiler may split activations.
+        operators: in the order of the network. Every operator after the first one on the CPU stays there too: the
+            compiler makes a single piece (coral.ai/docs/edgetpu/models-intro, "Compiling").
     """
 
     mapped: bool
@@ -92,7 +92,7 @@ class EdgeTpuPrediction:
 
 
 def predict_edge_tpu(graph: Graph) -> EdgeTpuPrediction:
-    """Hold a network against the published rules of the Edge TPU."""
+    """Check a network against the published rules of the Edge TPU."""
     reasons = _counted([*_tensor_breaches(graph), *(text for o in graph.operators for text in _breaches(o))])
     parameters = sum(_padded(operator) for operator in graph.operators)
     activation = max((_bytes(t) for t in _activations(graph)), default=0)
@@ -122,7 +122,7 @@ def _forecast(graph: Graph) -> Iterator[OperatorForecast]:
         if breaches:
             reason = "; ".join(dict.fromkeys(breaches))
         elif stopped:
-            reason = "comes behind one that stays on the CPU"
+            reason = "follows one that stays on the CPU"
         else:
             reason = "; ".join(_doubts(operator))
         stopped = stopped or bool(breaches)
@@ -131,7 +131,7 @@ def _forecast(graph: Graph) -> Iterator[OperatorForecast]:
 
 
 def _counted(texts: list[str]) -> list[str]:
-    """Each text once, with how often it holds where that is more than once."""
+    """Each text once, with its count if it occurs more than once."""
     return [f"{text} ({count} times)" if count > 1 else text for text, count in Counter(texts).items()]
 
 
@@ -239,7 +239,7 @@ def _doubts(operator: Operator) -> Iterator[str]:
         if operator.version > 2:
             yield f"{operator.name} version {operator.version} (half-pixel centres) needs compiler 16.0 (issue 420)"
     elif operator.name in ("SQUEEZE", "STRIDED_SLICE", "TRANSPOSE"):
-        yield f"{operator.name} is mapped for some arguments only, which were not looked at"
+        yield f"{operator.name} is mapped for some arguments only, which were not checked"
 
 
 def _size(operator: Operator) -> str:

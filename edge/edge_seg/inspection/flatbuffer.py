@@ -110,7 +110,7 @@ def read_graph(flatbuffer: bytes) -> Graph:
 
 
 class _Table:
-    """A flatbuffer table whose fields are asked for by number."""
+    """A flatbuffer table with access to fields by number."""
 
     def __init__(self, data: bytes, position: int) -> None:
         self._data = data

@@ -60,7 +60,7 @@ class Anatomy:
     size: float
 
     def place(self, points: np.ndarray | tuple[tuple[float, float], ...]) -> np.ndarray:
-        """Points of the standard chest where this chest has them."""
+        """Points of the standard chest moved to where this chest has them."""
         moved = np.array(points, np.float64)
         moved = moved * self.size + (0.0, 0.5 * (1 - self.size) - 0.02)
         moved[:, 0] += self.lean * (moved[:, 1] - 0.5)
@@ -85,7 +85,7 @@ def draw_anatomy(seed: int, phase: float) -> Anatomy:
     def lung(points: tuple[tuple[float, float], ...], jitter: np.ndarray) -> np.ndarray:
         moved = (np.array(points) + jitter[: len(points)]) * (broad, 1.0)
         moved[:, 1] = 0.105 + (moved[:, 1] - 0.105) * tall
-        # The lower half follows the diaphragm, the ribs give a little.
+        # The lower half follows the diaphragm; the ribs yield a little.
         depth = np.clip((moved[:, 1] - 0.4) / 0.3, 0, 1)
         moved[:, 1] += shift * depth
         moved[:, 0] *= 1 + 0.4 * shift * depth

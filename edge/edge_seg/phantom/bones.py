@@ -68,7 +68,7 @@ def _posterior_ribs(anatomy: Anatomy) -> list[np.ndarray]:
 
 
 def _anterior_ribs(anatomy: Anatomy) -> list[np.ndarray]:
-    """From the chest wall inwards and down, until cartilage, which does not show."""
+    """From the chest wall inwards and down to the cartilage, which is not visible."""
     ribs = []
     for side in (-1, 1):
         for i in range(_ANTERIOR_RIBS):
@@ -104,7 +104,7 @@ def _shoulder_blades(anatomy: Anatomy) -> list[np.ndarray]:
 
 
 def _spine(canvas: Canvas, anatomy: Anatomy) -> np.ndarray:
-    """Vertebral bodies: a column with darker discs between them and pedicles like eyes."""
+    """Vertebral bodies: a column with darker discs between them, and a pair of pedicles on each."""
     column = canvas.blur(canvas.lines([(anatomy.place(((0.0, -0.1), (0.0, 1.2))), 0.062, 1.0)]), 0.003)
     discs: Curves = []
     pedicles: Curves = []

@@ -1,4 +1,4 @@
-"""A canvas for phantoms: curves in film units become pictures of a film's size."""
+"""A canvas for phantoms: draws curves in film units as pictures of the film's size."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Canvas:
         return mask.astype(bool)
 
     def lines(self, curves: list[tuple[np.ndarray, float, float]]) -> np.ndarray:
-        """Open curves, each with its width (film units) and value (0 to 1): float32, the brightest wins."""
+        """Open curves with width (film units) and value (0 to 1), as float32; where they cross, the brightest wins."""
         picture = np.zeros(self.shape, np.uint8)
         for curve, width, value in curves:
             layer = picture if len(curves) == 1 else np.zeros(self.shape, np.uint8)
@@ -43,7 +43,7 @@ class Canvas:
         return picture.astype(np.float32) / 255
 
     def blur(self, picture: np.ndarray, radius: float) -> np.ndarray:
-        """Gaussian blur with a standard deviation in film units; wide ones are done on a smaller picture."""
+        """Gaussian blur with a standard deviation in film units; a wide blur works on a smaller picture."""
         sigma = radius * self.unit
         step = int(sigma / 4)
         if step < 2:
@@ -54,7 +54,7 @@ class Canvas:
         return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
     def depth(self, mask: np.ndarray, reach: float) -> np.ndarray:
-        """How thick a rounded body is at each pixel: 0 at its edge, 1 at `reach` film units inside."""
+        """Thickness of a rounded body at each pixel: 0 at its edge, 1 at `reach` film units inside."""
         distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 3) / (reach * self.unit)
         rise = 1 - np.clip(distance, 0, 1)
         return np.sqrt(1 - rise * rise).astype(np.float32)

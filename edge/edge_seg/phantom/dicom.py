@@ -1,4 +1,4 @@
-"""A synthetic film as a DICOM file, for tests of everything that reads one."""
+"""A synthetic film as a DICOM file, for tests."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def write_dicom(
     spacing_mm: tuple[float, float] | None = (0.4, 0.4),
     modality: str = "DX",
 ) -> None:
-    """Write a phantom as an uncompressed DICOM film of a patient who is plainly synthetic.
+    """Write a phantom as an uncompressed DICOM film of a clearly synthetic patient.
 
     Args:
         made: the phantom.
-        path: of the file.
-        monochrome1: store it inverted, as films whose zero is white.
-        spacing_mm: of the detector, or `None` to leave it out.
-        modality: as it stands in the file.
+        path: file to write.
+        monochrome1: store it inverted, with zero as white.
+        spacing_mm: pixel spacing of the detector, or `None` to omit it.
+        modality: value of the Modality attribute.
     """
     import pydicom
     from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid

@@ -1,4 +1,4 @@
-"""The synthetic film: what X-rays would leave of the anatomy on a detector, with the outlines it was made from."""
+"""The synthetic film: a projection of the anatomy onto a detector, with the outlines it was drawn from."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def phantom(height: int = 1024, width: int = 1024, *, seed: int = 0, phase: floa
 
     Args:
         height, width: in pixels; the chest keeps its proportions.
-        seed: which chest, exposure, collimation and marker.
+        seed: selects chest, exposure, collimation and marker.
         phase: of the breath, in [0, 1): 0 is full inspiration.
         bits: 8, or 16 for a uint16 film with 12 bits in use.
 
@@ -43,7 +43,7 @@ def phantom(height: int = 1024, width: int = 1024, *, seed: int = 0, phase: floa
     rng = np.random.default_rng((seed, 2))
     shown = _expose(canvas, _attenuation(canvas, anatomy, masks, rng), rng)
     noise = np.random.default_rng((seed, 3, round(phase * 1000)))
-    # Quantum noise: its variance goes with the signal that reaches the detector, which is dark on the film.
+    # Quantum noise: its variance follows the signal at the detector, which is dark on the film.
     grain = noise.standard_normal(canvas.shape, np.float32) * np.sqrt(1.15 - shown) * np.float32(0.018)
     shown = canvas.blur(shown, 0.0008) + cv2.GaussianBlur(grain, (0, 0), 0.6)
     shown = _mark(canvas, _collimate(canvas, shown, rng), rng)
@@ -55,7 +55,7 @@ def phantom(height: int = 1024, width: int = 1024, *, seed: int = 0, phase: floa
 def _attenuation(
     canvas: Canvas, anatomy: Anatomy, masks: dict[str, np.ndarray], rng: np.random.Generator
 ) -> np.ndarray:
-    """What lies in the beam, as thickness of soft tissue relative to a chest wall."""
+    """Attenuation along the beam, as thickness of soft tissue relative to a chest wall."""
     body = canvas.fill(anatomy.body)
     wall = canvas.depth(body, 0.14)
     lungs = masks["right_lung"] | masks["left_lung"]
@@ -75,12 +75,12 @@ def _attenuation(
     picture -= canvas.blur(canvas.lines([(bubble, 0.075, 1.0)]), 0.012) * np.float32(rng.uniform(0.1, 0.28))
     breast = canvas.lines([(anatomy.place(((side * 0.2, 0.52), (side * 0.3, 0.54))), 0.2, 1.0) for side in (-1, 1)])
     picture += canvas.blur(breast, 0.03) * np.float32(rng.uniform(0.0, 0.1))
-    # Scatter: a wide veil of what is in the beam.
+    # Scatter: a wide blur of everything in the beam.
     return 0.9 * picture + 0.1 * canvas.blur(picture.astype(np.float32), 0.06)
 
 
 def _belly(canvas: Canvas, anatomy: Anatomy, lungs: np.ndarray) -> np.ndarray:
-    """Liver, stomach and bowel: everything under the diaphragm's domes."""
+    """Liver, stomach and bowel: everything below the domes of the diaphragm."""
     below = np.zeros(canvas.shape, np.float32)
     for curve in (anatomy.right_lung, anatomy.left_lung):
         columns = canvas.fill(curve)

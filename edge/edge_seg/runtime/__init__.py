@@ -1,4 +1,4 @@
-"""What runs a network: LiteRT, tflite-runtime, the Edge TPU (`edge_tpu`), or a fake in tests."""
+"""Inference engines: LiteRT, tflite-runtime, the Edge TPU (`edge_tpu`), or a fake in tests."""
 
 from edge_seg.runtime.protocol import Runtime, TensorSpec
 from edge_seg.runtime.tflite import ENGINES, TFLiteRuntime, load_engine, load_engine_module

@@ -1,7 +1,7 @@
-"""The Coral Edge TPU: tried in a process of its own first, since it can hang or crash; the CPU where it fails.
+"""The Coral Edge TPU. It can hang or crash, so a separate process tries it first; the CPU takes over where it fails.
 
 A model file that was compiled for it (`edge-seg quantize --edgetpu`) carries the compiled network beside the one for
-the CPU, so that a device whose accelerator is unplugged goes on. Every record says which of them really ran.
+the CPU, so a device keeps working when its accelerator is unplugged. Every record says which of the two ran.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ LIBRARY = "libedgetpu.so.1"
 DELEGATES = ("auto", "cpu", "edgetpu")
 
 TRIES = 3
-"""A USB accelerator comes back under another number after its first use: it is not there for a moment."""
+"""Attempts: a USB accelerator returns under another device number after its first use and is absent for a moment."""
 
 _PAUSE_S = 1.0
 _PATIENCE_S = 30.0
 
 
 class EdgeTpuRuntime(TFLiteRuntime):
-    """A compiled network on the Edge TPU, in this process. `open_runtime` tries it elsewhere first.
+    """A compiled network on the Edge TPU, in this process. `open_runtime` tries it in another process first.
 
     Args:
-        compiled: network that `edgetpu_compiler` wrote.
+        compiled: flatbuffer that `edgetpu_compiler` wrote.
         engine: see `TFLiteRuntime`.
-        library: of the delegate.
+        library: shared library of the delegate.
 
     Raises:
         DeviceError: the library cannot be loaded, or finds no accelerator.
@@ -65,17 +65,17 @@ def open_runtime(
     engine: str | None = None,
     library: str = LIBRARY,
 ) -> Runtime:
-    """What runs a model: the Edge TPU where that is wanted and works, else the CPU.
+    """The runtime of a model: the Edge TPU if it is selected and works, else the CPU.
 
     Args:
         model: to run.
-        delegate: `cpu`; `edgetpu`; or `auto`, the Edge TPU where the model was compiled for it and its library is here.
+        delegate: `cpu`, `edgetpu`, or `auto`: the Edge TPU if the model was compiled for it and its library is here.
         threads: CPU threads.
         engine: see `TFLiteRuntime`.
-        library: of the Edge TPU.
+        library: shared library of the Edge TPU.
 
     Returns:
-        A runtime. On the CPU where the Edge TPU failed its `notes` say why, and so does every record.
+        A runtime. If the CPU took over from the Edge TPU, its `notes` and every record say why.
 
     Raises:
         UsageError: no such delegate.
@@ -104,15 +104,14 @@ def open_runtime(
 def try_elsewhere(
     compiled: bytes, engine: str | None = None, library: str = LIBRARY, patience_s: float = _PATIENCE_S
 ) -> str | None:
-    """Run a compiled network once in another process, `TRIES` times at most.
+    """Run a compiled network once in another process, with at most `TRIES` attempts.
 
     Args:
-        compiled: see `EdgeTpuRuntime`.
-        engine, library: the same.
-        patience_s: after so long it hangs.
+        compiled, engine, library: see `EdgeTpuRuntime`.
+        patience_s: seconds after which the process counts as hung.
 
     Returns:
-        What went wrong at the last try, `None` where it ran.
+        What went wrong in the last attempt; `None` if it ran.
     """
     trouble: str | None = None
     with tempfile.TemporaryDirectory() as folder:
@@ -130,7 +129,7 @@ def try_elsewhere(
                     timeout=patience_s,
                 )
             except subprocess.TimeoutExpired:
-                # One that hangs goes on hanging.
+                # A process that hangs once hangs every time.
                 return f"it hung for {patience_s:.0f} s"
             if done.returncode == 0:
                 return None
@@ -142,7 +141,7 @@ def try_elsewhere(
 
 
 def _compiled(model: ModelFile) -> bytes | None:
-    """The compiled network that a model file carries, its checksum held."""
+    """The compiled network in a model file, after its checksum is verified."""
     compiled = model.associated.get(COMPILED_NAME)
     facts = model.manifest.edge_tpu
     if compiled is None or facts is None:

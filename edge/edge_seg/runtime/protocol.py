@@ -1,4 +1,4 @@
-"""What the segmenter asks of an inference engine. Knows tensors, not pictures."""
+"""The interface between segmenter and inference engine. It knows tensors, not pictures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """Shape, type and quantisation of an input or output tensor; `scale` is `None` where it is real-valued."""
+    """Shape, type and quantisation of an input or output tensor; `scale` is `None` for a real-valued tensor."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -19,13 +19,13 @@ class TensorSpec:
 
 
 class Runtime(Protocol):
-    """The whole of what the segmenter asks of an inference engine.
+    """Everything that the segmenter needs of an inference engine.
 
     Attributes:
-        name: engine and version, as it stands on records (`litert 2.3.0`).
-        delegate: what really runs the operators (`cpu`).
+        name: engine and version, as records show it (`litert 2.3.0`).
+        delegate: what runs the operators (`cpu`, `edgetpu`).
         threads: CPU threads in use.
-        notes: what every result should say of how it ran: that it should have run elsewhere.
+        notes: remarks for every result, such as why the Edge TPU did not run it.
         input, output: the network's one input and one output.
     """
 

@@ -25,12 +25,12 @@ class TFLiteRuntime:
 
     Args:
         flatbuffer: a checked TFLite model (see `model_file`).
-        threads: CPU threads; at most as many as this process may use, since more are slower.
-        engine: `litert`, `tflite`, or `None` for the first that is installed.
-        delegates: loaded by the engine's own `load_delegate`.
+        threads: CPU threads; clamped to the cores this process may use, since more threads are slower.
+        engine: `litert`, `tflite`, or `None` for the first one installed.
+        delegates: as the engine's own `load_delegate` returns them.
 
     Raises:
-        DeviceError: no engine is installed, or the one asked for does not work here.
+        DeviceError: no engine is installed, or the selected one does not work here.
         ModelError: the engine refuses the model.
     """
 
@@ -72,17 +72,17 @@ def load_engine(engine: str | None = None) -> tuple[Any, str]:
     """Interpreter class of an engine, and its name and version.
 
     Raises:
-        DeviceError: it is not installed, or cannot work with what else is.
+        DeviceError: the engine is not installed, or conflicts with an installed package.
     """
     module, name = load_engine_module(engine)
     return module.Interpreter, name
 
 
 def load_engine_module(engine: str | None = None) -> tuple[Any, str]:
-    """Module of an engine, which has `Interpreter` and `load_delegate`, and the engine's name and version.
+    """Module of an engine, with `Interpreter` and `load_delegate`, and the engine's name and version.
 
     Raises:
-        DeviceError: it is not installed, or cannot work with what else is.
+        DeviceError: the engine is not installed, or conflicts with an installed package.
     """
     wanted = [engine] if engine else list(ENGINES)
     for key in wanted:

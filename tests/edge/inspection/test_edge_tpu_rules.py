@@ -103,14 +103,14 @@ def test_parameters_beyond_the_chip_are_streamed():
     assert any("larger than the memory" in doubt for doubt in wide.doubts)
 
 
-def test_behind_the_first_that_stays_on_the_cpu_all_others_do():
+def test_every_operator_after_the_first_one_on_the_cpu_stays_there_too():
     relu = Operator("HARD_SWISH", 1, (PICTURE,), (PICTURE,))
     forecast = predicted(convolution(), relu, convolution()).operators
     assert [one.mapped for one in forecast] == [True, False, False]
     assert [one.name for one in forecast] == ["CONV_2D", "HARD_SWISH", "CONV_2D"]
     assert forecast[0].reason == ""
     assert "not an operator of the Edge TPU" in forecast[1].reason
-    assert "behind one" in forecast[2].reason
+    assert "follows one" in forecast[2].reason
     assert forecast[0].shape == (1, 32, 32, 16)
 
 

@@ -1,4 +1,4 @@
-"""Films from a camera: the newest frame, never a queue; a camera that fails is reported and asked anew."""
+"""Films from a camera: the newest frame, never a queue. A camera that fails is reported and opened again."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from edge_seg.sources.source import IDLE_S, Source, SourceState
 _log = room_logger(__name__)
 
 FROZEN_S = 3.0
-"""A camera whose frames have not changed in a single pixel for so long is thought frozen: sensors always have noise."""
+"""Seconds without a change in any pixel after which a camera counts as frozen: sensors always have noise."""
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
-"""A camera that failed is asked anew after the first pause, then after twice as long, up to the longest."""
+"""Pauses before a failed camera is opened again; each is twice the one before, up to the longest."""
 
 
 @dataclass(frozen=True)
 class CameraOptions:
-    """How cameras are looked through.
+    """Options that apply to every camera.
 
     Attributes:
         light_box: the camera looks at a film on a light box: the film's border is found and the keystone undone.
-        rotation: degrees by which pictures are turned clockwise before anything else, 0, 90, 180 or 270.
-        every_s: least seconds between two films; 0 takes each frame that the device keeps up with.
-        any_certificate: over HTTPS, also take a certificate that no authority signed.
+        rotation: degrees by which pictures are first turned clockwise: 0, 90, 180 or 270.
+        every_s: least seconds between two films; 0 takes as many frames as the device can process.
+        any_certificate: over HTTPS, also accept a certificate that no authority signed.
     """
 
     light_box: bool = False
@@ -52,21 +52,20 @@ class CameraOptions:
 
 
 class Camera(Source):
-    """A camera: an index, the Pi's own, or a URL.
+    """A camera: an index, the Pi's own camera, or a URL.
 
-    A thread takes frames as they come and keeps the newest, so that a slow device looks at now, not at a backlog. It
-    also asks a camera anew that ended, fell silent, froze, or sends broken pictures; each of these is one failure among
-    the films.
+    A thread reads all frames and keeps the newest, so that a slow device never works through a backlog. The thread also
+    reopens a camera that ended, fell silent, froze or sends broken pictures; each of these yields one failure.
 
     Args:
         address: see `connect.open_feed`.
-        frames: stop after this number; `None` goes on.
-        options: how it is looked through.
-        opener: opens the camera, at first and after each failure; `open_feed` unless told otherwise.
+        frames: stop after this number of films; `None` for no limit.
+        options: see `CameraOptions`.
+        opener: opens the camera at the start and after each failure; `open_feed` by default.
 
     Raises:
-        UsageError: no address of a camera.
-        DeviceError: no such camera, or nobody answers, at the first time of asking.
+        UsageError: the address is not that of a camera.
+        DeviceError: at the start, the camera does not exist or does not answer.
     """
 
     live = True
@@ -88,7 +87,7 @@ class Camera(Source):
         self._due = -math.inf
         self._news = threading.Condition()
         self._newest: tuple[Feed, Any, float, datetime] | None = None
-        # What the films' user has not been told yet, and what has not been mended yet.
+        # The first is not yet reported as a failure; the second lasts until a good frame arrives.
         self._trouble: str | None = None
         self._fault: str | None = None
         self._last: Any = None
@@ -127,12 +126,12 @@ class Camera(Source):
         return [SourceState(self._name, age_s=age, trouble=self._fault)]
 
     def close(self) -> None:
-        """Stop taking frames and let go of the camera."""
+        """Stop reading frames and release the camera."""
         self._closing.set()
         self._thread.join(2 * PATIENCE_S)
 
     def _content(self, feed: Feed, frame: Any, at: float, wall: datetime) -> Film | None:
-        """The film of a frame, `None` where there is none in it: `_read` tells of a camera that goes on like that."""
+        """The film of a frame; `None` if it is broken. `_read` reports a camera that keeps sending broken frames."""
         made = film_boundary(self._name, self._name, partial(self._film, feed, frame, at, wall))
         if isinstance(made, Failure):
             self._broken_since = self._broken_since or time.monotonic()
@@ -173,12 +172,12 @@ class Camera(Source):
             except DeviceError:
                 trouble = "does not answer"
             except Exception as error:
-                # Whatever a driver raises must not end the thread: the camera would fall silent for good, untold.
+                # No exception of a driver may end the thread: the camera would stop without a report.
                 _log.warning("the reader of a camera raised %s", type(error).__name__)
                 trouble = f"failed ({type(error).__name__})"
             finally:
                 self._let_go()
-            # Each fault is told once, however often the camera is asked in vain.
+            # Each fault is reported once, not at each attempt to open the camera again.
             if self._good_at > began:
                 pause, told = FIRST_PAUSE_S, False
             self._fault = trouble
@@ -196,10 +195,10 @@ class Camera(Source):
                 feed.release()
 
     def _read(self, feed: Feed) -> str:
-        """Keep the newest frame for as long as they are good; what is wrong then.
+        """Keep the newest frame until something goes wrong, and return what it is.
 
         Raises:
-            FeedEnded: no more frames come.
+            FeedEnded: the camera sends no more frames.
         """
         changed_at = time.monotonic()
         self._broken_since = None
@@ -224,10 +223,10 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class DemoCamera(Source):
-    """A breathing synthetic chest in place of a camera: the whole way of a film without hardware.
+    """A breathing synthetic chest in place of a camera, to try the path of a film without hardware.
 
     Args:
-        frames: stop after so many; `None` goes on.
+        frames: stop after this number of films; `None` for no limit.
         height, width: of each frame.
         seed: of the anatomy.
     """

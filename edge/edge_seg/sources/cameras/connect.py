@@ -1,4 +1,4 @@
-"""What cameras send, one frame after another: by V4L2, picamera2, MJPEG over HTTP, RTSP, out of a recording."""
+"""Opens cameras: V4L2, picamera2, MJPEG over HTTP, RTSP, and recordings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from edge_seg.sources.cameras.jpeg import decode_jpeg
 from edge_seg.sources.cameras.stream import PATIENCE_S, Feed, FeedEnded, shown_address
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
-# V4L2's own patience, in seconds; OpenCV reads it when it opens a device.
+# Seconds that V4L2 waits for a frame; OpenCV reads it when it opens a device.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(int(PATIENCE_S)))
 
 _JPEG_CODES = {cv2.VideoWriter.fourcc(*"MJPG"), cv2.VideoWriter.fourcc(*"JPEG")}
 _PACKETS = (cv2.CAP_PROP_FORMAT, -1)
-"""By which FFMPEG hands over what it received, undecoded."""
+"""The property that makes FFMPEG return frames undecoded."""
 
 
 def open_feed(address: str, *, any_certificate: bool = False) -> Feed:
@@ -36,8 +36,8 @@ def open_feed(address: str, *, any_certificate: bool = False) -> Feed:
         any_certificate: see `mjpeg.open_mjpeg`.
 
     Raises:
-        UsageError: a negative index, or no address.
-        DeviceError: no such camera, or nobody answers.
+        UsageError: the index is negative, or the address is not that of a camera.
+        DeviceError: the camera does not exist or does not answer.
     """
     if address == "auto":
         return _first_that_works()
@@ -66,10 +66,10 @@ class OpenCVFeed:
     """A camera that OpenCV opened: V4L2, RTSP, a recording.
 
     Args:
-        capture: opened.
-        as_it_came: the property and value by which this kind of capture hands JPEG frames over undecoded: OpenCV's own
-            decoder says nothing of damage.
-        pace: frames in a second, for what can be read faster than it was taken; 0 takes them as they come.
+        capture: an open capture.
+        as_it_came: the property and value that make this kind of capture return JPEG frames undecoded: OpenCV's own
+            decoder does not report damage.
+        pace: frames per second, for a recording that could be read faster than it was made; 0 for no pace.
     """
 
     def __init__(self, capture: Any, as_it_came: tuple[int, float], pace: float = 0.0) -> None:
@@ -98,7 +98,7 @@ class OpenCVFeed:
 
 
 class PicameraFeed:
-    """The camera of a Raspberry Pi, by picamera2 and libcamera.
+    """The camera of a Raspberry Pi, through picamera2 and libcamera.
 
     Raises:
         DeviceError: picamera2 is not installed, or there is no camera.

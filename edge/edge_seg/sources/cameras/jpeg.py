@@ -1,4 +1,4 @@
-"""JPEG pictures of cameras: a damaged one is known for what it is."""
+"""Decodes JPEG frames of cameras and refuses damaged ones."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from edge_seg.sources.cameras.stream import BrokenFrame
 from edge_seg.sources.header import picture_size
 
 MOST_PIXELS = 32_000_000
-"""Of a frame: some hundred bytes can announce thousands of millions, which are not decoded."""
+"""Most pixels of a frame that is decoded: a few hundred bytes can announce thousands of millions."""
 
 
 def decode_jpeg(frame: bytes) -> np.ndarray:
-    """The picture of a JPEG frame; one that its decoder has to warn of is broken (OpenCV's keeps that to itself).
+    """The picture of a JPEG frame. A frame with a decoder warning counts as broken; OpenCV does not report warnings.
 
     Args:
-        frame: as the camera sent it; zeros after its end are harmless.
+        frame: as the camera sent it; zeros after the end are allowed.
 
     Returns:
         Grey `(height, width)` or BGR `(height, width, 3)`, uint8.
 
     Raises:
-        BrokenFrame: it is damaged.
+        BrokenFrame: the frame is damaged or too large.
     """
     height, width = picture_size(frame) or (0, 0)
     if not 0 < height * width <= MOST_PIXELS:

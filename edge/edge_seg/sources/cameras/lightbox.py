@@ -1,4 +1,4 @@
-"""A film photographed on a light box: its border is found, and the keystone of a camera that looks askew is undone."""
+"""Finds a photographed film on a light box and undoes the keystone of a camera at an angle."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 
 _SIDE = 640
-"""The border is looked for in a copy of at most so many pixels a side."""
+"""Longest side, in pixels, of the copy in which the border is searched."""
 
 _SMALLEST = 0.12
-"""Share of the frame that a film covers at least; whoever photographs one comes closer."""
+"""Least share of the frame that a film covers."""
 
 _LONGEST_TO_SHORTEST = 1.9
-"""Films are 18 x 24 to 35 x 43 cm: at most 1.4 times as long as wide, and a camera that looks askew makes it more."""
+"""Films are 18 x 24 to 35 x 43 cm: at most 1.4 times as long as wide; a camera at an angle makes it more."""
 
 _EDGE = 3  # pixels of the copy
 _STRAIGHT = 0.02  # of its circumference: how far a border may be from four straight lines
@@ -22,9 +22,9 @@ _RIGHT = 0.5  # cosine of the sharpest corner that a keystone makes of a right a
 
 
 def find_film(grey: np.ndarray) -> np.ndarray | None:
-    """Corners of the film in a frame.
+    """Corners of the film in a frame: the smallest quadrangle that is large enough.
 
-    The smallest quadrangle that is large enough: inside a light box that shows at its edge lies the film.
+    The light box is a larger quadrangle around it.
 
     Args:
         grey: `(height, width)` uint8 or uint16.
@@ -42,7 +42,7 @@ def find_film(grey: np.ndarray) -> np.ndarray | None:
 
 
 def undo_keystone(grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
-    """The quadrangle as an upright rectangle with sides as long as its longer ones.
+    """The quadrangle as an upright rectangle; each side is as long as the longer of its two originals.
 
     Args:
         grey: `(height, width)`.
@@ -68,7 +68,7 @@ def _quadrangles(small: np.ndarray) -> Iterator[np.ndarray]:
             for outline in outlines:
                 hull = cv2.convexHull(outline)
                 area = cv2.contourArea(hull)
-                # What bulges inwards is no border; the frame's own edge is none either.
+                # A border is convex, and it is not the edge of the frame.
                 if area < _SMALLEST * frame or area > 0.97 * frame or cv2.contourArea(outline) < 0.9 * area:
                     continue
                 corners = cv2.approxPolyDP(hull, _STRAIGHT * cv2.arcLength(hull, True), True)[:, 0]
@@ -86,7 +86,7 @@ def _is_film(corners: np.ndarray) -> bool:
 
 
 def _lies_inside(corners: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether at most one corner lies at the frame's own edge, which is straight as well."""
+    """Whether at most one corner touches the edge of the frame, which is straight as well."""
     nearest = np.minimum(corners, np.array(shape[1::-1]) - 1 - corners).min(axis=1)
     return int((nearest <= _EDGE).sum()) <= 1
 

@@ -1,4 +1,4 @@
-"""JPEG pictures one after another over HTTP, as network cameras send them."""
+"""MJPEG over HTTP, as network cameras send it."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from edge_seg.sources.cameras.jpeg import decode_jpeg
 from edge_seg.sources.cameras.stream import PATIENCE_S, FeedEnded, shown_address
 
 LARGEST_FRAME = 64 * 1024 * 1024
-"""Bytes of one frame; a server that sends more sends no pictures."""
+"""Bytes of one frame; a server that sends more does not send pictures."""
 
 LONGEST_LINE = 8192
 MOST_HEADER_LINES = 64
-"""Of the head of one frame; as much as web servers take."""
+"""Limits of the header of one frame, as web servers have them."""
 
 
 class MjpegFeed:
-    """JPEG pictures one after another over HTTP (`multipart/x-mixed-replace`).
+    """JPEG frames over HTTP (`multipart/x-mixed-replace`).
 
     Args:
-        answer: the server's, its headers read.
-        boundary: between the pictures, without its two dashes.
+        answer: response of the server, after its headers.
+        boundary: between the frames, without its two dashes.
     """
 
     def __init__(self, answer: HTTPResponse, boundary: bytes) -> None:
@@ -49,7 +49,7 @@ class MjpegFeed:
         return self._take(end, deadline)
 
     def _content_length(self, deadline: float) -> int | None:
-        """Bytes of the frame, where its head tells."""
+        """Bytes of the frame, if its header says so."""
         length = None
         for _ in range(MOST_HEADER_LINES):
             line = self._line(deadline).strip()
@@ -109,7 +109,7 @@ def _length(text: bytes) -> int:
 
 
 class _Digest(urllib.request.HTTPDigestAuthHandler):
-    """Digest access authentication with the algorithms of RFC 7616; the standard library stops at RFC 2617's."""
+    """Digest access authentication with the algorithms of RFC 7616; the standard library has those of RFC 2617."""
 
     def get_algorithm_impls(self, algorithm: str) -> tuple[Callable[[str], str], Callable[[str, str], str]]:  # type: ignore[override]
         names = {"MD5": "md5", "SHA": "sha1", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
@@ -123,12 +123,12 @@ class _Digest(urllib.request.HTTPDigestAuthHandler):
 
 
 def open_mjpeg(address: str, *, any_certificate: bool = False) -> MjpegFeed | None:
-    """The feed of an MJPEG server; `None` where it sends something else, which FFMPEG may know.
+    """The feed of an MJPEG server; `None` if it sends something else, which FFMPEG may know.
 
     Args:
-        address: `http://` or `https://`, with user and password where the camera asks for them: they are sent when it
-            does (Digest, RFC 7616, or Basic), and to no other host that it may refer to.
-        any_certificate: also take a certificate that no authority signed, as cameras make for themselves.
+        address: `http://` or `https://`, with user and password if the camera needs them. They are sent only when the
+            camera asks (Digest, RFC 7616, or Basic), and never to another host that it redirects to.
+        any_certificate: also accept a self-signed certificate, as cameras make for themselves.
 
     Raises:
         DeviceError: nobody answers, or the server refuses.

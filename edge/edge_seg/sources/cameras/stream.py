@@ -1,4 +1,4 @@
-"""What a camera is to those who ask it for frames."""
+"""The interface of an open camera."""
 
 from __future__ import annotations
 
@@ -8,43 +8,43 @@ from urllib.parse import urlsplit, urlunsplit
 import numpy as np
 
 PATIENCE_S = 3.0
-"""A camera that has not answered or sent a frame for so long is given up, and asked anew."""
+"""Seconds without an answer or a frame after which a camera is closed and opened again."""
 
 
 class FeedEnded(Exception):
-    """No more frames come, and why."""
+    """The camera sends no more frames; the message says why."""
 
 
 class BrokenFrame(Exception):
-    """A frame came damaged."""
+    """A frame is damaged."""
 
 
 class Feed(Protocol):
     """An open camera."""
 
     def read(self) -> Any:
-        """The next frame, as it came; waits at most about `PATIENCE_S`.
+        """The next frame, undecoded; waits at most about `PATIENCE_S`.
 
         Raises:
-            FeedEnded: none will come.
+            FeedEnded: there is no next frame.
         """
         ...
 
     def decode(self, frame: Any) -> np.ndarray:
-        """A frame's picture, grey or BGR, uint8.
+        """The picture of a frame, grey or BGR, uint8.
 
         Raises:
-            BrokenFrame: it is damaged.
+            BrokenFrame: the frame is damaged.
         """
         ...
 
     def release(self) -> None:
-        """Let go of the camera."""
+        """Release the camera."""
         ...
 
 
 def shown_address(address: str) -> str:
-    """An address without the user and password that may stand in it.
+    """An address without user and password.
 
     >>> shown_address("rtsp://nurse:secret@10.0.0.7/film")
     'rtsp://10.0.0.7/film'
