@@ -125,11 +125,99 @@ def _mjpeg_seeds() -> list[bytes]:
     return [sized * 2, unsized * 2]
 
 
+def _read_request() -> Callable[[bytes], None]:
+    from edge_seg.station.page.access import Access, Entry, is_for_this_machine
+    from edge_seg.station.page.request import BadRequest, parse_request
+
+    access = Access("only the owner knows", secure=False)
+
+    def run(data: bytes) -> None:
+        with contextlib.suppress(BadRequest):
+            request = parse_request(data)
+            is_for_this_machine(request)
+            if access.entry(request) is not Entry.REFUSED:
+                raise AssertionError("let in without the token")
+
+    return run
+
+
+def _request_seeds() -> list[bytes]:
+    return [
+        b"GET /healthz?token= HTTP/1.1\r\nHost: device\r\n\r\n",
+        b"GET /overlay/1?xtoken=1&token=%20a;b HTTP/1.1\r\nCookie: edge-seg-session=abc; a=b\r\n\r\n",
+        b"GET /state HTTP/1.0\r\nAuthorization: Bearer abc\r\nHost: [::1]:8080\r\n\r\n",
+    ]
+
+
+def _read_pdus() -> Callable[[bytes], None]:
+    from edge_seg.sources.upper_layer import HEAD_BYTES, P_DATA, Messages, ProtocolError, check_head
+
+    def run(data: bytes) -> None:
+        messages, at, first = Messages(), 0, True
+        with contextlib.suppress(ProtocolError):
+            while len(data) - at >= HEAD_BYTES:
+                kind, length = check_head(data[at : at + HEAD_BYTES], first=first)
+                at += HEAD_BYTES
+                if kind == P_DATA:
+                    messages.take(data[at : at + length])
+                at, first = at + length, False
+
+    return run
+
+
+def _pdu_seeds() -> list[bytes]:
+    import struct
+
+    # C-ECHO-RQ in Implicit VR Little Endian (PS3.7 section 9.3.5.1): group length, class, field, id, no dataset.
+    elements = [
+        (0x0002, b"1.2.840.10008.1.1\0"),
+        (0x0100, b"\x30\0"),
+        (0x0110, b"\1\0"),
+        (0x0800, b"\x01\x01"),
+    ]
+    command = b"".join(struct.pack("<HHL", 0, tag, len(value)) + value for tag, value in elements)
+    fragment = struct.pack(">LBB", len(command) + 2, 1, 3) + command
+    request = struct.pack(">BBL", 1, 0, 68) + struct.pack(">HH", 1, 0) + b"EDGESEG".ljust(16) * 2 + bytes(32)
+    return [request, request + struct.pack(">BBL", 4, 0, len(fragment)) + fragment]
+
+
+def _receive_object() -> Callable[[bytes], None]:
+    from edge_seg.errors import InputError
+    from edge_seg.sources.listener import _check, _Damaged
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    def run(data: bytes) -> None:
+        for syntax in (ExplicitVRLittleEndian, ImplicitVRLittleEndian):
+            with contextlib.suppress(InputError, _Damaged):
+                _check("1.2.3", io.BytesIO(data), syntax)
+
+    return run
+
+
+def _object_seeds() -> list[bytes]:
+    import pydicom
+    from pydicom.filebase import DicomBytesIO
+    from pydicom.filewriter import write_dataset
+
+    found = []
+    for implicit in (False, True):
+        dataset = pydicom.dcmread(io.BytesIO(_dicom_seeds()[0]))
+        dataset.SOPInstanceUID = "1.2.3"
+        target = DicomBytesIO()
+        target.is_little_endian, target.is_implicit_VR = True, implicit
+        write_dataset(target, dataset)
+        found.append(target.getvalue())
+    return found
+
+
 HARNESSES = {
     "pictures": Harness(("edge_seg",), lambda: _read_film("film.png"), _picture_seeds),
     "dicom": Harness(("edge_seg", "pydicom"), lambda: _read_film("film.dcm"), _dicom_seeds),
     "model": Harness(("edge_seg", "zipfile"), _read_model, _model_seeds),
     "mjpeg": Harness(("edge_seg",), _read_mjpeg, _mjpeg_seeds),
+    "http": Harness(("edge_seg", "urllib"), _read_request, _request_seeds),
+    "pdu": Harness(("edge_seg",), _read_pdus, _pdu_seeds),
+    "object": Harness(("edge_seg", "pydicom"), _receive_object, _object_seeds),
 }
 
 
