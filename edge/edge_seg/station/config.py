@@ -221,7 +221,17 @@ class ArchiveConfig(_Group):
     """Where DICOM results go."""
 
     address: str | None = _setting(
-        None, "--send", "Send DICOM results on to an archive; adds dicom to --save.", metavar="AE@HOST:PORT"
+        None,
+        "--send",
+        "Send DICOM results on to a PACS or a DICOMweb service; adds dicom to --save.",
+        metavar="AE@HOST:PORT|https://HOST/...",
+    )
+    authorization: str | None = _setting(
+        None,
+        "",
+        "Value of the Authorization header that a DICOMweb service asks for.",
+        environment="EDGE_SEG_SEND_AUTHORIZATION",
+        secret=True,
     )
 
 

@@ -41,7 +41,7 @@ def open_output(config: StationConfig) -> OutputFolder:
         UsageError: an unknown product, or no address of an archive.
     """
     results, send = config.results, config.archive.address
-    archive = archive_at(send) if send is not None else None
+    archive = archive_at(send, authorization=config.archive.authorization) if send is not None else None
     output = OutputFolder(results.folder, [*results.save, *(["dicom"] if archive else [])], names=results.names)
     if archive is not None:
         try:

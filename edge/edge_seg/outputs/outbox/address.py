@@ -15,7 +15,7 @@ def archive_at(address: str, *, tls: ssl.SSLContext | None = None, authorization
     Args:
         address: as the user gives it.
         tls: secures the connection to a PACS.
-        authorization: value of the header of that name for a DICOMweb service; by default from the environment.
+        authorization: value of the header of that name for a DICOMweb service.
 
     Raises:
         UsageError: it is none.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -16,9 +15,6 @@ from urllib.parse import urlsplit
 from edge_seg.errors import DeviceError, InputError, UsageError
 from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble, allowed_s
 from edge_seg.outputs.outbox.parcel import Parcel
-
-AUTHORIZATION_VARIABLE = "EDGE_SEG_SEND_AUTHORIZATION"
-"""Environment variable with the value of the Authorization header (`Bearer ...`), which no process list shows."""
 
 _EXPLICIT = "1.2.840.10008.1.2.1"
 _OUT_OF_RESOURCES = 0xA700
@@ -55,10 +51,6 @@ class DicomWebArchive(Archive):
     def parse(text: str, authorization: str | None = None) -> DicomWebArchive:
         """A service from its address.
 
-        Args:
-            text: the address.
-            authorization: by default what `AUTHORIZATION_VARIABLE` says.
-
         Raises:
             UsageError: it is no address, or holds a password, which would stand in logs and process lists.
             DeviceError: dicomweb-client is not installed.
@@ -73,11 +65,11 @@ class DicomWebArchive(Archive):
         if "@" in parts.netloc or parts.query or parts.fragment:
             raise UsageError(
                 f"--send {parts.scheme}://{parts.hostname}: give the address without password and query: "
-                f"what the service asks for goes into {AUTHORIZATION_VARIABLE}"
+                "what the service asks for goes into EDGE_SEG_SEND_AUTHORIZATION"
             )
         if importlib.util.find_spec("dicomweb_client") is None:
             raise DeviceError("sending to DICOMweb needs dicomweb-client: pip install 'edge-seg[clinic]'")
-        return DicomWebArchive(text.rstrip("/"), authorization or os.environ.get(AUTHORIZATION_VARIABLE))
+        return DicomWebArchive(text.rstrip("/"), authorization)
 
     def __str__(self) -> str:
         return self.url
@@ -156,10 +148,11 @@ class DicomWebArchive(Archive):
             return _refusal(error.response)
         except requests.exceptions.SSLError as error:
             return None, f"cannot be trusted ({_line(error)})"
+        except ValueError:
+            # No JSON, or JSON that is no data set; requests raises a ValueError that is a RequestException too.
+            return None, "answers like no DICOMweb service"
         except (requests.RequestException, OSError):
             return None, "does not answer"
-        except ValueError:
-            return None, "answers like no DICOMweb service"
         return _outcome(response, parcel)
 
 
@@ -179,7 +172,7 @@ def _refusal(response: Any) -> tuple[int | None, str | None]:
 
     status = response.status_code
     if status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-        return None, f"refuses this device ({status}): set {AUTHORIZATION_VARIABLE}"
+        return None, f"refuses this device ({status}): set EDGE_SEG_SEND_AUTHORIZATION"
     if status not in _ITS_OWN_FAULT:
         return None, f"answers {status}"
     try:

@@ -79,6 +79,7 @@ class Parcel:
 
         made = pydicom.Dataset()
         made.update({element.tag: copy.copy(element) for element in self.dataset})
+        made.preamble = bytes(128)  # without it pydicom writes no file
         made.file_meta = pydicom.dataset.FileMetaDataset()
         made.file_meta.update({element.tag: element for element in self.dataset.file_meta})
         made.file_meta.TransferSyntaxUID = UID(syntax)

@@ -1,0 +1,122 @@
+"""A real archive: Orthanc, started on loopback with the configuration that the documentation gives."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+RECIPE = Path(__file__).parents[3] / "docs" / "how-to" / "orthanc.md"
+DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@dataclass
+class Orthanc:
+    """A running archive.
+
+    Attributes:
+        dicom, http, device: its ports, and the one it sends films to.
+        session: for its REST interface.
+        url: of that.
+    """
+
+    dicom: int
+    http: int
+    device: int
+    session: requests.Session
+    url: str
+
+    def get(self, path: str) -> Any:
+        answer = self.session.get(f"{self.url}{path}", timeout=30)
+        answer.raise_for_status()
+        return answer.json()
+
+    def store(self, film: Path) -> str:
+        """Put a film into the archive, as a scanner would; its identifier there."""
+        answer = self.session.post(f"{self.url}/instances", data=film.read_bytes(), timeout=30)
+        answer.raise_for_status()
+        return str(answer.json()["ID"])
+
+    def file(self, instance: str) -> bytes:
+        return self.session.get(f"{self.url}/instances/{instance}/file", timeout=30).content
+
+    def instances(self) -> dict[str, list[str]]:
+        """Identifiers by modality."""
+        found: dict[str, list[str]] = {}
+        for series in self.get("/series?expand"):
+            found.setdefault(series["MainDicomTags"]["Modality"], []).extend(series["Instances"])
+        return found
+
+
+def start_orthanc(folder: Path) -> tuple[Orthanc, subprocess.Popen[bytes]]:
+    """Start it with the documented configuration on ports of its own; who asks waits for it with `await_orthanc`."""
+    text = RECIPE.read_text()
+    recipe = json.loads(re.findall(r"```json\n(.*?)```", text, re.S)[0])
+    script = folder / "edge-seg.lua"
+    script.write_text(re.findall(r"```lua\n(.*?)```", text, re.S)[0])
+    dicom, http, device = free_port(), free_port(), free_port()
+    recipe["DicomModalities"]["edge-seg"][2] = device
+    own = {
+        "DicomPort": dicom,
+        "HttpPort": http,
+        "LuaScripts": [str(script)],
+        "StorageDirectory": str(folder / "storage"),
+        "IndexDirectory": str(folder / "storage"),
+        "Plugins": [str(DICOMWEB)] if DICOMWEB.exists() else [],
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        "HttpRequestTimeout": 60,
+        "AuthenticationEnabled": False,
+    }
+    (folder / "orthanc.json").write_text(json.dumps({**recipe, **own}))
+    with (folder / "orthanc.log").open("wb") as log:
+        process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
+    return Orthanc(dicom, http, device, requests.Session(), f"http://127.0.0.1:{http}"), process
+
+
+def await_orthanc(orthanc: Orthanc, process: subprocess.Popen[bytes]) -> None:
+    """Wait until it answers."""
+    deadline = time.monotonic() + 120
+    while True:
+        try:
+            orthanc.get("/system")
+            return
+        except requests.RequestException:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def make_orthanc(tmp_path: Path) -> Iterator[Callable[..., Orthanc]]:
+    """Starts archives that end with the test."""
+    if shutil.which("Orthanc") is None:
+        pytest.skip("Orthanc is not installed (Debian: apt-get install orthanc orthanc-dicomweb)")
+    processes = []
+
+    def make() -> Orthanc:
+        folder = tmp_path / f"orthanc-{len(processes)}"
+        folder.mkdir()
+        made, process = start_orthanc(folder)
+        processes.append(process)
+        await_orthanc(made, process)
+        return made
+
+    yield make
+    for process in processes:
+        process.terminate()
+        process.wait(30)

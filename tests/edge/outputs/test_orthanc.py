@@ -1,0 +1,193 @@
+"""With a real archive: films that Orthanc routes to the device come back as results in the same study."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import signal
+import socket
+import socketserver
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from edge_seg.phantom import phantom, write_dicom
+from pydicom.uid import generate_uid
+
+from .conftest import DICOMWEB, Orthanc
+
+highdicom = pytest.importorskip("highdicom", reason="needs edge-seg[clinic]")
+pytest.importorskip("pynetdicom", reason="needs edge-seg[clinic]")
+
+RESULTS = ("OT", "SEG", "SR")
+
+
+@contextmanager
+def running(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[subprocess.Popen[str]]:
+    """`edge-seg run` until the block ends."""
+    command = [sys.executable, "-m", "edge_seg.cli.main", "run", *arguments]
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **(environment or {})}
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+
+
+def film(path: Path, **changes: Any) -> pydicom.Dataset:
+    write_dicom(phantom(400, 360, seed=1), path)
+    dataset = pydicom.dcmread(path)
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = generate_uid(), generate_uid()
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    for name, value in changes.items():
+        setattr(dataset, name, value)
+    dataset.save_as(path)
+    return dataset
+
+
+def wait_for(done: Callable[[], bool], seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.3)
+
+
+def check_results(orthanc: Orthanc, sent: pydicom.Dataset, folder: Path) -> None:
+    """The archive's one study holds the film and its three results, and they can be read."""
+    assert len(orthanc.get("/studies")) == len(orthanc.get("/patients")) == 1
+    (study,) = orthanc.get("/studies?expand")
+    assert study["MainDicomTags"]["StudyInstanceUID"] == sent.StudyInstanceUID
+    assert len(study["Series"]) == 4
+    found = {modality: instances[0] for modality, instances in orthanc.instances().items()}
+    back = {}
+    for modality in RESULTS:
+        path = folder / f"{modality}.dcm"
+        path.write_bytes(orthanc.file(found[modality]))
+        back[modality] = pydicom.dcmread(path)
+        assert back[modality].PatientName == sent.PatientName
+    masks = highdicom.seg.segread(folder / "SEG.dcm").get_pixels_by_source_instance([sent.SOPInstanceUID])
+    assert masks.shape == (1, sent.Rows, sent.Columns, 3)
+    assert masks.any(axis=(0, 1, 2)).all()
+    assert highdicom.sr.srread(folder / "SR.dcm").content.get_planar_roi_measurement_groups()
+    if shutil.which("dciodvfy"):
+        for modality in ("SEG", "OT", "SR"):
+            # The validator knows no deflated files.
+            plain = pydicom.dcmread(folder / f"{modality}.dcm")
+            if plain.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1.99":
+                plain.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+                plain.save_as(folder / f"{modality}.dcm")
+            seen = subprocess.run(["dciodvfy", str(folder / f"{modality}.dcm")], capture_output=True, text=True)
+            assert "Error" not in seen.stderr, seen.stderr
+    # Orthanc's own viewer shows the overlay, and the masks.
+    for modality in ("OT", "SEG"):
+        shown = orthanc.session.get(f"{orthanc.url}/instances/{found[modality]}/preview", timeout=60)
+        assert shown.ok, shown.text
+        picture = cv2.imdecode(np.frombuffer(shown.content, np.uint8), cv2.IMREAD_COLOR)
+        assert picture is not None
+        assert picture.max() > 200
+    assert io.BytesIO(orthanc.file(found["OT"])).getbuffer().nbytes < 200_000
+
+
+def test_films_that_orthanc_routes_come_back_as_results(make_orthanc: Callable[..., Orthanc], tmp_path: Path) -> None:
+    orthanc = make_orthanc()
+    sent = film(tmp_path / "film.dcm", PatientName="Yamada^Tarou=山田^太郎", SpecificCharacterSet="ISO_IR 192")
+    arguments = ["--listen", str(orthanc.device), "--sender", "ORTHANC", "--out", str(tmp_path / "out")]
+    with running(*arguments, "--send", f"ORTHANC@127.0.0.1:{orthanc.dicom}"):
+        wait_for(lambda: listening(orthanc.device))
+        orthanc.store(tmp_path / "film.dcm")
+        wait_for(lambda: set(RESULTS) <= orthanc.instances().keys())
+    check_results(orthanc, sent, tmp_path)
+    assert not list((tmp_path / "out" / "outbox" / "refused").iterdir())
+
+
+def listening(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for 127.0.0.1 that signs itself, and it with its key."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    key, made = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
+            *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", str(key), "-out", str(made)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return made, key
+
+
+@contextmanager
+def tls_before(port: int, certificate: Path, key: Path) -> Iterator[int]:
+    """A proxy that takes TLS and passes bytes on to a port; Debian 12's Orthanc crashes when it does that itself."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+
+    class Pass(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            try:
+                secured = context.wrap_socket(self.request, server_side=True)
+            except OSError:
+                return  # who does not trust the certificate
+            with secured, socket.create_connection(("127.0.0.1", port)) as plain:
+                back = threading.Thread(target=copy, args=(plain, secured), daemon=True)
+                back.start()
+                copy(secured, plain)
+                back.join(10)
+
+    def copy(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65536):
+                target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Pass) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_results_go_by_dicomweb(
+    make_orthanc: Callable[..., Orthanc], certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    if not DICOMWEB.exists():
+        pytest.skip("Orthanc's DICOMweb is not installed (Debian: apt-get install orthanc-dicomweb)")
+    trusted, key = certificate
+    orthanc = make_orthanc()
+    sent = film(tmp_path / "film.dcm")
+    orthanc.store(tmp_path / "film.dcm")
+    with tls_before(orthanc.http, trusted, key) as port:
+        arguments = [str(tmp_path / "film.dcm"), "--out", str(tmp_path / "out")]
+        arguments += ["--send", f"https://127.0.0.1:{port}/dicom-web"]
+        # Nobody vouches for it: nothing is sent.
+        with running(*arguments) as process:
+            said = process.communicate(timeout=240)[0]
+        assert "cannot be trusted" in said
+        assert orthanc.instances().keys() == {"DX"}
+        with running(*arguments, environment={"REQUESTS_CA_BUNDLE": str(trusted)}) as process:
+            said = process.communicate(timeout=240)[0]
+        assert process.returncode == 0, said
+    check_results(orthanc, sent, tmp_path)
