@@ -106,7 +106,7 @@ def make_orthanc(tmp_path: Path) -> Iterator[Callable[..., Orthanc]]:
     """Starts archives that end with the test."""
     if shutil.which("Orthanc") is None:
         pytest.skip("Orthanc is not installed (Debian: apt-get install orthanc orthanc-dicomweb)")
-    processes = []
+    processes: list[subprocess.Popen[bytes]] = []
 
     def make() -> Orthanc:
         folder = tmp_path / f"orthanc-{len(processes)}"

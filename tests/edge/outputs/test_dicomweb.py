@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pydicom
 import pytest
@@ -40,8 +40,8 @@ class Service:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 head = f"Content-Type: {self.headers['Content-Type']}\r\n\r\n".encode()
-                (part,) = email.message_from_bytes(head + body).get_payload()
-                dataset = pydicom.dcmread(BytesIO(part.get_payload(decode=True)))
+                part = list(email.message_from_bytes(head + body).walk())[-1]
+                dataset = pydicom.dcmread(BytesIO(cast(bytes, part.get_payload(decode=True))))
                 service.headers.append(dict(self.headers))
                 status, headers, text = service.answer(dataset)
                 if status == 200:
