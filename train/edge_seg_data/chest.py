@@ -11,51 +11,89 @@ from edge_seg.pixels import IGNORE
 from edge_seg.structures import CHEST
 
 from edge_seg_data.dataset import Outlines
-from edge_seg_data.finding import Found, Rooms, find_rooms, rooms_of
+from edge_seg_data.finding import Found, Rooms, film_folder, find_rooms, folders_of, structure_folders
 from edge_seg_data.index import IndexRow
 
 LUNGS = ("right_lung", "left_lung")
-STRUCTURES = tuple(structure.name for structure in CHEST)
+WHOLE, VISIBLE = "whole_lung", "visible_lung"
+VISIBLE_FOLDERS = ("visible-lung", "adult-visible")
+"""Folders whose masks, also those one folder below, show the visible lung: nothing but the name can tell."""
+
+NOT_VISIBLE = tuple(f"shenzhen-CHNCXR_000{number}_0" for number in (1, 2, 3, 7))
+"""Films whose masks of the visible lung take in the part behind the heart."""
+
+_SIDES = ("visible_right_lung", "visible_left_lung")
+OUTLINED = tuple(dict.fromkeys((*(structure.name for structure in CHEST), "heart", *_SIDES)))
+"""Names of the folders of outlines."""
 
 
 def find(folder: Path) -> Found | None:
-    """Films with a folder of outlines for each structure of the chest."""
-    rooms = rooms_of(folder)
-    if rooms is None or not set(rooms.structures) & set(STRUCTURES):
+    """Films with a folder of outlines for each structure of the chest.
+
+    A folder `masks/` beside those of both sides holds both lungs at once: visible ones where the sides are visible
+    ones, else whole ones.
+    """
+    folders = folders_of(folder)
+    films = film_folder(folders)
+    shown = {name: folders[name] for name in OUTLINED if name in folders}
+    if films is None or not shown:
         return None
-    ordered = {name: rooms.structures[name] for name in (*STRUCTURES, *rooms.structures) if name in rooms.structures}
-    return find_rooms(Rooms(rooms.films, None, ordered, rooms.ignored), "chest")
+    both = next((name for sides, name in ((_SIDES, VISIBLE), (LUNGS, WHOLE)) if set(sides) <= shown.keys()), None)
+    if both and "masks" in folders:
+        shown[both] = folders["masks"]
+    shown |= {name: path for name, path in structure_folders(folders).items() if path not in (films, *shown.values())}
+    ignored = tuple(path for path in folders.values() if path != films and path not in shown.values())
+    return find_rooms(Rooms(films, None, shown, ignored), "chest")
 
 
 def find_whole(folder: Path) -> Found | None:
     """Films with whole-lung masks and an index that tells how well each matches its film."""
     index, masks = folder / "index.csv", folder / "masks"
-    if (
-        not masks.is_dir()
-        or not (folder / "images").is_dir()
-        or not index.is_file()
-        or b"match_score" not in index.read_bytes()[:1000]
-    ):
+    if not masks.is_dir() or not (folder / "images").is_dir() or not index.is_file():
+        return None
+    if b"match_score" not in index.read_bytes()[:1000]:
         return None
     return find_rooms(Rooms(folder / "images", masks, {}, ()), "whole-lung")
 
 
 def find_visible(folder: Path) -> Found | None:
-    """Films with visible-lung masks; nothing but the folder's name can tell."""
+    """Films with visible-lung masks."""
     if not (folder / "masks").is_dir() or not (folder / "images").is_dir():
         return None
     return find_rooms(Rooms(folder / "images", folder / "masks", {}, ()), "visible-lung")
 
 
+def finish(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, Outlines]:
+    """What the mask of both lungs ignores is ignored in each of them; the aspect is that of the original.
+
+    Films are stored with their own aspect unless the index has `aspect_known`; then 1 says that the original size,
+    which the index gives, has it.
+    """
+    ignored = outlines[WHOLE] == IGNORE if WHOLE in outlines else None
+    for name in LUNGS:
+        if name in outlines and ignored is not None and ignored.shape == outlines[name].shape and ignored.any():
+            outlines[name] = np.where(ignored, IGNORE, outlines[name]).astype(np.uint8)
+    if row is not None and row.values.get("aspect_known") == "1":
+        return with_original_aspect(film, outlines, row)
+    return film, outlines
+
+
 def finish_whole(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, Outlines]:
     """The film in its original aspect, and its whole lungs told apart by side of the midline."""
-    mask = outlines["whole_lung"]
+    film, outlines = with_original_aspect(film, outlines, row)
+    return film, {**lungs_by_side(outlines[WHOLE]), **outlines}
+
+
+def with_original_aspect(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, Outlines]:
+    """Film and outlines stretched to the aspect of the original size that the index gives, if it gives one."""
     width, height = (row.number("original_width"), row.number("original_height")) if row else (None, None)
     size = _unsquashed(film.shape, width, height) if width and height else film.shape[::-1]
-    if size != film.shape[::-1]:
-        film = Film(cv2.resize(film.pixels, size, interpolation=cv2.INTER_LINEAR_EXACT), film.name, film.source)
-        mask = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
-    return film, {**lungs_by_side(mask), "whole_lung": mask}
+    if size == film.shape[::-1]:
+        return film, outlines
+    stretched = Film(cv2.resize(film.pixels, size, interpolation=cv2.INTER_LINEAR_EXACT), film.name, film.source)
+    return stretched, {
+        name: cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT) for name, mask in outlines.items()
+    }
 
 
 def lungs_by_side(mask: np.ndarray) -> Outlines:

@@ -35,6 +35,7 @@ class LabelledFilm:
         attributes: what else is known (`finding`, `view`, ...).
         scored: false where the outline is too doubtful to score against.
         source: path of the film's file, where it comes from one.
+        aspect_known: false where the film is stored squashed, and nothing tells by how much.
     """
 
     name: str
@@ -44,6 +45,7 @@ class LabelledFilm:
     attributes: dict[str, str] = field(default_factory=dict)
     scored: bool = True
     source: str = ""
+    aspect_known: bool = True
 
     def load(self) -> tuple[Film, Outlines]:
         """The film and its outlines, which are enlarged or shrunk to the film's size where they were stored at another.
@@ -62,7 +64,7 @@ class Dataset:
     Attributes:
         name: the folder's name.
         layout: which reader read it.
-        structures: what its films can be outlined for, in the order of a network's outputs.
+        structures: what its films are outlined for: structures, and regions that follow from structures.
         films: all films.
         facts: sources, licences and anything else a model card should repeat.
         report: what was read and how, where a reader of folders made the set.

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge_seg.structures import CHEST
-
 from edge_seg_data.files import is_film_file, is_mask_file, key_of, list_files
 from edge_seg_data.index import SPLIT_NAMES
 from edge_seg_data.pairing import MASK_WORDS, Pairing, pair, structure_of, words_of
@@ -73,7 +71,6 @@ _NO_STRUCTURES = frozenset(
         "output",
     ]
 )
-_CHEST = tuple(structure.name for structure in CHEST)
 
 
 @dataclass
@@ -121,22 +118,39 @@ class Rooms:
     ignored: tuple[Path, ...]
 
 
+def folders_of(folder: Path) -> dict[str, Path]:
+    """The folders in a folder, by name in small letters."""
+    return {path.name.casefold(): path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."}
+
+
+def film_folder(folders: dict[str, Path]) -> Path | None:
+    """The folder of films among these."""
+    return next((folders[name] for name in FILM_FOLDERS if name in folders), None)
+
+
+def structure_folders(folders: dict[str, Path]) -> dict[str, Path]:
+    """The folders among these that may hold masks of one structure each, by structure."""
+    return {
+        structure_of(name): path
+        for name, path in folders.items()
+        if name not in MASK_FOLDERS and _may_hold_structure(name, path)
+    }
+
+
 def rooms_of(folder: Path) -> Rooms | None:
     """The rooms of a folder, `None` where it has no folder of films beside one of masks."""
-    folders = {path.name.casefold(): path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."}
-    films = next((folders[name] for name in FILM_FOLDERS if name in folders), None)
+    folders = folders_of(folder)
+    films = film_folder(folders)
     if films is None:
         return None
     masks = next((folders[name] for name in MASK_FOLDERS if name in folders), None)
     others = {name: path for name, path in folders.items() if path not in (films, masks)}
-    structures = {structure_of(name): path for name, path in others.items() if _may_hold_structure(name, path)}
-    chest = {name: path for name, path in structures.items() if name in _CHEST}
-    if masks is not None and not chest:
+    structures = structure_folders(others)
+    if masks is not None:
         below = _structure_folders(masks, films)
         return Rooms(films, None if below else masks, below, tuple(others.values()))
-    chosen = chest if masks is not None else structures
-    ignored = tuple(path for path in (*others.values(), masks) if path and path not in chosen.values())
-    return Rooms(films, None, chosen, ignored) if chosen else None
+    ignored = tuple(path for path in others.values() if path not in structures.values())
+    return Rooms(films, None, structures, ignored) if structures else None
 
 
 def find_rooms(rooms: Rooms, layout: str) -> Found:

@@ -43,7 +43,13 @@ def _flat(folder: Path) -> Found | None:
 
 
 LAYOUTS: dict[str, Layout] = {
-    "chest": Layout("right_lung/, left_lung/ and cardiomediastinum/ beside images/", chest.find),
+    "chest": Layout(
+        "right_lung/, left_lung/, cardiomediastinum/ or heart/ beside images/",
+        chest.find,
+        finish=chest.finish,
+        optional=(chest.WHOLE, chest.VISIBLE),
+        hidden=(chest.WHOLE,),
+    ),
     "whole-lung": Layout(
         "index.csv with match_score, images/, masks/ of whole lungs",
         chest.find_whole,
@@ -52,11 +58,13 @@ LAYOUTS: dict[str, Layout] = {
         structures=chest.LUNGS,
     ),
     "visible-lung": Layout(
-        "a folder called visible-lung: images/, masks/ without the heart",
+        "a folder called visible-lung, or in one called adult-visible: images/, masks/ without the heart shadow",
         chest.find_visible,
         structure="visible_lung",
         default_split="test",
-        folder_name="visible-lung",
+        folder_names=chest.VISIBLE_FOLDERS,
+        unscored=chest.NOT_VISIBLE,
+        finish=chest.finish,
     ),
     "montgomery": Layout(
         "CXR_png/, ManualMask/leftMask/, ManualMask/rightMask/",
@@ -137,4 +145,5 @@ def split_name(path: str | Path) -> tuple[str | None, Path]:
 def _asked(layout: str | None, folder: Path) -> Iterable[tuple[str, Layout]]:
     if layout:
         return [(layout, LAYOUTS[layout])]
-    return [(name, kind) for name, kind in LAYOUTS.items() if kind.folder_name in ("", folder.name)]
+    around = {folder.name, folder.absolute().parent.name}
+    return [(name, kind) for name, kind in LAYOUTS.items() if not kind.folder_names or around & set(kind.folder_names)]

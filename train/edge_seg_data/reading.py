@@ -70,7 +70,10 @@ class Layout:
         structures: what `finish` gives, where that is not what the masks hold.
         facts: see `Dataset`.
         attributes: what a film's name says of it.
-        folder_name: where nothing but the folder's name can tell the layout, that name.
+        folder_names: where nothing but the name of the folder, or the one around it, can tell the layout, these names.
+        optional: sources of masks that are left out where they hold something else.
+        hidden: what teaches nothing beside the structures it follows from.
+        unscored: films whose outlines are too doubtful to score against.
         reader: reads a folder that holds no pictures; `find` only recognises it then.
     """
 
@@ -82,7 +85,10 @@ class Layout:
     structures: tuple[str, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
     attributes: Callable[[str], dict[str, str]] = lambda stem: {}
-    folder_name: str = ""
+    folder_names: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    unscored: tuple[str, ...] = ()
     reader: Callable[[Path, Options], Dataset] | None = None
 
 
@@ -118,7 +124,8 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
     problems += [*_twice(films), *_index_problems(folder, index, films, looks)]
     films = list(split_by_patient(_default_split(films, layout), options.known))
     problems += [*_leaks(films, looks), *_no_split(films)]
-    structures = layout.structures or tuple(dict.fromkeys(s for e in encodings.values() for s in e.structures))
+    outlined = dict.fromkeys(name for encoding in encodings.values() for name in encoding.structures)
+    structures = layout.structures or tuple(name for name in outlined if name not in layout.hidden)
     named = any(row.patient for row in (index or {}).values())
     report = _report(folder, layout, found, films, named, encodings, structures, problems)
     return Dataset(folder.name, name, structures, tuple(films), layout.facts, report)
@@ -199,10 +206,18 @@ def _encodings(
             one = layout.structure or source or ("object" if len(sources) > 1 else None)
             encodings[source] = decide(scans, classes, one)
         except InputError as error:
-            problems.append(Problem("encoding", ERROR, str(error)))
+            optional = source in layout.optional
+            problems.append(Problem("encoding", WARNING if optional else ERROR, str(error)))
+            if optional:
+                _leave_out(found, source)
             continue
         problems += [Problem("encoding", NOTE, note) for note in encodings[source].notes if note not in _notes(classes)]
     return encodings, problems
+
+
+def _leave_out(found: Found, source: str) -> None:
+    for masks in found.masks.values():
+        masks.pop(source, None)
 
 
 def _notes(classes: Classes | None) -> tuple[str, ...]:
@@ -250,7 +265,8 @@ def _labelled(
         split=(row.split if row else "") or found.splits.get(path, ""),
         read=partial(_read, path, reads, layout.finish, row),
         attributes={**layout.attributes(stem), **(row.attributes if row else {})},
-        scored=match is None or match >= WEAKEST_MATCH,
+        scored=(match is None or match >= WEAKEST_MATCH) and stem not in layout.unscored,
+        aspect_known=row is None or row.values.get("aspect_known") != "0",
         source=str(path),
     )
 
@@ -328,7 +344,8 @@ def _leaks(films: Sequence[LabelledFilm], looks: Mapping[Path, _Look]) -> list[P
     for film in films:
         by_patient.setdefault(film.patient, []).append(film)
         by_content.setdefault(looks[Path(film.source)].content, []).append(film)
-    torn = [group for group in by_patient.values() if len({film.split for film in group}) > 1]
+    # A patient that is not named is the content of a film: equal films are told below.
+    torn = [g for patient, g in by_patient.items() if patient not in by_content and len({f.split for f in g}) > 1]
     if torn:
         names = ", ".join(group[0].patient for group in torn[:3])
         text = f"{len(torn)} patients have films in two splits ({names}): put every patient into one"

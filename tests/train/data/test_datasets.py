@@ -145,6 +145,50 @@ def test_outlines_per_structure_are_partial_and_what_is_no_picture_is_passed_ove
     ]  # fmt: skip
 
 
+def test_a_mask_of_both_lungs_beside_the_sides_says_what_to_ignore(tmp_path: Path) -> None:
+    made = phantom(80, 72, seed=1)
+    whole = (made.masks["right_lung"] | made.masks["left_lung"]) * np.uint8(255)
+    whole[30:40] = 127
+    for name, picture in {"images": made.film.pixels, "masks": whole}.items():
+        save(tmp_path / name / "a.png", picture)
+    for name in ("right_lung", "left_lung"):
+        save(tmp_path / name / "a.png", made.masks[name] * np.uint8(255))
+    dataset = open_dataset(tmp_path)
+    assert (dataset.layout, dataset.structures) == ("chest", ("right_lung", "left_lung"))
+    outlines = dataset.films[0].load()[1]
+    assert all((outlines[name][30:40] == 127).all() for name in ("right_lung", "left_lung", "whole_lung"))
+    np.testing.assert_array_equal(outlines["left_lung"][40:] == 1, made.masks["left_lung"][40:])
+
+
+def test_visible_lungs_with_a_heart_and_films_whose_aspect_is_known_or_not(tmp_path: Path) -> None:
+    made = phantom(80, 80, seed=2)
+    shadow = made.masks["cardiomediastinum"]
+    shown = {
+        "visible_right_lung": made.masks["right_lung"] & ~shadow,
+        "visible_left_lung": made.masks["left_lung"] & ~shadow,
+        "heart": shadow & (np.arange(80)[:, None] > 40),
+    }
+    masks = {**shown, "masks": shown["visible_right_lung"] | shown["visible_left_lung"]}
+    hospital, town = tmp_path / "adult-visible" / "hospital", tmp_path / "adult-visible" / "town"
+    for folder, names in ((hospital, list(masks)), (town, ["masks"])):
+        for shift, stem in enumerate("ab"):
+            save(folder / "images" / f"{stem}.png", np.roll(made.film.pixels, shift))
+            for name in names:
+                save(folder / name / f"{stem}.png", masks[name] * np.uint8(255))
+        (folder / "index.csv").write_text(
+            "stem,split,original_width,original_height,aspect_known\na,train,2000,1000,1\nb,val,512,512,0\n"
+        )
+    dataset = open_dataset(hospital)
+    assert (dataset.layout, set(dataset.structures)) == ("chest", {*shown, "visible_lung"})
+    for found in (dataset, open_dataset(town)):
+        wide, squashed = found.films
+        assert (wide.aspect_known, squashed.aspect_known) == (True, False)
+        assert [film.load()[0].shape for film in found.films] == [(80, 160), (80, 80)]
+        outline = squashed.load()[1]["visible_lung"] == 1
+        np.testing.assert_array_equal(outline, masks["masks"])
+    assert (open_dataset(town).layout, open_dataset(town).structures) == ("visible-lung", ("visible_lung",))
+
+
 @pytest.mark.parametrize(
     ("row", "complaint"),
     [
