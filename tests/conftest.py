@@ -88,7 +88,7 @@ def compiled_model(make_flatbuffer: Callable[..., bytes]) -> ModelFile:
     """A model with a network for the CPU and one whose one operator the Edge TPU's delegate alone knows."""
     compiled = make_flatbuffer(operator="CUSTOM", custom="edgetpu-custom-op")
     facts = {"sha256": hashlib.sha256(compiled).hexdigest(), "operators_mapped": 1}
-    manifest = Manifest("compiled", "1", CHEST, 64, 64, thresholds=(0.5, 0.5, 0.5), edge_tpu=facts)
+    manifest = Manifest("compiled", "1", CHEST[:3], 64, 64, thresholds=(0.5, 0.5, 0.5), edge_tpu=facts)
     made = ModelFile(manifest, make_flatbuffer(), associated={COMPILED_NAME: compiled})
     return ModelFile.from_bytes(made.to_bytes())
 
@@ -121,7 +121,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def make_tiny_model(folder: Path) -> Path:
     """A model file of 64 x 64 pixels that takes what is bright for each structure of the chest."""
-    manifest = Manifest("tiny", "1", CHEST, 64, 64, quantisation="int8-ptq", thresholds=(0.5, 0.5, 0.5))
+    manifest = Manifest("tiny", "1", CHEST[:3], 64, 64, quantisation="int8-ptq", thresholds=(0.5, 0.5, 0.5))
     path = folder / "tiny.tflite"
     path.write_bytes(ModelFile(manifest, flatbuffer_of_one_convolution(), "# Card", "Licence").to_bytes())
     return path

@@ -156,6 +156,7 @@ class DoneRecord(Record):
         areas, widths, ratios: measurements, see `assessment.measurements`.
         flagged: under the same names as the measurements, why each is not to be trusted; empty where all are.
         estimated_dice: see `Segmentation.trust`.
+        cardiothoracic_of: see `Measurements`.
         timings_ms: milliseconds of each stage, writing included.
         products: what was asked to be written.
         files: what was written.
@@ -174,6 +175,7 @@ class DoneRecord(Record):
     ratios: dict[str, float | None] = field(default_factory=dict)
     flagged: dict[str, dict[str, str]] = field(default_factory=dict)
     estimated_dice: float | None = None
+    cardiothoracic_of: str = ""
     timings_ms: dict[str, float] = field(default_factory=dict)
     model: ModelFacts
     runtime: str = ""
@@ -233,6 +235,7 @@ def record_of(
         ratios=measurements.ratios,
         flagged=flags if segmentation.low_trust else {},
         estimated_dice=segmentation.trust,
+        cardiothoracic_of=measurements.cardiothoracic_of,
         timings_ms=timings_ms,
         model=ModelFacts.of(segmentation.manifest),
         runtime=segmentation.runtime,

@@ -5,7 +5,7 @@ SNOMED CT codes are those of the DICOM context groups for chest anatomy (PS3.16,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,7 +36,7 @@ LUNG_DEFINITIONS = {
 }
 """The two definitions of lung in use in the field; scores of one say nothing about the other."""
 
-_LUNGS, _HEART = ("right_lung", "left_lung"), "cardiomediastinum"
+_LUNGS, _SHADOW = ("right_lung", "left_lung"), "cardiomediastinum"
 _WHOLE = LUNG_DEFINITIONS["whole"]
 
 CHEST = (
@@ -49,6 +49,13 @@ CHEST = (
         "72410000",
         "heart and mediastinal shadow; overlaps the lungs",
     ),
+    Structure(
+        "heart",
+        "heart",
+        "#c792ff",
+        "80891009",
+        "the heart alone, without mediastinum and great vessels; overlaps the lungs and lies in the cardiomediastinum",
+    ),
 )
 """What the shipped models outline; right and left are the patient's."""
 
@@ -58,6 +65,34 @@ _BOTH_LUNGS = (
         "visible_lung", "visible lung", "#35c4ff", "39607008", "both visible lung fields, cardiomediastinum left out"
     ),
 )
+
+
+@dataclass(frozen=True)
+class DerivedRegion:
+    """A region that follows from structures: all of `of` together, less `without`.
+
+    Attributes:
+        name: identifier.
+        of: structures that it is made of.
+        without: structure that is left out, empty where none is.
+    """
+
+    name: str
+    of: tuple[str, ...]
+    without: str = ""
+
+    def known_from(self, names: Iterable[str]) -> bool:
+        """Whether structures of these names give the region."""
+        return {*self.of, *([self.without] if self.without else [])} <= set(names)
+
+
+DERIVED = (
+    DerivedRegion("whole_lung", _LUNGS),
+    DerivedRegion("visible_lung", _LUNGS, _SHADOW),
+    DerivedRegion("visible_right_lung", _LUNGS[:1], _SHADOW),
+    DerivedRegion("visible_left_lung", _LUNGS[1:], _SHADOW),
+)
+"""What outlines may show that no output gives by itself, of models whose lungs are whole."""
 
 OWN = "own"
 """What a definition of lung is called that is neither: whoever trained the model put it into words of their own."""
@@ -76,8 +111,8 @@ def regions(masks: Mapping[str, np.ndarray], lung: str = "whole") -> dict[str, n
     found = dict(masks)
     if set(_LUNGS) <= masks.keys():
         found[f"{lung}_lung"] = masks["right_lung"] | masks["left_lung"]
-    if "whole_lung" in found and _HEART in masks:
-        found["visible_lung"] = _without(found["whole_lung"], masks[_HEART])
+    if "whole_lung" in found and _SHADOW in masks:
+        found["visible_lung"] = _without(found["whole_lung"], masks[_SHADOW])
     return found
 
 
@@ -91,7 +126,7 @@ def lung_definitions(structures: tuple[Structure, ...]) -> tuple[str, ...]:
         return ()
     texts = {named[name].definition for name in _LUNGS}
     trained = next((key for key, text in LUNG_DEFINITIONS.items() if texts == {text}), OWN)
-    return ("whole", "visible") if trained == "whole" and _HEART in named else (trained,)
+    return ("whole", "visible") if trained == "whole" and _SHADOW in named else (trained,)
 
 
 def shows_chest(structures: tuple[Structure, ...]) -> bool:
@@ -106,7 +141,7 @@ def visible_lungs(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     Args:
         masks: bool arrays of one shape; whole right and left lung and the cardiomediastinum among them.
     """
-    return {name: _without(mask, masks[_HEART]) if name in _LUNGS else mask for name, mask in masks.items()}
+    return {name: _without(mask, masks[_SHADOW]) if name in _LUNGS else mask for name, mask in masks.items()}
 
 
 def _without(mask: np.ndarray, other: np.ndarray) -> np.ndarray:

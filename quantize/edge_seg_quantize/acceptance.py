@@ -10,8 +10,7 @@ import numpy as np
 from edge_seg import Segmenter
 from edge_seg.errors import ModelError
 from edge_seg.inspection import purity_violations
-from edge_seg.pixels import IGNORE
-from edge_seg_data import LabelledFilm
+from edge_seg_data import LabelledFilm, truth_regions
 from edge_seg_data.scores import dice
 
 
@@ -64,14 +63,13 @@ class AcceptanceReport:
 
 
 def mean_dice(segmenter: Segmenter, films: Sequence[LabelledFilm]) -> float:
-    """Mean Dice over films and the structures outlined in each, at the films' own size."""
-    names = [structure.name for structure in segmenter.manifest.structures]
+    """Mean Dice over films and what is outlined in each, derived regions too, at the films' own size."""
     scores = []
     for labelled in films:
         film, outlines = labelled.load()
-        masks = segmenter(film).masks
+        found = segmenter(film).regions
         scores += [
-            dice(outlines[name] == 1, masks[name], outlines[name] != IGNORE) for name in names if name in outlines
+            dice(truth, found[name], valid) for name, (truth, valid) in truth_regions(outlines).items() if name in found
         ]
     return float(np.mean(scores)) if scores else float("nan")
 

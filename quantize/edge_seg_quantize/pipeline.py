@@ -17,6 +17,7 @@ from edge_seg_data import Dataset, LabelledFilm, evenly_spaced, open_dataset
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.loop import pack_training_films
+from edge_seg_train.losses import training_loss
 from edge_seg_train.memory import keep_freed_memory
 
 from edge_seg_quantize import convert, qat
@@ -51,7 +52,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
 
     aware = _fine_tuned(model, config, films, settings, say)
     say("converting")
-    manifest = make_manifest(config, record, settings, in_one_piece(films.labels))
+    manifest = make_manifest(config, record, settings, in_one_piece(films.labels[..., : len(config.structures)]))
     compared = films.grey[evenly_of_each(films.origin)]
     models = _all_forms(model, aware, manifest, network_input(compared, config.network.channels), settings)
     say(f"measuring on {len(validation)} validation films")
@@ -127,6 +128,7 @@ def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings
         config.balance,
         # Other films than the float run saw in its first epochs.
         seed=config.seed + 1,
+        shares=tuple(share for _, share in config.shares),
     )
 
 
@@ -134,11 +136,14 @@ def _fine_tuned(
     model: Any, config: TrainConfig, films: PackedFilms, settings: QuantizeSettings, say: Callable[[str], None]
 ) -> Any:
     aware = qat.quantization_aware(model)
+    chosen = films.grey[evenly_of_each(films.origin)]
+    qat.set_ranges(aware, model, network_input(chosen, config.network.channels))
     if config.freeze:
         qat.keep_batch_statistics(aware)
     say(f"quantization-aware fine-tuning: {settings.epochs} epochs")
     batches = _batches(config, films, settings)
-    qat.fine_tune(aware, batches, config.loss, settings.epochs, settings.learning_rate, settings.quiet)
+    loss = training_loss(config.loss, config.structures, config.regions)
+    qat.fine_tune(aware, batches, loss, settings.epochs, settings.learning_rate, settings.quiet)
     return aware
 
 

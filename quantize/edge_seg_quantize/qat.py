@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,11 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 from edge_seg_train.batches import TrainingBatches
-from edge_seg_train.losses import LOSSES
+
+_WRAPPED = "quant_"  # what the names of quantised layers begin with
+_BATCH = 8
+_LOGIT_LIMIT = 8.0
+_NARROWEST = 1e-3
 
 
 def quantization_aware(model: Any) -> Any:
@@ -19,21 +23,26 @@ def quantization_aware(model: Any) -> Any:
 
 
 def fine_tune(
-    model: Any, batches: TrainingBatches, loss: str, epochs: int, learning_rate: float, quiet: bool = False
+    model: Any,
+    batches: TrainingBatches,
+    loss: Callable[[Any, Any], Any],
+    epochs: int,
+    learning_rate: float,
+    quiet: bool = False,
 ) -> None:
     """Train a quantization-aware model in place; the learning rate falls to zero along a cosine.
 
     Args:
         model: of `quantization_aware`.
         batches: augmented films.
-        loss: a name of `losses.LOSSES`.
+        loss: of labels and logits, as `losses.training_loss` gives it.
         epochs: passes over the batches.
         learning_rate: of Adam, at the start.
         quiet: no progress bar.
     """
     steps = epochs * len(batches)
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    model.compile(tf_keras.optimizers.Adam(schedule), loss=LOSSES[loss])
+    model.compile(tf_keras.optimizers.Adam(schedule), loss=loss)
 
     def endless() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         while True:
@@ -48,6 +57,38 @@ def fine_tune(
     ).prefetch(4)
     model.fit(stream, epochs=epochs, steps_per_epoch=len(batches), verbose=0 if quiet else 1)
     pin_input_range(model)
+
+
+def set_ranges(aware: Any, model: Any, films: np.ndarray) -> None:
+    """Begin with ranges that the float model's activations fill, since moving averages take thousands of steps there.
+
+    TensorFlow Model Optimization begins with -6 to 6 everywhere, which leaves half of the codes after a ReLU unused.
+
+    Args:
+        aware: of `quantization_aware`.
+        model: the float model that it was made from.
+        films: `(films, height, width, channels)` float32.
+    """
+    ranged = {layer.name.removeprefix(_WRAPPED): layer for layer in aware.layers if _range_of(layer)}
+    names = [layer.name for layer in model.layers if layer.name in ranged]
+    probe = tf_keras.Model(model.inputs, [model.get_layer(name).output for name in names])
+    found = []
+    for start in range(0, len(films), _BATCH):
+        outputs = tf.nest.flatten(probe(films[start : start + _BATCH], training=False))
+        found.append([(float(tf.reduce_min(one)), float(tf.reduce_max(one))) for one in outputs])
+    low, high = np.moveaxis(np.array(found).mean(axis=0), -1, 0)
+    # Beyond it a probability is 0 or 1; finer steps near the outline are worth more.
+    limit = np.array([_LOGIT_LIMIT if name.startswith("logits") else np.inf for name in names])
+    for name, least, most in zip(names, np.maximum(np.minimum(low, 0), -limit), np.minimum(high, limit), strict=True):
+        lowest, highest = _range_of(ranged[name])
+        lowest.assign(float(least))
+        highest.assign(float(max(most, least + _NARROWEST)))
+
+
+def _range_of(layer: Any) -> list[Any]:
+    """The variables of a quantised layer that hold its output's lowest and highest value; none where it has none."""
+    named = {variable.name.rpartition("/")[2].partition(":")[0]: variable for variable in layer.weights}
+    return [named[key] for key in ("output_min", "output_max") if key in named]
 
 
 def keep_batch_statistics(model: Any) -> None:

@@ -23,7 +23,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 FLATBUFFER = bytes(range(256)) * 40
-MODEL = ModelFile(Manifest("m", "1", CHEST, 64, 64, thresholds=(0.5, 0.5, 0.5)), FLATBUFFER, "# Card", "Licence")
+MODEL = ModelFile(Manifest("m", "1", CHEST[:3], 64, 64, thresholds=(0.5, 0.5, 0.5)), FLATBUFFER, "# Card", "Licence")
 WHOLE = MODEL.to_bytes()
 
 
@@ -31,7 +31,7 @@ def test_a_model_comes_back_as_it_went_in() -> None:
     back = ModelFile.from_bytes(WHOLE)
     assert back.flatbuffer == FLATBUFFER
     assert back.card == "# Card"
-    assert back.manifest.structures == CHEST
+    assert back.manifest.structures == CHEST[:3]
     assert back.to_bytes() == WHOLE
 
 
@@ -99,7 +99,7 @@ import hashlib
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.runtime import TFLiteRuntime
 from edge_seg.structures import CHEST
-manifest = Manifest("m", "1", CHEST, 64, 64, training={"b": 1, "a": [2]}, checks={"z": 0.5})
+manifest = Manifest("m", "1", CHEST[:3], 64, 64, training={"b": 1, "a": [2]}, checks={"z": 0.5})
 print(hashlib.sha256(ModelFile(manifest, b"x" * 999, "# Card", "Licence").to_bytes()).hexdigest())
 """
     found = {

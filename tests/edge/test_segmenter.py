@@ -25,7 +25,7 @@ class BrightRuntime:
         return np.repeat((tensor - 0.5) * 20, 3, axis=3).astype(np.float32)
 
 
-MANIFEST = Manifest("bright", "1", CHEST, 64, 64, thresholds=(0.5, 0.5, 0.5))
+MANIFEST = Manifest("bright", "1", CHEST[:3], 64, 64, thresholds=(0.5, 0.5, 0.5))
 
 
 def test_a_film_becomes_masks_areas_and_timings() -> None:
@@ -59,8 +59,8 @@ def test_floating_point_pixels_are_refused() -> None:
 
 def test_a_manifest_that_disagrees_with_the_network_is_refused() -> None:
     for other in (
-        Manifest("size", "1", CHEST, 128, 128),
-        Manifest("channels", "1", CHEST, 64, 64, input_channels=3),
+        Manifest("size", "1", CHEST[:3], 128, 128),
+        Manifest("channels", "1", CHEST[:3], 64, 64, input_channels=3),
         Manifest("structures", "1", CHEST[:2], 64, 64),
     ):
         with pytest.raises(ModelError, match=f"{other.name}: the manifest says") as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -37,7 +38,7 @@ pytestmark = [pytest.mark.training, pytest.mark.slow]
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few epochs of a small network on phantoms laid out as the project's own chest sets."""
     folder = tmp_path_factory.mktemp("data") / "chests"
-    for name in ("images", "right_lung", "left_lung", "cardiomediastinum"):
+    for name in ("images", "right_lung", "left_lung", "cardiomediastinum", "heart"):
         (folder / name).mkdir(parents=True)
     for seed in range(24):
         made = phantom(160, 144, seed=seed)
@@ -67,6 +68,25 @@ def test_the_int8_model_is_int8_all_through_and_its_manifest_says_how_it_was_che
     assert file.manifest.checks["drop"] <= 0.05
     assert file.manifest.checks["differing_pixels"] < 0.02
     assert file.manifest.training["data"][0]["name"] == "chests"
+
+
+def test_ranges_begin_with_what_the_float_models_activations_fill() -> None:
+    import tf_keras
+    from edge_seg_train.network import PRESETS, build
+
+    config = replace(PRESETS["tiny"], base=4)
+    model = build(tf_keras, config)
+    aware = qat.quantization_aware(model)
+    films = np.random.default_rng(0).random((16, config.height, config.width, 1), np.float32)
+    qat.set_ranges(aware, model, films)
+    activations = tf_keras.Model(model.inputs, model.get_layer("down0_b_relu").output)(films[:8]).numpy()
+    low, high = (
+        float(weight.numpy())
+        for weight in aware.get_layer("quant_down0_b_relu").weights
+        if weight.name.split(":")[0].endswith(("output_min", "output_max"))
+    )
+    assert low == 0
+    assert high == pytest.approx(activations.max(), rel=0.3)
 
 
 def test_batch_statistics_of_the_float_run_can_be_kept_while_all_weights_learn() -> None:

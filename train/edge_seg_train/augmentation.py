@@ -25,6 +25,7 @@ class Augmentation:
         rotation: most degrees either way.
         scale: most relative change of size.
         stretch: most relative change of aspect.
+        unknown_stretch: the same for films that may be squashed.
         shift: most shift, as a share of the side.
         bend: smooth bending, as a share of the side (standard deviation).
         gamma: most change of the exponent, as natural logarithm.
@@ -41,6 +42,7 @@ class Augmentation:
     rotation: float = 15.0
     scale: float = 0.18
     stretch: float = 0.1
+    unknown_stretch: float = 0.3
     shift: float = 0.08
     bend: float = 0.012
     gamma: float = 0.5
@@ -58,18 +60,21 @@ class Augmentation:
     tubes: float = 0.15
     opacity: float = 0.0
 
-    def __call__(self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator, aspect_known: bool = True
+    ) -> tuple[np.ndarray, np.ndarray]:
         """A changed copy of one film.
 
         Args:
             grey: `(height, width)` uint8, as `pixels.to_input` gives it.
             labels: `(height, width, structures)` uint8 of 0, 1 and 127.
             rng: source of chance.
+            aspect_known: false where the film may be squashed.
 
         Returns:
             Film and labels of the same shapes and types.
         """
-        grey, labels = self._move(grey, labels, rng)
+        grey, labels = self._move(grey, labels, rng, self.stretch if aspect_known else self.unknown_stretch)
         picture = grey.astype(np.float32) / 255
         if rng.random() < self.opacity:
             picture = operations.opacities(picture, labels, rng)
@@ -89,11 +94,13 @@ class Augmentation:
             picture = 1 - picture
         return np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8), labels
 
-    def _move(self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    def _move(
+        self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator, stretch: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         height, width = grey.shape
         turn = np.deg2rad(rng.uniform(-self.rotation, self.rotation))
         size = np.exp(rng.uniform(-self.scale, self.scale))
-        aspect = np.exp(rng.uniform(-self.stretch, self.stretch) / 2)
+        aspect = np.exp(rng.uniform(-stretch, stretch) / 2)
         centre = np.array([width / 2, height / 2])
         shift = rng.uniform(-self.shift, self.shift, 2) * (width, height)
         rotate = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

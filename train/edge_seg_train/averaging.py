@@ -69,6 +69,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
             config.augmentation,
             config.balance,
             config.seed,
+            tuple(share for _, share in config.shares),
         ),
     )
     out.mkdir(parents=True, exist_ok=True)

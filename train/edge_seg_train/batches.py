@@ -22,15 +22,17 @@ class PackedFilms:
 
     Attributes:
         grey: `(films, height, width)` uint8, exactly what the device's pixel path gives.
-        labels: `(films, height, width, structures)` uint8 of 0, 1 and 127 (ignore).
+        labels: `(films, height, width, structures and regions)` uint8 of 0, 1 and 127 (ignore).
         names: of the films.
         origin: `(films,)` index of the data set each came from.
+        aspect_known: `(films,)` bool, false where a film may be squashed.
     """
 
     grey: np.ndarray
     labels: np.ndarray
     names: tuple[str, ...]
     origin: np.ndarray
+    aspect_known: np.ndarray
 
     def __len__(self) -> int:
         return len(self.names)
@@ -41,6 +43,7 @@ def pack(
     structures: Sequence[str],
     input_shape: tuple[int, int],
     teacher: Teacher | None = None,
+    regions: Sequence[str] = (),
 ) -> PackedFilms:
     """Read films and lay them at the network's size; structures that cannot be had from a film's outlines are ignored.
 
@@ -49,26 +52,33 @@ def pack(
         structures: output names, in order.
         input_shape: `(height, width)`.
         teacher: outlines structures that a film has no outline for, where it is sure.
+        regions: names of derived regions whose labels follow those of the structures, where they are outlined.
 
     Raises:
         InputError: a film cannot be read.
     """
     films = [(index, film) for index, group in enumerate(groups) for film in group]
     with ThreadPoolExecutor(4) as pool:
-        laid = list(pool.map(lambda item: lay(item[1], structures, input_shape, teacher), films))
+        laid = list(pool.map(lambda item: lay(item[1], structures, input_shape, teacher, regions), films))
     height, width = input_shape
+    planes = len(structures) + len(regions)
     return PackedFilms(
         np.stack([grey for grey, _ in laid]) if laid else np.zeros((0, height, width), np.uint8),
-        np.stack([labels for _, labels in laid]) if laid else np.zeros((0, height, width, len(structures)), np.uint8),
+        np.stack([labels for _, labels in laid]) if laid else np.zeros((0, height, width, planes), np.uint8),
         tuple(film.name for _, film in films),
         np.array([index for index, _ in films], np.int64),
+        np.array([film.aspect_known for _, film in films], bool),
     )
 
 
 def lay(
-    film: LabelledFilm, structures: Sequence[str], input_shape: tuple[int, int], teacher: Teacher | None = None
+    film: LabelledFilm,
+    structures: Sequence[str],
+    input_shape: tuple[int, int],
+    teacher: Teacher | None = None,
+    regions: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One film at the network's size: grey `(height, width)` and labels `(height, width, structures)`, uint8."""
+    """One film at the network's size: grey `(height, width)` and labels `(height, width, structures and regions)`."""
     picture, outlines = film.load()
     derived = truth_regions(outlines) if set(structures) - outlines.keys() else {}
     missing = [name for name in structures if name not in outlines and name not in derived]
@@ -78,6 +88,8 @@ def lay(
     planes = [
         outlines[name] if name in outlines else _labels(*derived.get(name, (nothing, nothing))) for name in structures
     ]
+    # Where a region is not outlined itself, the outlines it would follow from teach as much as it would.
+    planes += [outlines.get(name, _labels(nothing, nothing)) for name in regions]
     grey, letterbox = pixels.to_input(picture, input_shape)
     return grey, pixels.labels_to_input(np.stack(planes, axis=2), letterbox)
 
@@ -103,6 +115,7 @@ class TrainingBatches(keras.utils.PyDataset):
         augmentation: what is done to each film.
         balance: films are drawn from each data set with probability proportional to its size to this power:
             1 draws every film equally often, 0 every data set.
+        shares: in place of `balance`, how often films of each data set are drawn.
         seed: of all chance.
     """
 
@@ -115,13 +128,17 @@ class TrainingBatches(keras.utils.PyDataset):
         augmentation: Augmentation,
         balance: float = 1.0,
         seed: int = 0,
+        shares: Sequence[float] = (),
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.films, self.batch_size, self.steps, self.channels = films, batch_size, steps, channels
         self.augmentation, self.seed, self.epoch = augmentation, seed, 0
         sizes = np.bincount(films.origin)
-        self._weight = (sizes[films.origin] ** (balance - 1.0)).astype(np.float64)
+        if shares:
+            self._weight = np.array(shares, np.float64)[films.origin] / sizes[films.origin]
+        else:
+            self._weight = (sizes[films.origin] ** (balance - 1.0)).astype(np.float64)
         self._weight /= self._weight.sum()
         self._order: tuple[int, np.ndarray] | None = None
 
@@ -143,7 +160,8 @@ class TrainingBatches(keras.utils.PyDataset):
         """Batch `index` of the current epoch: `(batch, height, width, channels)` float32 and labels uint8."""
         chosen = self._epoch_order()[index * self.batch_size : (index + 1) * self.batch_size]
         rng = np.random.default_rng((self.seed, self.epoch, index, 1))
-        made = [self.augmentation(self.films.grey[i], self.films.labels[i], rng) for i in chosen]
+        films = self.films
+        made = [self.augmentation(films.grey[i], films.labels[i], rng, films.aspect_known[i]) for i in chosen]
         return network_input(np.stack([g for g, _ in made]), self.channels), np.stack([m for _, m in made])
 
     def on_epoch_end(self) -> None:

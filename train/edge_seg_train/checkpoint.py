@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,14 +50,27 @@ def newest(run: Path) -> Checkpoint | None:
         raise InputError(f"{folders[-1]}: the checkpoint is damaged: start the run anew in another --out") from error
 
 
-def save(run: Path, model: Any, history: list[dict[str, float]], is_best: bool) -> None:
+def save(
+    run: Path,
+    model: Any,
+    history: list[dict[str, float]],
+    is_best: bool,
+    as_result: AbstractContextManager[None] | None = None,
+) -> None:
     """Write a checkpoint for the epoch just finished, then remove older ones.
+
+    Args:
+        run: folder of the run.
+        model: compiled, with its optimizer.
+        history: up to this epoch.
+        is_best: whether the weights are kept as the run's best ones too.
+        as_result: within it the model has the weights that are kept as the best ones, if they are not its own.
 
     Raises:
         OutputError: it cannot be written; the checkpoint before it stays.
     """
     try:
-        _save(run, model, history, is_best)
+        _save(run, model, history, is_best, as_result or nullcontext())
     except OSError as error:
         raise OutputError(
             f"{run / _FOLDER}: the checkpoint cannot be written ({error.strerror or error}): "
@@ -64,7 +78,13 @@ def save(run: Path, model: Any, history: list[dict[str, float]], is_best: bool) 
         ) from error
 
 
-def _save(run: Path, model: Any, history: list[dict[str, float]], is_best: bool) -> None:
+def _save(
+    run: Path,
+    model: Any,
+    history: list[dict[str, float]],
+    is_best: bool,
+    as_result: AbstractContextManager[None],
+) -> None:
     parent = run / _FOLDER
     parent.mkdir(parents=True, exist_ok=True)
     final = parent / f"epoch-{len(history):05d}"
@@ -76,7 +96,8 @@ def _save(run: Path, model: Any, history: list[dict[str, float]], is_best: bool)
     write_atomically(draft / _STATE, json.dumps({"history": history}).encode())
     if is_best:
         # Before the checkpoint: a kill in between costs nothing but the same epoch done again.
-        save_weights(model, run / f"best.{WEIGHTS_NAME}")
+        with as_result:
+            save_weights(model, run / f"best.{WEIGHTS_NAME}")
     shutil.rmtree(final, ignore_errors=True)
     draft.rename(final)
     flush_folder(parent)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import click
 from edge_seg.errors import UsageError
 from edge_seg.model_file import OUTPUTS, shipped_models
+from edge_seg.structures import CHEST, DERIVED
 
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
@@ -122,6 +123,19 @@ class Names(click.ParamType):
     help="1 draws every film equally often, 0 draws every data set equally often.",
 )
 @click.option(
+    "--share",
+    metavar="NAME=NUMBER",
+    multiple=True,
+    help="How often a data set's films are drawn against the others', in place of --balance; repeatable.",
+)
+@click.option(
+    "--averaging",
+    type=click.FloatRange(0, 1, max_open=True),
+    default=TrainConfig.averaging,
+    show_default=True,
+    help="Share of itself that a moving average of the weights keeps at each step; 0 takes the last weights.",
+)
+@click.option(
     "--augment/--no-augment", default=True, show_default=True, help="Vary the films as equipment and technique do."
 )
 @click.option(
@@ -227,7 +241,8 @@ def _config(
     from edge_seg_data import open_dataset
 
     opened = [open_dataset(path) for path in datasets]
-    structures = named_structures or tuple(dict.fromkeys(name for dataset in opened for name in dataset.structures))
+    structures, regions = _labels({name for dataset in opened for name in dataset.structures}, named_structures)
+    settings["shares"] = _shares(settings.pop("share"), [dataset.name for dataset in opened])
     changes: dict[str, Any] = {"height": size and size[0], "width": size and size[1]}
     changes |= {name: settings.pop(name) for name in _NETWORK_OPTIONS}
     start, known = _start(start)
@@ -247,6 +262,7 @@ def _config(
     config = TrainConfig(
         datasets=absolute,
         structures=structures,
+        regions=regions,
         network=chosen,
         augmentation=_augmentation(structures, augment, changed),
         start=start,
@@ -254,11 +270,39 @@ def _config(
         **{**defaults, **given},
     )
     films = config.films_per_epoch or sum(len(dataset.split("train")) for dataset in opened)
+    if start:
+        return config
     return replace(config, network=_settled(chosen, config.epochs * films // config.batch_size))
 
 
+def _labels(outlined: Iterable[str], named: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What the network outlines, and what follows from that and is outlined as well.
+
+    Args:
+        outlined: by the data sets.
+        named: structures that were asked for, if any were.
+    """
+    order = [structure.name for structure in CHEST]
+    known = sorted(outlined, key=lambda name: (order.index(name) if name in order else len(order), name))
+    structures = named or tuple(known)
+    regions = tuple(region.name for region in DERIVED if region.name in known and region.known_from(structures))
+    if named:
+        return structures, tuple(name for name in regions if name not in named)
+    return tuple(name for name in structures if name not in regions), regions
+
+
+def _shares(given: Sequence[str], datasets: Sequence[str]) -> tuple[tuple[str, float], ...]:
+    """How often each data set's films are drawn, in the order of the data sets."""
+    parts = dict(share.partition("=")[::2] for share in given)
+    if not parts:
+        return ()
+    if set(parts) != set(datasets) or not all(_is_strength(share) for share in parts.values()):
+        raise UsageError(f"--share: give NAME=NUMBER from 0 for each data set once: {', '.join(datasets)}")
+    return tuple((name, float(parts[name])) for name in datasets)
+
+
 def _settled(network: NetworkConfig, steps: int) -> NetworkConfig:
-    """The network with batch statistics quick enough to settle within so many steps."""
+    """The network with batch statistics quick enough to settle from nothing within that number of steps."""
     return network if steps >= _MANY_STEPS else replace(network, momentum=min(network.momentum, _QUICK_MOMENTUM))
 
 

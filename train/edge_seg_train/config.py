@@ -24,6 +24,7 @@ class TrainConfig:
     Attributes:
         datasets: folders, each as `PATH` or `LAYOUT=PATH`.
         structures: output names, in order.
+        regions: regions derived from the structures (`structures.DERIVED`) whose outlines are labels too.
         output: `sigmoid`, one probability each, or `softmax` over background and structures that never overlap.
         lung: what the outlines mean by lung: `whole`, `visible`, or the definition in words of one's own.
         network: what is trained.
@@ -36,6 +37,9 @@ class TrainConfig:
             `plateau_patience` epochs without a better validation loss) or `constant`.
         patience: epochs without a better validation Dice after which the run ends early; 0 never.
         balance: see `TrainingBatches`.
+        shares: data set's name and how often its films are drawn against those of the others, in place of `balance`.
+        averaging: share of its value that the moving average of the weights keeps at each step; 0 has no average. With
+            it, validation and the run's weights are those of the average (Polyak and Juditsky 1992).
         mixed_precision: compute in float16 (GPU) while weights stay float32.
         devices: devices to train on; empty means every visible GPU, or the CPU.
         picture_every: epochs between pictures of film | truth | prediction; 0 never.
@@ -69,6 +73,9 @@ class TrainConfig:
     teacher: str = ""
     output: str = "sigmoid"
     lung: str = "whole"
+    regions: tuple[str, ...] = ()
+    shares: tuple[tuple[str, float], ...] = ()
+    averaging: float = 0.0
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -84,8 +91,9 @@ class TrainConfig:
         """The configuration that `to_json` gave."""
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in raw.items() if key in known}
-        for name in ("datasets", "structures", "devices"):
-            values[name] = tuple(values[name])
+        for name in ("datasets", "structures", "devices", "regions"):
+            values[name] = tuple(values.get(name, ()))
+        values["shares"] = tuple((name, float(share)) for name, share in values.get("shares", ()))
         values["network"] = NetworkConfig(**values["network"])
         values["augmentation"] = Augmentation(**values["augmentation"])
         return cls(**values)

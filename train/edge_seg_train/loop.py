@@ -8,6 +8,8 @@ import json
 import os
 import platform
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +27,7 @@ from edge_seg_train import checkpoint
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.devices import training_scope
-from edge_seg_train.losses import LOSSES
+from edge_seg_train.losses import region_parts, training_loss
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.metrics import Overlap, overlap_metrics
 from edge_seg_train.network import build
@@ -81,7 +83,7 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
                 initial_epoch=len(history),
                 validation_data=validation,
                 validation_batch_size=config.batch_size,
-                callbacks=[_Epochs(config, run, history, held_out, replicas), *_tensorboard(run)],
+                callbacks=[*_averaged(config), _Epochs(config, run, history, held_out, replicas), *_tensorboard(run)],
                 verbose=0 if quiet else 1,
                 shuffle=False,
             )
@@ -96,7 +98,8 @@ def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedF
         ModelError: the teacher cannot be read.
     """
     teacher = Teacher(config.teacher) if config.teacher else None
-    return pack([d.split("train") for d in datasets], config.structures, _input_shape(config), teacher)
+    groups = [d.split("train") for d in datasets]
+    return pack(groups, config.structures, _input_shape(config), teacher, config.regions)
 
 
 def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
@@ -105,7 +108,7 @@ def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilm
     total = sum(map(len, groups))
     keep = min(1.0, config.validation_films / total) if total else 1.0
     chosen = [evenly_spaced(group, max(1, round(len(group) * keep))) for group in groups]
-    return pack(chosen, config.structures, _input_shape(config))
+    return pack(chosen, config.structures, _input_shape(config), regions=config.regions)
 
 
 def code_version() -> str:
@@ -132,7 +135,7 @@ def _check_labels(films: PackedFilms, config: TrainConfig) -> None:
         if name not in outlined:
             raise InputError(f"no film to train on has an outline of {name}: choose from {', '.join(outlined)}")
     for name, labels in zip(films.names, films.labels, strict=True):
-        if config.output == "softmax" and ((labels == 1).sum(axis=2) > 1).any():
+        if config.output == "softmax" and ((labels[..., : len(config.structures)] == 1).sum(axis=2) > 1).any():
             raise UsageError(
                 f"{name}: structures overlap ({', '.join(config.structures)}), and a softmax gives each pixel to one: "
                 "choose others by --structures, or --output sigmoid"
@@ -166,6 +169,7 @@ def _batches(config: TrainConfig, films: PackedFilms) -> TrainingBatches:
         config.augmentation,
         config.balance,
         config.seed,
+        tuple(share for _, share in config.shares),
         workers=2,
         use_multiprocessing=False,
     )
@@ -176,7 +180,7 @@ def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dic
     keras.config.set_dtype_policy("mixed_float16" if config.mixed_precision else "float32")
     found = checkpoint.newest(run)
     if found is not None:
-        loss = LOSSES[config.loss]
+        loss = training_loss(config.loss, config.structures, config.regions)
         model = keras.models.load_model(found.model, custom_objects={loss.__name__: loss, "Overlap": Overlap})
         return model, found.history
     try:
@@ -188,8 +192,38 @@ def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dic
         load_pretrained(model, config.outputs, read_pretrained(config.start))
     if config.freeze:
         freeze(model)
-    model.compile(keras.optimizers.Adam(config.learning_rate), loss=LOSSES[config.loss], metrics=overlap_metrics())
+    model.compile(
+        _optimizer(config),
+        loss=training_loss(config.loss, config.structures, config.regions),
+        metrics=overlap_metrics(region_parts(config.structures, config.regions)),
+    )
     return model, []
+
+
+def _optimizer(config: TrainConfig) -> Any:
+    if not config.averaging:
+        return keras.optimizers.Adam(config.learning_rate)
+    return keras.optimizers.Adam(
+        config.learning_rate, use_ema=True, ema_momentum=config.averaging, ema_overwrite_frequency=None
+    )
+
+
+def _averaged(config: TrainConfig) -> list[Any]:
+    """What has validation done with the moving average of the weights, where there is one."""
+    return [keras.callbacks.SwapEMAWeights()] if config.averaging else []
+
+
+@contextmanager
+def _average_in_place(model: Any) -> Iterator[None]:
+    """Within, the model's weights are their moving average, where its optimizer keeps one."""
+    if not model.optimizer.use_ema:
+        yield
+        return
+    own = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    yield
+    for variable, value in zip(model.trainable_variables, own, strict=True):
+        variable.assign(value)
 
 
 class _Epochs(keras.callbacks.Callback):
@@ -216,7 +250,8 @@ class _Epochs(keras.callbacks.Callback):
         _write_log(self.run / "log.csv", self.history)
         if self.config.picture_every and (epoch + 1) % self.config.picture_every == 0:
             self._picture(epoch + 1)
-        checkpoint.save(self.run, self.model, self.history, best_epoch(self.history) == epoch)
+        is_best = best_epoch(self.history) == epoch
+        checkpoint.save(self.run, self.model, self.history, is_best, _average_in_place(self.model))
         self.model.stop_training = should_stop(self.config, self.history)
 
     def _picture(self, epoch: int) -> None:

@@ -7,12 +7,17 @@ or one channel more: then they are a softmax, background first.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from edge_seg.pixels import IGNORE
+from edge_seg.structures import DERIVED
 from keras import ops
 
+Parts = tuple[tuple[int, ...], tuple[int, ...]]
+"""A derived region by channels: those that it is made of together, and those that are left out."""
+
+_LEAST = 1e-7  # probability; its logarithm stays finite
 _SMOOTH = 1.0  # of pixels: defines the loss of a structure that is absent in truth and prediction
 
 
@@ -33,6 +38,57 @@ def structure_logits(labels: Any, logits: Any) -> Any:
         return x
     others = [ops.concatenate([x[..., :k], x[..., k + 1 :]], axis=-1) for k in range(1, classes)]
     return ops.stack([x[..., k] - ops.logsumexp(o, axis=-1) for k, o in enumerate(others, 1)], axis=-1)
+
+
+def region_parts(structures: Sequence[str], regions: Sequence[str]) -> tuple[Parts, ...]:
+    """What regions are made of, as channels of the structures."""
+    found = {region.name: region for region in DERIVED}
+    at = {name: channel for channel, name in enumerate(structures)}
+    return tuple(
+        (tuple(at[name] for name in found[one].of), tuple(at[name] for name in (found[one].without,) if name))
+        for one in regions
+    )
+
+
+def with_regions(logits: Any, parts: Sequence[Parts]) -> Any:
+    """The structures' logits, and after them those of the derived regions' probabilities.
+
+    As if a pixel belonged to one structure independently of the others: a region's probability is
+    `(1 - product of (1 - p) of its structures) x product of (1 - p) of those left out`.
+    """
+    if not parts:
+        return logits
+    p = ops.sigmoid(logits)
+    found = []
+    for made_of, without in parts:
+        outside = 1.0
+        for k in made_of:
+            outside = outside * (1 - p[..., k])
+        inside = 1 - outside
+        for k in without:
+            inside = inside * (1 - p[..., k])
+        found.append(inside)
+    q = ops.stack(found, axis=-1)
+    return ops.concatenate([logits, ops.log(q + _LEAST) - ops.log(1 - q + _LEAST)], axis=-1)
+
+
+def training_loss(name: str, structures: Sequence[str], regions: Sequence[str]) -> Callable[[Any, Any], Any]:
+    """The loss of that name on labels of structures and, after them, of regions derived from them.
+
+    Args:
+        name: of `LOSSES`.
+        structures: what the network outlines.
+        regions: names of `structures.DERIVED` that have planes of labels.
+    """
+    loss, parts = LOSSES[name], region_parts(structures, regions)
+    if not parts:
+        return loss
+
+    def on_regions(labels: Any, logits: Any) -> Any:
+        return loss(labels, with_regions(structure_logits(labels[..., : -len(parts)], logits), parts))
+
+    on_regions.__name__ = loss.__name__
+    return on_regions
 
 
 def dice_loss(labels: Any, logits: Any) -> Any:

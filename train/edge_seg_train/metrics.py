@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
-from edge_seg_train.losses import split_labels, structure_logits
+from edge_seg_train.losses import Parts, split_labels, structure_logits
 
 _FORMULAS = {
     "dice": lambda both, truth, found: (2 * both, truth + found),
@@ -22,20 +23,22 @@ class Overlap(keras.metrics.Metric):
 
     Args:
         kind: `dice`, `iou`, `recall` or `precision`.
+        regions: what the derived regions are made of whose labels stand behind those of the structures.
 
     A structure that is labelled but absent scores 1 where nothing is predicted and 0 otherwise.
     """
 
-    def __init__(self, kind: str, name: str | None = None, **options: Any) -> None:
+    def __init__(self, kind: str, name: str | None = None, regions: Sequence[Parts] = (), **options: Any) -> None:
         super().__init__(name=name or kind, **options)
-        self.kind = kind
+        self.kind, self.regions = kind, regions
         self.total = self.add_weight(name="total", initializer="zeros")
         self.count = self.add_weight(name="count", initializer="zeros")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch: labels `(batch, height, width, structures)` and logits of them, or of a softmax."""
         truth, valid = split_labels(y_true)
-        found = ops.cast(structure_logits(y_true, y_pred) > 0, "float32") * valid
+        structures = y_true[..., : y_true.shape[-1] - len(self.regions)]
+        found = _with_region_masks(structure_logits(structures, y_pred), self.regions) * valid
         above, below = _FORMULAS[self.kind](
             ops.sum(truth * found, axis=(1, 2)), ops.sum(truth, axis=(1, 2)), ops.sum(found, axis=(1, 2))
         )
@@ -51,9 +54,21 @@ class Overlap(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         """What rebuilds the metric."""
-        return {**super().get_config(), "kind": self.kind}
+        return {**super().get_config(), "kind": self.kind, "regions": self.regions}
 
 
-def overlap_metrics() -> list[Overlap]:
+def overlap_metrics(regions: Sequence[Parts] = ()) -> list[Overlap]:
     """One metric of each kind."""
-    return [Overlap(kind) for kind in _FORMULAS]
+    return [Overlap(kind, regions=regions) for kind in _FORMULAS]
+
+
+def _with_region_masks(logits: Any, regions: Sequence[Parts]) -> Any:
+    """Masks of the structures, and after them of the regions derived from those masks, float32 of 0 and 1."""
+    masks = ops.cast(logits > 0, "float32")
+    planes = [masks]
+    for made_of, without in regions:
+        inside = ops.max(ops.stack([masks[..., k] for k in made_of], axis=-1), axis=-1)
+        for k in without:
+            inside = inside * (1 - masks[..., k])
+        planes.append(inside[..., None])
+    return ops.concatenate(planes, axis=-1)

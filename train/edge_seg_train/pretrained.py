@@ -22,6 +22,9 @@ from edge_seg_train.network import NetworkConfig, build
 FROZEN = ("stem", "down")
 """Beginnings of the names of the encoder's layers: what a chest film looks like, they know already."""
 
+_LIKE = {"heart": "cardiomediastinum"}
+"""Outputs that begin from another's weights, where the network to start from does not have them."""
+
 _WEIGHTS = Path(__file__).parent / "weights"
 _CONFIG = "config"
 
@@ -80,7 +83,7 @@ def read_pretrained(start: str, *, weights: bool = True) -> Pretrained:
 
 
 def load_pretrained(model: Any, outputs: tuple[str, ...], found: Pretrained) -> None:
-    """Set a model's weights; an output that the other network does not have begins from chance.
+    """Set a model's weights; an output that the other network lacks begins from the one most like it, or from chance.
 
     Args:
         model: of `build`.
@@ -130,6 +133,7 @@ def _outputs(mine: np.ndarray, other: np.ndarray, names: tuple[str, ...], known:
     """The last axis is one slice for each output; those of the same name come from the other network."""
     taken = mine.copy()
     for i, name in enumerate(names):
+        name = name if name in known else _LIKE.get(name, name)
         if name in known and other.shape[:-1] == mine.shape[:-1]:
             taken[..., i] = other[..., known.index(name)]
     return taken

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from edge_seg import Film, Segmenter
 from edge_seg.assessment.measurements import Measurements, measure
-from edge_seg.structures import regions
-from edge_seg_data import Dataset, Outlines
+from edge_seg.structures import visible_lungs
+from edge_seg_data import Dataset, LabelledFilm, Outlines
 
 from edge_seg_benchmarks.accuracy.scores import scored_films
 from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 
-_CHEST = {"right_lung", "left_lung", "cardiomediastinum"}
+_SIDES = ("right_lung", "left_lung")
+_HEARTS = ("heart", "cardiomediastinum")
 _LIMITS = 1.96  # standard deviations that hold 95 % of normal differences
 
 
@@ -37,11 +38,13 @@ def measure_agreement(
     limit: int | None,
     say: Callable[[str], None],
 ) -> list[dict[str, Any]]:
-    """Ratios of predicted against true outlines, on films on which both lungs and the heart shadow are outlined.
+    """Ratios of predicted against true outlines, on films on which both lungs and a heart are outlined.
+
+    The prediction is measured as the truth is: by whole or visible lungs, with the same heart.
 
     Args:
         segmenter: without gate.
-        datasets: those that outline less are passed over.
+        datasets: those that outline less are passed over, as are those of a heart that the model does not outline.
         split: of their films.
         limit: at most so many films of each, evenly spaced.
         say: told of progress.
@@ -54,14 +57,15 @@ def measure_agreement(
     """
     rows = []
     for dataset in datasets:
-        if not set(dataset.structures) >= _CHEST:
+        if not _outlines_a_chest(dataset.structures):
             continue
         pairs: list[RatioPair] = []
         for labelled in scored_films(dataset, split, limit):
             film, outlines = labelled.load()
-            if outlines.keys() >= _CHEST:
-                found = segmenter(film).measurements
-                pairs += compare_ratios(labelled.name, labelled.patient, true_measurements(outlines, film), found)
+            if _outlines_a_chest(outlines):
+                pairs += _compare_film(labelled, film, outlines, segmenter(film).masks)
+        if not pairs:
+            continue
         for ratio in dict.fromkeys(pair.ratio for pair in pairs):
             row = summarise_agreement([pair for pair in pairs if pair.ratio == ratio])
             rows.append({"dataset": dataset.name, "split": split, **row})
@@ -69,9 +73,29 @@ def measure_agreement(
     return rows
 
 
+def _outlines_a_chest(outlined: Iterable[str]) -> bool:
+    names = set(outlined)
+    lungs = names.issuperset(_SIDES) or names.issuperset(f"visible_{side}" for side in _SIDES)
+    return lungs and not names.isdisjoint(_HEARTS)
+
+
+def _compare_film(
+    labelled: LabelledFilm, film: Film, outlines: Outlines, masks: Mapping[str, np.ndarray]
+) -> list[RatioPair]:
+    visible = not outlines.keys() >= set(_SIDES)
+    sides = {side: outlines[f"visible_{side}" if visible else side] for side in _SIDES}
+    hearts = {name: outlines[name] for name in _HEARTS if name in outlines and name in masks}
+    if not hearts or (visible and "cardiomediastinum" not in masks):
+        return []
+    truth = {**sides, **hearts}
+    shown = visible_lungs(masks) if visible else masks
+    found = measure({name: shown[name] for name in truth}, film)
+    return compare_ratios(labelled.name, labelled.patient, true_measurements(truth, film), found)
+
+
 def true_measurements(outlines: Outlines, film: Film) -> Measurements:
     """What the film measures by its own outlines."""
-    return measure(regions({name: plane == 1 for name, plane in outlines.items()}), film)
+    return measure({name: plane == 1 for name, plane in outlines.items()}, film)
 
 
 def compare_ratios(film: str, patient: str, true: Measurements, found: Measurements) -> list[RatioPair]:

@@ -45,16 +45,19 @@ class Measurements:
 
     Attributes:
         areas: of each structure and derived region.
-        widths: greatest width across the patient of `right_lung`, `left_lung` and `cardiomediastinum`, and of the
-            `thorax` between the outer edges of both lungs; only of what was found.
+        widths: greatest width across the patient of `right_lung`, `left_lung`, `cardiomediastinum` and `heart`, and of
+            the `thorax` between the outer edges of both lungs; only of what was found.
         ratios: `left_to_right_area` of the lungs and the `cardiothoracic` ratio, `None` where withheld.
         notes: why something is withheld, or is to be read with care.
+        cardiothoracic_of: structure whose width the cardiothoracic ratio is taken from: `heart`, or `cardiomediastinum`
+            where there is no heart; empty where there is neither.
     """
 
     areas: dict[str, Area]
     widths: dict[str, Width]
     ratios: dict[str, float | None]
     notes: tuple[str, ...] = ()
+    cardiothoracic_of: str = ""
 
 
 def measure_areas(
@@ -94,12 +97,14 @@ def measure(
 ) -> Measurements:
     """Areas of all masks; of a chest also widths, the lungs' areas against each other, and the cardiothoracic ratio.
 
-    The cardiothoracic ratio is the greatest horizontal width of the heart shadow over the greatest inner width of the
-    thorax (Danzer 1919, Am J Med Sci 157:513). The heart shadow is the cardiomediastinum, whose widest part is the
-    heart; the inner width is taken between the outer edges of both lungs, in one row.
+    The cardiothoracic ratio is the greatest horizontal width of the heart over the greatest inner width of the thorax
+    (Danzer 1919, Am J Med Sci 157:513). A model without a heart has it taken from the cardiomediastinum, whose widest
+    part is the heart. The inner width is taken between the outer edges of both lungs, in one row. Normal values differ
+    between populations and projections: the ratio is a number, not a finding.
 
     Args:
-        masks: bool, of the film's shape, by name; `right_lung`, `left_lung`, `cardiomediastinum` make a chest.
+        masks: bool, of the film's shape, by name; `right_lung`, `left_lung` and `heart` or `cardiomediastinum` make a
+            chest.
         film: that they lie on.
         lung: as for `measure_areas`.
         sides: whether right and left are sure; numbers of one lung alone are withheld where they are not.
@@ -109,20 +114,21 @@ def measure(
     spacing = film.spacing_mm
     if not {"right_lung", "left_lung"} <= masks.keys():
         return Measurements(_areas(shown, spans, spacing, lung), {}, {})
-    pixels = {name: spans[name].width for name in _STRUCTURES if name in spans}
+    of = next((name for name in _HEARTS if name in spans), "")
+    pixels = {name: spans[name].width for name in (*_LUNGS, *_HEARTS) if name in spans}
     pixels["thorax"] = spans["right_lung"].width_with(spans["left_lung"])
     doubt = doubt_spacing(pixels["thorax"] * _across(film, spacing), film.patient_years) if spacing else None
     spacing = None if doubt else spacing
     areas = _areas(shown, spans, spacing, lung)
     mm = _across(film, spacing) if spacing else None
     widths = {name: Width(n, round(n * mm, 1) if mm else None) for name, n in pixels.items() if n}
-    ratios, notes = _ratios(areas, pixels, spans, film)
+    ratios, notes = _ratios(areas, pixels, spans, film, of)
     notes = (*notes, *([doubt] if doubt else []))
     if not sides:
         return Measurements(
-            _without_sides(areas), _without_sides(widths), {**ratios, "left_to_right_area": None}, notes
+            _without_sides(areas), _without_sides(widths), {**ratios, "left_to_right_area": None}, notes, of
         )
-    return Measurements(areas, widths, ratios, notes)
+    return Measurements(areas, widths, ratios, notes, of)
 
 
 def _areas(
@@ -145,19 +151,19 @@ def _without_sides(values: Mapping[str, _Number]) -> dict[str, _Number]:
 
 
 def _ratios(
-    areas: Mapping[str, Area], pixels: Mapping[str, int], spans: Mapping[str, _Spans], film: Film
+    areas: Mapping[str, Area], pixels: Mapping[str, int], spans: Mapping[str, _Spans], film: Film, heart: str
 ) -> tuple[dict[str, float | None], tuple[str, ...]]:
-    """Ratios, and what is to be known of them."""
+    """Ratios, and what is to be known of them; `heart` is the structure that the cardiothoracic one is taken from."""
     right, left = areas["right_lung"].pixels, areas["left_lung"].pixels
     ratios: dict[str, float | None] = {"left_to_right_area": round(left / right, 3) if left and right else None}
-    if "cardiomediastinum" not in spans:
+    if not heart:
         return ratios, ()
-    missing = [name.replace("_", " ") for name in _STRUCTURES if not areas[name].pixels]
+    missing = [name.replace("_", " ") for name in (*_LUNGS, heart) if not areas[name].pixels]
     if missing or not pixels["thorax"]:
         ratios["cardiothoracic"] = None
         gone = f"no {' and no '.join(missing)} found" if missing else "the lungs share no row"
         return ratios, (f"cardiothoracic ratio withheld: {gone}",)
-    ratios["cardiothoracic"] = round(pixels["cardiomediastinum"] / pixels["thorax"], 3)
+    ratios["cardiothoracic"] = round(pixels[heart] / pixels["thorax"], 3)
     care = []
     if spans["right_lung"].reaches_edge or spans["left_lung"].reaches_edge:
         care.append("a lung reaches the film's edge")
@@ -166,7 +172,8 @@ def _ratios(
     return ratios, tuple(f"cardiothoracic ratio: {reason}" for reason in care)
 
 
-_STRUCTURES = ("right_lung", "left_lung", "cardiomediastinum")
+_LUNGS = ("right_lung", "left_lung")
+_HEARTS = ("heart", "cardiomediastinum")  # the better one first
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,7 @@ _HEART = (
     (0.150, 0.505), (0.098, 0.435), (0.072, 0.392), (0.080, 0.345), (0.074, 0.300), (0.050, 0.276),
     (0.010, 0.258),
 )  # fmt: skip
+_BELOW_THE_VESSELS = slice(2, 14)  # points of the above that outline the heart alone
 _BODY = (
     (-0.075, -0.10), (-0.082, 0.02), (-0.150, 0.065), (-0.300, 0.095), (-0.420, 0.150), (-0.470, 0.230),
     (-0.478, 0.330), (-0.455, 0.420), (-0.446, 0.560), (-0.448, 0.720), (-0.452, 0.900), (-0.455, 1.20),
@@ -45,7 +46,7 @@ class Anatomy:
     """Curves `(points, 2)` float64 in film units.
 
     Attributes:
-        right_lung, left_lung, cardiomediastinum, body: closed outlines.
+        right_lung, left_lung, cardiomediastinum, heart, body: closed outlines.
         diaphragm_shift: how far the breath has moved the diaphragm down.
         lean: horizontal shift per unit of y (scoliosis, rotation).
         size: of the chest against the film.
@@ -54,6 +55,7 @@ class Anatomy:
     right_lung: np.ndarray
     left_lung: np.ndarray
     cardiomediastinum: np.ndarray
+    heart: np.ndarray
     body: np.ndarray
     diaphragm_shift: float
     lean: float
@@ -80,7 +82,7 @@ def draw_anatomy(seed: int, phase: float) -> Anatomy:
     wobble = {name: rng.normal(0, 0.004, (24, 2)) for name in ("right", "left", "heart")}
     shift = -_BREATH * (1 - np.cos(2 * np.pi * phase)) / 2
     none = np.zeros((0, 2))
-    bare = Anatomy(none, none, none, none, float(shift), lean, size)
+    bare = Anatomy(none, none, none, none, none, float(shift), lean, size)
 
     def lung(points: tuple[tuple[float, float], ...], jitter: np.ndarray) -> np.ndarray:
         moved = (np.array(points) + jitter[: len(points)]) * (broad, 1.0)
@@ -99,6 +101,7 @@ def draw_anatomy(seed: int, phase: float) -> Anatomy:
         lung(_RIGHT_LUNG, wobble["right"]),
         lung(_LEFT_LUNG, wobble["left"]),
         bare.place(_smooth(heart)),
+        bare.place(_smooth(heart[_BELOW_THE_VESSELS])),
         bare.place(_smooth(np.array(_BODY) * (broad, 1.0))),
         float(shift),
         lean,

@@ -11,6 +11,7 @@ from edge_seg.film import Film
 from edge_seg.phantom import bones
 from edge_seg.phantom.anatomy import Anatomy, draw_anatomy
 from edge_seg.phantom.canvas import SUBPIXEL_BITS, Canvas
+from edge_seg.structures import CHEST
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Phantom:
 
     Attributes:
         film: uint8, or uint16 with 12 bits in use.
-        masks: bool `(height, width)` of right_lung, left_lung, cardiomediastinum.
+        masks: bool `(height, width)` of right_lung, left_lung, cardiomediastinum, heart.
     """
 
     film: Film
@@ -36,10 +37,11 @@ def phantom(height: int = 1024, width: int = 1024, *, seed: int = 0, phase: floa
         bits: 8, or 16 for a uint16 film with 12 bits in use.
 
     >>> sorted(phantom(128, 160).masks)
-    ['cardiomediastinum', 'left_lung', 'right_lung']
+    ['cardiomediastinum', 'heart', 'left_lung', 'right_lung']
     """
     canvas, anatomy = Canvas(height, width), draw_anatomy(seed, phase)
-    masks = {name: canvas.fill(getattr(anatomy, name)) for name in ("right_lung", "left_lung", "cardiomediastinum")}
+    masks = {structure.name: canvas.fill(getattr(anatomy, structure.name)) for structure in CHEST}
+    masks["heart"] &= masks["cardiomediastinum"]
     rng = np.random.default_rng((seed, 2))
     shown = _expose(canvas, _attenuation(canvas, anatomy, masks, rng), rng)
     noise = np.random.default_rng((seed, 3, round(phase * 1000)))

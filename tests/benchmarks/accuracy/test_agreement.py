@@ -11,13 +11,14 @@ from edge_seg.film import Film
 from edge_seg.model_file import ModelFile
 from edge_seg_benchmarks.accuracy.agreement import (
     RatioPair,
+    _compare_film,
     compare_ratios,
     measure_agreement,
     summarise_agreement,
     true_measurements,
 )
 from edge_seg_benchmarks.accuracy.films import open_benchmark_data
-from edge_seg_data import open_dataset
+from edge_seg_data import LabelledFilm, open_dataset
 
 
 def chest(heart: int) -> dict[str, np.ndarray]:
@@ -69,6 +70,22 @@ def test_the_phantom_is_measured_and_its_limit_kept(lungs: ModelFile) -> None:
     assert all(len(row["films"]) == 4 for row in rows)
     ratio = next(row for row in rows if row["ratio"] == "cardiothoracic")
     assert ratio["absolute_difference"]["mean"] < 0.1
+
+
+def test_visible_lungs_and_a_heart_are_measured_as_they_are_outlined() -> None:
+    film = Film(np.zeros((50, 100), np.uint8), source="made")
+    whole = chest(40)
+    outlines = {
+        "visible_right_lung": whole["right_lung"] & ~whole["cardiomediastinum"] & 1,
+        "visible_left_lung": whole["left_lung"] & ~whole["cardiomediastinum"] & 1,
+        "heart": chest(24)["cardiomediastinum"],
+    }
+    masks = {**{name: plane == 1 for name, plane in whole.items()}, "heart": chest(32)["cardiomediastinum"] == 1}
+    labelled = LabelledFilm("f", "p", "test", lambda: (film, outlines))
+    found = {p.ratio: (p.true, p.predicted) for p in _compare_film(labelled, film, outlines, masks)}
+    assert found == {"left_to_right_area": (1.0, 1.0), "cardiothoracic": (0.3, 0.4)}
+    without = {name: mask for name, mask in masks.items() if name != "heart"}
+    assert _compare_film(labelled, film, outlines, without) == []
 
 
 def test_sets_that_outline_less_are_passed_over(lungs: ModelFile, films_folder: Path) -> None:

@@ -98,6 +98,19 @@ def test_numbers_of_one_side_are_withheld_where_the_sides_are_not_sure() -> None
     assert unsure.ratios == {"left_to_right_area": None, "cardiothoracic": sure.ratios["cardiothoracic"]}
 
 
+def test_the_cardiothoracic_ratio_is_taken_from_the_heart_where_there_is_one() -> None:
+    masks = chest((20, 60), (120, 160), (70, 110))
+    shadow = measure(masks, film())
+    heart = np.zeros((60, 200), bool)
+    heart[30:50, 75:103] = True
+    found = measure({**masks, "heart": heart}, film())
+    assert (shadow.cardiothoracic_of, shadow.ratios["cardiothoracic"]) == ("cardiomediastinum", round(40 / 140, 3))
+    assert (found.cardiothoracic_of, found.ratios["cardiothoracic"]) == ("heart", 28 / 140)
+    gone = measure({**masks, "heart": heart & False}, film())
+    assert gone.ratios["cardiothoracic"] is None
+    assert gone.notes == ("cardiothoracic ratio withheld: no heart found",)
+
+
 def test_padding_is_no_part_of_the_film() -> None:
     masks = chest((20, 60), (120, 160), (70, 110))
     padding = np.ones((60, 200), bool)

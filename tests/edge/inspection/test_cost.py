@@ -46,7 +46,7 @@ def test_facts(tiny_model):
 def test_weights_that_come_through_dequantize_are_counted_as_they_stand_in_the_file(make_flatbuffer):
     real = make_flatbuffer(dtype="float32")
     half = with_weights_in_float16(real)
-    facts = [inspect_model(ModelFile(Manifest("m", "1", CHEST, 64, 64), one)) for one in (real, half)]
+    facts = [inspect_model(ModelFile(Manifest("m", "1", CHEST[:3], 64, 64), one)) for one in (real, half)]
     assert [(one.macs, one.parameters) for one in facts] == [(64 * 64 * 3, 6)] * 2
     assert [one.weight_bytes for one in facts] == [24, 12]
     assert "2 DEQUANTIZE" in purity_violations(half)
@@ -126,15 +126,15 @@ def test_what_tensorflow_converts():
 
     whole = convert.to_int8_after_training(model, films)
     assert purity_violations(whole) == []
-    facts = inspect_model(ModelFile(Manifest("m", "1", CHEST, 32, 32), whole))
+    facts = inspect_model(ModelFile(Manifest("m", "1", CHEST[:3], 32, 32), whole))
     macs = {kind.name: kind.macs for kind in facts.operators}
     assert macs["CONV_2D"] == 16 * 16 * 4 * 9
     assert macs["DEPTHWISE_CONV_2D"] == 16 * 16 * 4 * 9
     assert macs["TRANSPOSE_CONV"] == 16 * 16 * 4 * 3 * 4
 
-    plain = inspect_model(ModelFile(Manifest("m", "1", CHEST, 32, 32), real))
-    half = inspect_model(ModelFile(Manifest("m", "1", CHEST, 32, 32), convert.to_float16(model)))
-    dynamic = inspect_model(ModelFile(Manifest("m", "1", CHEST, 32, 32), convert.to_dynamic_range(model)))
+    plain = inspect_model(ModelFile(Manifest("m", "1", CHEST[:3], 32, 32), real))
+    half = inspect_model(ModelFile(Manifest("m", "1", CHEST[:3], 32, 32), convert.to_float16(model)))
+    dynamic = inspect_model(ModelFile(Manifest("m", "1", CHEST[:3], 32, 32), convert.to_dynamic_range(model)))
     for other in (plain, half, dynamic):
         assert (other.macs, other.parameters) == (facts.macs, facts.parameters)
     assert half.weight_bytes * 2 == plain.weight_bytes

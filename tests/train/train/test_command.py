@@ -16,6 +16,7 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
+from edge_seg.phantom import phantom
 from edge_seg_train.config import read_config
 from edge_seg_train.network import build
 
@@ -194,9 +195,35 @@ def test_the_configuration_in_the_run_is_plain_json(tmp_path: Path, chests: Path
     raw = json.loads((tmp_path / "config.json").read_text())
     assert raw["config"]["augmentation"]["rotation"] == 0
     assert raw["config"]["datasets"] == [str(chests)]
-    assert raw["config"]["structures"] == ["right_lung", "left_lung", "cardiomediastinum"]
+    assert raw["config"]["structures"] == ["right_lung", "left_lung", "cardiomediastinum", "heart"]
     assert {"code_version", "keras", "backend", "python", "data"} <= raw.keys()
     assert not (tmp_path / "pictures").exists()
+
+
+def test_visible_lungs_are_labels_of_what_the_network_outlines_and_sets_are_drawn_as_asked(
+    tmp_path: Path, chests: Path, edge_seg: Command
+) -> None:
+    folder = tmp_path / "adult-visible" / "town"
+    for i in range(6):
+        made = phantom(64, 60, seed=50 + i)
+        visible = (made.masks["right_lung"] | made.masks["left_lung"]) & ~made.masks["cardiomediastinum"]
+        for name, picture in (("images", made.film.pixels), ("masks", visible * np.uint8(255))):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / name / f"{i}.png"), picture)
+    (folder / "index.csv").write_text(
+        "stem,split\n" + "".join(f"{i},{'val' if i > 4 else 'train'}\n" for i in range(6))
+    )
+    words = ["--epochs", 2, "--films-per-epoch", 8, "--averaging", 0.5, *TINY]
+    shares = ["--share", "chests=1", "--share", "town=3"]
+    run = tmp_path / "run"
+    assert edge_seg("train", folder, chests, "--out", run, *words, *shares)[0] == 0
+    config = read_config(run)[0]
+    assert config.structures == ("right_lung", "left_lung", "cardiomediastinum", "heart")
+    assert config.regions == ("visible_lung",)
+    assert config.shares == (("town", 3.0), ("chests", 1.0))
+    code, said = edge_seg("train", folder, chests, "--out", tmp_path / "other", *words, "--share", "town=3")
+    assert code == 2
+    assert "for each data set once: town, chests" in said
 
 
 def test_a_run_starts_from_the_best_weights_of_another(chests: Path, tmp_path: Path, edge_seg: Command) -> None:

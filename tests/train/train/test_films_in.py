@@ -31,7 +31,7 @@ def packed(count: int = 6) -> PackedFilms:
     labels = [np.stack(list(m.masks.values()), axis=2).astype(np.uint8) for m in made]
     origin = np.array([0] + [1] * (count - 1))
     names = tuple(str(i) for i in range(count))
-    return PackedFilms(np.stack([m.film.pixels for m in made]), np.stack(labels), names, origin)
+    return PackedFilms(np.stack([m.film.pixels for m in made]), np.stack(labels), names, origin, np.ones(count, bool))
 
 
 @given(st.integers(0, 10_000))
@@ -43,7 +43,7 @@ def test_outlines_move_with_the_film_and_sides_stay(seed: int) -> None:
     still = replace(NO_AUGMENTATION, rotation=12, scale=0.18, stretch=0.1, shift=0.08)
     grey, labels = still(films.grey[0], films.labels[0], rng)
     assert (grey.shape, grey.dtype) == ((64, 64), np.uint8)
-    assert (labels.shape, labels.dtype) == ((64, 64, 3), np.uint8)
+    assert (labels.shape, labels.dtype) == ((64, 64, 4), np.uint8)
     middles = [np.average(np.arange(64), weights=labels[:, :, k].sum(axis=0)) for k in range(2)]
     assert middles[0] < middles[1] - 8
     lungs = (labels[:, :, 0] | labels[:, :, 1]) & (1 - labels[:, :, 2])

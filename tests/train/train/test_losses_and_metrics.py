@@ -8,8 +8,9 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from edge_seg import pixels
+from edge_seg.structures import regions
 from edge_seg_data.scores import dice, intersection_over_union
-from edge_seg_train.losses import LOSSES, bce_loss, dice_loss
+from edge_seg_train.losses import LOSSES, bce_loss, dice_loss, region_parts, training_loss
 from edge_seg_train.metrics import Overlap
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -86,6 +87,35 @@ def test_metrics_agree_with_the_scores_of_the_benchmark(seed: int) -> None:
             ]
         )
         assert float(metric.result()) == pytest.approx(expected, rel=1e-5)
+
+
+STRUCTURES = ("right_lung", "left_lung", "cardiomediastinum")
+REGIONS = ("visible_lung", "visible_left_lung")
+
+
+def test_a_derived_region_costs_what_its_probability_costs_and_nothing_where_it_has_no_label() -> None:
+    labels, logits = sample(5)
+    right, left, outside = (1 / (1 + np.exp(sign * logits[..., k])) for sign, k in ((-1, 0), (-1, 1), (1, 2)))
+    p = np.stack([(1 - (1 - right) * (1 - left)) * outside, left * outside], axis=-1)
+    planes = np.random.default_rng(6).integers(0, 2, (2, 8, 8, 2)).astype(np.uint8)
+    planes[1, ..., 1] = 127
+    unlabelled = np.full_like(labels, 127)
+    loss = training_loss("bce", STRUCTURES, REGIONS)
+    found = np.asarray(loss(np.concatenate([unlabelled, planes], -1), logits))
+    cost = -np.log(np.where(planes == 1, p, 1 - p))
+    np.testing.assert_allclose(found, [cost[0].mean(), cost[1, ..., 0].mean()], rtol=1e-4)
+    both = np.concatenate([labels, np.full_like(planes, 127)], -1)
+    np.testing.assert_allclose(np.asarray(loss(both, logits)), np.asarray(bce_loss(labels, logits)), rtol=1e-5)
+
+
+def test_masks_of_derived_regions_are_those_of_the_device() -> None:
+    labels, logits = sample(7)
+    masks = {name: logits[..., k] > 0 for k, name in enumerate(STRUCTURES)}
+    region = regions(masks)["visible_lung"]
+    planes = np.concatenate([np.full_like(labels, 127), region[..., None].astype(np.uint8)], -1)
+    metric = Overlap("dice", regions=region_parts(STRUCTURES, ("visible_lung",)))
+    metric.update_state(planes, logits)
+    assert float(metric.result()) == 1
 
 
 def test_recall_and_precision() -> None:

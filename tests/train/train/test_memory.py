@@ -47,7 +47,7 @@ config = replace(PRESETS["lungs"], height=128, width=160)
 model = build(keras, config)
 model.compile("adam", loss=LOSSES["bce+dice"])
 grey, labels = np.zeros((8, 128, 160), np.uint8), np.zeros((8, 128, 160, 3), np.uint8)
-films = PackedFilms(grey, labels, ("",) * 8, np.zeros(8, int))
+films = PackedFilms(grey, labels, ("",) * 8, np.zeros(8, int), np.ones(8, bool))
 batches = TrainingBatches(films, 8, 4, 1, NO_AUGMENTATION, workers=2)
 counts = []
 class Count(keras.callbacks.Callback):
