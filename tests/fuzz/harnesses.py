@@ -35,13 +35,13 @@ class Harness:
 
 
 def _read_film(name: str) -> Callable[[bytes], None]:
-    from edge_seg.sources.files import read_arrival
+    from edge_seg.sources.files import read_film_or_failure
 
     path = Path(tempfile.mkdtemp(prefix="fuzz-")) / name
 
     def run(data: bytes) -> None:
         path.write_bytes(data)
-        read_arrival(path)
+        read_film_or_failure(path)
 
     return run
 
