@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 HOT_C = 80.0
@@ -12,6 +13,8 @@ LITTLE_SPACE_BYTES = 200_000_000
 """With less of the disk free somebody should look."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_UPTIME = Path("/proc/uptime")
+_SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 _MODEL = Path("/proc/device-tree/model")
 _THERMAL = Path("/sys/class/thermal")
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
@@ -34,6 +37,19 @@ def boot_id() -> str:
         return _BOOT_ID.read_text().strip()
     except OSError:
         return ""
+
+
+def uptime_s() -> float:
+    """Seconds since the boot, suspend included (proc(5)); since some start where the system does not tell."""
+    try:
+        return float(_UPTIME.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return time.monotonic()
+
+
+def clock_is_synchronised() -> bool:
+    """Whether systemd-timesyncd has set the clock since the boot; other ways are not known of."""
+    return _SYNCHRONISED.exists()
 
 
 def usable_cores() -> int:

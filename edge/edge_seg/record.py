@@ -107,6 +107,7 @@ class Record:
         notice: what the result may be used for.
         recorded_at: ISO 8601, by the machine's clock.
         name, source: of the film.
+        clock_offset_s: seconds by which the machine's clock was behind the time that it has counted, see `clock`.
         status: `done` or `failed`.
     """
 
@@ -115,6 +116,7 @@ class Record:
     recorded_at: str = field(default_factory=_now)
     name: str
     source: str
+    clock_offset_s: float | None = None
 
     status: ClassVar[str]
 
@@ -131,7 +133,7 @@ class Record:
         return {**head, "status": self.status, **plain}
 
 
-_ABSENT = frozenset({"patient"})
+_ABSENT = frozenset({"patient", "clock_offset_s"})
 """Fields that are left out of the JSON, not null, where there is nothing to say."""
 
 
@@ -202,6 +204,7 @@ def record_of(
     files: list[WrittenFile],
     timings_ms: dict[str, float],
     names: bool = False,
+    clock_offset_s: float | None = None,
 ) -> DoneRecord:
     """The record of a segmented film.
 
@@ -212,6 +215,7 @@ def record_of(
         files: what was written.
         timings_ms: all stages, writing included.
         names: whether the patient may be named; UIDs always are.
+        clock_offset_s: see `Record`.
     """
     film, quality, measurements = segmentation.film, segmentation.quality, segmentation.measurements
     measured: dict[str, Mapping[str, object]] = {
@@ -224,6 +228,7 @@ def record_of(
     return DoneRecord(
         name=film.name,
         source=film.source,
+        clock_offset_s=clock_offset_s,
         stem=stem,
         dicom=identity.dicom,
         patient=identity.patient,
@@ -248,10 +253,15 @@ def record_of(
     )
 
 
-def record_of_failure(failure: Failure) -> FailedRecord:
+def record_of_failure(failure: Failure, clock_offset_s: float | None = None) -> FailedRecord:
     """The record of a film that could not be had."""
-    error = " ".join(str(failure.error).split())
-    return FailedRecord(name=failure.name, source=failure.source, error=error, exit_code=failure.error.exit_code)
+    return FailedRecord(
+        name=failure.name,
+        source=failure.source,
+        clock_offset_s=clock_offset_s,
+        error=" ".join(str(failure.error).split()),
+        exit_code=failure.error.exit_code,
+    )
 
 
 def record_from_json(data: Any) -> AnyRecord:
@@ -267,6 +277,8 @@ def record_from_json(data: Any) -> AnyRecord:
     if kind is None:
         raise ValueError("no status of a record")
     record: AnyRecord = read_fields(kind, data, newer=True)
+    if "recorded_at" not in data:
+        raise ValueError("recorded_at is missing")
     datetime.fromisoformat(record.recorded_at)
     if isinstance(record, DoneRecord):
         for file in record.files:

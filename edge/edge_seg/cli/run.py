@@ -80,7 +80,7 @@ def run(file: Path | None, **parameters: Any) -> int:
 def _tell(station: Station, summary: Summary) -> None:
     """Say what came of it."""
     out, outbox = station.config.results.folder, station.output.outbox
-    for problem in summary.problems:
+    for problem in (*station.output.troubles, *summary.problems):
         complain(problem)
     problems = summary.failed + summary.rejected
     if problems > len(summary.problems):

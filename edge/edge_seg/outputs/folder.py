@@ -3,38 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edge_seg.assessment.film_gate import REJECT
+from edge_seg.clock import CLOCK_NAME, Clock
 from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.film import Film
 from edge_seg.outputs import dicom
-from edge_seg.outputs.journal import REMOVED_NAME, Journal
+from edge_seg.outputs.journal import REMOVED_NAME, STATE_FOLDER, Journal, Line
+from edge_seg.outputs.lock import FolderLock
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.outbox import Outbox
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
-from edge_seg.record import AnyRecord, DoneRecord, FailedRecord, WrittenFile, record_from_json, record_of
+from edge_seg.record import AnyRecord, DoneRecord, FailedRecord, WrittenFile, record_of
 from edge_seg.segmenter import Segmentation
 from edge_seg.storage import flush_folder, sweep_drafts, write_atomically
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 PRODUCTS = ("mask", "overlay", "record", "dicom")
 _KEPT_OF_REMOVED = ("schema", "status", "source", "stem", "film", "model", "lung", "quality", "products", "files")
+
+_BATCH = 100
+"""Records that are removed between two looks at the clock."""
+
+_WORTH_CUTTING = 1 / 16
+"""Share of the journal that must be gone before the rest of it is written anew."""
 
 USUAL_PRODUCTS = ("mask", "overlay", "record")
 
@@ -72,54 +71,68 @@ class OutputFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise OutputError(f"{folder}: cannot be made ({error.strerror}): choose another --out") from error
-        self._lock: int | None = _take(folder)
+        self._lock: FolderLock | None = FolderLock(folder)
         try:
-            self._prepare()
+            _prepare(folder)
+            self.clock = Clock(folder / STATE_FOLDER / CLOCK_NAME)
+            self._removed = Journal(folder, REMOVED_NAME)
+            self._records = Journal(folder)
         except BaseException:
-            self.close()
+            self._lock.release()
             raise
-
-    def _prepare(self) -> None:
-        probe = self.folder / ".edge-seg-writable"
-        write_atomically(probe, b"")
-        try:
-            probe.unlink()
-            sweep_drafts(self.folder)
-        except OSError as error:
-            raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): choose another --out") from error
-        self._records = Journal(self.folder)
-        self._names = Names()
-        self._done: dict[str, tuple[str, frozenset[str], list[str]]] = {}
-        self._removed = Journal(self.folder, REMOVED_NAME)
-        for line in chain(self._removed, self._records):
-            try:
-                self._note(record_from_json({"name": "", **line}))
-            except ValueError as error:
-                raise OutputError(
-                    f"{self._records.path}: a record is damaged ({error}): move it away, or choose another --out"
-                ) from error
+        self._names = Names(self._owner_of_stem)
+        # Before this offset all results are removed; the lines are cut once that is worth it.
+        self._head = 0
 
     def close(self) -> None:
         """Send on what can be sent, and let other runs write to the folder."""
         if self.outbox is not None:
             self.outbox.close()
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        if self._lock is None:
+            return
+        for part in (self._records, self._removed, self.clock):
+            part.close()
+        self._lock.release()
+        self._lock = None
+
+    @property
+    def troubles(self) -> list[str]:
+        """What should be looked into: a clock that jumped, records that were damaged."""
+        damaged = self._records.damaged + self._removed.damaged
+        found = [self.clock.trouble] if self.clock.trouble else []
+        found += [f"{damaged} damaged records were set aside in {self.folder}/*.damaged.jsonl"] if damaged else []
+        return found
 
     def is_done(self, film: Film, model_checksum: str, lung: str | None, gate: bool = False) -> bool:
         """Whether this very film, by path and content, has results of this model, definition of lung and gate here.
 
         Frames of cameras and videos never are: they have no checksum to know them by.
         """
-        done = self._done.get(film.source)
-        if film.checksum is None or done is None:
+        if film.checksum is None:
             return False
-        identity, products, files = done
-        if identity != _identity(film.checksum, model_checksum, lung, gate) or not self.products <= products:
+        wanted = (film.checksum, model_checksum, lung, gate)
+        record = self._records.last_of(film.source)
+        if record is not None and not self._has(record, wanted):
             return False
         # Somebody may have cleared away the pictures and left the records.
-        return all((self.folder / name).exists() for name in files)
+        if isinstance(record, DoneRecord) and all((self.folder / file.name).exists() for file in record.files):
+            return True
+        removed = self._removed.last_of(film.source)
+        return removed is not None and self._has(removed, wanted)
+
+    def _has(self, record: AnyRecord, wanted: tuple[str, str, str | None, bool]) -> bool:
+        """Whether a record is of this content, model, definition of lung and gate, with all products."""
+        if not isinstance(record, DoneRecord) or not self.products <= set(record.products):
+            return False
+        return (record.film.sha256, record.model.sha256, record.lung, record.quality.gate) == wanted
+
+    def _owner_of_stem(self, stem: str) -> str | None:
+        for journal in (self._records, self._removed):
+            found = journal.last_with(stem)
+            if found is not None:
+                _, record = found
+                return owner_of(record.source, record.film.sha256, record.film.taken_at)
+        return None
 
     def write(self, segmentation: Segmentation) -> DoneRecord:
         """Write all products of a film, its record last.
@@ -155,6 +168,7 @@ class OutputFolder:
             OutputError: something cannot be written.
         """
         start = time.perf_counter()
+        self._hold()
         files: list[WrittenFile] = []
         fresh: list[Path] = []
         try:
@@ -172,7 +186,8 @@ class OutputFolder:
         if notes:
             segmentation = replace(segmentation, warnings=(*segmentation.warnings, *notes))
         timings = {**segmentation.timings_ms, "write": round((time.perf_counter() - start) * 1000, 3)}
-        return record_of(segmentation, stem, sorted(self.products | {"record"}), files, timings, self._with_names)
+        products = sorted(self.products | {"record"})
+        return record_of(segmentation, stem, products, files, timings, self._with_names, self.clock.offset_s)
 
     def _write_products(
         self, segmentation: Segmentation, stem: str, files: list[WrittenFile], fresh: list[Path]
@@ -215,76 +230,105 @@ class OutputFolder:
         Raises:
             OutputError: it cannot be written.
         """
+        self._hold()
         self._records.append(record.to_json())
-        self._note(record)
+
+    def _hold(self) -> None:
+        if self._lock is not None:
+            self._lock.hold()
 
     def remove_oldest(
-        self, is_to_go: Callable[[AnyRecord], bool], also: Callable[[str], None] = lambda source: None
-    ) -> int:
+        self, is_to_go: Callable[[AnyRecord, int], bool], also: Callable[[str], None] = lambda source: None
+    ) -> Iterator[int]:
         """Remove the results of films, oldest first, up to the first that is to stay; their films stay done.
 
+        A piece of the work is done for each item that is asked for, and none is lost when no more are asked for.
+
         Args:
-            is_to_go: whether the results of a record are, asked when those before it are gone.
+            is_to_go: whether the results of a record are, given the bytes that those before it will give back.
             also: removes what else belongs to a film, given its source.
 
-        Returns:
-            How many films' results went.
+        Yields:
+            How many films' results went since the last item.
 
         Raises:
             OutputError: the folder takes no change.
         """
+        edition = self._records.edition
+        while batch := self._next_to_go(is_to_go):
+            records = [line.record for line in batch if line.record is not None]
+            for line in batch:
+                if line.record is None:
+                    self._records.set_aside(line)
+            # First it is noted that they stay done: a film without results would be done again.
+            self._bury(records)
+            for line in batch:
+                if line.record is not None:
+                    self._remove_files(line.record, line.offset)
+                    also(line.record.source)
+            self._head = batch[-1].end
+            if self._records.edition != edition:
+                # Lines were left out: what is removed already is gone through once more.
+                self._head, edition = 0, self._records.edition
+            yield len(records)
+        # A long journal is written anew once in a while, not for every film.
+        if self._head and self._head >= self._records.size * _WORTH_CUTTING:
+            for _ in self._records.cut(self._head):
+                yield 0
+            self._head = 0
 
-        def remove(line: dict[str, Any], later: bytes) -> None:
-            record = record_from_json(line)
-            also(record.source)
-            if isinstance(record, FailedRecord):
-                return
-            try:
-                for file in record.files:
-                    # A film that was done again wrote over its first results.
-                    if json.dumps(file.name).encode() not in later:
-                        (self.folder / file.name).unlink(missing_ok=True)
-            except OSError as error:
-                raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
-            if record.film.sha256:
-                tombstone = replace(record, files=(), products=PRODUCTS)
-                plain = tombstone.to_json()
-                self._removed.append({key: plain[key] for key in _KEPT_OF_REMOVED})
-                self._note(tombstone)
+    def _next_to_go(self, is_to_go: Callable[[AnyRecord, int], bool]) -> list[Line]:
+        batch: list[Line] = []
+        freed = 0
+        for line in self._records.lines(self._head):
+            if line.record is not None and not is_to_go(line.record, freed):
+                break
+            batch.append(line)
+            if isinstance(line.record, DoneRecord):
+                freed += sum(file.bytes for file in line.record.files)
+            if len(batch) == _BATCH:
+                return batch
+        # Damaged lines go with a record beside them, never alone.
+        return batch if any(line.record is not None for line in batch) else []
 
-        return self._records.cut_head(lambda line: is_to_go(record_from_json(line)), remove)
+    def _bury(self, records: list[AnyRecord]) -> None:
+        """Note that films stay done whose results are removed; once more adds nothing."""
+        tombstones = []
+        for record in records:
+            if isinstance(record, FailedRecord) or not record.film.sha256:
+                continue
+            plain = replace(record, files=(), products=PRODUCTS).to_json()
+            left = {key: plain[key] for key in _KEPT_OF_REMOVED}
+            known = self._removed.last_of(record.source)
+            if known is None or {key: known.to_json().get(key) for key in left} != left:
+                tombstones.append(left)
+        if tombstones:
+            self._removed.append(*tombstones)
 
-    def _note(self, record: AnyRecord) -> None:
-        """Remember whose a stem is and what is done; a film's last record counts."""
+    def _remove_files(self, record: AnyRecord, offset: int) -> None:
         if isinstance(record, FailedRecord):
-            self._done.pop(record.source, None)
             return
-        film = record.film
-        if not film.unique_name:
-            self._names.claim(record.stem, owner_of(record.source, film.sha256, film.taken_at))
-        if film.sha256:
-            identity = _identity(film.sha256, record.model.sha256, record.lung, record.quality.gate)
-            names = [file.name for file in record.files]
-            self._done[record.source] = identity, frozenset(record.products), names
+        # A film that was done again wrote over its first results.
+        later = self._records.last_with(record.stem)
+        kept = {file.name for file in later[1].files} if later is not None and later[0] > offset else set()
+        try:
+            for file in record.files:
+                if file.name not in kept:
+                    (self.folder / file.name).unlink(missing_ok=True)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
 
 
-def _identity(film_checksum: str, model_checksum: str, lung: str | None, gate: bool) -> str:
-    return f"{film_checksum} {model_checksum} {lung} {gate}"
+def _prepare(folder: Path) -> None:
+    """Make sure that the folder can be written, and that nothing half-written lies in it.
 
-
-def _take(folder: Path) -> int | None:
-    """Lock the folder itself: the lock leaves no file behind and ends with the process, kill -9 included."""
-    if fcntl is None:
-        return None
-    descriptor: int | None = None
+    Raises:
+        OutputError: it cannot be written.
+    """
+    probe = folder / ".edge-seg-writable"
+    write_atomically(probe, b"")
     try:
-        descriptor = os.open(folder, os.O_RDONLY)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        if descriptor is not None:
-            os.close(descriptor)
-        raise OutputError(f"{folder}: another run writes there: wait for its end, or choose another --out") from error
-    except OSError:
-        # Some network file systems have no locks; a folder that cannot be opened is named by what comes next.
-        return descriptor
-    return descriptor
+        probe.unlink()
+        sweep_drafts(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}): choose another --out") from error

@@ -1,77 +1,153 @@
-"""The journal of records: one JSON line per film in `records.jsonl`, appended whole or not at all."""
+"""The journal of records: one JSON line per film in `records.jsonl`, appended whole or not at all.
+
+A line that is damaged is set aside in a file of its own, and the rest is used. The journal is never held in memory: an
+index says where the last line of a film and of a stem stands.
+"""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from edge_seg.errors import OutputError
-from edge_seg.record import SCHEMA
-from edge_seg.storage import flush_folder, write_atomically
+from edge_seg.log import room_logger
+from edge_seg.outputs.index import Index
+from edge_seg.record import AnyRecord, DoneRecord, record_from_json
+from edge_seg.storage import DRAFT_SUFFIX, flush_folder
+from edge_seg.typed_json import parse_object
 
 RECORDS_NAME = "records.jsonl"
 REMOVED_NAME = "removed.jsonl"
 """What is left of the records of results that were removed: that their films are done."""
 
+STATE_FOLDER = ".edge-seg"
+"""Folder in the output folder for what the program needs to know and people do not."""
+
+_PIECE = 4 << 20  # bytes that are copied, or looked through, at a time
+
+_log = room_logger(__name__)
+
+_LONG_AGO = "1970-01-01T00:00:00+00:00"
+
+# The lines that this program writes, so that a long journal need not be parsed to be indexed. What does not look like
+# one is parsed; what is wrong further inside a line is found when the line is read.
+_TEXT = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
+_HEAD = re.compile(
+    rb'\{"schema": 1, (?:"edge_seg": "[^"\\]*", "notice": "[^"\\]*", )?"status": "(done|failed)", '
+    rb'(?:"recorded_at": "[0-9T:.+-]+", "name": "[^"\\]*(?:\\.[^"\\]*)*", )?"source": '
+    + _TEXT
+    + rb', (?:"stem": '
+    + _TEXT
+    + rb', (?:"dicom": (?:null|\{[^{}]*\}), )?(?:"patient": \{[^{}]*\}, )?'
+    + rb'"film": \{"height": [^{}]*"unique_name": (true|false))?'
+)
+_LAST_FIELD = {b"done": (b', "files": [', 4000), b"failed": (b', "exit_code": ', 100)}
+"""How the last field of a record begins, and within how many bytes of the end."""
+
+_PARSED_WHOLE = 4 << 20
+"""Bytes of new lines that are parsed at the start, which finds any damage at once."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a journal: where it stands, where the next one begins, and its record; `None` where it is damaged."""
+
+    offset: int
+    end: int
+    record: AnyRecord | None
+
 
 class Journal:
     """JSON lines of an output folder, appended one whole line at a time.
+
+    Attributes:
+        damaged: how many lines were set aside since it was opened.
+        edition: changes when lines are left out, so that offsets known before mean nothing.
 
     Args:
         folder: output folder; must exist.
         name: of the file.
 
     Raises:
-        OutputError: the file cannot be read or repaired.
+        OutputError: the file cannot be read or repaired, or is another program's.
     """
 
     def __init__(self, folder: Path, name: str = RECORDS_NAME) -> None:
         self.path = folder / name
+        self.damaged = self.edition = 0
+        self._aside = folder / f"{self.path.stem}.damaged.jsonl"
+        self._index = Index(folder / STATE_FOLDER / f"{self.path.stem}.index", self.path)
         try:
             self._cut_torn_line()
+            self._repair()
+            self._index.save()
         except OSError as error:
             raise self._unreadable(error.strerror or str(error)) from error
 
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        """What stands in the file, oldest first; nothing is kept in memory.
-
-        Raises:
-            OutputError: the file cannot be read, or is not ours.
-        """
-        if not self.path.exists():
-            return
+    @property
+    def size(self) -> int:
+        """Bytes of the journal."""
         try:
-            with self.path.open(encoding="utf-8") as file:
-                for number, line in enumerate(file, 1):
-                    record = json.loads(line)
-                    if not isinstance(record, dict) or record.get("schema") != SCHEMA:
-                        raise self._unreadable(f"line {number} is no record of schema {SCHEMA}")
-                    yield record
-        except OSError as error:
-            raise self._unreadable(error.strerror or str(error)) from error
-        except ValueError as error:
-            raise self._unreadable(str(error)) from error
+            return self.path.stat().st_size
+        except FileNotFoundError:
+            return 0
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Add a line: written in one piece and flushed.
+    def __iter__(self) -> Iterator[AnyRecord]:
+        """The records, oldest first; nothing is kept in memory, and damaged lines are passed over.
 
         Raises:
-            OutputError: it cannot be written; a half-written line is taken back.
+            OutputError: the file cannot be read.
         """
-        line = (json.dumps(record) + "\n").encode()
+        return (line.record for line in self.lines() if line.record is not None)
+
+    def lines(self, offset: int = 0) -> Iterator[Line]:
+        """The lines from an offset on.
+
+        Raises:
+            OutputError: the file cannot be read.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                while data := file.readline():
+                    yield Line(offset, offset + len(data), _record_in(data))
+                    offset += len(data)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+
+    def last_of(self, source: str) -> AnyRecord | None:
+        """The last record of a film, by its source; `None` where there is none."""
+        found = self._find(_source_key(source), lambda record: record.source == source)
+        return found[1] if found is not None else None
+
+    def last_with(self, stem: str) -> tuple[int, DoneRecord] | None:
+        """The last record whose files begin with a stem, upper and lower case alike, and its offset.
+
+        Records of films with unique names are not found: their stems belong to no other film.
+        """
+        folded = stem.casefold()
+        found = self._find(_stem_key(stem), lambda one: isinstance(one, DoneRecord) and one.stem.casefold() == folded)
+        return (found[0], found[1]) if found is not None and isinstance(found[1], DoneRecord) else None
+
+    def append(self, *lines: dict[str, Any]) -> None:
+        """Add lines: written in one piece and flushed. Once more does no harm: lines that are there are not doubled.
+
+        Raises:
+            OutputError: they cannot be written; a half-written line is taken back.
+        """
+        data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         try:
             fresh = not self.path.exists()
-            descriptor = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                before = os.fstat(descriptor).st_size
-                if os.write(descriptor, line) != len(line):
-                    os.ftruncate(descriptor, before)
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(descriptor)
+                offset = _append(descriptor, data)
             finally:
                 os.close(descriptor)
             if fresh:
@@ -80,54 +156,247 @@ class Journal:
             raise OutputError(
                 f"{self.path}: cannot be written ({error.strerror or error}): free space, or choose another --out"
             ) from error
+        for line in data.splitlines(keepends=True):
+            self._note(line, offset)
+            offset += len(line)
+        self._index.covered = offset
 
-    def cut_head(
-        self, is_to_go: Callable[[dict[str, Any]], bool], remove: Callable[[dict[str, Any], bytes], None]
-    ) -> int:
-        """Take lines off the head of the file, up to the first that is to stay.
-
-        Args:
-            is_to_go: whether a record is; asked when the one before it is removed.
-            remove: removes what belongs to a record, given that and the lines after it; what it does twice, after a
-                power cut, does no harm.
-
-        Returns:
-            How many went.
+    def cut(self, offset: int) -> Iterator[None]:
+        """Remove all before an offset, a piece at a time: lines may be appended between two pieces.
 
         Raises:
-            OutputError: the file cannot be read or written.
+            OutputError: the disk takes no change; the journal is as it was.
+        """
+        draft = self.path.with_name(f".{self.path.name}{DRAFT_SUFFIX}")
+        try:
+            with self.path.open("rb") as source, draft.open("wb") as target:
+                source.seek(offset)
+                while piece := source.read(_PIECE):
+                    target.write(piece)
+                    if len(piece) == _PIECE:
+                        target.flush()
+                        os.fsync(target.fileno())
+                        yield
+                target.flush()
+                os.fsync(target.fileno())
+            draft.replace(self.path)
+            flush_folder(self.path.parent)
+        except OSError as error:
+            draft.unlink(missing_ok=True)
+            raise OutputError(f"{self.path}: cannot be written ({error.strerror}): free space") from error
+        self._index.shift(offset)
+        self._index.save()
+
+    def set_aside(self, line: Line) -> None:
+        """Keep a damaged line, which is about to be cut, in the file of those.
+
+        Raises:
+            OutputError: it cannot be written.
         """
         try:
-            with self.path.open("rb") as file:
-                head = file.readline()
-                if not head or not is_to_go(json.loads(head)):
-                    return 0
-                rest = head + file.read()
-        except FileNotFoundError:
-            return 0
+            with self.path.open("rb") as source, self._aside.open("ab") as aside:
+                source.seek(line.offset)
+                aside.write(source.read(line.end - line.offset))
+                aside.flush()
+                os.fsync(aside.fileno())
+        except OSError as error:
+            raise OutputError(f"{self._aside}: cannot be written ({error.strerror}): free space") from error
+        self.damaged += 1
+
+    def close(self) -> None:
+        """Keep the index for the next start, where it is worth it."""
+        self._index.save()
+
+    def _find(self, key: str, is_it: Callable[[AnyRecord], bool]) -> tuple[int, AnyRecord] | None:
+        offset = self._index.get(key)
+        if offset is None:
+            return None
+        try:
+            record = self._read(offset)
+            if record is not None and is_it(record):
+                return offset, record
+            # The line is damaged further inside, or the file was edited while the program ran.
+            _log.warning("%s is not as it was indexed: it is read anew", self.path.name)
+            self._index.clear()
+            self._repair(parsed=True)
+            offset = self._index.get(key)
+            record = self._read(offset) if offset is not None else None
         except OSError as error:
             raise self._unreadable(error.strerror or str(error)) from error
-        count = 0
-        while rest:
-            line, _, after = rest.partition(b"\n")
-            record = json.loads(line)
-            if count and not is_to_go(record):
-                break
-            remove(record, after)
-            rest = after
-            count += 1
-        write_atomically(self.path, rest)
-        return count
+        return (offset, record) if offset is not None and record is not None and is_it(record) else None
+
+    def _read(self, offset: int) -> AnyRecord | None:
+        try:
+            with self.path.open("rb") as file:
+                file.seek(offset)
+                return _record_in(file.readline())
+        except FileNotFoundError:
+            return None
+
+    def _repair(self, parsed: bool = False) -> None:
+        """Index what the index does not cover, and leave out what is damaged.
+
+        Args:
+            parsed: whether every line is parsed, however many there are.
+        """
+        bad = self._index_lines(parsed)
+        if bad:
+            self._leave_out(bad)
+            self.edition += 1
 
     def _cut_torn_line(self) -> None:
         """Drop a last line without its end: the machine stopped while it was written, so its film is not done."""
-        if not self.path.exists():
-            return
-        data = self.path.read_bytes()
-        if data and not data.endswith(b"\n"):
+        if self.size:
             with self.path.open("r+b") as file:
-                file.truncate(data.rfind(b"\n") + 1)
+                _cut_torn_line(file.fileno())
+
+    def _index_lines(self, parsed: bool) -> list[Line]:
+        """Index what the index does not cover; lines that are damaged.
+
+        Raises:
+            OutputError: not a single line is ours.
+        """
+        bad, good, offset = [], self._index.covered, self._index.covered
+        if not self.size:
+            self._index.clear()
+            return []
+        foreign, parsed = "", parsed or self.size - offset <= _PARSED_WHOLE
+        with self.path.open("rb") as file:
+            file.seek(offset)
+            for data in file:
+                if self._note(data, offset, parsed):
+                    good += 1
+                else:
+                    bad.append(Line(offset, offset + len(data), None))
+                    foreign = foreign or _why_foreign(data, len(bad))
+                offset += len(data)
+        if bad and not good and foreign:
+            raise self._unreadable(foreign)
+        self._index.covered = offset
+        return bad
+
+    def _note(self, data: bytes, offset: int, parsed: bool = False) -> bool:
+        """Index a line; whether it is a record."""
+        match = None if parsed else _HEAD.match(data)
+        if match and _looks_whole(data, match):
+            _, source, stem, unique = match.groups()
+            self._put(_plain(source), _plain(stem) if stem and unique == b"false" else None, offset)
+            return True
+        record = _record_in(data)
+        if record is None:
+            return False
+        named = isinstance(record, DoneRecord) and not record.film.unique_name
+        self._put(record.source, record.stem if isinstance(record, DoneRecord) and named else None, offset)
+        return True
+
+    def _put(self, source: str, stem: str | None, offset: int) -> None:
+        self._index.put(_source_key(source), offset)
+        if stem is not None:
+            self._index.put(_stem_key(stem), offset)
+
+    def _leave_out(self, bad: list[Line]) -> None:
+        """Move damaged lines into a file of their own."""
+        _log.warning("%d damaged lines of %s are set aside in %s", len(bad), self.path.name, self._aside.name)
+        draft = self.path.with_name(f".{self.path.name}{DRAFT_SUFFIX}")
+        with self.path.open("rb") as source, self._aside.open("ab") as aside, draft.open("wb") as rest:
+            for line in bad:
+                _copy(source, rest, line.offset)
+                aside.write(source.read(line.end - line.offset))
+            _copy(source, rest, None)
+            for file in (aside, rest):
+                file.flush()
                 os.fsync(file.fileno())
+        draft.replace(self.path)
+        flush_folder(self.path.parent)
+        self.damaged += len(bad)
+        self._index.clear()
+        self._index_lines(parsed=False)
 
     def _unreadable(self, reason: str) -> OutputError:
         return OutputError(f"{self.path}: cannot be read ({reason}): move it away, or choose another --out")
+
+
+def _looks_whole(data: bytes, match: re.Match[bytes]) -> bool:
+    """Whether a line with the head of a record has its other fields, and nothing that JSON of ours has not."""
+    status, unique = match.group(1), match.group(4)
+    if (status == b"done") != (unique is not None) or not data.isascii() or b"\0" in data:
+        return False
+    last, within = _LAST_FIELD[status]
+    return data.endswith(b"}\n") and data.find(last, -within) >= 0
+
+
+def _record_in(data: bytes) -> AnyRecord | None:
+    try:
+        found = parse_object(data.decode())
+        if "name" not in found and "recorded_at" not in found:
+            # What is left of a record whose results were removed.
+            found = {"name": "", "recorded_at": _LONG_AGO, **found}
+        return record_from_json(found)
+    # Damaged lines nest too deeply, are not UTF-8, or lack fields: each is a ValueError of one kind or another.
+    except ValueError:
+        return None
+
+
+def _why_foreign(data: bytes, number: int) -> str:
+    """Why a line is another program's; empty where it may be one of ours that was damaged."""
+    try:
+        found = parse_object(data.decode())
+    except ValueError:
+        return ""
+    return "" if "schema" in found else f"line {number} is no record"
+
+
+def _append(descriptor: int, data: bytes) -> int:
+    """Append and flush, unless that is how the file ends already; the offset of the data.
+
+    Raises:
+        OSError: it cannot be written whole; what was written is taken back.
+    """
+    _cut_torn_line(descriptor)
+    size = os.fstat(descriptor).st_size
+    if size >= len(data) and os.pread(descriptor, len(data), size - len(data)) == data:
+        # An earlier call failed after the lines were written.
+        os.fsync(descriptor)
+        return size - len(data)
+    try:
+        written = os.write(descriptor, data)
+        while written < len(data):
+            more = os.write(descriptor, data[written:])
+            written += more
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+    os.fsync(descriptor)
+    return size
+
+
+def _cut_torn_line(descriptor: int) -> None:
+    size = end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - _PIECE)
+        piece = os.pread(descriptor, end - start, start)
+        at = piece.rfind(b"\n")
+        if at >= 0:
+            end = start + at + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(descriptor, end)
+        os.fsync(descriptor)
+
+
+def _copy(source: BinaryIO, target: BinaryIO, end: int | None) -> None:
+    while piece := source.read(_PIECE if end is None else min(_PIECE, end - source.tell())):
+        target.write(piece)
+
+
+def _plain(text: bytes) -> str:
+    return text.decode("ascii") if b"\\" not in text else str(json.loads(b'"' + text + b'"'))
+
+
+def _source_key(source: str) -> str:
+    return f"source {source}"
+
+
+def _stem_key(stem: str) -> str:
+    return f"stem {stem.casefold()}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 _LONGEST = 160
@@ -19,13 +20,17 @@ class Names:
     The first film called `chest.png` is `chest`; another of that name, or the same path with other content, is
     `chest-` and eight digits of a checksum of where it came from and what it is. Upper and lower case are the same
     name, as on the file systems of memory cards.
+
+    Args:
+        known: the owner that a stem has had since an earlier run, `None` where it has none.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, known: Callable[[str], str | None] = lambda stem: None) -> None:
+        self._known = known
         self._owners: dict[str, str] = {}
 
     def claim(self, stem: str, owner: str) -> None:
-        """Note that a stem is taken (by an earlier run)."""
+        """Note that a stem is taken."""
         self._owners[stem.casefold()] = owner
 
     def stem(self, name: str, owner: str) -> str:
@@ -36,13 +41,16 @@ class Names:
             owner: identity of the film, see `owner_of`.
         """
         plain = plain_stem(name)
-        mark = hashlib.sha256(owner.encode()).hexdigest()
+        mark = hashlib.sha256(owner.encode(errors="surrogatepass")).hexdigest()
         short = plain.encode()[: _LONGEST - len(mark)].decode(errors="ignore")
         candidates = [plain] if len(plain.encode()) <= _LONGEST else []
         candidates += [f"{short}-{mark[:8]}", f"{short}-{mark}"]
-        stem = next(c for c in candidates if self._owners.get(c.casefold(), owner) == owner)
+        stem = next(c for c in candidates if self._owner(c, owner) == owner)
         self.claim(stem, owner)
         return stem
+
+    def _owner(self, stem: str, otherwise: str) -> str:
+        return self._owners.get(stem.casefold()) or self._known(stem) or otherwise
 
 
 def owner_of(source: str, checksum: str | None, taken_at: str | None) -> str:

@@ -125,6 +125,9 @@ def forget(folder: Path, name: str) -> None:
     Raises:
         OutputError: the disk takes no change.
     """
+    if "/" in name or "\0" in name:
+        # No name of a film, so there is nothing to forget.
+        return
     try:
         for state in STATES[1:]:
             (folder / state / f"{name}.dcm").unlink(missing_ok=True)

@@ -113,6 +113,7 @@ class Health(Observer):
     def _problems(self, state: dict[str, Any], waiting: str | None) -> list[str]:
         found = [] if self.alive else [f"nothing has stirred for over {STUCK_S:.0f} s: start it again"]
         found += [waiting] if waiting else []
+        found += self._output.troubles
         found += [f"{one['name']} {one['trouble']}" for one in state["sources"] if one["trouble"]]
         if state["outbox"] and state["outbox"]["trouble"]:
             found.append(f"results wait: {state['outbox']['trouble']}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 from edge_seg.errors import OutputError
+from edge_seg.log import room_logger
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.record import AnyRecord
 from edge_seg.station.session import Observer
@@ -16,10 +17,19 @@ from edge_seg.station.session import Observer
 EVERY_S = 60.0
 """Seconds between two looks for results that are too old."""
 
+SLICE_S = 0.2
+"""Seconds of removing at a time: films go on, and the watchdog hears that the session is alive."""
+
+_DAY_S = 86_400
+
+_log = room_logger(__name__)
+
 
 @dataclass
 class Retention(Observer):
     """Removes results from an output folder, oldest first, while a session goes on.
+
+    Days are counted by `OutputFolder.clock`, which does not believe a clock that jumps.
 
     Args:
         output: of the session.
@@ -32,21 +42,32 @@ class Retention(Observer):
     days: float | None = None
     free_bytes: int | None = None
     also: Callable[[str], None] = lambda source: None
-    _looked_at: float = float("-inf")
+    _looked_at: float = -math.inf
+    _work: Iterator[int] | None = None
+    _removed: int = field(default=0, repr=False)
 
     def tick(self) -> None:
         """See `Observer.tick`."""
         now = time.monotonic()
-        if now - self._looked_at > EVERY_S:
-            self._looked_at = now
-            try:
-                self.look()
-            except OutputError:
-                # A disk that takes no change says so where results are written.
+        if self._work is None:
+            if now - self._looked_at <= EVERY_S:
                 return
+            self._looked_at = now
+            self._work = self._begin()
+        try:
+            while time.monotonic() - now < SLICE_S:
+                gone = next(self._work, None)
+                if gone is None:
+                    self._end()
+                    return
+                self._removed += gone
+        except OutputError as error:
+            # A disk that takes no change says so where results are written.
+            _log.warning("results could not be removed: %s", error)
+            self._end()
 
     def look(self) -> int:
-        """Remove what is to go.
+        """Remove all that is to go.
 
         Returns:
             How many films' results went.
@@ -54,9 +75,21 @@ class Retention(Observer):
         Raises:
             OutputError: the folder takes no change.
         """
+        return sum(self._begin())
+
+    def _begin(self) -> Iterator[int]:
         return self.output.remove_oldest(self._is_to_go, self.also)
 
-    def _is_to_go(self, record: AnyRecord) -> bool:
-        if self.days is not None and datetime.now(timezone.utc) - record.recorded > timedelta(days=self.days):
-            return True
-        return self.free_bytes is not None and shutil.disk_usage(self.output.folder).free < self.free_bytes
+    def _end(self) -> None:
+        if self._removed:
+            _log.info("results of %d films were removed", self._removed)
+        self._work, self._removed = None, 0
+
+    def _is_to_go(self, record: AnyRecord, freed: int) -> bool:
+        if self.days is not None:
+            age_s = self.output.clock.age_s(record.recorded, record.clock_offset_s)
+            if age_s > self.days * _DAY_S:
+                return True
+        if self.free_bytes is None:
+            return False
+        return shutil.disk_usage(self.output.folder).free + freed < self.free_bytes

@@ -243,9 +243,9 @@ def _idle(seconds: float, observers: Sequence[Observer]) -> None:
 def _begin(content: _Content, segmenter: Segmenter, output: OutputFolder, again: bool) -> _Work:
     """Segment a film, if it was not done before; what is left is to write, in any thread."""
     if isinstance(content, Failure):
-        return partial(_failed, content)
+        return partial(_failed, content, output)
     begun = film_boundary(content.name, content.source, partial(_segment, content, segmenter, output, again))
-    return partial(_failed, begun) if isinstance(begun, Failure) else begun
+    return partial(_failed, begun, output) if isinstance(begun, Failure) else begun
 
 
 def _segment(film: Film, segmenter: Segmenter, output: OutputFolder, again: bool) -> _Work:
@@ -256,8 +256,8 @@ def _segment(film: Film, segmenter: Segmenter, output: OutputFolder, again: bool
 
 def _write(film: Film, segmentation: Segmentation, stem: str, output: OutputFolder) -> _Written:
     record = film_boundary(film.name, film.source, partial(output.write_files, segmentation, stem))
-    return _failed(record) if isinstance(record, Failure) else (film, record)
+    return _failed(record, output) if isinstance(record, Failure) else (film, record)
 
 
-def _failed(failure: Failure) -> _Written:
-    return failure, record_of_failure(failure)
+def _failed(failure: Failure, output: OutputFolder) -> _Written:
+    return failure, record_of_failure(failure, output.clock.offset_s)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from collections import namedtuple
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -132,3 +134,86 @@ def test_an_empty_folder_and_no_limits(tmp_path: Path) -> None:
     assert Retention(output).look() == 0
     Retention(output).tick()
     output.close()
+
+
+def crafted(folder: Path, segmenter: Segmenter, count: int, old: int) -> None:
+    """Records and files of so many films; the first of them are 40 days old."""
+    folder.mkdir(exist_ok=True)
+    output = OutputFolder(folder)
+    plain = output.write(segmenter(film(1))).to_json()
+    output.close()
+    now = datetime.now(timezone.utc)
+    lines = []
+    for number in range(count):
+        stamp = now - timedelta(days=40 if number < old else 0)
+        files = [{"name": f"f{number}.overlay.png", "bytes": 3, "sha256": ""}]
+        film_facts = {**plain["film"], "sha256": f"{number:064d}"}
+        own = {"name": f"f{number}.png", "source": f"films/f{number}.png", "stem": f"f{number}", "film": film_facts}
+        lines.append(json.dumps({**plain, **own, "recorded_at": stamp.isoformat(), "files": files}) + "\n")
+        (folder / files[0]["name"]).write_bytes(b"png")
+    (folder / "records.jsonl").write_text("".join(lines))
+
+
+def test_a_pass_that_is_killed_goes_on_where_it_was(tmp_path: Path, segmenter: Segmenter) -> None:
+    crafted(tmp_path, segmenter, 700, 500)
+    for _ in range(3):
+        output = OutputFolder(tmp_path)
+        work = Retention(output, days=30)._begin()
+        assert next(work) == 100
+        # As after kill -9: nothing is closed, and the journal was not cut.
+        output.close()
+    assert len(list(tmp_path.glob("f*.overlay.png"))) == 600
+    output = OutputFolder(tmp_path)
+    Retention(output, days=30).look()
+    assert len(list(tmp_path.glob("f*.overlay.png"))) == len(records(tmp_path)) == 200
+    tombstones = (tmp_path / "removed.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["source"] for line in tombstones}) == len(tombstones) == 500
+    known = segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate
+    for number in (0, 499, 500, 699):
+        gone = replace(film(1, f"films/f{number}.png"), checksum=f"{number:064d}")
+        assert output.is_done(gone, *known), number
+    output.close()
+
+
+def test_a_film_whose_removal_was_cut_short_stays_done(tmp_path: Path, segmenter: Segmenter) -> None:
+    crafted(tmp_path, segmenter, 3, 2)
+    output = OutputFolder(tmp_path)
+    next(Retention(output, days=30)._begin())
+    gone = replace(film(1, "films/f0.png"), checksum=f"{0:064d}")
+    assert output.is_done(gone, segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate)
+    output.close()
+
+
+def test_many_old_films_go_in_slices_that_leave_the_session_alive(tmp_path: Path, segmenter: Segmenter) -> None:
+    crafted(tmp_path, segmenter, 3000, 2900)
+    output = OutputFolder(tmp_path)
+    keeping = Retention(output, days=30)
+    longest, ticks, end = 0.0, 0, time.monotonic() + 300
+    while len(list(tmp_path.glob("f*.overlay.png"))) > 100 or keeping._work is not None:
+        began = time.monotonic()
+        keeping.tick()
+        longest, ticks = max(longest, time.monotonic() - began), ticks + 1
+        assert time.monotonic() < end
+    assert ticks > 1
+    assert longest < 30
+    assert len(records(tmp_path)) == 100
+    output.close()
+
+
+def test_a_record_never_leads_out_of_the_folder(tmp_path: Path, segmenter: Segmenter) -> None:
+    crafted(tmp_path / "out", segmenter, 2, 2)
+    (tmp_path / "f1.png").write_bytes(b"not ours")
+    path = tmp_path / "out" / "records.jsonl"
+    path.write_text(path.read_text().replace("f1.overlay.png", "../f1.png"))
+    output = OutputFolder(tmp_path / "out")
+    assert Retention(output, days=30, also=partial(forget_received, tmp_path)).look() == 1
+    assert (tmp_path / "f1.png").exists()
+    assert "../f1.png" in (tmp_path / "out" / "records.damaged.jsonl").read_text()
+    output.close()
+
+
+def test_forgetting_a_received_film_never_leads_out_of_the_inbox(tmp_path: Path) -> None:
+    Inbox(tmp_path / "inbox")
+    (tmp_path / "outside.dcm").write_bytes(b"not ours")
+    forget_received(tmp_path, "dicom ../../outside")
+    assert (tmp_path / "outside.dcm").exists()

@@ -1,0 +1,156 @@
+"""The time that can be believed: a board without a battery clock starts in any year, and results must not age by that.
+
+The machine's clock is believed as it goes: time passes as the kernel counts it since the boot, whatever the date says.
+Time between two boots counts only where the clock was synchronised before and is again. So a clock that jumps makes
+nothing older; where no clock is ever synchronised, age is counted in hours of running.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+from edge_seg.errors import OutputError
+from edge_seg.hardware import boot_id, clock_is_synchronised, uptime_s
+from edge_seg.log import room_logger
+from edge_seg.storage import write_atomically
+from edge_seg.typed_json import parse_object, read_fields
+
+CLOCK_NAME = "clock.json"
+
+_DRIFT_S = 120.0  # between clock and kernel; more is a jump
+_TELL_BEHIND_S, _TELL_AHEAD_S = 3600.0, 7 * 86_400.0
+_SAVE_EVERY_S = 600.0
+_MOST_SHIFTS = 100
+
+_log = room_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Counted time from `start` to `end` turned out to have been `by_s` seconds later."""
+
+    start: float
+    end: float
+    by_s: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The clock as it was last looked at. All times in seconds, those of the clock since 1970.
+
+    Attributes:
+        boot: of the machine.
+        uptime_s: since that boot.
+        wall: what the clock said.
+        counted: the time that can be believed.
+        began: counted time when counting began.
+        trusted: counted time when the clock was last synchronised, `None` where it never was.
+        shifts: corrections of the past.
+    """
+
+    boot: str
+    uptime_s: float
+    wall: float
+    counted: float
+    began: float
+    trusted: float | None = None
+    shifts: tuple[Shift, ...] = ()
+
+
+class Clock:
+    """Counted time of an output folder.
+
+    Attributes:
+        trouble: what is wrong with the machine's clock, `None` where nothing is.
+
+    Args:
+        path: of the file in which it is kept from boot to boot.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.trouble: str | None = None
+        self._saved_at = -math.inf
+        self._seen = self._look(_load(path))
+        self._save()
+
+    def now(self) -> float:
+        """Counted seconds since 1970."""
+        self._seen = self._look(self._seen)
+        if time.monotonic() - self._saved_at > _SAVE_EVERY_S:
+            self._save()
+        return self._seen.counted
+
+    @property
+    def offset_s(self) -> float | None:
+        """Seconds by which the machine's clock is behind the counted time; `None` where they agree."""
+        self.now()
+        offset = self._seen.counted - self._seen.wall
+        return round(offset, 1) if abs(offset) > _DRIFT_S else None
+
+    def age_s(self, recorded: datetime, offset_s: float | None) -> float:
+        """Seconds since something was recorded.
+
+        Args:
+            recorded: what the clock said then.
+            offset_s: see `offset_s`, of then.
+        """
+        now, at = self.now(), recorded.timestamp() + (offset_s or 0.0)
+        for shift in self._seen.shifts:
+            if shift.start < at <= shift.end:
+                at += shift.by_s
+        return now - at
+
+    def close(self) -> None:
+        """Keep what was counted."""
+        self._seen = self._look(self._seen)
+        self._save()
+
+    def _look(self, last: Seen | None) -> Seen:
+        boot, uptime, wall = boot_id(), uptime_s(), time.time()
+        if last is None:
+            return Seen(boot, uptime, wall, wall, wall, wall if clock_is_synchronised() else None)
+        passed = max(0.0, uptime - last.uptime_s) if boot == last.boot else 0.0
+        counted, shifts, trusted = last.counted + passed, last.shifts, last.trusted
+        self._tell(wall - last.wall - passed, same_boot=boot == last.boot)
+        if clock_is_synchronised():
+            if wall - counted > _DRIFT_S:
+                # What was recorded since the clock was last right is as old as was counted, and no older.
+                start = last.began if trusted is None else trusted
+                shifts, counted = (*shifts, Shift(start, counted, wall - counted))[-_MOST_SHIFTS:], wall
+            trusted = counted if abs(wall - counted) <= _DRIFT_S else trusted
+        if abs(wall - counted) <= _DRIFT_S:
+            counted, self.trouble = max(counted, wall), None
+        return Seen(boot, uptime, wall, counted, last.began, trusted, shifts)
+
+    def _tell(self, jump_s: float, same_boot: bool) -> None:
+        """Say that the clock jumped; that it went on while the machine was off is no jump."""
+        if jump_s > -_TELL_BEHIND_S and jump_s < (_TELL_BEHIND_S if same_boot else _TELL_AHEAD_S):
+            return
+        way = "ahead" if jump_s > 0 else "back"
+        self.trouble = (
+            f"the clock has jumped {way} by {abs(jump_s) / 86_400:.1f} days: results keep the age that was counted; "
+            "set the clock, or connect a network that does"
+        )
+        _log.warning("%s", self.trouble)
+
+    def _save(self) -> None:
+        # A disk that takes nothing says so where results are written.
+        self._saved_at = time.monotonic()
+        try:
+            self._path.parent.mkdir(exist_ok=True)
+            write_atomically(self._path, json.dumps(asdict(self._seen)).encode(), lasting=False)
+        except (OSError, OutputError):
+            return
+
+
+def _load(path: Path) -> Seen | None:
+    try:
+        return read_fields(Seen, parse_object(path.read_text()), newer=True)
+    except (OSError, ValueError):
+        return None

@@ -1,0 +1,122 @@
+"""Where in a journal the last line of a film, or of a stem, stands: found without reading the journal again.
+
+An index is worth its file only where the journal is long: it is kept beside the journal and covers its beginning; lines
+after that are read at the start. Whatever is wrong with it, it is made anew from the journal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from edge_seg.errors import OutputError
+from edge_seg.storage import write_atomically
+
+WORTH_KEEPING = 5_000
+"""New lines of a journal before its index is written again."""
+
+_MARK = 4096
+"""Bytes at both ends of the covered lines that tell whether the journal is still the one that was indexed."""
+
+
+class Index:
+    """Offsets in bytes by key, the last one for each key.
+
+    Args:
+        path: of its file; read if it is there and fits the journal.
+        journal: path of the journal.
+
+    Attributes:
+        covered: bytes at the beginning of the journal whose lines the index knows.
+    """
+
+    def __init__(self, path: Path, journal: Path) -> None:
+        self._path, self._journal = path, journal
+        self._keys, self._offsets = np.empty(0, np.uint64), np.empty(0, np.uint64)
+        self._fresh: dict[int, int] = {}
+        self.covered = self._kept = 0
+        self._load()
+
+    def get(self, key: str) -> int | None:
+        """Offset of the last line put under a key, or of another key's by an accident of hashes; `None` is certain."""
+        number = _number(key)
+        if number in self._fresh:
+            return self._fresh[number]
+        at = int(np.searchsorted(self._keys, np.uint64(number)))
+        found = at < len(self._keys) and int(self._keys[at]) == number
+        return int(self._offsets[at]) if found else None
+
+    def put(self, key: str, offset: int) -> None:
+        """Note the line at an offset under a key."""
+        self._fresh[_number(key)] = offset
+
+    def clear(self) -> None:
+        """Forget everything: the journal is another one."""
+        self._keys, self._offsets = np.empty(0, np.uint64), np.empty(0, np.uint64)
+        self._fresh = {}
+        self.covered = self._kept = 0
+
+    def shift(self, cut: int) -> None:
+        """Follow a journal whose first `cut` bytes were removed."""
+        self._merge()
+        kept = self._offsets >= np.uint64(cut)
+        self._keys, self._offsets = self._keys[kept], self._offsets[kept] - np.uint64(cut)
+        self.covered = max(0, self.covered - cut)
+        self._kept = 0
+
+    def save(self) -> None:
+        """Write the file if there is enough to be worth it; a disk that does not take it loses nothing but time."""
+        if len(self._fresh) < WORTH_KEEPING and self._kept == self.covered:
+            return
+        self._merge()
+        if len(self._keys) < WORTH_KEEPING:
+            return
+        payload = self._keys.tobytes() + self._offsets.tobytes()
+        head = {"covered": self.covered, "journal": self._mark(self.covered), "crc32": zlib.crc32(payload)}
+        try:
+            self._path.parent.mkdir(exist_ok=True)
+            write_atomically(self._path, json.dumps(head).encode() + b"\n", payload)
+        except (OSError, OutputError):
+            return
+        self._kept = self.covered
+
+    def _merge(self) -> None:
+        if not self._fresh:
+            return
+        fresh = np.fromiter(self._fresh.keys(), np.uint64, len(self._fresh))
+        keys = np.concatenate([self._keys, fresh])
+        offsets = np.concatenate([self._offsets, np.fromiter(self._fresh.values(), np.uint64, len(self._fresh))])
+        # Of equal keys the last offset counts.
+        order = np.lexsort((offsets, keys))
+        keys, offsets = keys[order], offsets[order]
+        last = np.append(keys[1:] != keys[:-1], True)
+        self._keys, self._offsets, self._fresh = keys[last], offsets[last], {}
+
+    def _load(self) -> None:
+        try:
+            line, _, payload = self._path.read_bytes().partition(b"\n")
+            head = json.loads(line)
+            if head["crc32"] != zlib.crc32(payload) or head["journal"] != self._mark(head["covered"]):
+                return
+            both = np.frombuffer(payload, np.uint64).reshape(2, -1)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return
+        self._keys, self._offsets = both
+        self.covered = self._kept = head["covered"]
+
+    def _mark(self, covered: int) -> str:
+        """What the journal is known by: its first bytes, and those before the end of what is covered."""
+        with self._journal.open("rb") as file:
+            digest = hashlib.sha256(file.read(min(_MARK, covered)))
+            file.seek(max(0, covered - _MARK))
+            digest.update(file.read(min(_MARK, covered)))
+            return digest.hexdigest()
+
+
+def _number(key: str) -> int:
+    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
+    return int.from_bytes(digest, "little")
