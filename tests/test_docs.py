@@ -119,3 +119,28 @@ def test_the_python_of_the_readme_runs(lungs: ModelFile) -> None:
     names: dict[str, Any] = {"image": np.zeros((200, 160), np.uint16), "Segmenter": Segmenter}
     exec(example[1], names)
     assert names["result"].masks["right_lung"].shape == (200, 160)
+
+
+def python_of(page: str) -> list[dict[str, Any]]:
+    """What each Python block of a page defines."""
+    found = []
+    for block in re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+        names: dict[str, Any] = {}
+        exec(block, names)
+        found.append(names)
+    return found
+
+
+def test_the_source_of_contributing_gives_films() -> None:
+    arrivals = list(python_of("CONTRIBUTING.md")[0]["Noise"]("noise://3", 2))
+    assert [arrival.content.shape for arrival in arrivals] == [(256, 256)] * 2
+
+
+@pytest.mark.training
+def test_the_network_of_contributing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    keras = pytest.importorskip("keras")
+    from edge_seg_train.network import FAMILIES, NetworkConfig, build
+
+    monkeypatch.setitem(FAMILIES, "three", python_of("CONTRIBUTING.md")[1]["features"])
+    model = build(keras, NetworkConfig(family="three", height=64, width=64, base=4))
+    assert model.output_shape == (None, 64, 64, 3)
