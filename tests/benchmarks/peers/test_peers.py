@@ -19,6 +19,8 @@ from edge_seg.phantom import phantom
 from edge_seg.runtime import Runtime, TFLiteRuntime
 from edge_seg.sources import read_film
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
 import flatbuffers

@@ -199,6 +199,7 @@ NAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("declared", NAMES)
 def test_a_name_in_any_character_set_is_written_on(found: Segmentation, tmp_path: Path, declared: bytes) -> None:
     data, name = NAMES[declared]
@@ -239,6 +240,7 @@ ODD: dict[str, dict[str, bytes]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("odd", ODD)
 def test_no_header_costs_the_objects(found: Segmentation, tmp_path: Path, odd: str) -> None:
     changed = with_header(found, **ODD[odd])

@@ -57,6 +57,7 @@ def _real() -> bool:
     return ctypes.util.find_library("edgetpu") is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("does", "said"), [("absent", "libstub.so"), ("crash", "SIGSEGV"), ("hang", "hung for 4 s")], ids=lambda v: str(v)
 )
@@ -97,6 +98,7 @@ def test_it_is_tried_again_before_it_is_given_up(
     assert len(tries) == 2
 
 
+@pytest.mark.slow
 def test_a_library_that_is_none_and_one_that_is_no_delegate(compiled_model: ModelFile, tmp_path: Path) -> None:
     broken = tmp_path / "libbroken.so"
     broken.write_bytes(b"no library")

@@ -44,6 +44,7 @@ def askew(shifts: list[tuple[int, int]]) -> np.ndarray:
     return upright + np.array(shifts, np.float32)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(st.tuples(offsets, offsets), min_size=4, max_size=4), st.integers(0, 3), st.booleans())
 def test_the_film_is_found_wherever_it_lies(shifts: list[tuple[int, int]], seed: int, whole: bool) -> None:
