@@ -12,7 +12,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
-from edge_seg import Segmenter
+from edge_seg import Segmenter, StationConfig
 from edge_seg.cli.main import VERBS
 from edge_seg.model_file import ModelFile
 from edge_seg_lab.models_table import full_table, short_table
@@ -119,6 +119,13 @@ def test_the_python_of_the_readme_runs(lungs: ModelFile) -> None:
     names: dict[str, Any] = {"image": np.zeros((200, 160), np.uint16), "Segmenter": Segmenter}
     exec(example[1], names)
     assert names["result"].masks["right_lung"].shape == (200, 160)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_configuration_is_a_stations(page: str, tmp_path: Path) -> None:
+    for block in re.findall(r"```toml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
+        (tmp_path / "station.toml").write_text(block)
+        assert StationConfig.load(tmp_path / "station.toml").has_source
 
 
 def python_of(page: str) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def short_table() -> str:
     measured = _measured(models[0])
     sizes = [_films(models[0], name) for name, _ in _COLUMNS]
     note = (
-        "All are int8 all through and outline the same structures. Dice on films that training never saw, mean and "
+        "All are int8 throughout and outline the same structures. Dice on films that training never saw, mean and "
         f"95 % interval over patients: {'; '.join(dict.fromkeys(sizes))}. Measured {measured['date'][:10]} on "
         f"{measured['machine']}, {measured['runtime']}, {measured['threads']} thread(s). Every score and command: "
         "[docs/models.md](docs/models.md)."
