@@ -16,12 +16,11 @@ from edge_seg.sources import image
 from edge_seg.sources.ahead import one_ahead
 from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.dicom import decode_dicom, is_dicom
+from edge_seg.sources.listing import Listing, is_utf8, shown
+from edge_seg.sources.regular import read_regular
 from edge_seg.sources.source import Source
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 from edge_seg.sources.video import VideoFile
-
-_DICOM_SUFFIXES = frozenset({".dcm", ".dicom", ".ima", ""})
-_OUR_RECORDS = "records.jsonl"
 
 FileState: TypeAlias = tuple[int, int, int]
 """Inode, size in bytes, and time of the last change in nanoseconds."""
@@ -72,7 +71,7 @@ def read_film(path: str | Path) -> Film:
         InputError: it cannot be read, or is not a film.
     """
     path = Path(path)
-    data = image.read_bytes(path)
+    data = read_regular(path)
     if is_dicom(data) or path.suffix.lower() in (".dcm", ".dicom"):
         return decode_dicom(data, path)
     return image.decode_picture(data, path)
@@ -99,6 +98,9 @@ def _expand(inputs: Sequence[str]) -> Iterator[Path | Failure]:
             if isinstance(item, Failure):
                 yield item
                 continue
+            if not is_utf8(str(item)):
+                yield _failure(shown(item), "its name is not UTF-8: rename it")
+                continue
             real = os.path.realpath(item)
             if real not in seen:
                 seen.add(real)
@@ -121,44 +123,12 @@ def _paths(text: str) -> Iterator[Path | Failure]:
             yield from _folder(Path(match)) if Path(match).is_dir() else iter([Path(match)])
 
 
-def list_films(folder: Path) -> tuple[list[Path], list[Failure]]:
-    """Files in a folder and all below it that may be films or videos, in order; folders that cannot be listed.
-
-    Hidden files, and folders that hold our own results, are passed over.
-    """
-    failures: list[OSError] = []
-    found = []
-    for parent, folders, names in os.walk(folder, onerror=failures.append):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        if _OUR_RECORDS in names:
-            continue
-        paths = (Path(parent) / name for name in sorted(names) if not name.startswith("."))
-        found += [path for path in paths if _may_be_film(path)]
-    return found, [
-        _failure(str(error.filename or folder), f"cannot be listed ({error.strerror}): check its permissions")
-        for error in failures
-    ]
-
-
 def _folder(folder: Path) -> Iterator[Path | Failure]:
-    found, failures = list_films(folder)
-    yield from found
-    yield from failures
-    if not found and not failures:
+    found = Listing(folder).look()
+    yield from found.films
+    yield from found.problems
+    if not found.films and not found.problems:
         yield _failure(str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files")
-
-
-def _may_be_film(path: Path) -> bool:
-    suffix = path.suffix.lower()
-    if suffix in image.SUFFIXES or suffix in VIDEO_SUFFIXES or suffix in (".dcm", ".dicom"):
-        return True
-    if suffix not in _DICOM_SUFFIXES and not suffix[1:].isdigit():
-        return False
-    try:
-        with path.open("rb") as file:
-            return is_dicom(file.read(132))
-    except OSError:
-        return False
 
 
 def _failure(where: str, what: str) -> Failure:

@@ -12,7 +12,8 @@ from edge_seg.errors import InputError
 from edge_seg.film import Arrival, Failure, Film
 from edge_seg.log import room_logger
 from edge_seg.sources.attempts import Attempts
-from edge_seg.sources.files import FileState, file_state, list_films, read_film_or_failure
+from edge_seg.sources.files import FileState, file_state, read_film_or_failure
+from edge_seg.sources.listing import Listing
 from edge_seg.sources.source import IDLE_S, Source, SourceState
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
@@ -25,6 +26,9 @@ SETTLED_S = 1.0
 PATIENCE_S = 10.0
 """Seconds that an unreadable file is given to grow before it has failed: a slow sender may have paused."""
 
+
+_LOOKS_AT_DELIVERED = 10
+"""Looks at the folder for each look at files that were delivered: another film may come under the same name."""
 
 _log = room_logger(__name__)
 
@@ -58,6 +62,7 @@ class WatchedFolder(Source):
             raise InputError(f"--watch {folder}: there is no such folder: make it, or mount what it lies on")
         self.total, self.endless = films, films is None
         self._folder, self._films = folder, films
+        self._listing, self._looks = Listing(folder, links_out=False), 0
         self._seen: dict[Path, _Seen] = {}
         self._gone = self._closed = False
         self._attempts = attempts or Attempts(None)
@@ -90,15 +95,16 @@ class WatchedFolder(Source):
         self._attempts.close()
 
     def _look(self) -> Iterator[Arrival | None]:
-        listed, problems = list_films(self._folder)
-        if problems and not self._gone:
+        looked = self._listing.look()
+        if looked.gone and not self._gone:
             _log.warning("a watched folder cannot be listed")
-            yield from map(Arrival, problems)
-        self._gone = bool(problems)
-        if problems:
+        self._gone = looked.gone
+        yield from map(Arrival, looked.problems)
+        if looked.gone:
             # What is listed while a disk comes and goes would look like files that were removed.
             return
-        found = [path for path in listed if path.suffix.lower() not in VIDEO_SUFFIXES]
+        found = [path for path in looked.films if path.suffix.lower() not in VIDEO_SUFFIXES]
+        self._looks += 1
         for path in self._seen.keys() - set(found):
             del self._seen[path]
         for path in found:
@@ -107,8 +113,10 @@ class WatchedFolder(Source):
     def _arrivals(self, path: Path) -> Iterator[Arrival | None]:
         """The film in a file that is new and settled; a failure where it stays unreadable."""
         now = time.monotonic()
-        state = file_state(path)
         seen = self._seen.get(path)
+        if seen is not None and seen.delivered and self._looks % _LOOKS_AT_DELIVERED:
+            return
+        state = file_state(path)
         if state is None:
             return
         if seen is None or seen.state != state:

@@ -1,0 +1,192 @@
+"""Which films lie in a folder, looked at again and again: what is no film is told once and costs nothing after that."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge_seg.errors import InputError
+from edge_seg.film import Failure
+from edge_seg.sources import image
+from edge_seg.sources.dicom import is_dicom
+from edge_seg.sources.regular import kind_of, read_regular
+from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
+
+FILM_SUFFIXES = image.SUFFIXES | VIDEO_SUFFIXES | {".dcm", ".dicom"}
+_PERHAPS_DICOM = frozenset({"", ".ima"})
+_OUR_RECORDS = "records.jsonl"
+
+_SURE_S = 3.0
+"""Seconds after which a folder's date tells whether it has changed: memory cards keep dates of two seconds."""
+
+_AGAIN_S = 15.0
+"""Seconds between two full looks at a folder whose date has not changed."""
+
+
+@dataclass
+class _Folder:
+    """A folder as it was looked at last."""
+
+    changed_ns: int
+    looked_at: float
+    sure: bool
+    films: list[Path] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
+    problems: list[Failure] = field(default_factory=list)
+
+
+@dataclass
+class Looked:
+    """What a look has found.
+
+    Attributes:
+        films: files that may be films or videos, in order.
+        problems: what cannot be taken and was not told before.
+        gone: whether the folder itself cannot be listed.
+    """
+
+    films: list[Path] = field(default_factory=list)
+    problems: list[Failure] = field(default_factory=list)
+    gone: bool = False
+
+
+class Listing:
+    """The films in a folder and all below it.
+
+    Hidden files and folders that hold our own results are passed over. Pipes, sockets, devices, names that are not
+    UTF-8 and folders that cannot be listed are problems, each told once.
+
+    Args:
+        root: the folder.
+        links_out: whether links to files elsewhere are followed; others are problems.
+    """
+
+    def __init__(self, root: Path, links_out: bool = True) -> None:
+        self._root, self._links_out = root, links_out
+        self._known: dict[Path, _Folder] = {}
+        self._told: set[str] = set()
+        self._dicom: dict[Path, tuple[tuple[int, int], bool]] = {}
+
+    def look(self) -> Looked:
+        """What lies there now."""
+        found = Looked()
+        known: dict[Path, _Folder] = {}
+        waiting = [self._root]
+        while waiting:
+            path = waiting.pop()
+            try:
+                folder = known[path] = self._folder(path)
+            except OSError as error:
+                reason = f"cannot be listed ({error.strerror}): check its permissions"
+                self._tell(found, [_problem(path, reason)])
+                if path == self._root:
+                    found.gone = True
+                    return found
+                continue
+            self._told.discard(shown(path))
+            found.films += folder.films
+            self._tell(found, folder.problems)
+            waiting += reversed(folder.folders)
+        self._known = known
+        return found
+
+    def _tell(self, found: Looked, problems: list[Failure]) -> None:
+        for problem in problems:
+            if problem.source not in self._told:
+                self._told.add(problem.source)
+                found.problems.append(problem)
+
+    def _folder(self, path: Path) -> _Folder:
+        changed_ns, now = path.stat().st_mtime_ns, time.monotonic()
+        last = self._known.get(path)
+        if last is not None and last.sure and last.changed_ns == changed_ns and now - last.looked_at < _AGAIN_S:
+            return last
+        folder = _Folder(changed_ns, now, abs(time.time() - changed_ns / 1e9) > _SURE_S)
+        with os.scandir(path) as entries:
+            listed = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda one: one.name)
+        records = next((entry for entry in listed if entry.name == _OUR_RECORDS), None)
+        if records is not None and _is_ours(records):
+            return folder
+        for entry in listed:
+            self._sort(path, entry, folder)
+        return folder
+
+    def _sort(self, parent: Path, entry: os.DirEntry[str], folder: _Folder) -> None:
+        path = parent / entry.name
+        if not is_utf8(entry.name):
+            folder.problems.append(_problem(path, "its name is not UTF-8: rename it"))
+        elif entry.is_dir(follow_symlinks=False):
+            folder.folders.append(path)
+        elif entry.is_file(follow_symlinks=False):
+            if entry.name == _OUR_RECORDS:
+                folder.problems.append(_problem(path, "no film is taken under this name: rename it"))
+            elif self._may_be_film(path, entry):
+                folder.films.append(path)
+        elif entry.is_symlink():
+            self._sort_link(path, entry, folder)
+        else:
+            kind = kind_of(entry.stat(follow_symlinks=False).st_mode)
+            folder.problems.append(_problem(path, f"is {kind}, not a film: take it away"))
+
+    def _sort_link(self, path: Path, entry: os.DirEntry[str], folder: _Folder) -> None:
+        try:
+            kind = kind_of(entry.stat().st_mode)
+        except OSError as error:
+            folder.problems.append(_problem(path, f"leads nowhere ({error.strerror}): take it away"))
+            return
+        root = os.path.realpath(self._root)
+        if kind == "a folder":
+            return
+        if kind is not None:
+            folder.problems.append(_problem(path, f"leads to {kind}, not to a film: take it away"))
+        elif not self._links_out and os.path.commonpath([root, os.path.realpath(path)]) != root:
+            folder.problems.append(_problem(path, "leads out of the folder: put the film itself there"))
+        elif self._may_be_film(path, entry):
+            folder.films.append(path)
+
+    def _may_be_film(self, path: Path, entry: os.DirEntry[str]) -> bool:
+        suffix = path.suffix.lower()
+        if suffix in FILM_SUFFIXES:
+            return True
+        if suffix not in _PERHAPS_DICOM and not suffix[1:].isdigit():
+            return False
+        try:
+            facts = entry.stat()
+            state = facts.st_size, facts.st_mtime_ns
+            known = self._dicom.get(path)
+            if known is None or known[0] != state:
+                self._dicom[path] = known = state, is_dicom(read_regular(path, 132))
+        except (OSError, InputError):
+            return False
+        return known[1]
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name, as Python has it from the system, is UTF-8."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def shown(path: Path | str) -> str:
+    """A path with what is not UTF-8 in it as escapes, so that it can be written anywhere."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _is_ours(entry: os.DirEntry[str]) -> bool:
+    """Whether the records of a folder are ours, and not a film that somebody called so."""
+    if not entry.is_file(follow_symlinks=False):
+        return False
+    try:
+        return read_regular(Path(entry.path), 1) in (b"", b"{")
+    except InputError:
+        return True
+
+
+def _problem(path: Path, what: str) -> Failure:
+    text = shown(path)
+    return Failure(shown(path.name) or text, text, InputError(f"{text}: {what}"))
