@@ -6,6 +6,8 @@ import re
 
 from edge_seg.errors import UsageError
 
+_SECRET_NAME = re.compile("pass|pwd|pw|pin|user|usr|login|token|key|auth|secret|code", re.IGNORECASE)
+
 HIDDEN = "***"
 """Stands in place of a secret."""
 
@@ -48,10 +50,11 @@ def is_loopback(host: str) -> bool:
 def without_secrets(address: str) -> str:
     """An address to show: without user and password, and without the values of its parameters.
 
-    Cameras take passwords under any name (`?pwd=`, `/user=admin_password=1234_channel=1`), so no value is shown.
+    Cameras take passwords under any name (`?pwd=`, `/user=admin_password=1234_channel=1`), so no value is shown but
+    short numbers, by which channels of one camera are told apart.
 
-    >>> without_secrets("rtsp://nurse:secret@10.0.0.7/film?pwd=1234&channel=1")
-    'rtsp://10.0.0.7/film?pwd=***&channel=***'
+    >>> without_secrets("rtsp://nurse:secret@10.0.0.7/film?pwd=123&usr=nurse&channel=1")
+    'rtsp://10.0.0.7/film?pwd=***&usr=***&channel=1'
     >>> without_secrets("/dev/video0")
     '/dev/video0'
     """
@@ -78,6 +81,18 @@ def holds_secrets(address: str) -> bool:
     return without_secrets(address) != address
 
 
+def without_user(url: str) -> str:
+    """A URL without user and password: what is asked for, when these are sent in a header.
+
+    >>> without_user("http://nurse:secret@10.0.0.7/film?channel=1")
+    'http://10.0.0.7/film?channel=1'
+    """
+    from urllib.parse import urlsplit, urlunsplit
+
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+
+
 def with_user(address: str, user: str | None, password: str | None) -> str:
     """A URL with a user and a password, where it is a URL and holds none.
 
@@ -96,5 +111,7 @@ def with_user(address: str, user: str | None, password: str | None) -> str:
 
 
 def _hide_value(part: str) -> str:
-    name, mark, _ = part.partition("=")
+    name, mark, value = part.partition("=")
+    if re.fullmatch("[0-9]{1,3}", value) and not _SECRET_NAME.search(name):
+        return part
     return f"{name}{mark}{HIDDEN}" if mark else HIDDEN

@@ -14,9 +14,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge_seg.errors import DeviceError, EdgeSegError, first_line
 from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling, usable_cores
+
+if TYPE_CHECKING:
+    from edge_seg.station.config import StationConfig
 
 _CODECS = {"pylibjpeg-libjpeg": "JPEG", "pylibjpeg-openjpeg": "JPEG 2000", "pylibjpeg-rle": "RLE"}
 _REQUIRED = {
@@ -47,8 +51,12 @@ class Finding:
     fix: str = ""
 
 
-def examine() -> list[Finding]:
-    """Look at everything a run depends on, needed things first."""
+def examine(config: StationConfig | None = None) -> list[Finding]:
+    """Look at everything a run depends on, needed things first.
+
+    Args:
+        config: of the station that shall run here, where there is one.
+    """
     return [
         *_python(),
         *_engines(),
@@ -61,6 +69,7 @@ def examine() -> list[Finding]:
         *_machine(),
         *_clock(),
         *_power(),
+        *(_network(config) if config is not None else ()),
     ]
 
 
@@ -172,6 +181,7 @@ def _accelerator() -> Iterator[Finding]:
 
 def _extras() -> Iterator[Finding]:
     for extra, modules in {
+        "data": ("h5py",),
         "clinic": ("pynetdicom", "highdicom"),
         "report": ("matplotlib", "jinja2", "psutil", "scipy"),
         "train": ("tensorflow", "tf_keras", "tensorflow_model_optimization"),
@@ -225,6 +235,15 @@ def _clock() -> Iterator[Finding]:
         yield Finding("clock", "absent", f"{today}, set by nobody since the start", fix)
     else:
         yield Finding("clock", "ok", today)
+
+
+def _network(config: StationConfig) -> Iterator[Finding]:
+    """What others on the network can read along."""
+    for line in config.in_clear:
+        subject, _, fix = line.partition(": ")
+        yield Finding("encryption", "absent", subject, fix)
+    if not config.in_clear:
+        yield Finding("encryption", "ok", "nothing leaves this machine in clear")
 
 
 def _power() -> Iterator[Finding]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import tempfile
+import secrets
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +16,8 @@ DRAFT_SUFFIX = ".draft"
 def write_atomically(path: Path, *parts: bytes | memoryview, lasting: bool = True) -> None:
     """Write a file, its parts one after another, beside its place, flush it, rename it, and flush the folder.
 
+    Who may read the file is for the umask to say, as for any other.
+
     Args:
         path: of the file.
         parts: what it shall hold.
@@ -26,14 +28,14 @@ def write_atomically(path: Path, *parts: bytes | memoryview, lasting: bool = Tru
     """
     draft: Path | None = None
     try:
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=DRAFT_SUFFIX, dir=path.parent)
-        draft = Path(name)
+        draft = path.parent / f".{secrets.token_hex(8)}{DRAFT_SUFFIX}"
+        # Not by `tempfile`, whose files are for their owner alone whatever the umask says.
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         with os.fdopen(descriptor, "wb") as file:
             for part in parts:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
-        draft.chmod(0o644)
         draft.replace(path)
         draft = None
         if lasting:

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 
 import click
 
+from edge_seg.cli.secrets import arguments_of_process
 from edge_seg.errors import DeviceError, EdgeSegError
 from edge_seg.version import __version__
 
@@ -75,7 +76,7 @@ def cli(ctx: click.Context, debug: bool) -> int:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and exit with its code."""
-    run_command(cli, arguments, "edge-seg")
+    run_command(cli, arguments_of_process() if arguments is None else arguments, "edge-seg")
 
 
 def run_command(command: click.Command, arguments: list[str] | None = None, name: str | None = None) -> None:

@@ -61,12 +61,16 @@ def run(file: Path | None, **parameters: Any) -> int:
         from edge_seg.log import log_to_standard_error
 
         log_to_standard_error(console.log_level)
+    for line in config.in_clear:
+        complain(line)
     stop = Stop()
     with native_libraries_quiet():
         segmenter = load_segmenter(config.model)
     with Station(config, segmenter) as station:
         if station.page is not None and not console.quiet:
-            click.echo(f"page: {station.page.url}", err=True)
+            # A token that somebody chose is known to them; a log need not hold it.
+            made_up = config.view.token is None
+            click.echo(f"page: {station.page.url if made_up else station.page.address}", err=True)
         source = station.source
         progress = Progress(source.total, source.live, console.quiet, console.verbose, console.json)
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 
@@ -18,6 +19,9 @@ from edge_seg.sources.source import Source, SourceState
 from edge_seg.sources.together import Together
 from edge_seg.sources.upper_layer import Limits
 from edge_seg.sources.watch import WatchedFolder
+
+if TYPE_CHECKING:
+    import ssl
 
 __all__ = [
     "SOURCES",
@@ -68,6 +72,7 @@ def open_source(
     camera_options: CameraOptions | None = None,
     ae_title: str = "EDGESEG",
     senders: Sequence[str] = (),
+    tls: ssl.SSLContext | None = None,
 ) -> Source:
     """The source for what was asked, several as one.
 
@@ -81,6 +86,7 @@ def open_source(
         camera_options: how the cameras are looked through.
         ae_title: of the listener.
         senders: AE titles that may send to it; empty means all.
+        tls: where given, they must speak TLS.
 
     Raises:
         InputError: there is no such folder to watch.
@@ -104,7 +110,8 @@ def open_source(
     if listen is not None:
         if state is None:
             raise UsageError("a listener needs a folder in which received films wait: give `state`")
-        sources.append(Listener(listen, Inbox(state / "inbox"), frames, attempts, ae_title=ae_title, senders=senders))
+        inbox = Inbox(state / "inbox")
+        sources.append(Listener(listen, inbox, frames, attempts, ae_title=ae_title, senders=senders, tls=tls))
     if not sources:
         raise UsageError("give files, folders or globs, --camera, --watch or --listen: see `edge-seg run --help`")
     return sources[0] if len(sources) == 1 else Together(sources)

@@ -16,7 +16,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
 
-from edge_seg.address import holds_secrets
+from edge_seg.address import holds_secrets, is_loopback, parse_address, without_secrets
 from edge_seg.errors import UsageError
 
 Values: TypeAlias = "Mapping[str, Mapping[str, object]]"
@@ -24,6 +24,8 @@ Values: TypeAlias = "Mapping[str, Mapping[str, object]]"
 
 ARGUMENTS = "FILE|FOLDER|GLOB"
 """In place of an option: the setting is what the command line names without one."""
+
+_SEND_SECURELY = "set archive.tls (--send-tls), or give an https:// address"
 
 _NAMES_OF_KINDS = {
     bool: "true or false",
@@ -141,6 +143,18 @@ class ListenerConfig(_Group):
     senders: tuple[str, ...] = _setting(
         (), "--sender", "Receive only from this AE title; repeatable.", metavar="AE", shown_default="all"
     )
+    tls_cert: Path | None = _setting(
+        None, "--listen-tls-cert", "Certificate of the listener: senders must speak TLS (PEM).", metavar="FILE"
+    )
+    tls_key: Path | None = _setting(
+        None, "--listen-tls-key", "Key of that certificate (PEM, without a password).", metavar="FILE"
+    )
+    tls_ca: Path | None = _setting(
+        None,
+        "--listen-tls-ca",
+        "Authorities of senders (PEM): only senders with a certificate of one of them are heard.",
+        metavar="FILE",
+    )
 
 
 @dataclass(frozen=True)
@@ -172,7 +186,7 @@ class ModelConfig(_Group):
 class ResultsConfig(_Group):
     """What is written."""
 
-    folder: Path = _setting("edge-seg-results", "--out", "Folder for results.")  # noqa: RUF009 (a string)
+    folder: Path = _setting("edge-seg-results", "--out", "Folder for results.")
     save: tuple[str, ...] = _setting(
         ("mask", "overlay", "record"),
         "--save",
@@ -214,6 +228,12 @@ class ViewConfig(_Group):
         secret=True,
         shown_default="made up at each start",
     )
+    tls_cert: Path | None = _setting(
+        None, "--view-tls-cert", "Certificate of the page: it is served by HTTPS (PEM).", metavar="FILE"
+    )
+    tls_key: Path | None = _setting(
+        None, "--view-tls-key", "Key of that certificate (PEM, without a password).", metavar="FILE"
+    )
 
 
 @dataclass(frozen=True)
@@ -232,6 +252,20 @@ class ArchiveConfig(_Group):
         "Value of the Authorization header that a DICOMweb service asks for.",
         environment="EDGE_SEG_SEND_AUTHORIZATION",
         secret=True,
+    )
+    tls: bool = _setting(False, "--send-tls", "Send to the PACS by TLS.")
+    tls_ca: Path | None = _setting(
+        None,
+        "--send-tls-ca",
+        "Authority of the PACS, or its own certificate (PEM).",
+        metavar="FILE",
+        shown_default="those of the system",
+    )
+    tls_cert: Path | None = _setting(
+        None, "--send-tls-cert", "Certificate of this device, for a PACS that asks for one (PEM).", metavar="FILE"
+    )
+    tls_key: Path | None = _setting(
+        None, "--send-tls-key", "Key of that certificate (PEM, without a password).", metavar="FILE"
     )
 
 
@@ -276,6 +310,44 @@ class StationConfig:
     def has_source(self) -> bool:
         """Whether it names anything to take films from."""
         return bool(self.inputs.files or self.inputs.watch or self.cameras.addresses or self.listener.address)
+
+    @property
+    def holds_persons(self) -> bool:
+        """Whether files that it writes name patients: DICOM results, received films, records with names."""
+        return bool(self.results.names or "dicom" in self.results.save or self.archive.address or self.listener.address)
+
+    @property
+    def in_clear(self) -> list[str]:
+        """What others on the network can read along, each in a line that says what to do about it."""
+        found = []
+        for what, address, group, kind in (
+            ("the page", self.view.address, self.view, "view"),
+            ("films that are received", self.listener.address, self.listener, "listener"),
+        ):
+            if address is not None and group.tls_cert is None:
+                host, _ = parse_address(address, f"{kind}.address", 8080)
+                if not is_loopback(host):
+                    found.append(f"{what} at {address} can be read along: set {kind}.tls_cert and {kind}.tls_key")
+        to = self.archive.address
+        if to is not None and not self._archive_is_secure(to):
+            found.append(f"results on their way to {without_secrets(to)} can be read along: {_SEND_SECURELY}")
+        return found
+
+    def _archive_is_secure(self, address: str) -> bool:
+        scheme, mark, rest = address.partition("://")
+        if mark and scheme == "https":
+            return True
+        host = (rest.partition("/")[0] if mark else address.rpartition("@")[2]).rpartition(":")[0]
+        return (not mark and self.archive.tls) or is_loopback(host.strip("[]"))
+
+    def __post_init__(self) -> None:
+        for name, group in (("view", self.view), ("listener", self.listener), ("archive", self.archive)):
+            if (group.tls_cert is None) != (group.tls_key is None):
+                raise UsageError(f"{name}.tls_cert and {name}.tls_key belong together: set both or neither")
+        if self.listener.tls_ca is not None and self.listener.tls_cert is None:
+            raise UsageError("listener.tls_ca needs listener.tls_cert and listener.tls_key")
+        if not self.archive.tls and (self.archive.tls_ca or self.archive.tls_cert):
+            raise UsageError("archive.tls_ca and archive.tls_cert need archive.tls = true (--send-tls)")
 
     @classmethod
     def load(cls, path: Path | None = None, given: Values | None = None) -> StationConfig:

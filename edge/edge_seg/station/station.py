@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
@@ -26,7 +27,8 @@ _LOG = room_logger(__name__)
 class Station:
     """Takes films from its sources, segments them and keeps the results, as a configuration says.
 
-    Everything is open when it is made: folder, model, cameras, ports. It runs once.
+    Everything is open when it is made: folder, model, cameras, ports. It runs once. Where its files name patients, the
+    files that this process makes from then on are for its user alone (umask 077).
 
     Args:
         config: what it does.
@@ -53,6 +55,10 @@ class Station:
 
     def __init__(self, config: StationConfig, segmenter: Segmenter | None = None) -> None:
         self.config = config
+        if config.holds_persons:
+            os.umask(os.umask(0o077) | 0o077)
+        for line in config.in_clear:
+            _LOG.warning("%s", line)
         self._stop = _Stop()
         self._open = ExitStack()
         with ExitStack() as opening:

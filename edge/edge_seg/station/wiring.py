@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_seg.address import with_user
@@ -16,6 +17,8 @@ from edge_seg.station.health import Health
 from edge_seg.station.retention import Retention
 
 if TYPE_CHECKING:
+    import ssl
+
     from edge_seg.station.page import PageServer
 
 _GB = 1_000_000_000
@@ -41,7 +44,9 @@ def open_output(config: StationConfig) -> OutputFolder:
         UsageError: an unknown product, or no address of an archive.
     """
     results, send = config.results, config.archive.address
-    archive = archive_at(send, authorization=config.archive.authorization) if send is not None else None
+    archive = None
+    if send is not None:
+        archive = archive_at(send, tls=_send_tls(config), authorization=config.archive.authorization)
     output = OutputFolder(results.folder, [*results.save, *(["dicom"] if archive else [])], names=results.names)
     if archive is not None:
         try:
@@ -69,6 +74,7 @@ def open_sources(config: StationConfig) -> Source:
         camera_options=CameraOptions(cameras.light_box, cameras.rotation, cameras.every_s, cameras.any_certificate),
         ae_title=listener.ae_title,
         senders=listener.senders,
+        tls=_server_tls(listener.tls_cert, listener.tls_key, listener.tls_ca),
     )
 
 
@@ -94,4 +100,21 @@ def open_page(config: StationConfig, health: Health) -> PageServer | None:
     # Python's HTTP takes 50 ms to load, which a station without a page need not wait for.
     from edge_seg.station.page import PageServer
 
-    return PageServer(view.address, health, view.token)
+    return PageServer(view.address, health, view.token, tls=_server_tls(view.tls_cert, view.tls_key))
+
+
+def _server_tls(cert: Path | None, key: Path | None, ca: Path | None = None) -> ssl.SSLContext | None:
+    if cert is None or key is None:
+        return None
+    from edge_seg.tls import server_context
+
+    return server_context(cert, key, ca)
+
+
+def _send_tls(config: StationConfig) -> ssl.SSLContext | None:
+    archive = config.archive
+    if not archive.tls:
+        return None
+    from edge_seg.tls import client_context
+
+    return client_context(archive.tls_ca, archive.tls_cert, archive.tls_key)

@@ -98,7 +98,7 @@ def test_every_setting_can_be_given_in_a_file_and_on_the_command_line(tmp_path: 
     assert parsed("a.png", "films/*.dcm", *words) == config
     # What a file can say has an option, but for what must not be seen in a list of processes.
     without = {f"{key.group}.{key.name}" for key in keys() if not key.setting.option}
-    assert without == {"cameras.user", "cameras.password"}
+    assert without == {"cameras.user", "cameras.password", "archive.authorization"}
     options = {option for parameter in run.params for option in parameter.opts}
     assert {key.setting.option for key in keys()} - {"", ARGUMENTS} <= options
 
@@ -211,3 +211,38 @@ def test_a_file_of_secrets_that_others_may_read_is_refused(tmp_path: Path, text:
 
 def test_a_configuration_that_is_printed_shows_no_secret() -> None:
     assert "secret" not in repr(StationConfig(view=ViewConfig("8080", "secret")))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--view", "8080", "--listen", "11112"], []),
+        (["--view", "127.0.0.1:8080", "--listen", "[::1]:11112", "--send", "PACS@localhost:104"], []),
+        (["--view", "0.0.0.0:8080"], ["view.tls_cert"]),
+        (["--listen", "[::]:11112"], ["listener.tls_cert"]),
+        (["--send", "PACS@10.0.0.5:104"], ["archive.tls"]),
+        (["--send", "http://pacs.clinic/dicom-web"], ["archive.tls"]),
+        (["--send", "https://pacs.clinic/dicom-web"], []),
+        (["--send", "PACS@10.0.0.5:104", "--send-tls"], []),
+        (["--view", "0.0.0.0:8080", "--view-tls-cert", "a", "--view-tls-key", "b"], []),
+        (["--listen", "0.0.0.0:104", "--listen-tls-cert", "a", "--listen-tls-key", "b"], []),
+    ],
+)
+def test_what_leaves_this_machine_in_clear_is_said(words: list[str], said: list[str]) -> None:
+    found = parsed(*words).in_clear
+    assert len(found) == len(said)
+    assert all(key in line for key, line in zip(said, found, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (["--view-tls-cert", "a"], r"view\.tls_key"),
+        (["--listen-tls-key", "a"], r"listener\.tls_cert"),
+        (["--listen-tls-ca", "a"], r"listener\.tls_ca"),
+        (["--send-tls-ca", "a"], r"archive\.tls"),
+    ],
+)
+def test_tls_by_halves_is_refused(words: list[str], key: str) -> None:
+    with pytest.raises(UsageError, match=key):
+        parsed(*words)

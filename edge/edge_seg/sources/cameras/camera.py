@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from edge_seg.address import without_secrets
 from edge_seg.boundary import film_boundary
 from edge_seg.errors import DeviceError
 from edge_seg.film import Arrival, Failure, Film
 from edge_seg.log import room_logger
 from edge_seg.sources.cameras.connect import open_feed
 from edge_seg.sources.cameras.lightbox import find_film, undo_keystone
-from edge_seg.sources.cameras.stream import PATIENCE_S, Feed, FeedEnded, shown_address
+from edge_seg.sources.cameras.stream import PATIENCE_S, Feed, FeedEnded
 from edge_seg.sources.image import colour_of, to_grey
 from edge_seg.sources.source import IDLE_S, Source, SourceState
 
@@ -81,7 +82,7 @@ class Camera(Source):
         self.total, self.endless = frames, frames is None
         self._address, self._frames, self._options = address, frames, options or CameraOptions()
         self._open = opener or partial(open_feed, any_certificate=self._options.any_certificate)
-        self._name = f"camera {shown_address(address)}"
+        self._name = f"camera {without_secrets(address)}"
         self._mark = hashlib.sha256(self._name.encode()).hexdigest()[:4]
         self._feed: Feed | None = self._open(address)
         self._due = -math.inf

@@ -14,9 +14,10 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2
 import numpy as np
 
+from edge_seg.address import without_secrets
 from edge_seg.errors import DeviceError, UsageError
 from edge_seg.sources.cameras.jpeg import decode_jpeg
-from edge_seg.sources.cameras.stream import PATIENCE_S, Feed, FeedEnded, shown_address
+from edge_seg.sources.cameras.stream import PATIENCE_S, Feed, FeedEnded
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
 # Seconds that V4L2 waits for a frame; OpenCV reads it when it opens a device.
@@ -138,7 +139,7 @@ class PicameraFeed:
 
 
 def _open_url(address: str, any_certificate: bool) -> Feed:
-    shown = shown_address(address)
+    shown = without_secrets(address)
     if address.startswith(("http://", "https://")):
         # Python's HTTP takes 50 ms to load, which films from files need not wait for.
         from edge_seg.sources.cameras.mjpeg import open_mjpeg

@@ -8,14 +8,15 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from http.client import HTTPException, HTTPResponse
+from http.client import HTTPException, HTTPResponse, InvalidURL
 from urllib.parse import unquote, urlsplit
 
 import numpy as np
 
+from edge_seg.address import without_secrets, without_user
 from edge_seg.errors import DeviceError
 from edge_seg.sources.cameras.jpeg import decode_jpeg
-from edge_seg.sources.cameras.stream import PATIENCE_S, FeedEnded, shown_address
+from edge_seg.sources.cameras.stream import PATIENCE_S, FeedEnded
 
 LARGEST_FRAME = 64 * 1024 * 1024
 """Bytes of one frame; a server that sends more does not send pictures."""
@@ -133,9 +134,9 @@ def open_mjpeg(address: str, *, any_certificate: bool = False) -> MjpegFeed | No
     Raises:
         DeviceError: nobody answers, or the server refuses.
     """
-    shown = shown_address(address)
+    shown = without_secrets(address)
     try:
-        answer = _opener(address, any_certificate).open(shown, timeout=PATIENCE_S)
+        answer = _opener(address, any_certificate).open(without_user(address), timeout=PATIENCE_S)
     except urllib.error.HTTPError as error:
         reason = f"the server answers {error.code} {error.reason}: check address and password"
         raise DeviceError(f"camera {shown}: {reason}") from error
@@ -143,7 +144,9 @@ def open_mjpeg(address: str, *, any_certificate: bool = False) -> MjpegFeed | No
         if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
             reason = "no authority signed its certificate: --any-certificate takes the camera's own"
         else:
-            reason = f"nobody answers ({error}): check address and network"
+            # What the standard library says of an address that is none quotes it, with the secrets in it.
+            said = "it is no URL" if isinstance(error, InvalidURL) else error
+            reason = f"nobody answers ({said}): check address and network"
         raise DeviceError(f"camera {shown}: {reason}") from error
     boundary = answer.headers.get_param("boundary")
     if answer.headers.get_content_type() != "multipart/x-mixed-replace" or not isinstance(boundary, str):
@@ -162,6 +165,6 @@ def _opener(address: str, any_certificate: bool) -> urllib.request.OpenerDirecto
     if parts.username is not None:
         passwords = urllib.request.HTTPPasswordMgrWithDefaultRealm()
         user, password = unquote(parts.username), unquote(parts.password or "")
-        passwords.add_password(None, shown_address(address), user, password)
+        passwords.add_password(None, without_user(address), user, password)
         handlers += [_Digest(passwords), urllib.request.HTTPBasicAuthHandler(passwords)]
     return urllib.request.build_opener(*handlers)

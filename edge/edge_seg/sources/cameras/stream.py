@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any, Protocol
-from urllib.parse import urlsplit, urlunsplit
 
 import numpy as np
 
@@ -41,15 +40,3 @@ class Feed(Protocol):
     def release(self) -> None:
         """Release the camera."""
         ...
-
-
-def shown_address(address: str) -> str:
-    """An address without user and password.
-
-    >>> shown_address("rtsp://nurse:secret@10.0.0.7/film")
-    'rtsp://10.0.0.7/film'
-    """
-    if "://" not in address:
-        return address
-    parts = urlsplit(address)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -65,6 +65,7 @@ class PageServer:
         limits: to what may be asked.
 
     Attributes:
+        address: of the page, without a token.
         url: to open, with the token where one is needed.
         port: that it listens at.
 
@@ -96,8 +97,8 @@ class PageServer:
             ) from error
         self.port = self._server.port
         shown = f"[{host}]" if ":" in host else host
-        query = "" if token is None else f"?token={quote(token, safe='')}"
-        self.url = f"{'http' if tls is None else 'https'}://{shown}:{self.port}/{query}"
+        self.address = f"{'http' if tls is None else 'https'}://{shown}:{self.port}/"
+        self.url = self.address + ("" if token is None else f"?token={quote(token, safe='')}")
 
     def close(self) -> None:
         """Serve no more."""

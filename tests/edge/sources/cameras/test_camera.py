@@ -17,13 +17,14 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg import DeviceError, Film
+from edge_seg.address import without_secrets
 from edge_seg.film import Failure
 from edge_seg.phantom import phantom
 from edge_seg.sources import Camera, CameraOptions, Source, open_source
 from edge_seg.sources.cameras.connect import open_feed
 from edge_seg.sources.cameras.jpeg import decode_jpeg
 from edge_seg.sources.cameras.mjpeg import MjpegFeed
-from edge_seg.sources.cameras.stream import BrokenFrame, FeedEnded, shown_address
+from edge_seg.sources.cameras.stream import BrokenFrame, FeedEnded
 
 Act = Callable[["Connection"], None]
 
@@ -333,7 +334,7 @@ def test_passwords_stay_out_of_records_and_reach_the_camera(serve: Callable[...,
     films = [arrival for arrival in contents(source) if isinstance(arrival, Film)]
     source.close()
     assert "secret" not in films[0].source
-    assert shown_address(address).startswith("http://127.0.0.1:")
+    assert without_secrets(address).startswith("http://127.0.0.1:")
 
 
 class Picamera2:

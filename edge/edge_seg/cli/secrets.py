@@ -1,0 +1,49 @@
+"""Keeps secrets that were typed on the command line out of the list of processes, which every user can read."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+from edge_seg.address import HIDDEN, without_secrets
+
+_OPTIONS = ("--view-token",)
+_VARIABLE = "EDGE_SEG_ARGUMENTS"
+
+
+def arguments_of_process() -> list[str]:
+    """The arguments of this process.
+
+    Where they hold secrets, the program is started once more in this process, with the secrets hidden in its arguments
+    and the true ones in its environment, which its own user alone can read. Until then, for some milliseconds, they
+    were seen: a file or the environment is better.
+    """
+    kept = os.environ.pop(_VARIABLE, None)
+    if kept is not None:
+        return [str(word) for word in json.loads(kept)]
+    arguments = sys.argv[1:]
+    shown = hide_secrets(arguments)
+    head = sys.orig_argv[: len(sys.orig_argv) - len(arguments)]
+    if shown != arguments and [*head, *arguments] == sys.orig_argv and os.name == "posix":
+        os.environ[_VARIABLE] = json.dumps(arguments)
+        os.execv(sys.executable, [*head, *shown])
+    return arguments
+
+
+def hide_secrets(arguments: list[str]) -> list[str]:
+    """Arguments to show.
+
+    >>> hide_secrets(["run", "--view-token", "abc", "--camera=http://nurse:abc@10.0.0.7/?pwd=abc"])
+    ['run', '--view-token', '***', '--camera=http://10.0.0.7/?pwd=***']
+    """
+    shown = []
+    for number, word in enumerate(arguments):
+        option, mark, value = word.partition("=") if word.startswith("--") else ("", "", word)
+        if number and arguments[number - 1] in _OPTIONS:
+            shown.append(HIDDEN)
+        elif mark and option in _OPTIONS:
+            shown.append(f"{option}={HIDDEN}")
+        else:
+            shown.append(f"{option}{mark}{without_secrets(value)}")
+    return shown
