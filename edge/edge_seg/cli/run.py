@@ -91,6 +91,8 @@ def _tell(station: Station, summary: Summary) -> None:
         complain(f"and {problems - len(summary.problems)} more: see {out / 'records.jsonl'}")
     if outbox is not None and (waiting := len(outbox)):
         complain(f"{waiting} results wait for {outbox.archive} ({outbox.trouble}): sent when run again with --send")
+    if outbox is not None and outbox.last_refusal is not None:
+        complain(f"{outbox.refused} results were set aside in {outbox.folder / 'refused'} ({outbox.last_refusal})")
     if not station.config.console.quiet:
         parts = [f"{summary.done} done", f"{summary.failed} failed"]
         parts += [f"{summary.rejected} rejected (--no-gate segments them all the same)"] if summary.rejected else []

@@ -17,6 +17,7 @@ from edge_seg.film import Failure, Film
 from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.outbox import REASONS_NAME
 from edge_seg.record import AnyRecord, DoneRecord, FailedRecord
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import Source
@@ -100,7 +101,13 @@ class Health(Observer):
             "sources": [vars(one) for one in self._source.state()],
             "outbox": None
             if outbox is None
-            else {"waiting": len(outbox), "refused": outbox.refused, "sent": outbox.sent, "trouble": outbox.trouble},
+            else {
+                "waiting": len(outbox),
+                "refused": outbox.refused,
+                "sent": outbox.sent,
+                "trouble": outbox.trouble,
+                "last_refusal": outbox.last_refusal,
+            },
             "free_bytes": _free(self._output.folder),
             "board": board_name(),
             "temperature_c": temperature_c(),
@@ -118,7 +125,11 @@ class Health(Observer):
         if state["outbox"] and state["outbox"]["trouble"]:
             found.append(f"results wait: {state['outbox']['trouble']}")
         if state["outbox"] and state["outbox"]["refused"]:
-            found.append(f"{state['outbox']['refused']} results were refused: look into outbox/refused")
+            reason = state["outbox"]["last_refusal"]
+            found.append(
+                f"{state['outbox']['refused']} results were set aside: see outbox/refused/{REASONS_NAME}"
+                f"{f' (the last: {reason})' if reason else ''}"
+            )
         if state["free_bytes"] is not None and state["free_bytes"] < LITTLE_SPACE_BYTES:
             found.append(f"only {state['free_bytes'] / 1e6:.0f} MB of disk are free")
         if state["temperature_c"] is not None and state["temperature_c"] >= HOT_C:

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,16 @@ class Orthanc:
         return found
 
 
-def start_orthanc(folder: Path) -> tuple[Orthanc, subprocess.Popen[bytes]]:
-    """Start it with the documented configuration on ports of its own; who asks waits for it with `await_orthanc`."""
+def start_orthanc(
+    folder: Path, host: str = "127.0.0.1", inside: Sequence[str] = ()
+) -> tuple[Orthanc, subprocess.Popen[bytes]]:
+    """Start it with the documented configuration on ports of its own; who asks waits for it with `await_orthanc`.
+
+    Args:
+        folder: of its configuration and storage.
+        host: by which it is reached.
+        inside: command that runs it elsewhere, in another network namespace say.
+    """
     text = RECIPE.read_text()
     recipe = json.loads(re.findall(r"```json\n(.*?)```", text, re.S)[0])
     script = folder / "edge-seg.lua"
@@ -80,12 +88,13 @@ def start_orthanc(folder: Path) -> tuple[Orthanc, subprocess.Popen[bytes]]:
         "Plugins": [str(DICOMWEB)] if DICOMWEB.exists() else [],
         "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
         "HttpRequestTimeout": 60,
+        "RemoteAccessAllowed": host != "127.0.0.1",
         "AuthenticationEnabled": False,
     }
     (folder / "orthanc.json").write_text(json.dumps({**recipe, **own}))
     with (folder / "orthanc.log").open("wb") as log:
-        process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
-    return Orthanc(dicom, http, device, requests.Session(), f"http://127.0.0.1:{http}"), process
+        process = subprocess.Popen([*inside, "Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
+    return Orthanc(dicom, http, device, requests.Session(), f"http://{host}:{http}"), process
 
 
 def await_orthanc(orthanc: Orthanc, process: subprocess.Popen[bytes]) -> None:
@@ -108,10 +117,10 @@ def make_orthanc(tmp_path: Path) -> Iterator[Callable[..., Orthanc]]:
         pytest.skip("Orthanc is not installed (Debian: apt-get install orthanc orthanc-dicomweb)")
     processes: list[subprocess.Popen[bytes]] = []
 
-    def make() -> Orthanc:
+    def make(**where: Any) -> Orthanc:
         folder = tmp_path / f"orthanc-{len(processes)}"
         folder.mkdir()
-        made, process = start_orthanc(folder)
+        made, process = start_orthanc(folder, **where)
         processes.append(process)
         await_orthanc(made, process)
         return made

@@ -235,6 +235,8 @@ ODD: dict[str, dict[str, bytes]] = {
     "Pixel Spacing": {"PixelSpacing": b"0,143 "},
     "Modality": {"Modality": b"d x "},
     "Study Instance UID": {"StudyInstanceUID": b"1.2.abc "},
+    "Study Instance UID, of no root": {"StudyInstanceUID": b"7.1.2"},
+    "Study Instance UID, of one number": {"StudyInstanceUID": b"20260101"},
     "Study Instance UID, missing": {"StudyInstanceUID": b""},
     "SOP Instance UID": {"SOPInstanceUID": b"1..2"},
 }

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,90 @@ def test_results_go_by_dicomweb(
             said = process.communicate(timeout=240)[0]
         assert process.returncode == 0, said
     check_results(orthanc, sent, tmp_path)
+
+
+@dataclass
+class Link:
+    """A link of 1 Mbit/s to a network namespace.
+
+    Attributes:
+        host: address at its other end.
+        inside: command that runs another there.
+    """
+
+    name: str
+    host: str = "10.213.7.2"
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        return "ip", "netns", "exec", self.name
+
+    def switch(self, state: str) -> None:
+        subprocess.run(["ip", "link", "set", f"{self.name}a", state], check=True)
+
+
+@pytest.fixture
+def slow_link() -> Iterator[Link]:
+    if sys.platform != "linux" or os.geteuid() != 0 or not (shutil.which("ip") and shutil.which("tc")):
+        pytest.skip("a slow link needs root and Debian's iproute2")
+    link = Link(f"es{os.getpid() % 100000}")
+    near, far = f"{link.name}a", f"{link.name}b"
+
+    def call(*command: str) -> bool:
+        return subprocess.run(command, capture_output=True).returncode == 0
+
+    made = (
+        call("ip", "netns", "add", link.name)
+        and call("ip", "link", "add", near, "type", "veth", "peer", "name", far)
+        and call("ip", "link", "set", far, "netns", link.name)
+        and call("ip", "addr", "add", "10.213.7.1/30", "dev", near)
+        and call("ip", "link", "set", near, "up")
+        and call(*link.inside, "ip", "addr", "add", f"{link.host}/30", "dev", far)
+        and call(*link.inside, "ip", "link", "set", far, "up")
+        and call(*link.inside, "ip", "link", "set", "lo", "up")
+        # Kernels without netem have the token bucket.
+        and (
+            call("tc", "qdisc", "add", "dev", near, "root", "netem", "rate", "1mbit", "delay", "20ms")
+            or call(
+                "tc", "qdisc", "add", "dev", near, "root", "tbf", "rate", "1mbit", "burst", "16kb", "latency", "400ms"
+            )
+        )
+    )
+    try:
+        if not made:
+            pytest.skip("this kernel makes no namespaces or slow links")
+        yield link
+    finally:
+        call("ip", "link", "del", near)
+        call("ip", "netns", "del", link.name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_nothing_is_lost_on_a_slow_link_that_breaks(
+    make_orthanc: Callable[..., Orthanc], slow_link: Link, tmp_path: Path
+) -> None:
+    count = 200
+    orthanc = make_orthanc(host=slow_link.host, inside=slow_link.inside)
+    films = tmp_path / "films"
+    films.mkdir()
+    for number in range(count):
+        film(films / f"{number}.dcm", PatientID=f"P{number}")
+    start = time.monotonic()
+    arguments = [str(films), "--out", str(tmp_path / "out"), "--send", f"ORTHANC@{slow_link.host}:{orthanc.dicom}"]
+    with running(*arguments) as process:
+        wait_for(lambda: orthanc.get("/statistics")["CountInstances"] > count // 2, seconds=900)
+        slow_link.switch("down")
+        time.sleep(40)
+        slow_link.switch("up")
+        process.communicate(timeout=1500)
+    # What the first run left when the link was down, the next one sends.
+    with running(*arguments) as process:
+        process.communicate(timeout=1500)
+    print(f"{count} films in {time.monotonic() - start:.0f} s, {orthanc.get('/statistics')['TotalDiskSize']} bytes")
+    assert {modality: len(instances) for modality, instances in orthanc.instances().items()} == dict.fromkeys(
+        RESULTS, count
+    )
+    assert len(orthanc.get("/studies")) == count
+    outbox = tmp_path / "out" / "outbox"
+    assert [path for path in outbox.rglob("*") if path.is_file()] == []

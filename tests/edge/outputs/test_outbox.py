@@ -217,7 +217,9 @@ def test_a_refused_result_is_set_aside_and_the_next_is_sent(pacs: Pacs, tmp_path
     outbox.close()
     assert (outbox.refused, outbox.sent) == (1, 1)
     assert set_aside(outbox) == {"1.dcm"}
-    assert "0xA900" in (tmp_path / "outbox" / "refused" / "reasons.txt").read_text()
+    reasons = tmp_path / "outbox" / "refused" / "reasons.txt"
+    assert "0xA900" in reasons.read_text()
+    assert reasons.stat().st_mode & 0o077 == 0
     assert "0xA900" in str(outbox.last_refusal)
 
 

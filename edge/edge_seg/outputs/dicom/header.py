@@ -41,6 +41,7 @@ _MULTIPLE = {"PatientOrientation": 2, "PixelSpacing": 2}
 _LINES = frozenset({"LT", "ST", "UT"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
+_UID = re.compile(r"(?!0(\.0)*$)[0-2](\.(0|[1-9]\d*))+")  # ISO/IEC 9834-1: three roots; zeros alone name nothing
 _OPPOSITE = {"A": "P", "P": "A", "L": "R", "R": "L", "H": "F", "F": "H"}
 _FALLBACK_CLASS = "1.2.840.10008.5.1.4.1.1.1"  # Computed Radiography Image Storage
 
@@ -225,6 +226,8 @@ def _is_valid(vr: str, text: str) -> bool:
             TM(text)
         elif vr == "DS":
             return abs(float(text)) < float("inf")
+        elif vr == "UI":
+            return bool(_UID.fullmatch(text))
         elif vr == "PN":
             return all(group.count("^") < 5 for group in text.split("="))
     except (ValueError, TypeError, OverflowError):

@@ -5,6 +5,6 @@ Needs `pip install 'edge-seg[clinic]'`. The archive is a PACS (`AE@HOST:PORT`) o
 
 from edge_seg.outputs.outbox.address import archive_at
 from edge_seg.outputs.outbox.archive import Archive
-from edge_seg.outputs.outbox.queue import Outbox
+from edge_seg.outputs.outbox.queue import REASONS_NAME, Outbox
 
-__all__ = ["Archive", "Outbox", "archive_at"]
+__all__ = ["REASONS_NAME", "Archive", "Outbox", "archive_at"]

@@ -189,7 +189,9 @@ class Outbox:
         path = self.folder / "refused" / REASONS_NAME
         if path.exists() and path.stat().st_size > _LONGEST_REASONS:
             return
-        with path.open("a", encoding="utf-8") as file:
+        # What an archive says may name a patient.
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(descriptor, "a", encoding="utf-8") as file:
             file.write(f"{datetime.now(timezone.utc).isoformat(timespec='seconds')} {' '.join(reason.split())}\n")
 
 
