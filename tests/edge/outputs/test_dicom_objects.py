@@ -254,6 +254,19 @@ def test_no_header_costs_the_objects(found: Segmentation, tmp_path: Path, odd: s
     assert not value.strip() or not any(value.decode().strip() in note.split() for note in notes)
 
 
+def test_an_attribute_that_cannot_be_decoded_costs_no_object(found: Segmentation, tmp_path: Path) -> None:
+    class Damaged:
+        def __str__(self) -> str:
+            raise ArithmeticError("of no use")
+
+    changed = with_header(found)
+    changed.film.header.PatientID = "P1"
+    changed.film.header["PatientID"]._value = Damaged()
+    objects, notes = made(changed, tmp_path)
+    assert objects["seg"].PatientID == ""
+    assert any("Patient ID" in note for note in notes)
+
+
 def test_a_valid_oblique_orientation_is_kept(found: Segmentation, tmp_path: Path) -> None:
     objects, notes = made(with_header(found, PatientOrientation=b"L\\FR"), tmp_path)
     assert list(objects["seg"].PatientOrientation) == list(objects["overlay"].PatientOrientation) == ["L", "FR"]

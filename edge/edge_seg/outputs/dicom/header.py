@@ -143,9 +143,14 @@ class _Reader:
     def text(self, keyword: str) -> str:
         """The attribute as it stands there, decoded, without padding; empty where it is missing."""
         try:
-            element = self._header.get_item(keyword)
-        except (KeyError, ValueError, TypeError):
+            return self._decoded(keyword).strip(" \0")
+        # pydicom decodes some values when they are asked for, and raises what it likes for those that are damaged.
+        except Exception:
+            self.invalid.append(keyword)
             return ""
+
+    def _decoded(self, keyword: str) -> str:
+        element = self._header.get_item(keyword)
         value = getattr(element, "value", None)
         # pydicom keeps the bytes of names that it has decoded.
         value = getattr(value, "original_string", value)
@@ -153,11 +158,10 @@ class _Reader:
             decoded, sure = self._sets.decode(bytes(value))
             if not sure:
                 self.guessed.append(keyword)
-        elif isinstance(value, Sequence) and not isinstance(value, str):
-            decoded = "\\".join(str(part) for part in value)
-        else:
-            decoded = "" if value is None else str(value)
-        return decoded.strip(" \0")
+            return decoded
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return "\\".join(str(part) for part in value)
+        return "" if value is None else str(value)
 
     def values(self, keyword: str) -> list[str]:
         """The attribute's values, none where it is missing, empty or invalid."""
