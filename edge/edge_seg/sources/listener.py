@@ -10,7 +10,6 @@ import logging
 import re
 import time
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -21,7 +20,7 @@ from edge_seg.address import parse_address
 from edge_seg.errors import DeviceError, InputError, OutputError, UsageError
 from edge_seg.film import Arrival, Failure, Film, Outcome
 from edge_seg.sources.attempts import Attempts
-from edge_seg.sources.dicom import refuse_other_than_films
+from edge_seg.sources.dicom import decodable_syntaxes, inflate, refuse_other_than_films
 from edge_seg.sources.files import read_film_or_failure
 from edge_seg.sources.inbox import Inbox
 from edge_seg.sources.source import IDLE_S, Source, SourceState
@@ -200,22 +199,6 @@ class _Damaged(Exception):
     """What was sent is no DICOM object."""
 
 
-def decodable_syntaxes() -> list[str]:
-    """UIDs of the transfer syntaxes in which the installed codecs can decode a film."""
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import AllTransferSyntaxes
-
-    found = []
-    for syntax in AllTransferSyntaxes:
-        try:
-            if get_decoder(syntax).is_available:
-                found.append(str(syntax))
-        except NotImplementedError:
-            # Video, and others that no film comes in.
-            continue
-    return found
-
-
 def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
     """Refuse what is no film before its sender forgets it.
 
@@ -234,7 +217,7 @@ def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
             warnings.simplefilter("ignore")
             sent.seek(0)
             if encoding == DeflatedExplicitVRLittleEndian:
-                sent = io.BytesIO(zlib.decompress(sent.getvalue(), -zlib.MAX_WBITS))
+                sent = io.BytesIO(inflate(sent.getvalue(), "object"))
             # Pixels stay where they are.
             dataset = read_dataset(sent, encoding.is_implicit_VR, encoding.is_little_endian, defer_size=4096)
             if str(dataset.get("SOPInstanceUID", "")) != name:

@@ -18,7 +18,7 @@ from edge_seg import DeviceError, Film, UsageError, storage
 from edge_seg.film import Failure
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.sources import Attempts, Inbox, Limits, Listener, open_source
-from edge_seg.sources.listener import decodable_syntaxes
+from edge_seg.sources.dicom import decodable_syntaxes
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import (

@@ -128,7 +128,7 @@ def test_a_damaged_grey_value_table_is_one_line(tmp_path: Path) -> None:
     table["LUTData"].VR = "US"
     dataset.VOILUTSequence = [table]
     dataset.save_as(tmp_path / "film.dcm")
-    with pytest.raises(InputError, match="table or window is damaged"):
+    with pytest.raises(InputError, match="grey-value table is damaged"):
         read_film(tmp_path / "film.dcm")
 
 
@@ -153,9 +153,6 @@ def test_every_real_dicom_film_is_read_or_refused_for_its_reason(films_folder: P
         if arrival.name.startswith("XA1"):
             assert isinstance(arrival, Failure)
             assert "modality is XA" in str(arrival.error)
-        elif arrival.name == "RG3_JPLY.dcm":
-            assert isinstance(arrival, Failure)
-            assert "JPEG Extended" in str(arrival.error)
         else:
             assert isinstance(arrival, Film), arrival
             assert arrival.pixels.max() > 255

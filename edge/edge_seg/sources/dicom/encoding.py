@@ -1,0 +1,91 @@
+"""In which encoding the pixels of a DICOM file really are, whatever its meta information says, if it has any."""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+_ITEM = b"\xfe\xff\x00\xe0"  # PS3.5 section A.4
+_SEARCHED = 1 << 16
+
+_BASELINE, _EXTENDED, _LOSSLESS = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.70"
+_JPEG_LS, _JPEG_2000, _HIGH_THROUGHPUT = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"
+_RLE = "1.2.840.10008.1.2.5"
+# Markers of frames, ITU-T T.81 table B.1 and T.87; what stands between them and the start is skipped.
+_FRAMES = {0xC0: _BASELINE, 0xC1: _EXTENDED, 0xC2: _EXTENDED, 0xC3: _LOSSLESS, 0xF7: _JPEG_LS}
+
+# Syntaxes that one decoder of a stream serves: what the file says of them is kept.
+_FAMILIES = (
+    {_BASELINE, _EXTENDED},
+    {_LOSSLESS, "1.2.840.10008.1.2.4.57"},
+    {_JPEG_LS, "1.2.840.10008.1.2.4.81"},
+    {_JPEG_2000, "1.2.840.10008.1.2.4.90", "1.2.840.10008.1.2.4.92", "1.2.840.10008.1.2.4.93"},
+    {_HIGH_THROUGHPUT, "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202"},
+    {_RLE},
+)
+
+
+def complete_meta(dataset: Any) -> Any:
+    """The file's meta information with the transfer syntax in which the pixels really are.
+
+    Args:
+        dataset: pydicom's, just read.
+
+    Returns:
+        pydicom's `FileMetaDataset`.
+    """
+    from pydicom.dataset import FileMetaDataset
+    from pydicom.uid import UID
+
+    meta = getattr(dataset, "file_meta", None) or FileMetaDataset()
+    said = meta.get("TransferSyntaxUID")
+    found = _found(dataset)
+    if found is None or (said is not None and any({found, said} <= family for family in _FAMILIES)):
+        found = said
+    meta.TransferSyntaxUID = UID(found or _uncompressed(dataset))
+    return meta
+
+
+def _uncompressed(dataset: Any) -> str:
+    implicit, little = dataset.original_encoding
+    if not little:
+        return "1.2.840.10008.1.2.2"
+    return "1.2.840.10008.1.2" if implicit else "1.2.840.10008.1.2.1"
+
+
+def _found(dataset: Any) -> str | None:
+    """The syntax of the pixels by their own first bytes; `None` where those do not tell."""
+    if "PixelData" not in dataset:
+        return None
+    value = dataset["PixelData"].value
+    if not isinstance(value, bytes) or value[:4] != _ITEM:
+        return None
+    # The offset table, then the first fragment.
+    position = 8 + struct.unpack("<I", value[4:8])[0]
+    if value[position : position + 4] != _ITEM:
+        return None
+    return _syntax_of_stream(value[position + 8 : position + 8 + _SEARCHED])
+
+
+def _syntax_of_stream(stream: bytes) -> str | None:
+    if stream[:4] == b"\xff\x4f\xff\x51":
+        return _HIGH_THROUGHPUT if b"\xff\x50" in stream[:256] else _JPEG_2000
+    if stream[:2] == b"\xff\xd8":
+        return _syntax_of_jpeg(stream)
+    if len(stream) >= 64 and 1 <= stream[0] <= 15 and stream[1:8] == b"\0\0\0\x40\0\0\0":
+        return _RLE
+    return None
+
+
+def _syntax_of_jpeg(stream: bytes) -> str | None:
+    position = 2
+    while position + 4 <= len(stream) and stream[position] == 0xFF:
+        marker = stream[position + 1]
+        if marker == 0xFF:
+            position += 1
+            continue
+        if marker in _FRAMES:
+            # 12 bits are beyond the baseline.
+            return _EXTENDED if marker == 0xC0 and stream[position + 4] > 8 else _FRAMES[marker]
+        position += 2 + struct.unpack(">H", stream[position + 2 : position + 4])[0]
+    return None

@@ -1,0 +1,240 @@
+"""From stored values to a film: padding, modality transform, VOI window or table, and which end is black.
+
+The steps of PS3.4 section N.2 one after another, on a table of all values that occur: films are then looked up in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_seg.errors import InputError
+from edge_seg.sources.dicom.attributes import items, number, numbers, raw, text
+
+_BAND = 256
+_TOP = 65535
+_FEWEST = 0.01  # share of a film's pixels that a window must show as grey
+_NARROWEST = 0.02  # of a window that most of the film's values span
+_THINNEST_FRAME = 0.02  # of a side; an edge of one value that is thinner moves nothing
+_LEAST_FILM = 0.1  # of the pixels within a frame; where there is less, it is no film with a frame
+_Window = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Grey:
+    """A film's grey values.
+
+    Attributes:
+        pixels: uint16, bone bright.
+        window: values to show as black and white, where the header has a window.
+        padding: where there is nothing of the film; `None` where it is all film.
+        polarity_known: whether the header says with one voice which end is black.
+        notes: what is to be known of them.
+    """
+
+    pixels: np.ndarray
+    window: _Window | None
+    padding: np.ndarray | None
+    polarity_known: bool
+    notes: tuple[str, ...]
+
+
+def grey_values(dataset: Any, stored: np.ndarray, path: str) -> Grey:
+    """The film's grey values.
+
+    Args:
+        dataset: pydicom's, of one that is a film.
+        stored: `(height, width)` whole numbers.
+        path: what to call it.
+
+    Raises:
+        InputError: a table of the header is damaged.
+    """
+    padding, notes = _padding(dataset, stored)
+    low, high = _ends(stored, padding)
+    stored, unit, offset = _in_16_bits(stored, low, high)
+    values = np.arange(int((high - low) / unit + 0.5) + 1) if unit != 1 else np.arange(high - low + 1)
+    try:
+        shown, windows = _transformed(dataset, values * unit + offset)
+    except (ValueError, TypeError, AttributeError, IndexError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: its grey-value table is damaged ({reason}): send it again") from error
+    inverted, polarity_known, said = _polarity(dataset)
+    if inverted:
+        top = shown.max()
+        shown, windows = top - shown, [(top - b, top - a) for a, b in windows]
+    pixels = _look_up(shown.astype(np.uint16), stored, 0 if unit != 1 else low)
+    if padding is not None:
+        pixels[padding] = 0
+    usable = [window for window in windows if _shows(window, pixels, padding)]
+    if windows and not usable:
+        said = (*said, "the window in the header shows nothing of this film: percentiles of its pixels instead")
+    return Grey(pixels, usable[0] if usable else None, padding, polarity_known, (*notes, *said))
+
+
+def _padding(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
+    """Where Pixel Padding Value (0028,0120) stands, or a value up to its Range Limit (0028,0121; PS3.3 C.7.5.1.1.2)."""
+    ends = numbers(dataset, "PixelPaddingValue")[:1]
+    if not ends:
+        return _frame(stored), ()
+    ends += numbers(dataset, "PixelPaddingRangeLimit")[:1]
+    first, last = sorted(_as_stored(int(end), dataset, stored) for end in (ends[0], ends[-1]))
+    padding = (stored >= first) & (stored <= last) if first != last else stored == first
+    if not padding.any():
+        return None, ()
+    if padding.all():
+        return None, ("all pixels have the padding value: it is not heeded",)
+    return padding, ()
+
+
+def _frame(stored: np.ndarray) -> np.ndarray | None:
+    """Padding that the header does not name: whole rows and columns at the edges, all of one value."""
+    height, width = stored.shape
+    x, y, columns, rows = cv2.boundingRect((stored != stored[0, 0]).view(np.uint8))
+    if rows * columns < _LEAST_FILM * stored.size or max(1 - rows / height, 1 - columns / width) < _THINNEST_FRAME:
+        return None
+    padding = np.ones(stored.shape, bool)
+    padding[y : y + rows, x : x + columns] = False
+    return padding
+
+
+def _as_stored(value: int, dataset: Any, stored: np.ndarray) -> int:
+    """A padding value in the type of the pixels, whichever its own value representation was taken for."""
+    bits = int(number(dataset, "BitsAllocated", 16))
+    if stored.dtype.kind == "i" and value >= 1 << (bits - 1):
+        return value - (1 << bits)
+    return value + (1 << bits) if stored.dtype.kind == "u" and value < 0 else value
+
+
+def _ends(stored: np.ndarray, padding: np.ndarray | None) -> tuple[int, int]:
+    """Least and greatest value of the film itself."""
+    if padding is None:
+        return int(stored.min()), int(stored.max())
+    limits = np.iinfo(stored.dtype)
+    film = ~padding
+    low = stored.min(where=film, initial=limits.max)
+    return int(low), int(stored.max(where=film, initial=limits.min))
+
+
+def _in_16_bits(stored: np.ndarray, low: int, high: int) -> tuple[np.ndarray, float, float]:
+    """Values that a table of 65,536 holds; what one of their steps is, and what the first of the table is."""
+    if high - low <= _TOP:
+        return stored, 1, low
+    unit = (high - low) / _TOP
+    coarse = np.empty(stored.shape, np.uint16)
+    for top in range(0, len(stored), _BAND):
+        band = stored[top : top + _BAND].astype(np.float64)
+        coarse[top : top + _BAND] = np.rint((band - low) / unit).clip(0, _TOP)
+    return coarse, unit, low
+
+
+def _transformed(dataset: Any, values: np.ndarray) -> tuple[np.ndarray, list[_Window]]:
+    """What each stored value is shown as, from 0 on, and the VOI windows on that scale."""
+    slope = intercept = None
+    tables = items(dataset, "ModalityLUTSequence")
+    if tables:
+        real = _apply_table(tables[0], values)
+        slope, intercept = 1.0, 0.0
+    else:
+        slope, intercept = number(dataset, "RescaleSlope", 1.0) or 1.0, number(dataset, "RescaleIntercept", 0.0)
+        real = values * slope + intercept
+    tables = items(dataset, "VOILUTSequence")
+    if tables:
+        real, slope = _apply_table(tables[0], np.trunc(real)), 1.0
+        return _from_zero(real, slope, [])
+    windows = _windows(dataset, min(1.0, abs(slope)))
+    if text(dataset, "VOILUTFunction") == "SIGMOID" and windows:
+        low, high = windows[0]
+        # PS3.3 C.11.2.1.3.1; what it gives is to be shown as it is.
+        steep = -4 * (real - (low + high) / 2) / (high - low)
+        return np.rint(_TOP / (1 + np.exp(steep.clip(-60, 60)))), [(0.0, float(_TOP))]
+    return _from_zero(real, slope, windows)
+
+
+def _from_zero(real: np.ndarray, slope: float, windows: list[_Window]) -> tuple[np.ndarray, list[_Window]]:
+    """Real values as whole numbers from 0 on: no finer than they were stored, no coarser than 16 bits make them."""
+    low, high = float(real.min()), float(real.max())
+    scale = max(1.0, 1 / abs(slope))
+    if high > low:
+        scale = min(scale, _TOP / (high - low))
+    return np.rint((real - low) * scale), [((a - low) * scale, (b - low) * scale) for a, b in windows]
+
+
+def _apply_table(table: Any, values: np.ndarray) -> np.ndarray:
+    """A modality or VOI table (PS3.3 C.11.1.1 and C.11.2.1.1): values before its first and after its last take those.
+
+    Any depth from 8 to 16 bits is stored in 16 (PS3.3 C.11.1.1.1), some tables of 8 in bytes.
+    """
+    described = numbers(table, "LUTDescriptor")
+    if len(described) != 3:
+        raise ValueError("it has no descriptor")
+    count, first, bits = (int(value) for value in described)
+    count = count or 1 << 16
+    if not 8 <= bits <= 16 or not 0 < count <= 1 << 16:
+        raise ValueError(f"{count} entries of {bits} bits")
+    data = raw(table, "LUTData")
+    if isinstance(data, bytes):
+        entries = np.frombuffer(data, np.uint8 if len(data) < 2 * count else "<u2")
+    else:
+        entries = np.asarray([] if data is None else data, np.int64).reshape(-1)
+    if len(entries) < count:
+        raise ValueError(f"{len(entries)} of {count} entries")
+    if values.min() < 0 and first >= 1 << 15:
+        first -= 1 << 16
+    return np.asarray(entries[:count][(values - first).clip(0, count - 1).astype(np.intp)], np.float64)
+
+
+def _windows(dataset: Any, step: float) -> list[_Window]:
+    """All VOI windows as (low, high).
+
+    Args:
+        dataset: pydicom's.
+        step: that whole stored values make in real ones: the linear function's half and one are of values that are
+            whole numbers (PS3.3 C.11.2.1.2.1); LINEAR_EXACT and SIGMOID know neither (C.11.2.1.3).
+    """
+    step = step if text(dataset, "VOILUTFunction") in ("", "LINEAR") else 0.0
+    pairs = zip(numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth"), strict=False)
+    return [
+        (centre - step / 2 - (width - step) / 2, centre - step / 2 + (width - step) / 2)
+        for centre, width in pairs
+        if width > step or width == step > 0
+    ]
+
+
+def _shows(window: _Window, pixels: np.ndarray, padding: np.ndarray | None) -> bool:
+    """Whether a window leaves something to see: enough pixels within it, and not all of them alike."""
+    low, high = window
+    mask = None if padding is None else (~padding).view(np.uint8)
+    counts = cv2.calcHist([pixels], [0], mask, [_TOP + 1], [0, _TOP + 1]).reshape(-1)
+    up_to = np.cumsum(counts, dtype=np.float64)
+    inside = counts[slice(*np.clip([np.floor(low) + 1, np.ceil(high)], 0, _TOP + 1).astype(int))]
+    first, last = np.searchsorted(up_to, [0.01 * up_to[-1], 0.99 * up_to[-1]])
+    return bool(inside.sum() >= _FEWEST * up_to[-1] and last - first >= _NARROWEST * (high - low))
+
+
+def _polarity(dataset: Any) -> tuple[bool, bool, tuple[str, ...]]:
+    """Whether the least value is white, whether the header is sure of it, and what is to be known.
+
+    Photometric Interpretation says it (PS3.3 C.7.6.3.1.2), and Presentation LUT Shape (2050,0020) of a DX says the
+    same: IDENTITY with MONOCHROME2, INVERSE with MONOCHROME1 (C.8.11.3.1.2). Some senders write INVERSE beside
+    MONOCHROME2 and mean it (C.11.6.1), others do not.
+    """
+    said, shape = text(dataset, "PhotometricInterpretation"), text(dataset, "PresentationLUTShape")
+    white = said == "MONOCHROME1"
+    if not said:
+        return shape == "INVERSE", False, ("the header does not say which value is white: the picture decides",)
+    if shape not in ("IDENTITY", "INVERSE") or white == (shape == "INVERSE"):
+        return white, True, ()
+    note = f"{said} and presentation LUT shape {shape} contradict each other: the picture decides which value is white"
+    return True, False, (note,)
+
+
+def _look_up(table: np.ndarray, stored: np.ndarray, low: int) -> np.ndarray:
+    pixels = np.empty(stored.shape, np.uint16)
+    for top in range(0, len(stored), _BAND):
+        band = stored[top : top + _BAND].astype(np.int64) - low
+        np.take(table, band, out=pixels[top : top + _BAND], mode="clip")
+    return pixels

@@ -1,0 +1,77 @@
+"""Which DICOM objects are films, by class and modality, frames and colour; others are refused for their true reason."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_seg.errors import InputError
+from edge_seg.film import check_size
+from edge_seg.sources.dicom.attributes import number, numbers, text, texts
+from edge_seg.sources.dicom.orientation import orientation_of
+from edge_seg.sources.dicom.view import refuse_other_views
+
+FILM_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.1": "Computed Radiography",
+    "1.2.840.10008.5.1.4.1.1.1.1": "Digital X-Ray for presentation",
+    "1.2.840.10008.5.1.4.1.1.1.1.1": "Digital X-Ray for processing",
+}
+"""Storage classes of films (PS3.4 annex B.5)."""
+
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+DIRECTORY = "1.2.840.10008.1.3.10"
+
+FILM_MODALITIES = frozenset({"CR", "DX"})
+"""Computed and digital radiography (PS3.3 C.7.3.1.1.1)."""
+
+CALLED_SO_TOO = FILM_MODALITIES | {"DR", "RG", ""}
+"""What objects of a film's own class are called by senders that heed no list of terms."""
+
+CAPTURE_MODALITIES = FILM_MODALITIES | {"DR", "RG", "OT"}
+"""What a secondary capture, by a film digitiser say, may be called."""
+
+_LARGEST_BYTES = 200_000_000  # of decoded pixels: 100 million of 16 bits
+
+
+def refuse_other_than_films(dataset: Any, path: str) -> None:
+    """Refuse DICOM objects that are no frontal film of one frame, by their header.
+
+    Args:
+        dataset: pydicom's.
+        path: what to call it.
+
+    Raises:
+        InputError: another modality, no pixels, several frames, colour, no frontal view, or of an unusable size.
+    """
+    _refuse_other_objects(dataset, path)
+    frames = numbers(dataset, "NumberOfFrames") or (1.0,)
+    if max(frames) != 1:
+        raise InputError(f"{path}: {max(frames):.0f} frames: give films of one frame")
+    colours = text(dataset, "PhotometricInterpretation")
+    if colours.startswith("PALETTE"):
+        raise InputError(f"{path}: palette colour, its pixels are numbers of colours: give a grey film")
+    if number(dataset, "SamplesPerPixel", 1) != 1 or colours.startswith(("RGB", "YBR", "HSV", "ARGB", "CMYK")):
+        raise InputError(f"{path}: a colour picture: give a grey film")
+    if colours not in ("MONOCHROME1", "MONOCHROME2", ""):
+        raise InputError(f"{path}: photometric interpretation is {colours}: give MONOCHROME1 or MONOCHROME2")
+    rows, columns = int(number(dataset, "Rows", 0)), int(number(dataset, "Columns", 0))
+    check_size(path, rows, columns)
+    if rows * columns * number(dataset, "BitsAllocated", 16) / 8 > _LARGEST_BYTES:
+        raise InputError(f"{path}: {columns} x {rows} pixels of so many bits are too large for a film: reduce it")
+    refuse_other_views(dataset, path)
+    orientation_of(dataset, path)
+
+
+def _refuse_other_objects(dataset: Any, path: str) -> None:
+    storage = next(iter(texts(dataset, "SOPClassUID")), "")
+    meta = getattr(dataset, "file_meta", None)
+    if DIRECTORY in (storage, *(texts(meta, "MediaStorageSOPClassUID") if meta is not None else ())):
+        raise InputError(f"{path}: a DICOMDIR, which lists films and is none: give the films")
+    modality = text(dataset, "Modality")
+    if storage in FILM_CLASSES:
+        allowed = CALLED_SO_TOO
+    else:
+        allowed = CAPTURE_MODALITIES if storage == SECONDARY_CAPTURE else FILM_MODALITIES
+    if modality not in allowed:
+        raise InputError(f"{path}: modality is {modality or 'not given'}, not an X-ray film: give CR or DX")
+    if "PixelData" not in dataset or number(dataset, "Rows", 0) < 1 or number(dataset, "Columns", 0) < 1:
+        raise InputError(f"{path}: the DICOM file holds no picture, or is cut off: send it again")

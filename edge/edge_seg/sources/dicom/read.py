@@ -1,0 +1,161 @@
+"""A DICOM file as a film."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import time
+import warnings
+import zlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from edge_seg.errors import InputError
+from edge_seg.film import Film
+from edge_seg.sources.dicom.attributes import text
+from edge_seg.sources.dicom.codecs import decode_pixels
+from edge_seg.sources.dicom.encoding import complete_meta
+from edge_seg.sources.dicom.grey import grey_values
+from edge_seg.sources.dicom.kind import refuse_other_than_films
+from edge_seg.sources.dicom.orientation import orientation_of
+from edge_seg.sources.dicom.patient import taken_at, years_of
+from edge_seg.sources.dicom.spacing import spacing_of
+from edge_seg.sources.dicom.view import view_of
+
+_PIXEL_DATA = 0x7FE00010
+_EXPLICIT, _DEFLATED = b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2.1.99"
+_LONGEST_META = 4096
+_CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
+
+LARGEST_DATASET = 128 * 1024 * 1024
+"""Bytes that a deflated dataset may grow to."""
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the bytes carry the DICOM mark (PS3.10 section 7.1)."""
+    return data[128:132] == b"DICM"
+
+
+def may_be_dataset(data: bytes) -> bool:
+    """Whether the bytes begin as a DICOM dataset does that lacks the mark: with an element of group 0002 or 0008."""
+    if len(data) < 16:
+        return False
+    for order in "<>":
+        group, element = struct.unpack(f"{order}HH", data[:4])
+        if group in (0x0002, 0x0008) and element < 0x2000:
+            explicit = data[4:6].isalpha() and data[4:6].isupper()
+            length = struct.unpack(f"{order}H", data[6:8])[0] if explicit else struct.unpack(f"{order}I", data[4:8])[0]
+            return bool(length <= 1024)
+    return False
+
+
+def decode_dicom(data: bytes, path: Path) -> Film:
+    """The film in a DICOM file: modality values, polarity resolved, VOI window as `Film.window`.
+
+    Raises:
+        InputError: not a film (other modality, no pixels, several frames), damaged, or in an encoding
+            that no installed codec decodes.
+    """
+    start = time.perf_counter()
+    where = str(path)
+    dataset = _read(data, where)
+    refuse_other_than_films(dataset, where)
+    film = _film(dataset, path)
+    return replace(
+        film,
+        checksum=hashlib.sha256(data).hexdigest(),
+        decode_ms=round((time.perf_counter() - start) * 1000, 3),
+    )
+
+
+def inflate(data: bytes | memoryview, path: str) -> bytes:
+    """A deflated dataset as it was before (PS3.5 A.5).
+
+    Raises:
+        InputError: damaged, or it would grow beyond `LARGEST_DATASET`.
+    """
+    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+    try:
+        inflated = inflater.decompress(data, LARGEST_DATASET)
+    except zlib.error as error:
+        raise InputError(f"{path}: not a readable DICOM file ({error}): send it again") from error
+    if inflater.unconsumed_tail:
+        raise InputError(f"{path}: deflated, and larger than {LARGEST_DATASET:,} bytes: send it otherwise encoded")
+    return inflated
+
+
+def _read(data: bytes, path: str) -> Any:
+    """The dataset, with a transfer syntax even where the file has none.
+
+    Raises:
+        InputError: not a readable DICOM file.
+    """
+    import pydicom
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            dataset = pydicom.dcmread(io.BytesIO(_inflated(data, path)), force=True)
+            dataset.file_meta = complete_meta(dataset)
+            return dataset
+    except InputError:
+        raise
+    # pydicom raises what it likes on damaged files; every one means that this one cannot be read.
+    except Exception as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
+        raise InputError(f"{path}: not a readable DICOM file ({reason}): send it again") from error
+
+
+def _inflated(data: bytes, path: str) -> bytes:
+    """The file with its dataset inflated and marked so, where it is deflated: pydicom would inflate without limit."""
+    head = data[:_LONGEST_META]
+    if not is_dicom(data) or _DEFLATED not in head:
+        return data
+    end = 132
+    while data[end : end + 2] == b"\x02\x00" and end < _LONGEST_META:
+        # Explicit VR; those of the long form have 32 bits of length after two that are reserved (PS3.5 section 7.1.2).
+        long = data[end + 4 : end + 6] in (b"OB", b"OW", b"UN", b"UT", b"SQ")
+        start = end + (12 if long else 8)
+        end = start + struct.unpack("<I" if long else "<H", data[start - (4 if long else 2) : start])[0]
+    return data[:end].replace(_DEFLATED, _EXPLICIT.ljust(len(_DEFLATED), b"\0")) + inflate(memoryview(data)[end:], path)
+
+
+def _film(dataset: Any, path: Path) -> Film:
+    where = str(path)
+    grey = grey_values(dataset, decode_pixels(dataset, where), where)
+    orientation, orientation_known, notes = orientation_of(dataset, where)
+    spacing = spacing_of(dataset)
+    part = text(dataset, "BodyPartExamined")
+    if part and not any(word in part for word in _CHEST):
+        notes = (*notes, f"body part examined is {part}, not the chest")
+    return Film(
+        grey.pixels,
+        path.name,
+        where,
+        window=grey.window,
+        spacing_mm=spacing.mm,
+        spacing_origin=spacing.origin,
+        spacing_plane=spacing.plane,
+        aspect=spacing.aspect,
+        orientation=orientation,
+        orientation_known=orientation_known,
+        padding=grey.padding,
+        view=view_of(dataset),
+        patient_years=years_of(dataset),
+        taken_at=taken_at(dataset),
+        polarity_known=grey.polarity_known,
+        warnings=(*spacing.notes, *notes, *grey.notes),
+        header=_header(dataset),
+    )
+
+
+def _header(dataset: Any) -> Any:
+    """The dataset without its pixels, and without what pydicom keeps of them."""
+    import pydicom
+
+    tags = list(dataset.keys())
+    header = pydicom.Dataset({tag: dataset.get_item(tag) for tag in tags if tag != _PIXEL_DATA})
+    header.file_meta = dataset.file_meta
+    return header

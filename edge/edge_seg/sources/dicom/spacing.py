@@ -1,0 +1,95 @@
+"""How far apart a film's pixels are, and in which plane: the one place that decides it.
+
+PS3.3 section 10.7.1: Imager Pixel Spacing (0018,1164) is measured at the detector. Pixel Spacing (0028,0030) is the
+same where nothing was calibrated; where it differs, or a calibration type (0028,0A02) stands beside it, it is that in
+the patient. Estimated Radiographic Magnification Factor (0018,1114) is the distance of the detector from the source
+over that of the patient.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from edge_seg.sources.dicom.attributes import is_nonsense, numbers, text
+
+_SQUARE = 0.01  # pixels of sides that differ by less are square: no outline moves by it
+_SKEWEST = 5.0  # times that a pixel may be longer than wide; the rest is a slip in the header
+_SAME = 1e-3
+_MOST_MAGNIFIED = 3.0  # a chest lies nearer to the detector than to the source
+
+
+@dataclass(frozen=True)
+class Spacing:
+    """What a header says of distances.
+
+    Attributes:
+        mm: `(down a column, along a row)`, `None` where not known.
+        origin: attribute that they were taken from.
+        plane: `detector`, `patient` or `unknown`.
+        aspect: height of a pixel over its width.
+        notes: what is to be known of them.
+    """
+
+    mm: tuple[float, float] | None = None
+    origin: str | None = None
+    plane: str = "unknown"
+    aspect: float = 1.0
+    notes: tuple[str, ...] = ()
+
+
+def spacing_of(dataset: Any) -> Spacing:
+    """What a film's header says of its spacing."""
+    wrong = tuple(
+        f"{name} in the header is no pair of positive numbers: not used"
+        for name in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio")
+        # Some scanners write zero where they know nothing.
+        if is_nonsense(dataset, name) or (any(numbers(dataset, name)) and _pair(dataset, name) is None)
+    )
+    found = _choose(dataset)
+    aspect = found.mm[0] / found.mm[1] if found.mm else _aspect_ratio(dataset)
+    if not 1 / _SKEWEST <= aspect <= _SKEWEST:
+        note = f"pixels {aspect:.3g} times as high as wide by the header: not believed, nothing is given in mm"
+        return Spacing(notes=(*wrong, note))
+    square = abs(aspect - 1) <= _SQUARE
+    return Spacing(found.mm, found.origin, found.plane, 1.0 if square else aspect, (*wrong, *found.notes))
+
+
+def _choose(dataset: Any) -> Spacing:
+    pixel, imager = _pair(dataset, "PixelSpacing"), _pair(dataset, "ImagerPixelSpacing")
+    calibration = text(dataset, "PixelSpacingCalibrationType")
+    if pixel and calibration:
+        return Spacing(pixel, f"PixelSpacing, {calibration}", "patient")
+    if pixel and imager and not _same(pixel, imager):
+        return Spacing(pixel, "PixelSpacing", "patient")
+    if imager:
+        return _at_detector(dataset, imager, "ImagerPixelSpacing")
+    if pixel:
+        return Spacing(pixel, "PixelSpacing")
+    scanned = _pair(dataset, "NominalScannedPixelSpacing")
+    return _at_detector(dataset, scanned, "NominalScannedPixelSpacing") if scanned else Spacing()
+
+
+def _at_detector(dataset: Any, mm: tuple[float, float], origin: str) -> Spacing:
+    """In the patient where the magnification is known, else at the detector."""
+    factors = numbers(dataset, "EstimatedRadiographicMagnificationFactor")
+    if factors and 1 < factors[0] <= _MOST_MAGNIFIED:
+        note = f"spacing corrected for an estimated magnification of {factors[0]:.3g}"
+        origin = f"{origin} / EstimatedRadiographicMagnificationFactor"
+        return Spacing((mm[0] / factors[0], mm[1] / factors[0]), origin, "patient", notes=(note,))
+    return Spacing(mm, origin, "detector", notes=("spacing is that of the detector, not corrected for magnification",))
+
+
+def _aspect_ratio(dataset: Any) -> float:
+    """Pixel Aspect Ratio (0028,0034), vertical over horizontal (PS3.3 C.7.6.3.1.7)."""
+    ratio = _pair(dataset, "PixelAspectRatio")
+    return ratio[0] / ratio[1] if ratio else 1.0
+
+
+def _pair(dataset: Any, keyword: str) -> tuple[float, float] | None:
+    values = numbers(dataset, keyword)
+    return (values[0], values[1]) if len(values) == 2 and min(values) > 0 else None
+
+
+def _same(one: tuple[float, float], other: tuple[float, float]) -> bool:
+    return all(abs(a - b) <= _SAME * b for a, b in zip(one, other, strict=True))

@@ -1,0 +1,224 @@
+"""Grey values as the header means them: padding, slopes, windows, tables, bits, polarity."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from edge_seg import Film, InputError, Segmenter
+from edge_seg.model_file import ModelFile
+from edge_seg.phantom.film import Phantom
+from edge_seg.pixels import to_grey8, to_input
+from edge_seg.sources.dicom import decode_dicom
+
+Read = Callable[..., Film]
+INPUT = (192, 192)
+
+
+def seen(film: Film) -> np.ndarray:
+    return to_input(film, INPUT)[0].astype(int)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "dtype"),
+    [
+        ({"PixelPaddingValue": 0}, np.uint16),
+        ({"PixelPaddingValue": 4095}, np.uint16),
+        ({"PixelPaddingValue": 65535, "PhotometricInterpretation": "MONOCHROME1"}, np.uint16),
+        ({"PixelPaddingValue": 65535, "PixelPaddingRangeLimit": 60000}, np.uint16),
+        ({"PixelPaddingValue": -32768}, np.int16),
+        ({}, np.uint16),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("windowed", [False, True])
+def test_padding_changes_nothing_that_the_network_sees(
+    attributes: dict[str, Any], dtype: type, windowed: bool, made: Phantom, read_with: Read
+) -> None:
+    window = {"WindowCenter": 2048, "WindowWidth": 3000} if windowed else {}
+    inverse = {"PhotometricInterpretation": attributes.get("PhotometricInterpretation", "MONOCHROME2")}
+    plain = (made.film.pixels + 1).clip(1, 4094).astype(dtype)
+    value = attributes.get("PixelPaddingRangeLimit", attributes.get("PixelPaddingValue", 0))
+    framed = cv2.copyMakeBorder(plain, 20, 20, 15, 15, cv2.BORDER_CONSTANT, value=value)
+    one, other = read_with(plain, **inverse, **window), read_with(framed, **attributes, **window)
+    np.testing.assert_array_equal(seen(one), seen(other))
+    assert not to_grey8(other)[:20].any()
+    np.testing.assert_array_equal(to_grey8(other)[20:-20, 15:-15], to_grey8(one))
+
+
+def test_padding_of_any_shape_is_left_out_of_the_window(made: Phantom, read_with: Read) -> None:
+    plain = made.film.pixels.astype(np.uint16)
+    round_film = np.zeros(plain.shape, np.uint8)
+    cv2.ellipse(round_film, ((140, 160), (270, 310), 0), 1, -1)
+    film = read_with(np.where(round_film, plain, 60000).astype(np.uint16), PixelPaddingValue=60000)
+    black = Film(np.where(round_film, plain, 0).astype(np.uint16), padding=round_film == 0)
+    np.testing.assert_array_equal(seen(film), seen(black))
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.1, 0.001, 1 / 4095, -0.5, 3.0])
+def test_slopes_keep_the_grey_levels(slope: float, made: Phantom, read_with: Read) -> None:
+    plain = read_with(made.film.pixels)
+    found = read_with(made.film.pixels, RescaleSlope=f"{slope:.10g}", RescaleIntercept="-7")
+    shown = found.pixels if slope > 0 else found.pixels.max() - found.pixels
+    assert np.corrcoef(shown.ravel(), plain.pixels.ravel())[0, 1] > 1 - 1e-9
+    assert len(np.unique(found.pixels)) == len(np.unique(plain.pixels))
+
+
+@pytest.mark.parametrize("slope", [1.0, 0.01, 1 / 4095])
+@pytest.mark.parametrize("function", [None, "LINEAR", "LINEAR_EXACT"])
+def test_a_window_lies_on_the_rescaled_values(
+    slope: float, function: str | None, made: Phantom, read_with: Read
+) -> None:
+    plain = read_with(made.film.pixels, WindowCenter="2048", WindowWidth="3000")
+    found = read_with(
+        made.film.pixels,
+        RescaleSlope=f"{slope:.10g}",
+        RescaleIntercept="0",
+        WindowCenter=f"{2048 * slope:.10g}",
+        WindowWidth=f"{3000 * slope:.10g}",
+        VOILUTFunction=function,
+    )
+    assert np.abs(seen(found) - seen(plain)).max() <= 1
+
+
+def test_the_window_functions_are_those_of_the_standard(read_with: Read) -> None:
+    ramp = np.tile(np.arange(0, 4096, dtype=np.uint16), (64, 1))
+    window = {"WindowCenter": "2000", "WindowWidth": "1000"}
+    for function, expected in (
+        ("LINEAR", lambda x: ((x - 1999.5) / 999 + 0.5).clip(0, 1)),
+        ("LINEAR_EXACT", lambda x: ((x - 2000) / 1000 + 0.5).clip(0, 1)),
+        ("SIGMOID", lambda x: 1 / (1 + np.exp(-4 * (x - 2000) / 1000))),
+    ):
+        shown = to_grey8(read_with(ramp, VOILUTFunction=function, **window))[0]
+        np.testing.assert_allclose(shown, 255 * expected(np.arange(4096.0)), atol=0.51)
+
+
+@pytest.mark.parametrize(
+    "window", [("30000", "100"), ("-500", "10"), ("0", "1e99"), ("1e99", "1"), ("100000", "99990"), ("2048", "1")]
+)
+def test_a_window_that_shows_nothing_is_replaced_and_that_is_said(
+    window: tuple[str, str], made: Phantom, read_with: Read
+) -> None:
+    film = read_with(made.film.pixels, WindowCenter=window[0], WindowWidth=window[1])
+    assert film.window is None
+    assert any("window in the header shows nothing" in warning for warning in film.warnings)
+    np.testing.assert_array_equal(seen(film), seen(read_with(made.film.pixels)))
+
+
+def test_the_first_window_that_shows_something_counts(made: Phantom, read_with: Read) -> None:
+    film = read_with(made.film.pixels, WindowCenter=["30000", "2048"], WindowWidth=["10", "4096"])
+    assert film.window == (0.0, 4095.0)
+
+
+@pytest.mark.parametrize("window", [("nan", "100"), ("2048", ""), ("", ""), ("2048", "0"), ("middle", "all")])
+def test_a_window_that_is_none_is_not_heeded(window: tuple[str, str], tmp_path: Path, make_film: Any) -> None:
+    path = make_film(WindowCenter="11111", WindowWidth="22222")
+    data = path.read_bytes()
+    for value, said in zip((b"11111", b"22222"), window, strict=True):
+        data = data.replace(value, said.encode().ljust(5)[:5])
+    assert decode_dicom(data, path).window is None
+
+
+def test_values_that_lie_in_the_upper_bits_are_all_used(made: Phantom, read_with: Read) -> None:
+    lifted = (made.film.pixels.astype(np.uint16) << 4).astype(np.uint16)
+    film = read_with(lifted, BitsStored=12, HighBit=15)
+    np.testing.assert_array_equal(seen(film), seen(read_with(made.film.pixels)))
+    assert film.pixels.max() <= 4095
+
+
+@pytest.mark.parametrize("said", ["monochrome2", " MONOCHROME2", "Monochrome2 "])
+def test_photometric_interpretation_in_every_spelling(said: str, made: Phantom, read_with: Read) -> None:
+    film = read_with(PhotometricInterpretation=said)
+    assert film.polarity_known
+    np.testing.assert_array_equal(seen(film), seen(read_with(made.film.pixels)))
+
+
+def test_contradictory_polarity_is_decided_by_the_picture(made: Phantom, read_with: Read, lungs: ModelFile) -> None:
+    segmenter = Segmenter(lungs)
+    plain = segmenter(read_with(made.film.pixels))
+    # Meant, as PS3.3 C.11.6.1 has it, and written out of habit.
+    for pixels in (4095 - made.film.pixels, made.film.pixels):
+        film = read_with(pixels, PresentationLUTShape="INVERSE")
+        assert not film.polarity_known
+        assert any("contradict each other" in warning for warning in film.warnings)
+        found = segmenter(film)
+        for name, mask in plain.masks.items():
+            assert 2 * (mask & found.masks[name]).sum() / (mask.sum() + found.masks[name].sum()) > 0.99
+    for colours, shape in (("MONOCHROME1", "INVERSE"), ("MONOCHROME2", "IDENTITY")):
+        assert read_with(PhotometricInterpretation=colours, PresentationLUTShape=shape).polarity_known
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({"PhotometricInterpretation": "PALETTE COLOR"}, "palette colour"),
+        ({"PhotometricInterpretation": "RGB", "SamplesPerPixel": 3}, "a colour picture"),
+        ({"PhotometricInterpretation": "YBR_FULL"}, "a colour picture"),
+        ({"PhotometricInterpretation": "TRUE"}, "photometric interpretation is TRUE"),
+        ({"Modality": "MG"}, "modality is MG"),
+        ({"NumberOfFrames": 2}, "2 frames"),
+        ({"Rows": 20000, "Columns": 20000}, "too large"),
+        ({"Rows": 0}, "holds no picture"),
+    ],
+    ids=str,
+)
+def test_what_is_no_film_is_refused_for_its_reason(attributes: dict[str, Any], reason: str, read_with: Read) -> None:
+    with pytest.raises(InputError, match=reason) as caught:
+        read_with(**attributes)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        *({"Modality": modality} for modality in ("DR", "RG", "", "dx", "CR")),
+        {"RescaleSlope": "", "RescaleIntercept": ""},
+        {"SamplesPerPixel": None},
+        {"NumberOfFrames": [1, 1]},
+        {"PixelSpacing": "", "ViewPosition": "", "BodyPartExamined": ""},
+        {"PixelRepresentation": None, "HighBit": None},
+    ],
+    ids=str,
+)
+def test_films_with_attributes_that_are_empty_or_unusual_are_read(
+    attributes: dict[str, Any], made: Phantom, read_with: Read
+) -> None:
+    np.testing.assert_array_equal(seen(read_with(**attributes)), seen(read_with(made.film.pixels)))
+
+
+def test_a_dataset_without_meta_information_is_read(make_film: Any, made: Phantom) -> None:
+    path = make_film()
+    dataset = pydicom.dcmread(path)
+    for implicit in (False, True):
+        bare = path.with_name("bare.dcm")
+        with bare.open("wb") as file:
+            pydicom.filewriter.write_dataset(pydicom.filebase.DicomFileLike(file), _encoded(dataset, implicit))
+        np.testing.assert_array_equal(decode_dicom(bare.read_bytes(), bare).pixels, made.film.pixels)
+
+
+def _encoded(dataset: pydicom.Dataset, implicit: bool) -> pydicom.Dataset:
+    copied = pydicom.Dataset(dataset)
+    copied.set_original_encoding(implicit, True)
+    return copied
+
+
+def test_a_deflated_bomb_is_refused_before_it_is_inflated(make_film: Any) -> None:
+    import tracemalloc
+    import zlib
+
+    path = make_film()
+    data = path.read_bytes()
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    bomb = b"".join(deflater.compress(bytes(1 << 24)) for _ in range(24)) + deflater.flush()
+    meta = data[: data.index(b"1.2.840.10008.1.2.1\0")] + b"1.2.840.10008.1.2.1.99"
+    meta = meta.replace(b"UI\x14\x001.2.840.10008.1.2.1.99", b"UI\x16\x001.2.840.10008.1.2.1.99")
+    tracemalloc.start()
+    with pytest.raises(InputError, match="deflated, and larger"):
+        decode_dicom(meta + bomb, path)
+    assert tracemalloc.get_traced_memory()[1] < 300e6
+    tracemalloc.stop()
