@@ -22,7 +22,7 @@ from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature
 if TYPE_CHECKING:
     from edge_seg.station.config import StationConfig
 
-_CODECS = {"pylibjpeg-libjpeg": "JPEG", "pylibjpeg-openjpeg": "JPEG 2000", "pylibjpeg-rle": "RLE"}
+_CODECS = {"python-gdcm": "JPEG", "pylibjpeg-openjpeg": "JPEG 2000", "pylibjpeg-rle": "RLE"}
 _REQUIRED = {
     "numpy": ("numpy", "numpy"),
     "cv2": ("opencv-python-headless", "OpenCV"),

@@ -30,6 +30,12 @@ class Orientation:
         """Whether the picture is a mirror image, turned or not: right and left are exchanged in it."""
         return self.transposed ^ self.rows_reversed ^ self.columns_reversed
 
+    @property
+    def letters(self) -> str:
+        """Where in the patient the rows and the columns of the picture go, as DICOM says it (`L/F`)."""
+        across, along = "R" if self.columns_reversed else "L", "H" if self.rows_reversed else "F"
+        return f"{along}/{across}" if self.transposed else f"{across}/{along}"
+
     def upright(self, plane: np.ndarray) -> np.ndarray:
         """A view of a plane `(height, width, ...)` as it stands upright; what is written into it is in the plane."""
         plane = plane.swapaxes(0, 1) if self.transposed else plane

@@ -37,6 +37,10 @@ class FilmFacts:
     age_s: float | None
     sha256: str | None
     unique_name: bool = False
+    spacing_origin: str | None = None
+    spacing_plane: str = "unknown"
+    orientation: str = "L/F"
+    orientation_known: bool = False
 
     @classmethod
     def of(cls, film: Film) -> FilmFacts:
@@ -51,6 +55,10 @@ class FilmFacts:
             age_s=film.age_s,
             sha256=film.checksum,
             unique_name=film.unique_name,
+            spacing_origin=film.spacing_origin,
+            spacing_plane=film.spacing_plane,
+            orientation=film.orientation.letters,
+            orientation_known=film.orientation_known,
         )
 
 

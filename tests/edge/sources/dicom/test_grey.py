@@ -42,7 +42,7 @@ def test_padding_changes_nothing_that_the_network_sees(
 ) -> None:
     window = {"WindowCenter": 2048, "WindowWidth": 3000} if windowed else {}
     inverse = {"PhotometricInterpretation": attributes.get("PhotometricInterpretation", "MONOCHROME2")}
-    plain = (made.film.pixels + 1).clip(1, 4094).astype(dtype)
+    plain: np.ndarray = (made.film.pixels + 1).clip(1, 4094).astype(dtype)
     value = attributes.get("PixelPaddingRangeLimit", attributes.get("PixelPaddingValue", 0))
     framed = cv2.copyMakeBorder(plain, 20, 20, 15, 15, cv2.BORDER_CONSTANT, value=value)
     one, other = read_with(plain, **inverse, **window), read_with(framed, **attributes, **window)

@@ -34,6 +34,7 @@ def test_masks_are_those_of_the_upright_film_turned(
     plain = segmenter(read_with(made.film.pixels, PatientOrientation=["L", "F"]))
     found = segmenter(read_with(lie(made.film.pixels), PatientOrientation=list(said)))
     assert found.film.orientation_known
+    assert found.film.orientation.letters == "/".join(said)
     assert found.measurements == plain.measurements
     for name, mask in plain.masks.items():
         np.testing.assert_array_equal(found.masks[name], lie(mask))
