@@ -1,61 +1,182 @@
-"""Size of a picture from its header, before anybody decodes hundreds of megapixels; and whether it is whole."""
+"""What a picture's header says before it is decoded: its kind and size, what it will take, whether it is whole.
+
+Decoders believe a header: a few hundred bytes make them ask for gigabytes. So nothing is decoded of which this module
+cannot say how large it becomes.
+"""
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Callable
+from dataclasses import dataclass
 
+from edge_seg.sources.tiff import TiffError, read_directory
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF markers; ITU-T T.81 table B.1
+_JPEG_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _JPEG_BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
+_JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
+# In the data of a scan each 0xff is followed by 0, or by a restart mark.
+_JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # by colour type, as they are decoded
+_PORTABLE = re.compile(rb"P([2356])(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(\d{1,5})\s")
+_SEARCHED = 1 << 16
 
 
-def picture_size(data: bytes) -> tuple[int, int] | None:
-    """`(height, width)` of a PNG, JPEG or TIFF; `None` for other formats and damaged headers."""
+@dataclass(frozen=True)
+class PictureHeader:
+    """What a picture's header says.
+
+    Attributes:
+        kind: `PNG`, `JPEG`, `TIFF`, `BMP`, `WebP`, `GIF`, `AVIF`, `JPEG 2000` or `PNM`.
+        height, width: in pixels.
+        pixel_bytes: what a pixel takes while it is decoded.
+        whole: whether the picture goes on to its end mark, of kinds that have one.
+    """
+
+    kind: str
+    height: int
+    width: int
+    pixel_bytes: int
+    whole: bool = True
+
+
+def read_header(data: bytes) -> PictureHeader | None:
+    """The header of a picture; `None` where it is damaged, or of a kind whose size cannot be told."""
     try:
-        if data[:8] == b"\x89PNG\r\n\x1a\n":
-            width, height = struct.unpack(">II", data[16:24])
-            return height, width
-        if data[:2] == b"\xff\xd8":
-            return _jpeg_size(data)
-        if data[:4] in (b"II*\0", b"MM\0*"):
-            return _tiff_size(data)
-    except (struct.error, IndexError):
+        for begins, read in _KINDS:
+            if begins.match(data):
+                return read(data)
+    except (struct.error, IndexError, KeyError, TiffError):
         return None
     return None
 
 
-def is_cut_off(data: bytes) -> bool:
-    """Whether a PNG or JPEG ends before its end mark: decoders fill up such films with grey and say nothing."""
-    if data[:8] == b"\x89PNG\r\n\x1a\n":
-        return b"IEND" not in data[-64:] and b"IEND" not in data
-    if data[:2] == b"\xff\xd8":
-        return b"\xff\xd9" not in data[-4096:]
-    return False
+def picture_size(data: bytes) -> tuple[int, int] | None:
+    """`(height, width)` of a picture; `None` where its header does not tell."""
+    header = read_header(data)
+    return (header.height, header.width) if header else None
 
 
-def _jpeg_size(data: bytes) -> tuple[int, int] | None:
-    position = 2
-    while position < len(data):
+def _png(data: bytes) -> PictureHeader:
+    height, width, depth, colours = _png_facts(data)
+    whole = any(kind == b"IEND" for kind, _, _ in png_chunks(data))
+    return PictureHeader("PNG", height, width, _PNG_CHANNELS[colours] * (2 if depth == 16 else 1), whole)
+
+
+def _png_facts(data: bytes) -> tuple[int, int, int, int]:
+    width, height, depth, colours = struct.unpack(">IIBB", data[16:26])
+    return height, width, depth, colours
+
+
+def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
+    """Kind, begin and end of each chunk of a PNG up to its end, or to the first that is longer than the file."""
+    found, position = [], len(_PNG)
+    while position + 12 <= len(data):
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        end = position + 12 + length
+        if end > len(data):
+            break
+        found.append((kind, position, end))
+        position = end
+        if kind == b"IEND":
+            break
+    return found
+
+
+def _jpeg(data: bytes) -> PictureHeader:
+    position, size, pixel_bytes = 2, None, 0
+    while position + 4 <= len(data):
         if data[position] != 0xFF:
-            return None
+            break
         marker = data[position + 1]
         if marker == 0xFF or marker in _JPEG_BARE:
             position += 1 if marker == 0xFF else 2
             continue
-        if marker in _JPEG_FRAMES:
-            height, width = struct.unpack(">HH", data[position + 5 : position + 9])
-            return height, width
+        if marker == _JPEG_END:
+            break
+        if marker in _JPEG_FRAMES and size is None:
+            size = struct.unpack(">HH", data[position + 5 : position + 9])
+            channels = max(1, data[position + 9])
+            # A progressive picture keeps its coefficients, of 16 bits, until its end.
+            pixel_bytes = channels * (3 if marker in _JPEG_PROGRESSIVE else 1)
         position += 2 + struct.unpack(">H", data[position + 2 : position + 4])[0]
-    return None
+        if marker == _JPEG_START_OF_SCAN:
+            found = _JPEG_MARKER.search(data, position)
+            position = found.start() if found else len(data)
+    if size is None:
+        raise IndexError("no frame")
+    # What comes behind the end, a film of the moments before, say, is none of the picture.
+    whole = data.find(b"\xff\xd9", position) >= 0
+    return PictureHeader("JPEG", size[0], size[1], pixel_bytes, whole)
 
 
-def _tiff_size(data: bytes) -> tuple[int, int] | None:
-    order = "<" if data[:2] == b"II" else ">"
-    start = struct.unpack(f"{order}I", data[4:8])[0]
-    count = struct.unpack(f"{order}H", data[start : start + 2])[0]
-    found = {}
-    for index in range(count):
-        entry = data[start + 2 + 12 * index : start + 14 + 12 * index]
-        tag, kind = struct.unpack(f"{order}HH", entry[:4])
-        if tag in (256, 257):  # ImageWidth, ImageLength; TIFF 6.0
-            found[tag] = struct.unpack(f"{order}H" if kind == 3 else f"{order}I", entry[8 : 10 if kind == 3 else 12])[0]
-    return (found[257], found[256]) if len(found) == 2 else None
+def _tiff(data: bytes) -> PictureHeader:
+    directory = read_directory(data)
+    channels = directory.number("SamplesPerPixel", 1)
+    depth = -(-directory.number("BitsPerSample", 1) // 8)
+    # Palettes become colours; OpenCV reads those of 8 bits as four.
+    pixel_bytes = 4 if depth == 1 and channels > 1 else channels * depth
+    return PictureHeader("TIFF", directory.number("ImageLength"), directory.number("ImageWidth"), pixel_bytes)
+
+
+def _bmp(data: bytes) -> PictureHeader:
+    width, height = struct.unpack("<ii", data[18:26]) if data[14] >= 40 else struct.unpack("<Hh", data[18:22])
+    return PictureHeader("BMP", abs(height), abs(width), 4)
+
+
+def _webp(data: bytes) -> PictureHeader:
+    kind = data[12:16]
+    if kind == b"VP8X":
+        width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
+    elif kind == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    else:
+        width, height = (value & 0x3FFF for value in struct.unpack("<HH", data[26:30]))
+    return PictureHeader("WebP", height, width, 8)
+
+
+def _gif(data: bytes) -> PictureHeader:
+    width, height = struct.unpack("<HH", data[6:10])
+    return PictureHeader("GIF", height, width, 8)
+
+
+def _avif(data: bytes) -> PictureHeader:
+    # Image spatial extents, of as many pictures as the file has (ISO/IEC 23008-12 section 6.5.3).
+    sizes = [struct.unpack(">II", found[1]) for found in re.finditer(rb"ispe\0{4}(.{8})", data[:_SEARCHED], re.DOTALL)]
+    width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
+    return PictureHeader("AVIF", height, width, 8)
+
+
+def _jpeg_2000(data: bytes) -> PictureHeader:
+    at = data.index(b"\xff\x4f\xff\x51", 0, _SEARCHED) + 8
+    right, lower, left, upper = struct.unpack(">IIII", data[at : at + 16])
+    channels = struct.unpack(">H", data[at + 32 : at + 34])[0]
+    return PictureHeader("JPEG 2000", lower - upper, right - left, 6 * channels)
+
+
+def _portable(data: bytes) -> PictureHeader:
+    found = _PORTABLE.match(data[:_SEARCHED])
+    if found is None:
+        raise IndexError("no size")
+    kind, width, height, top = (int(value) for value in found.groups())
+    return PictureHeader("PNM", height, width, (3 if kind in (3, 6) else 1) * (2 if top > 255 else 1))
+
+
+_KINDS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], PictureHeader]], ...] = tuple(
+    (re.compile(begins, re.DOTALL), read)
+    for begins, read in (
+        (rb"\x89PNG\r\n\x1a\n", _png),
+        (rb"\xff\xd8", _jpeg),
+        (rb"II\*\0|MM\0\*", _tiff),
+        (rb"BM", _bmp),
+        (rb"RIFF.{4}WEBP", _webp),
+        (rb"GIF8[79]a", _gif),
+        (rb".{4}ftyp(avif|avis|mif1|heic)", _avif),
+        (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", _jpeg_2000),
+        (rb"P[2356]\s", _portable),
+    )
+)

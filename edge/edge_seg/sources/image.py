@@ -11,9 +11,16 @@ import numpy as np
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film, check_size
-from edge_seg.sources.header import is_cut_off, picture_size
+from edge_seg.sources.header import read_header
+from edge_seg.sources.png import essential_png, set_upright
+from edge_seg.sources.tiff import TiffError, separate_planes
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+
+LARGEST_BYTES = 160_000_000
+"""What a picture may take while it is decoded: 80 million pixels of 16 bits, or 53 million of three colours."""
+
+_NO_PICTURE = "not a picture that can be decoded: give PNG, JPEG, TIFF or DICOM"
 
 
 def read_bytes(path: Path) -> bytes:
@@ -38,17 +45,18 @@ def decode_picture(data: bytes, path: Path) -> Film:
         InputError: no picture, cut off, of an unusable size, or of a pixel type that is no film's.
     """
     start = time.perf_counter()
-    size = picture_size(data)
-    if size is not None:
-        check_size(str(path), *size)
-    if is_cut_off(data):
+    header = read_header(data)
+    if header is None:
+        raise InputError(f"{path}: {_NO_PICTURE}")
+    check_size(str(path), header.height, header.width)
+    if header.height * header.width * header.pixel_bytes > LARGEST_BYTES:
+        size = f"{header.width} x {header.height} pixels of {header.pixel_bytes} bytes"
+        raise InputError(f"{path}: {size} are too large for a film: reduce it to {LARGEST_BYTES // 1_000_000} MB")
+    if not header.whole:
         raise InputError(f"{path}: the picture is cut off before its end: copy it again")
-    # Deep or transparent pictures come unchanged; only 8-bit ones have an orientation that OpenCV applies.
-    picture = _decode(data, cv2.IMREAD_UNCHANGED)
-    if (picture is not None and picture.ndim == 3 and picture.shape[2] == 3) or data[:2] == b"\xff\xd8":
-        picture = _decode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    picture = _decode(data, header.kind)
     if picture is None:
-        raise InputError(f"{path}: not a picture that can be decoded: give PNG, JPEG, TIFF or DICOM")
+        raise InputError(f"{path}: {_NO_PICTURE}")
     return Film(
         to_grey(picture, str(path)),
         colour=colour_of(picture),
@@ -57,6 +65,37 @@ def decode_picture(data: bytes, path: Path) -> Film:
         checksum=hashlib.sha256(data).hexdigest(),
         decode_ms=round((time.perf_counter() - start) * 1000, 3),
     )
+
+
+def _decode(data: bytes, kind: str) -> np.ndarray | None:
+    """The picture, set upright by its EXIF orientation; `None` where it is damaged.
+
+    OpenCV heeds the orientation of 8-bit pictures without transparency, and of TIFF always; that of a PNG is ours.
+    """
+    if kind == "PNG":
+        plain, orientation = essential_png(data)
+        picture = _open(plain, cv2.IMREAD_UNCHANGED)
+        return None if picture is None else set_upright(picture, orientation)
+    if kind == "JPEG":
+        return _open(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    if kind == "TIFF":
+        planes = [_open(plane, cv2.IMREAD_UNCHANGED) for plane in _planes(data)]
+        if planes and all(plane is not None and plane.shape == planes[0].shape for plane in planes):
+            # OpenCV's order of colours.
+            return np.dstack([*planes[2::-1], *planes[3:]])
+        return _open(data, cv2.IMREAD_UNCHANGED)
+    picture = _open(data, cv2.IMREAD_UNCHANGED)
+    if picture is not None and picture.ndim == 3 and picture.shape[2] == 3:
+        del picture
+        picture = _open(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    return picture
+
+
+def _planes(data: bytes) -> list[bytes]:
+    try:
+        return separate_planes(data)
+    except TiffError:
+        return []
 
 
 def to_grey(picture: np.ndarray, name: str) -> np.ndarray:
@@ -91,7 +130,7 @@ def colour_of(picture: np.ndarray) -> float:
     return round(float((sample.max(axis=2) - sample.min(axis=2)).mean() / np.iinfo(picture.dtype).max), 4)
 
 
-def _decode(data: bytes, flags: int) -> np.ndarray | None:
+def _open(data: bytes, flags: int) -> np.ndarray | None:
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error:

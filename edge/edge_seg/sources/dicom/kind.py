@@ -29,7 +29,9 @@ CALLED_SO_TOO = FILM_MODALITIES | {"DR", "RG", ""}
 CAPTURE_MODALITIES = FILM_MODALITIES | {"DR", "RG", "OT"}
 """What a secondary capture, by a film digitiser say, may be called."""
 
-_LARGEST_BYTES = 200_000_000  # of decoded pixels: 100 million of 16 bits
+_LARGEST_BYTES = 120_000_000  # of decoded pixels: they are in memory once as stored and once as a film
+_LARGEST_ENCODED = 24_000_000  # pixels in an encoding, whose codecs need five times their memory; detectors have 19
+_ENCAPSULATED = b"\xfe\xff\x00\xe0"
 
 
 def refuse_other_than_films(dataset: Any, path: str) -> None:
@@ -55,8 +57,11 @@ def refuse_other_than_films(dataset: Any, path: str) -> None:
         raise InputError(f"{path}: photometric interpretation is {colours}: give MONOCHROME1 or MONOCHROME2")
     rows, columns = int(number(dataset, "Rows", 0)), int(number(dataset, "Columns", 0))
     check_size(path, rows, columns)
-    if rows * columns * number(dataset, "BitsAllocated", 16) / 8 > _LARGEST_BYTES:
-        raise InputError(f"{path}: {columns} x {rows} pixels of so many bits are too large for a film: reduce it")
+    encoded = dataset["PixelData"].value[:4] == _ENCAPSULATED
+    size = rows * columns * number(dataset, "BitsAllocated", 16) / 8
+    if size > _LARGEST_BYTES or (encoded and rows * columns > _LARGEST_ENCODED):
+        most = f"at most {_LARGEST_BYTES // 1_000_000} MB, encoded {_LARGEST_ENCODED // 1_000_000} million pixels"
+        raise InputError(f"{path}: {columns} x {rows} pixels are too large for a film: reduce it to {most}")
     refuse_other_views(dataset, path)
     orientation_of(dataset, path)
 

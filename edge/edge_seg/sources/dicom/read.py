@@ -29,7 +29,7 @@ _EXPLICIT, _DEFLATED = b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2.1.99"
 _LONGEST_META = 4096
 _CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
 
-LARGEST_DATASET = 128 * 1024 * 1024
+LARGEST_DATASET = 64 * 1024 * 1024
 """Bytes that a deflated dataset may grow to."""
 
 

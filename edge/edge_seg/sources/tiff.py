@@ -1,0 +1,142 @@
+"""The directory of a TIFF file (TIFF 6.0); colour planes that lie one behind another, which OpenCV reads wrongly."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+_TAGS = {
+    "ImageWidth": 256,
+    "ImageLength": 257,
+    "BitsPerSample": 258,
+    "Compression": 259,
+    "PhotometricInterpretation": 262,
+    "StripOffsets": 273,
+    "Orientation": 274,
+    "SamplesPerPixel": 277,
+    "RowsPerStrip": 278,
+    "StripByteCounts": 279,
+    "PlanarConfiguration": 284,
+    "Predictor": 317,
+    "TileWidth": 322,
+    "TileLength": 323,
+    "TileOffsets": 324,
+    "TileByteCounts": 325,
+}
+_SIZES = {1: "B", 3: "H", 4: "I"}  # bytes, shorts and longs: all that sizes and offsets come as
+_MOST_ENTRIES = 4096
+_SEPARATE = 2
+
+
+class TiffError(ValueError):
+    """The directory cannot be read."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """The first directory of a file.
+
+    Attributes:
+        order: `<` or `>`.
+        values: whole numbers of the known tags, by tag.
+    """
+
+    order: str
+    values: dict[int, tuple[int, ...]]
+
+    def number(self, name: str, default: int | None = None) -> int:
+        """The first value of a tag.
+
+        Raises:
+            TiffError: it is absent, and there is no default.
+        """
+        values = self.values.get(_TAGS[name], ())
+        if values:
+            return values[0]
+        if default is None:
+            raise TiffError(f"no {name}")
+        return default
+
+
+def read_directory(data: bytes) -> Directory:
+    """The first directory of a TIFF file.
+
+    Raises:
+        TiffError: it is damaged.
+    """
+    order = "<" if data[:2] == b"II" else ">"
+    try:
+        start = struct.unpack(f"{order}I", data[4:8])[0]
+        count = struct.unpack(f"{order}H", data[start : start + 2])[0]
+        if count > _MOST_ENTRIES:
+            raise TiffError(f"{count} entries")
+        values = {}
+        for index in range(count):
+            entry = data[start + 2 + 12 * index : start + 14 + 12 * index]
+            tag, kind, many = struct.unpack(f"{order}HHI", entry[:8])
+            if tag in _TAGS.values() and kind in _SIZES:
+                values[tag] = _values(data, entry, f"{order}{{}}{_SIZES[kind]}", many)
+    except struct.error as error:
+        raise TiffError(str(error)) from error
+    return Directory(order, values)
+
+
+def separate_planes(data: bytes) -> list[bytes]:
+    """Each colour plane as a grey TIFF of its own; none where the colours of a pixel lie together.
+
+    The data of the strips or tiles stay as they are, whatever compresses them: each file ends in a directory that names
+    those of its plane alone.
+
+    Raises:
+        TiffError: the directory is damaged.
+    """
+    directory = read_directory(data)
+    colours = directory.number("SamplesPerPixel", 1)
+    if directory.number("PlanarConfiguration", 1) != _SEPARATE or not 1 < colours <= 4:
+        return []
+    places, lengths = next(
+        (directory.values[_TAGS[f"{kind}Offsets"]], directory.values[_TAGS[f"{kind}ByteCounts"]], kind)[:2]
+        for kind in ("Strip", "Tile")
+        if _TAGS[f"{kind}Offsets"] in directory.values and _TAGS[f"{kind}ByteCounts"] in directory.values
+    )
+    if len(places) % colours or len(places) != len(lengths):
+        raise TiffError("planes of unlike size")
+    each = len(places) // colours
+    kind = "Strip" if _TAGS["StripOffsets"] in directory.values else "Tile"
+    return [
+        _plane(data, directory, kind, places[k * each : (k + 1) * each], lengths[k * each : (k + 1) * each])
+        for k in range(colours)
+    ]
+
+
+def _plane(data: bytes, directory: Directory, kind: str, places: tuple[int, ...], lengths: tuple[int, ...]) -> bytes:
+    values = {
+        **directory.values,
+        _TAGS["SamplesPerPixel"]: (1,),
+        _TAGS["PhotometricInterpretation"]: (1,),
+        _TAGS["BitsPerSample"]: directory.values[_TAGS["BitsPerSample"]][:1],
+        _TAGS["PlanarConfiguration"]: (1,),
+        _TAGS[f"{kind}Offsets"]: places,
+        _TAGS[f"{kind}ByteCounts"]: lengths,
+    }
+    order, start = directory.order, len(data) + len(data) % 2
+    behind = start + 2 + 12 * len(values) + 4
+    entries, rest = b"", b""
+    for tag, numbers in sorted(values.items()):
+        packed = np.asarray(numbers, f"{order}u4").tobytes()
+        if len(numbers) > 1:
+            rest, packed = rest + packed, struct.pack(f"{order}I", behind + len(rest))
+        entries += struct.pack(f"{order}HHI", tag, 4, len(numbers)) + packed
+    head = data[:4] + struct.pack(f"{order}I", start) + data[8:] + bytes(len(data) % 2)
+    return head + struct.pack(f"{order}H", len(values)) + entries + bytes(4) + rest
+
+
+def _values(data: bytes, entry: bytes, layout: str, many: int) -> tuple[int, ...]:
+    size = struct.calcsize(layout.format(1)) * many
+    if size > len(data):
+        raise TiffError(f"{many} values")
+    start = struct.unpack(f"{layout[0]}I", entry[8:12])[0] if size > 4 else None
+    packed = entry[8 : 8 + size] if start is None else data[start : start + size]
+    return struct.unpack(layout.format(many), packed)

@@ -1,0 +1,191 @@
+"""Picture files as they come, and what is refused of them before it is decoded."""
+
+from __future__ import annotations
+
+import io
+import struct
+import tracemalloc
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_seg import InputError
+from edge_seg.phantom import phantom
+from edge_seg.sources.header import read_header
+from edge_seg.sources.image import decode_picture
+
+GREY = phantom(96, 80, seed=1).film.pixels
+PATH = Path("film")
+
+
+def encoded(suffix: str, picture: np.ndarray = GREY) -> bytes:
+    return cv2.imencode(suffix, picture)[1].tobytes()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def exif(orientation: int) -> bytes:
+    return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 274, 3, 1, orientation, 0, 0)
+
+
+def png_with(extra: bytes, picture: np.ndarray = GREY) -> bytes:
+    data = encoded(".png", picture)
+    return data[:33] + extra + data[33:]
+
+
+TURNS = {
+    1: lambda upright: upright,
+    2: lambda upright: upright[:, ::-1],
+    3: lambda upright: upright[::-1, ::-1],
+    4: lambda upright: upright[::-1],
+    5: lambda upright: upright.T,
+    6: lambda upright: np.rot90(upright),
+    7: lambda upright: upright[::-1, ::-1].T,
+    8: lambda upright: np.rot90(upright, -1),
+}
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("kind", ["grey", "colour", "alpha", "deep"])
+def test_a_png_is_set_upright_whatever_its_pixels_are(orientation: int, kind: str) -> None:
+    lies: np.ndarray = np.ascontiguousarray(TURNS[orientation](GREY))
+    picture = {
+        "grey": lies,
+        "colour": cv2.cvtColor(lies, cv2.COLOR_GRAY2BGR),
+        "alpha": cv2.cvtColor(lies, cv2.COLOR_GRAY2BGRA),
+        "deep": lies.astype(np.uint16) * 257,
+    }[kind]
+    film = decode_picture(png_with(chunk(b"eXIf", exif(orientation)), picture), PATH)
+    np.testing.assert_array_equal(film.pixels, GREY.astype(np.uint16) * 257 if kind == "deep" else GREY)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("rows", [0, 7])
+def test_tiff_planes_one_behind_another_are_those_side_by_side(order: str, depth: type, rows: int) -> None:
+    picture = np.dstack([GREY, GREY // 2, GREY // 3]).astype(depth) * (257 if depth is np.uint16 else 1)
+    film = decode_picture(planar_tiff(picture, order, rows or len(GREY)), PATH)
+    side_by_side = decode_picture(encoded(".tif", picture[:, :, ::-1].copy()), PATH)
+    np.testing.assert_array_equal(film.pixels, side_by_side.pixels)
+    assert film.colour == side_by_side.colour > 0
+
+
+def planar_tiff(picture: np.ndarray, order: str, rows: int) -> bytes:
+    """A deflated RGB TIFF with separate planes, `rows` to a strip."""
+    height, width, colours = picture.shape
+    out = io.BytesIO((b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
+    out.seek(8)
+    places, lengths = [], []
+    for k in range(colours):
+        for top in range(0, height, rows):
+            plane = picture[top : top + rows, :, k]
+            strip = zlib.compress(plane.astype(plane.dtype.newbyteorder(order)).tobytes())
+            places.append(out.tell())
+            lengths.append(len(strip))
+            out.write(strip)
+    tables = out.tell()
+    for values in (places, lengths):
+        out.write(np.asarray(values, f"{order}u4").tobytes())
+    bits = out.tell()
+    out.write(np.full(colours, picture.dtype.itemsize * 8, f"{order}u2").tobytes() + bytes(2))
+    start = out.tell()
+    out.write(struct.pack(f"{order}H", 10))
+    for tag, kind, count, value in (
+        (256, 4, 1, width),
+        (257, 4, 1, height),
+        (258, 3, colours, bits),
+        (259, 4, 1, 8),
+        (262, 4, 1, 2),
+        (273, 4, len(places), tables),
+        (277, 4, 1, colours),
+        (278, 4, 1, rows),
+        (279, 4, len(places), tables + 4 * len(places)),
+        (284, 4, 1, 2),
+    ):
+        out.write(struct.pack(f"{order}HHII", tag, kind, count, value))
+    out.write(bytes(4))
+    data = bytearray(out.getvalue())
+    data[4:8] = struct.pack(f"{order}I", start)
+    return bytes(data)
+
+
+def test_what_comes_behind_a_jpeg_is_none_of_it() -> None:
+    data = encoded(".jpg")
+    film = decode_picture(data + bytes(range(256)) * 300, PATH)
+    np.testing.assert_array_equal(film.pixels, decode_picture(data, PATH).pixels)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
+def test_a_picture_that_is_cut_off_is_refused(suffix: str, share: float) -> None:
+    data = encoded(suffix, phantom(400, 360).film.pixels)
+    with pytest.raises(InputError, match="cut off before its end|not a picture"):
+        decode_picture(data[: int(share * len(data))], PATH)
+
+
+def test_a_thumbnail_is_no_end_of_a_jpeg() -> None:
+    data, small = encoded(".jpg", phantom(400, 360).film.pixels), encoded(".jpg", GREY[:32, :32])
+    segment = b"Exif\0\0" + small
+    marked = data[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + data[2:]
+    assert decode_picture(marked, PATH).shape == (400, 360)
+    with pytest.raises(InputError, match="cut off"):
+        decode_picture(marked[:-2000], PATH)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [(".png", "PNG"), (".jpg", "JPEG"), (".tif", "TIFF"), (".bmp", "BMP"), (".webp", "WebP"), (".gif", "GIF")],
+)
+def test_size_and_kind_are_known_before_decoding(suffix: str, kind: str) -> None:
+    header = read_header(encoded(suffix))
+    assert header is not None
+    assert (header.kind, header.height, header.width) == (kind, *GREY.shape)
+    assert decode_picture(encoded(suffix), PATH).shape == GREY.shape
+
+
+def test_portable_grey_maps_are_read() -> None:
+    data = b"P5\n# a film\n80 96\n255\n" + GREY.tobytes()
+    np.testing.assert_array_equal(decode_picture(data, PATH).pixels, GREY)
+
+
+def header_of(kind: int, depth: int, side: int) -> bytes:
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, depth, kind, 0, 0, 0))
+
+
+BOMBS = {
+    "length flipped": header_of(0, 8, 48) + struct.pack(">I", 0x7FFFFFFF) + b"IDAT" + bytes(64),
+    "palette without end": header_of(3, 8, 48) + struct.pack(">I", 0xFF000000) + b"PLTE" + bytes(64),
+    "16-bit RGBA": header_of(6, 16, 10_000) + chunk(b"IDAT", zlib.compress(bytes(1000))) + chunk(b"IEND", b""),
+    "RLE BMP": b"BM"
+    + struct.pack("<IIIIiiHHIIIIII", 1080, 0, 1078, 40, 30_000, 30_000, 1, 8, 1, 2, 0, 0, 0, 0)
+    + bytes(1026),
+    "WebP": b"RIFF\x20\0\0\0WEBPVP8L\x10\0\0\0\x2f" + struct.pack("<I", 16382 | 16382 << 14) + bytes(20),
+    "WebP canvas": b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + (9999).to_bytes(3, "little") * 2 + bytes(20),
+    "progressive JPEG": b"\xff\xd8\xff\xc2\0\x11\x08"
+    + struct.pack(">HH", 9000, 9000)
+    + b"\3\1\x11\0\2\x11\0\3\x11\0"
+    + b"\xff\xd9",
+    "TIFF of huge arrays": b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 273, 4, 0x40000000, 8) + bytes(4),
+    "TIFF without end": b"II*\0\x08\0\0\0\xff\xff" + bytes(40),
+}
+
+
+@pytest.mark.parametrize("data", BOMBS.values(), ids=BOMBS)
+def test_bombs_are_refused_before_they_are_decoded(data: bytes) -> None:
+    tracemalloc.start()
+    with pytest.raises(InputError) as caught:
+        decode_picture(data, PATH)
+    assert tracemalloc.get_traced_memory()[1] < 5e6
+    tracemalloc.stop()
+    assert "\n" not in str(caught.value)
+
+
+def test_profiles_and_texts_of_a_png_are_kept_from_the_decoder() -> None:
+    bomb = chunk(b"zTXt", b"note\0\0" + zlib.compress(bytes(1 << 22))) + chunk(
+        b"iCCP", b"x\0\0" + zlib.compress(bytes(9))
+    )
+    np.testing.assert_array_equal(decode_picture(png_with(bomb), PATH).pixels, GREY)
