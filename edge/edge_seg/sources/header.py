@@ -60,6 +60,12 @@ def picture_size(data: bytes) -> tuple[int, int] | None:
     return (header.height, header.width) if header else None
 
 
+def is_cut_off(data: bytes) -> bool:
+    """Whether a picture ends before its end mark: decoders fill up such films with grey and say nothing."""
+    header = read_header(data)
+    return header is not None and not header.whole
+
+
 def _png(data: bytes) -> PictureHeader:
     height, width, depth, colours = _png_facts(data)
     whole = any(kind == b"IEND" for kind, _, _ in png_chunks(data))

@@ -79,8 +79,9 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
     if kind == "JPEG":
         return _open(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if kind == "TIFF":
-        planes = [_open(plane, cv2.IMREAD_UNCHANGED) for plane in _planes(data)]
-        if planes and all(plane is not None and plane.shape == planes[0].shape for plane in planes):
+        opened = [_open(plane, cv2.IMREAD_UNCHANGED) for plane in _planes(data)]
+        planes = [plane for plane in opened if plane is not None and plane.shape == _shape(opened[0])]
+        if planes and len(planes) == len(opened):
             # OpenCV's order of colours.
             return np.dstack([*planes[2::-1], *planes[3:]])
         return _open(data, cv2.IMREAD_UNCHANGED)
@@ -89,6 +90,10 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
         del picture
         picture = _open(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     return picture
+
+
+def _shape(plane: np.ndarray | None) -> tuple[int, ...]:
+    return () if plane is None else plane.shape
 
 
 def _planes(data: bytes) -> list[bytes]:

@@ -123,7 +123,7 @@ def test_what_comes_behind_a_jpeg_is_none_of_it() -> None:
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.999])
 def test_a_picture_that_is_cut_off_is_refused(suffix: str, share: float) -> None:
     data = encoded(suffix, phantom(400, 360).film.pixels)
-    with pytest.raises(InputError, match="cut off before its end|not a picture"):
+    with pytest.raises(InputError, match=r"cut off before its end|not a picture"):
         decode_picture(data[: int(share * len(data))], PATH)
 
 
@@ -141,10 +141,11 @@ def test_a_thumbnail_is_no_end_of_a_jpeg() -> None:
     [(".png", "PNG"), (".jpg", "JPEG"), (".tif", "TIFF"), (".bmp", "BMP"), (".webp", "WebP"), (".gif", "GIF")],
 )
 def test_size_and_kind_are_known_before_decoding(suffix: str, kind: str) -> None:
-    header = read_header(encoded(suffix))
+    data = encoded(suffix, cv2.cvtColor(GREY, cv2.COLOR_GRAY2BGR))
+    header = read_header(data)
     assert header is not None
     assert (header.kind, header.height, header.width) == (kind, *GREY.shape)
-    assert decode_picture(encoded(suffix), PATH).shape == GREY.shape
+    assert decode_picture(data, PATH).shape == GREY.shape
 
 
 def test_portable_grey_maps_are_read() -> None:
