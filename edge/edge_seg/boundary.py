@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
-from edge_seg.errors import EdgeSegError, InputError, OutputError, first_line
+from edge_seg.errors import EdgeSegError, InputError, OutputError
 from edge_seg.film import Failure
 from edge_seg.log import room_logger
 
 _Result = TypeVar("_Result")
+
+_HERE = Path(__file__).parent
 
 _log = room_logger(__name__)
 
@@ -37,6 +41,13 @@ def film_boundary(name: str, source: str, work: Callable[[], _Result]) -> _Resul
     except MemoryError:
         return Failure(name, source, InputError(f"{source}: too large for this machine's memory: reduce it"))
     except BaseException as error:
-        _log.warning("a film raised %s", type(error).__name__)
-        what = f"{type(error).__name__}: {first_line(error)}" if str(error) else type(error).__name__
+        what = f"{type(error).__name__} in {_place(error)}"
+        _log.warning("a film raised %s", what)
         return Failure(name, source, InputError(f"{source}: cannot be processed ({what}): look at this file elsewhere"))
+
+
+def _place(error: BaseException) -> str:
+    """The last line of ours on the way to an error; its own text may hold a patient's name."""
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    ours = [frame for frame in frames if _HERE in Path(frame.filename).parents] or list(frames)
+    return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}"

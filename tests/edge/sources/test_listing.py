@@ -1,4 +1,4 @@
-"""One entry, not the folder: pipes, sockets, devices, links, odd names are told once, and the films beside them taken."""
+"""One entry, not the folder: pipes, sockets, devices, links and odd names are told once, the films beside are taken."""
 
 from __future__ import annotations
 
