@@ -34,8 +34,6 @@ from pydicom.uid import (
     generate_uid,
 )
 
-pytestmark = pytest.mark.slow
-
 pynetdicom = pytest.importorskip("pynetdicom", reason="needs edge-seg[clinic]")
 
 FILMS = int(os.environ.get("EDGE_SEG_FILMS", "24"))
@@ -119,7 +117,7 @@ class Device:
 
 
 class Senders:
-    """Four senders at once, each with its share of the films; each film again and again until it is taken."""
+    """Four senders at once, each with its share of the films; they repeat each film until it is taken."""
 
     def __init__(self, port: int, films: list[Path]) -> None:
         self.acknowledged: list[str] = []
@@ -421,7 +419,7 @@ def test_a_film_that_kills_the_process_is_set_aside(tmp_path: Path, tiny_model: 
 
 @contextlib.contextmanager
 def small_memory(megabytes: int) -> Iterator[tuple[Path, Path]]:
-    """A control group of so much memory and no swap, and the file that tells its peak."""
+    """A control group with a memory limit and no swap, and the file that holds its peak."""
     root = Path("/sys/fs/cgroup")
     old = (root / "memory" / "memory.limit_in_bytes").exists()
     group = (root / "memory" if old else root) / f"edge-seg-test-{os.getpid()}"

@@ -15,8 +15,6 @@ import cv2
 import numpy as np
 import pytest
 
-pytestmark = pytest.mark.slow
-
 PATIENCE_S = 300
 """What must happen may take this long on a busy machine."""
 COMMAND = [sys.executable, "-m", "edge_seg.cli.main", "run"]
@@ -120,7 +118,7 @@ def test_a_watch_that_is_killed_goes_on_with_what_is_not_done(tmp_path, tiny_mod
     wait_for_records(process, out, 3)
     process.kill()
     process.communicate()
-    # One film comes while nobody looks, the others while somebody does.
+    # One film arrives while the program is down, the others while it runs.
     arriving[6].rename(inbox / arriving[6].name)
     process = start("--watch", inbox, "--model", tiny_model, "--out", out)
     wait_for_records(process, out, 7)
