@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from edge_seg import StationConfig
 from edge_seg.cli.run import run
 from edge_seg.station.health import STUCK_S
 
@@ -29,7 +30,7 @@ def words_of(line: str) -> list[str]:
     return shlex.split(re.sub(r"^.*?EDGE_SEG_RUN=", "", line).strip('"'))
 
 
-@pytest.mark.parametrize("line", [*re.findall(r'^EDGE_SEG_RUN="(.*)"$', PAGE, re.MULTILINE), unit()["Environment"]])
+@pytest.mark.parametrize("line", [*re.findall(r'^EDGE_SEG_RUN="(--l.*)"$', PAGE, re.MULTILINE), unit()["Environment"]])
 def test_the_service_runs_a_command_that_exists(line: str) -> None:
     start = unit()["ExecStart"]
     assert start.startswith("/opt/edge-seg/bin/edge-seg run $EDGE_SEG_RUN ")
@@ -38,6 +39,16 @@ def test_the_service_runs_a_command_that_exists(line: str) -> None:
     context = run.make_context("run", [*words_of(line), *rest])
     assert context.params["listener_address"]
     assert context.params["results_folder"] == Path("/var/lib/edge-seg")
+
+
+def test_the_example_is_a_configuration_with_each_line_that_can_be_switched_on(tmp_path: Path) -> None:
+    example = (DEPLOY / "station.toml").read_text()
+    config = StationConfig.load(DEPLOY / "station.toml")
+    assert (config.listener.address, config.results.folder) == ("0.0.0.0:11112", Path("/var/lib/edge-seg"))
+    full = tmp_path / "station.toml"
+    full.write_text(re.sub(r"^# (?=\w+ = )", "", example, flags=re.MULTILINE))
+    full.chmod(0o600)
+    assert StationConfig.load(full).retention.days == 30
 
 
 def test_every_option_that_the_page_names_exists() -> None:

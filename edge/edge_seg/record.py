@@ -43,15 +43,15 @@ class FilmFacts:
     orientation_known: bool = False
 
     @classmethod
-    def of(cls, film: Film) -> FilmFacts:
-        """The facts of a film."""
+    def of(cls, film: Film, names: bool = False) -> FilmFacts:
+        """The facts of a film; when it was taken only where patients may be named, or where no header names one."""
         bits = film.pixels.dtype.itemsize * 8
         return cls(
             *film.shape,
             bits,
             spacing_mm=film.spacing_mm,
             view=film.view,
-            taken_at=film.taken_at,
+            taken_at=film.taken_at if names or film.header is None else None,
             age_s=film.age_s,
             sha256=film.checksum,
             unique_name=film.unique_name,
@@ -240,7 +240,7 @@ def record_of(
         stem=stem,
         dicom=identity.dicom,
         patient=identity.patient,
-        film=FilmFacts.of(film),
+        film=FilmFacts.of(film, names),
         lung=segmentation.lung,
         structures={structure.name: structure.definition for structure in segmentation.structures},
         areas=segmentation.areas,

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from edge_seg.address import holds_secrets, with_user, without_secrets
 from edge_seg.cli.secrets import hide_secrets
@@ -153,3 +154,27 @@ def test_files_that_name_patients_are_for_their_owner_alone(tmp_path: Path, tiny
     modes = {stat.S_IMODE(path.stat().st_mode) for path in out.rglob("*") if path.is_file()}
     assert modes == ({0o600} if more else {0o644})
     assert (len(list(out.glob("*.dcm"))) > 0) == ("dicom,record" in more)
+
+
+@pytest.mark.parametrize("names", [False, True])
+def test_nothing_of_a_patient_reaches_records_or_logs_unless_names_are_asked_for(
+    tmp_path: Path, tiny_model: Path, names: bool
+) -> None:
+    film, out = tmp_path / "film.dcm", tmp_path / "out"
+    write_dicom(phantom(200, 180), film)
+    dataset = pydicom.dcmread(film)
+    dataset.PatientName, dataset.PatientID, dataset.PatientSex = "Doe^Jane", "ID-4711", "F"
+    dataset.PatientBirthDate, dataset.PatientAge, dataset.OtherPatientIDs = "19500203", "071Y", "OTHER-4712"
+    dataset.StudyDate = dataset.AcquisitionDate = dataset.ContentDate = dataset.SeriesDate = "20190405"
+    dataset.AccessionNumber, dataset.ReferringPhysicianName = "ACC-4713", "House^Gregory"
+    dataset.save_as(film)
+    words = [*WORDS, str(film), "--model", str(tiny_model), "--out", str(out), "--no-gate", "-v", "--json"]
+    words += ["--log-level", "debug", *(["--names"] if names else [])]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    told = done.stdout + done.stderr + (out / "records.jsonl").read_text()
+    for word in ("1950", "OTHER-4712", "071Y", "ACC-4713", "House"):
+        assert word not in told
+    for word in ("Doe", "4711", "2019-04-05"):
+        assert (word in told) == names, word
+    assert json.loads(done.stdout)["dicom"]["study"] == str(dataset.StudyInstanceUID)

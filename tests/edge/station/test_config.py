@@ -246,3 +246,10 @@ def test_what_leaves_this_machine_in_clear_is_said(words: list[str], said: list[
 def test_tls_by_halves_is_refused(words: list[str], key: str) -> None:
     with pytest.raises(UsageError, match=key):
         parsed(*words)
+
+
+def test_the_page_of_the_service_names_every_key() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "service.md").read_text()
+    rows = {row.split("|")[1].strip(): row for row in page.splitlines() if row.startswith("| `[")}
+    for key in keys():
+        assert f"`{key.name}`" in rows[f"`[{key.group}]`"], f"{key.group}.{key.name}"
