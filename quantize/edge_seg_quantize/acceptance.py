@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
 from edge_seg import Segmenter
-from edge_seg.errors import ModelError
+from edge_seg.errors import InputError, ModelError
 from edge_seg.inspection import purity_violations
+from edge_seg.structures import regions
 from edge_seg_data import LabelledFilm, truth_regions
 from edge_seg_data.scores import dice
 
@@ -25,6 +27,7 @@ class AcceptanceReport:
         differing_pixels: share of mask pixels on which the fake-quantised Keras model and the flatbuffer differ,
             over `compared_films` films at the network's size.
         violations: of contract "int8 all through"; empty in a model that passed.
+        made_from: what the model was made from, see `pipeline.origin_of`.
     """
 
     films: int
@@ -35,6 +38,7 @@ class AcceptanceReport:
     differing_pixels: float
     compared_films: int
     violations: tuple[str, ...]
+    made_from: str = ""
 
     @property
     def drop(self) -> float:
@@ -45,20 +49,31 @@ class AcceptanceReport:
         """As it stands in the manifest."""
         return {**asdict(self), "drop": self.drop}
 
+    @classmethod
+    def from_json(cls, raw: dict[str, Any]) -> AcceptanceReport:
+        """The report that `to_json` gave."""
+        values = {field.name: raw[field.name] for field in fields(cls) if field.name in raw}
+        return cls(**{**values, "violations": tuple(raw["violations"])})
+
     def check(self) -> None:
         """Accept the model, or say why not.
 
         Raises:
-            ModelError: not int8 all through, or over the budget.
+            ModelError: a score is not a number, the model is not int8 all through, or over the budget.
         """
-        if self.violations:
+        scores = {"float32": self.dice_float32, "PTQ int8": self.dice_ptq, "QAT int8": self.dice_qat}
+        wrong = [name for name, score in scores.items() if not math.isfinite(score)]
+        if wrong or not math.isfinite(self.budget):
             raise ModelError(
-                f"not int8 all through: {'; '.join(self.violations)}: change the network, nothing was written"
+                f"Dice of {', '.join(wrong) or 'the budget'} is not a number: check that the validation films outline "
+                "what the model does (edge-seg check) and that training went well (log.csv)"
             )
-        if self.drop > self.budget:
+        if self.violations:
+            raise ModelError(f"not int8 all through: {'; '.join(self.violations)}: change the network")
+        if not self.drop <= self.budget:
             raise ModelError(
                 f"int8 loses {self.drop:.4f} Dice on {self.films} validation films, the budget is {self.budget}: "
-                "fine-tune longer (--epochs) or allow more (--dice-budget), nothing was written"
+                "fine-tune longer (--epochs) or allow more (--dice-budget)"
             )
 
 
@@ -74,6 +89,24 @@ def mean_dice(segmenter: Segmenter, films: Sequence[LabelledFilm]) -> float:
     return float(np.mean(scores)) if scores else float("nan")
 
 
+def check_measurable(films: Sequence[LabelledFilm], structures: Sequence[str]) -> None:
+    """Let validation films through that a model of these structures can be measured on.
+
+    Raises:
+        InputError: there are none, or none outlines any of the structures or a region that follows from them.
+    """
+    if not films:
+        raise InputError(
+            "no validation films to measure the loss on: give films to the split `val` in index.csv, or more patients"
+        )
+    nothing = {name: np.zeros((1, 1), bool) for name in structures}
+    measurable = regions(nothing).keys()
+    if not any(truth_regions(film.load()[1]).keys() & measurable for film in films):
+        raise InputError(
+            f"no validation film outlines {', '.join(structures)}: what int8 loses cannot be measured; outline some"
+        )
+
+
 def measure(
     float32: Segmenter,
     ptq: Segmenter,
@@ -83,14 +116,9 @@ def measure(
     differing_pixels: float,
     compared_films: int,
     budget: float,
+    made_from: str = "",
 ) -> AcceptanceReport:
-    """Measure everything that acceptance depends on.
-
-    Raises:
-        ModelError: there are no validation films to measure on.
-    """
-    if not films:
-        raise ModelError("no validation films to measure the loss on: train with data that have a validation split")
+    """Measure everything that acceptance depends on."""
     return AcceptanceReport(
         len(films),
         mean_dice(float32, films),
@@ -100,4 +128,5 @@ def measure(
         differing_pixels,
         compared_films,
         tuple(purity_violations(flatbuffer)),
+        made_from,
     )

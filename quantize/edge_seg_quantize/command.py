@@ -77,8 +77,8 @@ def quantize(
     """Make an int8 model of the training run in RUN.
 
     Quantization-aware fine-tuning, conversion at batch 1, and acceptance: int8 all through and within the Dice budget,
-    or nothing is written. The float32, float16, dynamic-range and post-training int8 models are written beside it.
-    Needs `pip install 'edge-seg[train]'`.
+    or it is set aside as refused. The float32, float16, dynamic-range and post-training int8 models are written beside
+    it. Needs `pip install 'edge-seg[train]'`.
     """
     if edgetpu:
         # Known before hours of training, not after.

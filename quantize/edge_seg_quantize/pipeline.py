@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +13,21 @@ from edge_seg_quantize.legacy import load_run  # isort: skip  (chooses legacy Ke
 
 import numpy as np
 from edge_seg import Segmenter, pixels
+from edge_seg.errors import InputError, ModelError
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.storage import write_atomically
-from edge_seg_data import Dataset, LabelledFilm, evenly_spaced, open_dataset
+from edge_seg.structures import Structure, lung_definitions
+from edge_seg_data import Dataset, LabelledFilm, evenly_spaced
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
+from edge_seg_train.checkpoint import WEIGHTS_NAME
 from edge_seg_train.config import TrainConfig, read_config
+from edge_seg_train.data import SPLITS_NAME, anonymous_splits, open_run_datasets
 from edge_seg_train.loop import pack_training_films
 from edge_seg_train.losses import training_loss
 from edge_seg_train.memory import keep_freed_memory
 
 from edge_seg_quantize import convert, qat
-from edge_seg_quantize.acceptance import AcceptanceReport, measure
+from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable, measure
 from edge_seg_quantize.manifest import PIECES_FILMS, in_one_piece, make_manifest
 from edge_seg_quantize.representative import evenly_of_each
 from edge_seg_quantize.settings import QuantizeSettings
@@ -31,6 +37,9 @@ from edge_seg_quantize.trust import with_trust
 def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[str], None] = print) -> AcceptanceReport:
     """Quantise a run and write `OUT`; beside it, `OUT` with `.float32`, `.float16`, `.dynamic` and `.ptq` in the name.
 
+    A model that is not accepted is written as `OUT` with `.refused` in the name, with what was measured in its
+    manifest; asked again with another budget, it is taken from there without training.
+
     Args:
         run: folder of `edge-seg train`.
         out: path of the QAT int8 model; the others are written beside it.
@@ -38,23 +47,32 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
         say: told of each step.
 
     Raises:
-        InputError: the run or its films cannot be read.
-        ModelError: the model is not accepted; nothing is written then.
+        InputError: the run or its films cannot be read, or they do not let the model be measured.
+        ModelError: the model is not accepted.
         OutputError: a file cannot be written.
     """
     keep_freed_memory()
+    check_place(out)
     config, record = read_config(run)
+    made_from = origin_of(run, settings)
+    refused = _beside(out, "refused")
+    if _made_from(refused) == made_from:
+        return _asked_again(refused, out, settings, say)
     model = load_run(run, config)
-    datasets = [open_dataset(path) for path in config.datasets]
+    datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, settings.quiet)
+    validation = _validation_films(datasets, settings.validation_films)
+    # What can be known is said before hours of fine-tuning, not after.
+    check_measurable(validation, config.structures)
     say("reading films")
     films = pack_training_films(config, datasets)
-    validation = _validation_films(datasets, settings.validation_films)
+    manifest = make_manifest(config, record, settings, in_one_piece(films.labels[..., : len(config.structures)]))
+    check_calibratable(manifest.structures, validation)
 
     aware = _fine_tuned(model, config, films, settings, say)
     say("converting")
-    manifest = make_manifest(config, record, settings, in_one_piece(films.labels[..., : len(config.structures)]))
     compared = films.grey[evenly_of_each(films.origin)]
-    models = _all_forms(model, aware, manifest, network_input(compared, config.network.channels), settings)
+    representative = network_input(compared, config.network.channels)
+    models = _all_forms(model, aware, manifest, representative, settings, anonymous_splits(run))
     say(f"measuring on {len(validation)} validation films")
     segmenters = {kind: Segmenter(models[kind], gate=False) for kind in ("float32", "ptq", "qat")}
     report = measure(
@@ -64,15 +82,101 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
         differing_pixels=differing_pixels(aware, segmenters["qat"], compared),
         compared_films=len(compared),
         budget=settings.dice_budget,
+        made_from=made_from,
     )
+    _write(models, out, report, validation, say)
+    return report
+
+
+def check_place(out: Path) -> None:
+    """Let a path through at which files can be written.
+
+    Raises:
+        OutputError: they cannot.
+    """
+    probe = out.with_name(f".{out.name}.probe")
+    write_atomically(probe, b"")
+    probe.unlink()
+
+
+def check_calibratable(structures: tuple[Structure, ...], films: list[LabelledFilm]) -> None:
+    """Let validation films through that the trust score can be calibrated on, where the model has one.
+
+    Raises:
+        InputError: none outlines both lungs.
+    """
+    if "whole" not in lung_definitions(structures):
+        return
+    if not any({"right_lung", "left_lung"} <= film.load()[1].keys() for film in films):
+        raise InputError(
+            "no validation film outlines both lungs, and the trust score is calibrated on those: outline some, or say "
+            "by --lung of `edge-seg train` what else the outlines mean"
+        )
+
+
+def origin_of(run: Path, settings: QuantizeSettings) -> str:
+    """A hash of all that decides the quantised network: the run's weights and how they are fine-tuned."""
+    weights = run / f"best.{WEIGHTS_NAME}"
+    tuning = f"{settings.epochs} {settings.films_per_epoch} {settings.learning_rate} {settings.validation_films}"
+    data = weights.read_bytes() if weights.is_file() else b""
+    return hashlib.sha256(data + f"{tuning} {settings.name} {settings.version}".encode()).hexdigest()[:16]
+
+
+def _beside(out: Path, kind: str) -> Path:
+    return out.with_name(f"{out.stem}.{kind}{out.suffix}")
+
+
+def _made_from(path: Path) -> str:
+    """What the refused model in a file was made from, empty where there is none."""
+    if not path.is_file():
+        return ""
+    return str(ModelFile.read(path).manifest.checks.get("made_from", ""))
+
+
+def _asked_again(refused: Path, out: Path, settings: QuantizeSettings, say: Callable[[str], None]) -> AcceptanceReport:
+    """A model that was refused, measured against another budget."""
+    file = ModelFile.read(refused)
+    report = replace(AcceptanceReport.from_json(file.manifest.checks), budget=settings.dice_budget)
+    say(f"{refused} was made from this run with these settings: it is not trained again")
     report.check()
+    checked = replace(file, manifest=replace(file.manifest, checks=report.to_json()))
+    write_atomically(out, checked.to_bytes())
+    refused.unlink()
+    say(f"wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
+    return report
+
+
+def _write(
+    models: dict[str, ModelFile],
+    out: Path,
+    report: AcceptanceReport,
+    validation: list[LabelledFilm],
+    say: Callable[[str], None],
+) -> None:
+    """Write all forms with what was measured; the QAT model at its own place only where it is accepted.
+
+    Raises:
+        ModelError: it is not accepted.
+    """
+    refusal = None
+    try:
+        report.check()
+    except ModelError as error:
+        refusal = error
     say("calibrating the trust score")
+    place = {"qat": out if refusal is None else _beside(out, "refused")}
     for kind, file in models.items():
-        path = out if kind == "qat" else out.with_name(f"{out.stem}.{kind}{out.suffix}")
+        path = place.get(kind, _beside(out, kind))
         checked = with_trust(replace(file, manifest=replace(file.manifest, checks=report.to_json())), validation)
         write_atomically(path, checked.to_bytes())
         say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
-    return report
+    if refusal is None:
+        _beside(out, "refused").unlink(missing_ok=True)
+        return
+    raise ModelError(
+        f"{refusal}; {place['qat']} and the other forms beside it hold what was measured (edge-seg inspect), another "
+        "--dice-budget is answered without training"
+    ) from refusal
 
 
 def export_float(run: Path, out: Path, settings: QuantizeSettings) -> None:
@@ -84,11 +188,12 @@ def export_float(run: Path, out: Path, settings: QuantizeSettings) -> None:
     """
     config, record = read_config(run)
     flatbuffer = convert.to_float32(load_run(run, config))
-    outlined = [film for path in config.datasets for film in open_dataset(path).split("train")]
+    datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, settings.quiet)
+    outlined = [film for dataset in datasets for film in dataset.split("train")]
     size = config.network.height, config.network.width
     films = pack([evenly_spaced(outlined, PIECES_FILMS)], config.structures, size)
     manifest = make_manifest(config, record, settings, in_one_piece(films.labels))
-    file = _file(manifest, "float32", flatbuffer, settings)
+    file = _file(manifest, settings, anonymous_splits(run), "float32", flatbuffer)
     write_atomically(out, file.to_bytes())
 
 
@@ -148,18 +253,27 @@ def _fine_tuned(
 
 
 def _all_forms(
-    model: Any, aware: Any, manifest: Manifest, representative: np.ndarray, settings: QuantizeSettings
+    model: Any,
+    aware: Any,
+    manifest: Manifest,
+    representative: np.ndarray,
+    settings: QuantizeSettings,
+    splits: bytes,
 ) -> dict[str, ModelFile]:
+    file = partial(_file, manifest, settings, splits)
     return {
-        "float32": _file(manifest, "float32", convert.to_float32(model), settings),
-        "float16": _file(manifest, "float16", convert.to_float16(model), settings),
-        "dynamic": _file(manifest, "dynamic", convert.to_dynamic_range(model), settings),
-        "ptq": _file(manifest, "int8-ptq", convert.to_int8_after_training(model, representative), settings),
-        "qat": _file(manifest, "int8-qat", convert.to_int8(aware), settings),
+        "float32": file("float32", convert.to_float32(model)),
+        "float16": file("float16", convert.to_float16(model)),
+        "dynamic": file("dynamic", convert.to_dynamic_range(model)),
+        "ptq": file("int8-ptq", convert.to_int8_after_training(model, representative)),
+        "qat": file("int8-qat", convert.to_int8(aware)),
     }
 
 
-def _file(manifest: Manifest, quantisation: str, flatbuffer: bytes, settings: QuantizeSettings) -> ModelFile:
+def _file(
+    manifest: Manifest, settings: QuantizeSettings, splits: bytes, quantisation: str, flatbuffer: bytes
+) -> ModelFile:
     named = replace(manifest, quantisation=quantisation)
+    made = ModelFile(named, flatbuffer, licence=settings.licence, associated={SPLITS_NAME: splits})
     # Through bytes, so that what is measured is what is written: checksum and all.
-    return ModelFile.from_bytes(ModelFile(named, flatbuffer, licence=settings.licence).to_bytes(), settings.name)
+    return ModelFile.from_bytes(made.to_bytes(), settings.name)

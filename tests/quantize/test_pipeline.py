@@ -15,7 +15,7 @@ pytest.importorskip("tensorflow_model_optimization")
 
 import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before TensorFlow is imported)
 from edge_seg import Segmenter, pixels
-from edge_seg.errors import ModelError
+from edge_seg.errors import InputError, ModelError, OutputError
 from edge_seg.inspection import inspect_model, purity_violations
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
@@ -197,12 +197,53 @@ def test_it_finds_the_lungs_of_a_phantom_it_has_not_seen(model: Path) -> None:
     assert 2 * (found & truth).sum() / (found.sum() + truth.sum()) > 0.8
 
 
-def test_over_the_budget_nothing_is_written(run: Path, tmp_path: Path) -> None:
-    out = tmp_path / "never.tflite"
-    settings = QuantizeSettings("never", epochs=1, films_per_epoch=8, dice_budget=-1.0, quiet=True)
-    with pytest.raises(ModelError, match="budget"):
+def test_over_the_budget_every_form_is_kept_and_another_budget_is_answered_without_training(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "over.tflite"
+    settings = QuantizeSettings("over", epochs=1, films_per_epoch=8, dice_budget=-1.0, quiet=True)
+    with pytest.raises(ModelError, match=r"budget.*over\.refused\.tflite"):
         quantize(run, out, settings, lambda text: None)
+    kinds = ("float32", "float16", "dynamic", "ptq", "refused")
+    assert {path.name for path in tmp_path.iterdir()} == {f"over.{kind}.tflite" for kind in kinds}
+    refused = ModelFile.read(tmp_path / "over.refused.tflite")
+    assert refused.manifest.checks["dice_qat"] > 0
+
+    def trained(*words: object) -> None:
+        raise AssertionError("nothing is trained again")
+
+    monkeypatch.setattr(qat, "fine_tune", trained)
+    with pytest.raises(ModelError, match="budget"):
+        quantize(run, out, replace(settings, dice_budget=-0.5), lambda text: None)
+    report = quantize(run, out, replace(settings, dice_budget=1.0), lambda text: None)
+    assert report.budget == ModelFile.read(out).manifest.checks["budget"] == 1.0
+    assert ModelFile.read(out).flatbuffer == refused.flatbuffer
+    assert not (tmp_path / "over.refused.tflite").exists()
+
+
+def test_what_can_be_known_is_said_before_fine_tuning(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def trained(*words: object) -> None:
+        raise AssertionError("known before training")
+
+    monkeypatch.setattr(qat, "fine_tune", trained)
+    settings = QuantizeSettings("early", epochs=1, films_per_epoch=8, quiet=True)
+    with pytest.raises(OutputError, match="cannot be written"):
+        quantize(run, tmp_path / "absent" / "early.tflite", settings, lambda text: None)
+    monkeypatch.setattr("edge_seg_quantize.pipeline._validation_films", lambda datasets, limit: [])
+    with pytest.raises(InputError, match="no validation films"):
+        quantize(run, tmp_path / "early.tflite", settings, lambda text: None)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["dice_float32", "dice_ptq", "dice_qat", "budget"])
+def test_a_score_that_is_not_a_number_is_not_accepted(name: str) -> None:
+    report = AcceptanceReport(1, 0.9, 0.9, 0.9, 0.002, 0.0, 1, ())
+    report.check()
+    with pytest.raises(ModelError, match="is not a number"):
+        replace(report, **{name: float("nan")}).check()
+    assert AcceptanceReport.from_json(report.to_json()) == report
 
 
 def test_a_float_tensor_stops_a_model() -> None:

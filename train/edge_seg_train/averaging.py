@@ -18,11 +18,11 @@ import click
 from edge_seg.cli.main import run_command
 from edge_seg.errors import UsageError
 from edge_seg.storage import write_atomically
-from edge_seg_data import open_dataset
 
 from edge_seg_train import checkpoint
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import CONFIG_NAME, read_config
+from edge_seg_train.data import open_run_datasets, store_splits
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.network import build
 from edge_seg_train.pretrained import Pretrained, load_pretrained, read_pretrained
@@ -58,7 +58,8 @@ def average(runs: Sequence[Path], out: Path) -> Path:
         raise UsageError("the runs have different outputs: average runs of the same structures")
     model = build(keras, config.network)
     _set_mean_weights(model, config.outputs, found)
-    films = pack_training_films(config, [open_dataset(path) for path in config.datasets])
+    datasets = open_run_datasets(config.datasets, runs[-1], config.start, config.skip_bad)
+    films = pack_training_films(config, datasets)
     estimate_batch_statistics(
         model,
         TrainingBatches(
@@ -73,6 +74,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
         ),
     )
     out.mkdir(parents=True, exist_ok=True)
+    store_splits(out, datasets)
     path = out / f"best.{checkpoint.WEIGHTS_NAME}"
     checkpoint.save_weights(model, path)
     settings = replace(config, epochs=0, start=str(runs[-1].resolve())).to_json()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from edge_seg.errors import UsageError
@@ -14,8 +14,12 @@ from edge_seg.structures import CHEST, DERIVED
 
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
+from edge_seg_train.history import finished_epochs
 from edge_seg_train.network import PRESETS, NetworkConfig
 from edge_seg_train.pretrained import read_pretrained, shipped_weights
+
+if TYPE_CHECKING:
+    from edge_seg_data import Dataset
 
 _LOSSES = ("dice", "bce", "bce+dice")
 
@@ -144,6 +148,7 @@ class Names(click.ParamType):
     multiple=True,
     help="Strength of one augmentation operation, 0 for none (rotation=5, tubes=0); repeatable.",
 )
+@click.option("--skip-bad", is_flag=True, help="Leave out films and masks that cannot be read; they are named.")
 @click.option("--mixed-precision", is_flag=True, help="Compute in float16 on GPUs.")
 @click.option("--device", "devices", multiple=True, help="Train on this device; repeatable.  [default: every GPU]")
 @click.option(
@@ -204,13 +209,42 @@ def train(
     A DATASET is a folder; its layout is recognised, or named as LAYOUT=PATH. With a run in --out and no DATASET, that
     run resumes with its own settings. Needs `pip install 'edge-seg[train]'`.
     """
-    if not datasets:
-        _refuse_settings(out)
-    config = _config(datasets, network, size, structures, augment, start, settings) if datasets else read_config(out)[0]
+    from edge_seg_train.data import open_run_datasets
+
+    if datasets:
+        origin = _start(start)[0]
+        opened = open_run_datasets(datasets, out, origin, bool(settings["skip_bad"]), quiet)
+        config = _config(datasets, opened, network, size, structures, augment, start, settings)
+    else:
+        config = _resumed(out, settings["epochs"])
+        opened = open_run_datasets(config.datasets, out, config.start, config.skip_bad, quiet)
+    if not quiet:
+        _show(opened)
     from edge_seg_train.loop import train as run_training
 
-    weights = run_training(config, out, quiet=quiet)
+    epochs = finished_epochs(out)
+    weights = run_training(config, out, datasets=opened, quiet=quiet)
+    if not quiet and epochs and epochs == finished_epochs(out):
+        click.echo(
+            f"{out} was finished before, after {epochs} epochs, and learned nothing new: raise --epochs to go on, or "
+            f"train on films that changed with --from {out} and another --out"
+        )
     click.echo(f"best weights: {weights}\nnext: edge-seg quantize {out} --out {out.name}.tflite")
+
+
+def _show(datasets: Sequence[Dataset]) -> None:
+    for dataset in datasets:
+        if dataset.report is not None:
+            click.echo("\n".join(dataset.report.lines()), err=True)
+
+
+def _resumed(run: Path, epochs: object) -> TrainConfig:
+    """The configuration of the run, with more epochs where that is asked for."""
+    _refuse_settings(run)
+    config, _ = read_config(run)
+    if isinstance(epochs, int) and epochs < config.epochs:
+        raise UsageError(f"{run}: has {config.epochs} epochs: give more than that as --epochs, or leave it out")
+    return replace(config, epochs=epochs) if isinstance(epochs, int) else config
 
 
 def _refuse_settings(run: Path) -> None:
@@ -219,7 +253,7 @@ def _refuse_settings(run: Path) -> None:
     given = [
         max(parameter.opts, key=len)
         for parameter in context.command.params
-        if parameter.name not in ("datasets", "out", "quiet")
+        if parameter.name not in ("datasets", "out", "quiet", "epochs")
         and context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
     ]
     if given:
@@ -231,6 +265,7 @@ def _refuse_settings(run: Path) -> None:
 
 def _config(
     datasets: tuple[str, ...],
+    opened: Sequence[Dataset],
     network: str,
     size: tuple[int, int] | None,
     named_structures: tuple[str, ...] | None,
@@ -238,9 +273,6 @@ def _config(
     start: str | None,
     settings: dict[str, Any],
 ) -> TrainConfig:
-    from edge_seg_data import open_dataset
-
-    opened = [open_dataset(path) for path in datasets]
     structures, regions = _labels({name for dataset in opened for name in dataset.structures}, named_structures)
     settings["shares"] = _shares(settings.pop("share"), [dataset.name for dataset in opened])
     changes: dict[str, Any] = {"height": size and size[0], "width": size and size[1]}

@@ -46,6 +46,7 @@ class TrainConfig:
         seed: of weights, films and augmentation.
         start: run, or shipped model, whose weights this one starts from; empty starts from chance.
         teacher: shipped model, or model file, that outlines what nobody did on films to train on; empty is none.
+        skip_bad: leave out films that cannot be read.
         freeze: keep the encoder and all batch statistics as they are.
     """
 
@@ -70,6 +71,7 @@ class TrainConfig:
     seed: int = 0
     start: str = ""
     freeze: bool = False
+    skip_bad: bool = False
     teacher: str = ""
     output: str = "sigmoid"
     lung: str = "whole"

@@ -18,15 +18,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 from edge_seg import __version__
-from edge_seg.errors import InputError, OutputError, UsageError
+from edge_seg.errors import InputError, ModelError, OutputError, UsageError
 from edge_seg.pixels import structure_logits
 from edge_seg.storage import write_atomically
-from edge_seg_data import Dataset, evenly_spaced, open_dataset
+from edge_seg_data import Dataset, evenly_spaced
 
 from edge_seg_train import checkpoint
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
+from edge_seg_train.data import open_run_datasets, store_splits
 from edge_seg_train.devices import training_scope
+from edge_seg_train.history import LOG_NAME
 from edge_seg_train.losses import region_parts, training_loss
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.metrics import Overlap, overlap_metrics
@@ -37,15 +39,17 @@ from edge_seg_train.schedule import History, best_epoch, learning_rate, should_s
 from edge_seg_train.teacher import Teacher
 
 _PICTURED = 4  # films in a picture
+_STEPS_BETWEEN_CHECKS = 16  # each costs a wait for the device
 
 
-def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
+def train(config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = None, quiet: bool = False) -> Path:
     """Train a network, or go on with a run that was stopped.
 
     Args:
         config: what to do; must be the stored one if the folder holds a run already.
         run: folder of the run: `config.json`, `log.csv`, `checkpoints/`, `pictures/`, `tensorboard/`, and at the
             end `best.model.weights.h5` with the weights of the best epoch.
+        datasets: those of the configuration, where they are open already.
         quiet: no progress bars.
 
     Returns:
@@ -53,6 +57,7 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
 
     Raises:
         InputError: films cannot be read, or there are none to train on.
+        ModelError: the loss is not a number any more.
         OutputError: the run's files cannot be written.
         UsageError: the folder holds a run with another configuration, the network cannot be built, structures of a
             softmax overlap, or there are no such devices.
@@ -60,7 +65,8 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
     keep_freed_memory()
     _make_folder(run)
     _refuse_other_settings(config, run)
-    datasets = [open_dataset(path) for path in config.datasets]
+    if datasets is None:
+        datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, quiet)
     films = pack_training_films(config, datasets)
     if not len(films):
         raise InputError("none of the data sets has films to train on: give one with a train split")
@@ -73,6 +79,7 @@ def train(config: TrainConfig, run: Path, *, quiet: bool = False) -> Path:
         model, history = _model(config, run, replicas)
         # Only now: settings that cannot be trained with leave no run behind that would refuse better ones.
         _store_config(config, datasets, run)
+        store_splits(run, datasets)
         batches = _batches(config, films)
         batches.epoch = len(history)
         validation = _validation(held_out, config.network.channels, replicas)
@@ -243,16 +250,32 @@ class _Epochs(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.model.optimizer.learning_rate = learning_rate(self.config, self.history)
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        # The loss is a mean over the epoch so far: once it is not a number, it stays so.
+        if batch % _STEPS_BETWEEN_CHECKS == 0:
+            self._refuse_nan(logs, len(self.history) + 1)
+
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self._refuse_nan(logs, epoch + 1)
         entry = {name: float(value) for name, value in (logs or {}).items()}
         entry["learning_rate"] = learning_rate(self.config, self.history)
         self.history.append(entry)
-        _write_log(self.run / "log.csv", self.history)
+        _write_log(self.run / LOG_NAME, self.history)
         if self.config.picture_every and (epoch + 1) % self.config.picture_every == 0:
             self._picture(epoch + 1)
         is_best = best_epoch(self.history) == epoch
         checkpoint.save(self.run, self.model, self.history, is_best, _average_in_place(self.model))
         self.model.stop_training = should_stop(self.config, self.history)
+
+    def _refuse_nan(self, logs: dict[str, float] | None, epoch: int) -> None:
+        """Stop before a checkpoint is written with weights that are not numbers."""
+        wrong = [name for name, value in (logs or {}).items() if not np.isfinite(value)]
+        if wrong:
+            half = "leave --mixed-precision away, or " if self.config.mixed_precision else ""
+            raise ModelError(
+                f"epoch {epoch}: {wrong[0]} is not a number any more: {half}lower --learning-rate "
+                f"(now {self.config.learning_rate:g}) in another --out, and look at the films with edge-seg check"
+            )
 
     def _picture(self, epoch: int) -> None:
         if not len(self.held_out):
@@ -295,8 +318,14 @@ def _make_folder(run: Path) -> None:
 def _refuse_other_settings(config: TrainConfig, run: Path) -> None:
     if not (run / CONFIG_NAME).exists():
         return
-    stored = read_config(run)[0].to_json()
+    known, record = read_config(run)
+    stored = known.to_json()
     different = [name for name, value in config.to_json().items() if value != stored[name]]
+    if different == ["epochs"] and config.epochs > known.epochs:
+        # More epochs than the run was to have: it goes on.
+        record["config"]["epochs"] = config.epochs
+        write_atomically(run / CONFIG_NAME, (json.dumps(record, indent=2) + "\n").encode())
+        return
     if different:
         raise UsageError(
             f"{run} holds a run with other settings ({', '.join(different)}): repeat them, or choose another --out"

@@ -1,0 +1,68 @@
+"""The data sets of a run, with the splits that the run has stored: a set that grew keeps them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge_seg.errors import InputError
+from edge_seg.storage import write_atomically
+from edge_seg_data import Dataset, Options, open_dataset
+from edge_seg_data.progress import ProgressLine
+
+SPLITS_NAME = "splits.json"
+"""File in a run, and in a model, that says which patient was in which split."""
+
+
+def open_run_datasets(
+    paths: Sequence[str], run: Path, start: str = "", skip_bad: bool = False, quiet: bool = True
+) -> list[Dataset]:
+    """The data sets of a run.
+
+    Args:
+        paths: folders, each as `PATH` or `LAYOUT=PATH`.
+        run: folder of the run; splits that are stored in it stay.
+        start: run that this one starts from: its films for training are never held out here, nor the other way round.
+        skip_bad: leave out films that cannot be read.
+        quiet: show no progress.
+
+    Raises:
+        InputError: a data set cannot be read, or training on it would be wrong.
+    """
+    known = read_splits(run) or (read_splits(Path(start)) if start else {})
+    options = Options(skip_bad, known) if quiet else Options(skip_bad, known, ProgressLine())
+    return [open_dataset(path, options=options) for path in paths]
+
+
+def read_splits(run: Path) -> dict[str, str]:
+    """Split by patient as a run has stored it, empty where it has stored none.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    path = run / SPLITS_NAME
+    if not path.is_file():
+        return {}
+    try:
+        return dict(json.loads(path.read_text())["patients"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: the splits of the run cannot be read ({error}): restore the file") from error
+
+
+def store_splits(run: Path, datasets: Sequence[Dataset]) -> None:
+    """Write which patient is in which split; patients whose films have gone keep their place.
+
+    Raises:
+        OutputError: the file cannot be written.
+    """
+    patients = read_splits(run) | {film.patient: film.split for dataset in datasets for film in dataset.films}
+    text = json.dumps({"patients": dict(sorted(patients.items()))}, indent=1)
+    write_atomically(run / SPLITS_NAME, text.encode())
+
+
+def anonymous_splits(run: Path) -> bytes:
+    """The splits of a run for a model file: patients by a hash of their identifier, since a model travels."""
+    hashed = {hashlib.sha256(patient.encode()).hexdigest()[:16]: split for patient, split in read_splits(run).items()}
+    return json.dumps({"patients_sha256": dict(sorted(hashed.items()))}, separators=(",", ":")).encode()
