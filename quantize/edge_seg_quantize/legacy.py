@@ -10,7 +10,7 @@ import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
 os.environ["KERAS_BACKEND"] = "tensorflow"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import edge_seg_train.quiet  # noqa: F401  # isort: skip  (before TensorFlow is imported)
 
 from pathlib import Path
 from typing import Any

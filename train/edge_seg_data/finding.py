@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_seg_data.dataset import Outlines
 from edge_seg_data.files import is_film_file, is_mask_file, key_of, list_files
 from edge_seg_data.index import SPLIT_NAMES
 from edge_seg_data.pairing import MASK_WORDS, Pairing, pair, structure_of, words_of
@@ -81,6 +82,8 @@ class Found:
         layout: name and title of how they lie.
         masks: of each film, mask files by source: a structure, or empty where one file holds all structures.
         splits: of films whose folder says it.
+        drawn: of films whose outlines an annotation program has drawn, what gives them at `(height, width)`.
+        drawn_structures: what those outlines are of.
         problems: what to know.
     """
 
@@ -89,6 +92,8 @@ class Found:
     splits: dict[Path, str] = field(default_factory=dict)
     lonely_films: list[Path] = field(default_factory=list)
     lonely_masks: list[Path] = field(default_factory=list)
+    drawn: dict[Path, Callable[[tuple[int, int]], Outlines]] = field(default_factory=dict)
+    drawn_structures: tuple[str, ...] = ()
     problems: list[Problem] = field(default_factory=list)
 
     def add(self, pairing: Pairing, structure: str | None = None) -> None:
@@ -163,7 +168,7 @@ def find_rooms(rooms: Rooms, layout: str) -> Found:
         found.add(pair(films, _masks_in(folder), rooms.films, folder), structure)
     found.masks = {film: found.masks[film] for film in films if film in found.masks}
     found.lonely_films = [film for film in films if film not in found.masks]
-    found.splits = _splits_by_folder(films, rooms.films)
+    found.splits = splits_by_folder(films, rooms.films)
     if rooms.ignored:
         names = ", ".join(path.name for path in rooms.ignored)
         found.problems.append(Problem("ignored-folders", NOTE, f"folders that are not read: {names}"))
@@ -181,7 +186,7 @@ def find_flat(folder: Path, layout: str) -> Found | None:
     pairing = pair(films, masks, folder, folder)
     found.add(pairing)
     found.lonely_films = list(pairing.lonely_films)
-    found.splits = _splits_by_folder(films, folder)
+    found.splits = splits_by_folder(films, folder)
     return found if found.masks else None
 
 
@@ -252,7 +257,8 @@ def _structure_folders(masks: Path, films: Path) -> dict[str, Path]:
     }
 
 
-def _splits_by_folder(films: Sequence[Path], root: Path) -> dict[Path, str]:
+def splits_by_folder(films: Sequence[Path], root: Path) -> dict[Path, str]:
+    """The splits of films that lie in a folder called train, val or test below `root`."""
     found = {}
     for film in films:
         parts = film.relative_to(root).parts

@@ -124,7 +124,8 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
     problems += [*_twice(films), *_index_problems(folder, index, films, looks)]
     films = list(split_by_patient(_default_split(films, layout), options.known))
     problems += [*_leaks(films, looks), *_no_split(films)]
-    outlined = dict.fromkeys(name for encoding in encodings.values() for name in encoding.structures)
+    masked = [name for encoding in encodings.values() for name in encoding.structures]
+    outlined = dict.fromkeys((*masked, *found.drawn_structures))
     structures = layout.structures or tuple(name for name in outlined if name not in layout.hidden)
     named = any(row.patient for row in (index or {}).values())
     report = _report(folder, layout, found, films, named, encodings, structures, problems)
@@ -263,7 +264,7 @@ def _labelled(
         name=stem,
         patient=(row.patient if row else "") or look.content,
         split=(row.split if row else "") or found.splits.get(path, ""),
-        read=partial(_read, path, reads, layout.finish, row),
+        read=partial(_read, path, reads, found.drawn.get(path), layout.finish, row),
         attributes={**layout.attributes(stem), **(row.attributes if row else {})},
         scored=(match is None or match >= WEAKEST_MATCH) and stem not in layout.unscored,
         aspect_known=row is None or row.values.get("aspect_known") != "0",
@@ -272,7 +273,11 @@ def _labelled(
 
 
 def _read(
-    path: Path, sources: Sequence[tuple[Encoding, tuple[Path, ...]]], finish: Finish | None, row: IndexRow | None
+    path: Path,
+    sources: Sequence[tuple[Encoding, tuple[Path, ...]]],
+    drawn: Callable[[tuple[int, int]], Outlines] | None,
+    finish: Finish | None,
+    row: IndexRow | None,
 ) -> tuple[Film, Outlines]:
     outlines: Outlines = {}
     for encoding, paths in sources:
@@ -280,6 +285,8 @@ def _read(
             for name, plane in planes(mask, encoding).items():
                 outlines[name] = _union(outlines[name], plane, mask) if name in outlines else plane
     film = read_film(path)
+    if drawn is not None:
+        outlines |= drawn(film.shape)
     return finish(film, outlines, row) if finish else (film, outlines)
 
 
@@ -385,7 +392,7 @@ def _report(
     problems: Sequence[Problem],
 ) -> DatasetReport:
     shown = {name: str(encoding) for encoding in encodings.values() for name in encoding.structures}
-    whole = next(iter(shown.values()), "")
+    whole = next(iter(shown.values()), f"drawn with {found.layout}" if found.drawn else "")
     return DatasetReport(
         folder=str(folder),
         layout=layout.title,

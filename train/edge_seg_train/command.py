@@ -211,6 +211,9 @@ def train(
     """
     from edge_seg_train.data import open_run_datasets
 
+    if not quiet:
+        # Before anything slow is loaded.
+        click.echo(f"edge-seg train: reading the data sets of {out}", err=True)
     if datasets:
         origin = _start(start)[0]
         opened = open_run_datasets(datasets, out, origin, bool(settings["skip_bad"]), quiet)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import keras
 from edge_seg.errors import UsageError
+from edge_seg.hardware import usable_cores
 
 
 @contextmanager
@@ -28,6 +29,21 @@ def training_scope(devices: tuple[str, ...] = ()) -> Iterator[int]:
             yield count
     else:
         yield 1
+
+
+def describe_devices(devices: tuple[str, ...] = ()) -> str:
+    """What a run trains on, for a person: the GPUs by name, or the CPU and how to get GPUs used."""
+    if devices:
+        return ", ".join(devices)
+    if keras.backend.backend() == "jax":
+        return ", ".join(keras.distribution.list_devices())
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
+    if names:
+        return f"GPU: {', '.join(names)}"
+    return f"CPU, {usable_cores()} cores (for an NVIDIA GPU: pip install 'edge-seg[gpu]')"
 
 
 @contextmanager

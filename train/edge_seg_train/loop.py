@@ -5,16 +5,17 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import platform
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+import edge_seg_train.quiet  # noqa: F401  # isort: skip  (before TensorFlow is imported)
 
+import click
 import keras
 import numpy as np
 from edge_seg import __version__
@@ -27,7 +28,7 @@ from edge_seg_train import checkpoint
 from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.data import open_run_datasets, store_splits
-from edge_seg_train.devices import training_scope
+from edge_seg_train.devices import describe_devices, training_scope
 from edge_seg_train.history import LOG_NAME
 from edge_seg_train.losses import region_parts, training_loss
 from edge_seg_train.memory import keep_freed_memory
@@ -36,6 +37,7 @@ from edge_seg_train.network import build
 from edge_seg_train.pictures import write_picture
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
+from edge_seg_train.summary import dice_of_structures, summary_lines, write_summary
 from edge_seg_train.teacher import Teacher
 
 _PICTURED = 4  # films in a picture
@@ -47,8 +49,8 @@ def train(config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = No
 
     Args:
         config: what to do; must be the stored one if the folder holds a run already.
-        run: folder of the run: `config.json`, `log.csv`, `checkpoints/`, `pictures/`, `tensorboard/`, and at the
-            end `best.model.weights.h5` with the weights of the best epoch.
+        run: folder of the run: `config.json`, `splits.json`, `log.csv`, `checkpoints/`, `pictures/`, `tensorboard/`,
+            and at the end `best.model.weights.h5` with the weights of the best epoch, `curves.png` and `report.html`.
         datasets: those of the configuration, where they are open already.
         quiet: no progress bars.
 
@@ -80,6 +82,8 @@ def train(config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = No
         # Only now: settings that cannot be trained with leave no run behind that would refuse better ones.
         _store_config(config, datasets, run)
         store_splits(run, datasets)
+        if not quiet:
+            click.echo(f"training on {describe_devices(config.devices)}", err=True)
         batches = _batches(config, films)
         batches.epoch = len(history)
         validation = _validation(held_out, config.network.channels, replicas)
@@ -90,10 +94,16 @@ def train(config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = No
                 initial_epoch=len(history),
                 validation_data=validation,
                 validation_batch_size=config.batch_size,
-                callbacks=[*_averaged(config), _Epochs(config, run, history, held_out, replicas), *_tensorboard(run)],
+                callbacks=[
+                    *_averaged(config),
+                    _Epochs(config, run, history, held_out, replicas),
+                    *([] if quiet else [_TimeLeft(config)]),
+                    *_tensorboard(run),
+                ],
                 verbose=0 if quiet else 1,
                 shuffle=False,
             )
+            _summarise(config, run, model, history, held_out, replicas, quiet)
     return run / f"best.{checkpoint.WEIGHTS_NAME}"
 
 
@@ -261,7 +271,8 @@ class _Epochs(keras.callbacks.Callback):
         entry["learning_rate"] = learning_rate(self.config, self.history)
         self.history.append(entry)
         _write_log(self.run / LOG_NAME, self.history)
-        if self.config.picture_every and (epoch + 1) % self.config.picture_every == 0:
+        # The first epoch too: what goes wrong shows at once.
+        if self.config.picture_every and ((epoch + 1) % self.config.picture_every == 0 or epoch == 0):
             self._picture(epoch + 1)
         is_best = best_epoch(self.history) == epoch
         checkpoint.save(self.run, self.model, self.history, is_best, _average_in_place(self.model))
@@ -289,6 +300,42 @@ class _Epochs(keras.callbacks.Callback):
         path = folder / f"epoch-{epoch:05d}.png"
         found = structure_logits(logits, self.config.output)
         write_picture(path, grey, self.held_out.labels[chosen], found, self.config.structures)
+
+
+class _TimeLeft(keras.callbacks.Callback):
+    """Says after each epoch how long the whole run will take."""
+
+    def __init__(self, config: TrainConfig) -> None:
+        super().__init__()
+        self.epochs, self.started, self.done = config.epochs, time.monotonic(), 0
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        self.done += 1
+        left = int((time.monotonic() - self.started) / self.done * (self.epochs - epoch - 1))
+        clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
+        click.echo(f"epoch {epoch + 1} of {self.epochs}, {clock} left at most", err=True)
+
+
+def _summarise(
+    config: TrainConfig,
+    run: Path,
+    model: Any,
+    history: list[dict[str, float]],
+    held_out: PackedFilms,
+    replicas: int,
+    quiet: bool,
+) -> None:
+    """Score the best weights structure by structure, and write and say what the run came to."""
+    checkpoint.load_best(model, run)
+    scores = []
+    if len(held_out):
+        shared = held_out.grey[_shared(np.arange(len(held_out)), replicas)]
+        films = network_input(shared, config.network.channels)
+        logits = model.predict(films, batch_size=config.batch_size, verbose=0)[: len(held_out)]
+        scores = dice_of_structures(config.structures, held_out, structure_logits(logits, config.output))
+    write_summary(run, history, scores)
+    if not quiet:
+        click.echo("\n".join(summary_lines(run, history, scores)))
 
 
 def _tensorboard(run: Path) -> list[Any]:

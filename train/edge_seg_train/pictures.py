@@ -9,6 +9,12 @@ import numpy as np
 from edge_seg.storage import write_atomically
 from edge_seg.structures import structures_named
 
+COLUMNS = ("film", "truth", "found")
+HEADER_HEIGHT = 18
+"""Pixels of the line that names the columns."""
+
+_LEAST_WIDTH = 96  # pixels of a column; smaller films are shown larger
+
 
 def write_picture(
     path: Path, grey: np.ndarray, labels: np.ndarray, logits: np.ndarray, structures: tuple[str, ...]
@@ -27,7 +33,18 @@ def write_picture(
     for film, truth, found in zip(grey, labels == 1, logits > 0, strict=True):
         plain = cv2.cvtColor(film, cv2.COLOR_GRAY2BGR)
         rows.append(np.hstack([plain, _outlined(plain, truth, colours), _outlined(plain, found, colours)]))
-    write_atomically(path, cv2.imencode(".png", np.vstack(rows))[1].tobytes())
+    picture = np.vstack(rows)
+    zoom = max(1, -(-_LEAST_WIDTH // grey.shape[2]))
+    large = cv2.resize(picture, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
+    write_atomically(path, cv2.imencode(".png", np.vstack([_header(large.shape[1]), large]))[1].tobytes())
+
+
+def _header(width: int) -> np.ndarray:
+    header = np.zeros((HEADER_HEIGHT, width, 3), np.uint8)
+    for column, title in enumerate(COLUMNS):
+        at = column * width // len(COLUMNS) + 4, HEADER_HEIGHT - 5
+        cv2.putText(header, title, at, cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1, cv2.LINE_AA)
+    return header
 
 
 def _outlined(picture: np.ndarray, masks: np.ndarray, colours: list[tuple[int, ...]]) -> np.ndarray:

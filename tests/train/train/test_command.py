@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -61,8 +62,14 @@ def test_a_tiny_run_on_each_published_layout(layout: str, tmp_path: Path, edge_s
     assert [path.name for path in pictures] == ["epoch-00001.png", "epoch-00002.png"]
     picture = cv2.imread(str(pictures[0]))
     assert picture is not None
-    rows = picture.shape[0] // 32
-    assert picture.shape == (32 * rows, 3 * 32, 3)
+    from edge_seg_train.pictures import HEADER_HEIGHT
+
+    assert picture.shape[1] == 3 * 96
+    assert (picture.shape[0] - HEADER_HEIGHT) % 96 == 0
+    assert picture[:HEADER_HEIGHT].max() > 200
+    page = (run / "report.html").read_text()
+    assert page.count("data:image/png") == 2
+    assert (run / "curves.png").stat().st_size > 1000
     assert list((run / "tensorboard").rglob("events*"))
     assert stored["code_version"]
     assert stored["data"][0]["train"] >= 8
@@ -109,9 +116,16 @@ def test_a_run_goes_on_by_itself_and_refuses_other_settings(chests: Path, tmp_pa
     code, complaint = edge_seg("train", chests, "--out", tmp_path, *words, "--loss", "dice")
     assert code == 2
     assert "other settings (loss)" in complaint
-    code, complaint = edge_seg("train", "--out", tmp_path, "--epochs", 9)
+    code, complaint = edge_seg("train", "--out", tmp_path, "--loss", "dice")
     assert code == 2
-    assert "without --epochs" in complaint
+    assert "without --loss" in complaint
+    assert edge_seg("train", "--out", tmp_path, "--epochs", 2, "-q")[0] == 0
+    assert len(log_of(tmp_path)) == 2
+    assert edge_seg("train", chests, "--out", tmp_path, *words[2:], "--epochs", 3)[0] == 0
+    assert len(log_of(tmp_path)) == 3
+    code, complaint = edge_seg("train", "--out", tmp_path, "--epochs", 1)
+    assert code == 2
+    assert "has 3 epochs: give more" in complaint
     (tmp_path / "config.json").write_text('{"config": {"datasets": []}}')
     code, complaint = edge_seg("train", "--out", tmp_path)
     assert code == 3
@@ -161,7 +175,7 @@ def test_what_makes_no_sense_is_refused_and_leaves_no_run(
     found, said = edge_seg("train", chests, "--out", tmp_path, *words)
     assert found == code
     assert complaint in said
-    assert len(said.splitlines()) == 1
+    assert sum(line.startswith("edge-seg: ") for line in said.splitlines()) == 1
     assert not (tmp_path / "config.json").exists()
 
 
@@ -275,3 +289,47 @@ def test_a_commit_stands_in_the_version_only_for_the_package_s_own_checkout(
     elsewhere.touch()
     monkeypatch.setattr(loop, "__file__", str(elsewhere))
     assert loop.code_version() == loop.__version__
+
+
+def test_a_set_that_grew_keeps_the_splits_of_the_run(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
+    from edge_seg_train.data import read_splits
+
+    folder = tmp_path / "films"
+    shutil.copytree(chests, folder, ignore=shutil.ignore_patterns("[89].png", "1?.png"))
+    words = [*TINY, "--epochs", 1, "--films-per-epoch", 4]
+    assert edge_seg("train", folder, "--out", tmp_path / "first", *words)[0] == 0
+    before = read_splits(tmp_path / "first")
+    assert len(before) == 8
+    # As if chance had split otherwise: what the run says counts.
+    swapped = {patient: {"train": "test", "test": "train"}.get(split, split) for patient, split in before.items()}
+    (tmp_path / "first" / "splits.json").write_text(json.dumps({"patients": swapped}))
+    shutil.copytree(chests, folder, dirs_exist_ok=True)
+    assert edge_seg("train", folder, "--out", tmp_path / "second", "--from", tmp_path / "first", *words)[0] == 0
+    after = read_splits(tmp_path / "second")
+    assert len(after) == 12
+    assert {patient: after[patient] for patient in swapped} == swapped
+
+
+def test_films_that_cannot_be_read_are_left_out_where_told_to(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
+    folder = tmp_path / "films"
+    shutil.copytree(chests, folder)
+    for name in ("2.png", "7.png"):
+        path = folder / "images" / name
+        path.write_bytes(path.read_bytes()[:100])
+    words = [*TINY, "--epochs", 1, "--films-per-epoch", 4]
+    code, said = edge_seg("train", folder, "--out", tmp_path / "run", *words)
+    assert code == 3
+    assert "2 films cannot be read" in said
+    assert edge_seg("train", folder, "--out", tmp_path / "run", "--skip-bad", *words)[0] == 0
+    stored = read_config(tmp_path / "run")[1]["data"][0]
+    assert sum(stored[split] for split in ("train", "val", "test")) == 10
+
+
+def test_a_loss_that_is_no_number_stops_the_run_with_what_to_do(
+    chests: Path, tmp_path: Path, edge_seg: Command
+) -> None:
+    code, said = edge_seg("train", chests, "--out", tmp_path, "--epochs", 2, *TINY, "--learning-rate", 1e30)
+    assert code == 4
+    assert "is not a number any more" in said
+    assert "lower --learning-rate" in said
+    assert not list((tmp_path / "checkpoints").glob("epoch-*"))

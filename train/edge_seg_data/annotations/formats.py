@@ -1,0 +1,237 @@
+"""The files of annotation programs, each format read into shapes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+from edge_seg.errors import InputError
+
+from edge_seg_data.annotations.shapes import AnnotatedFilm, Annotations, Shape, pycocotools_mask, structure_name
+
+
+def read_json(path: Path) -> Annotations | None:
+    """COCO, labelme or V7 Darwin, `None` where the file is none of them.
+
+    Raises:
+        InputError: it is one of them and damaged.
+    """
+    try:
+        raw = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(raw, dict):
+        return None
+    try:
+        if {"images", "annotations", "categories"} <= raw.keys():
+            return read_coco(path, raw)
+        if {"shapes", "imagePath"} <= raw.keys():
+            return read_labelme(path, raw)
+        if "annotations" in raw and ("item" in raw or "image" in raw):
+            return read_darwin(path, raw)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        raise InputError(f"{path}: the annotations cannot be read ({error!r}): export them again") from error
+    return None
+
+
+def read_coco(path: Path, raw: dict[str, Any]) -> Annotations:
+    """COCO's instances: polygons and run lengths by image and category."""
+    names = {category["id"]: structure_name(path, category["name"]) for category in raw["categories"]}
+    shapes: dict[Any, list[Shape]] = {}
+    boxes, used = 0, set()
+    for one in raw["annotations"]:
+        outline, name = one.get("segmentation"), names[one["category_id"]]
+        if not outline:
+            boxes += 1
+            continue
+        used.add(name)
+        if isinstance(outline, dict):
+            shape = Shape(name, mask=partial(_coco_mask, outline))
+        else:
+            shape = Shape(name, tuple(np.array(points, float).reshape(-1, 2) for points in outline))
+        shapes.setdefault(one["image_id"], []).append(shape)
+    films = [
+        AnnotatedFilm(path, image["file_name"], (image["height"], image["width"]), tuple(shapes.get(image["id"], ())))
+        for image in raw["images"]
+    ]
+    notes = (f"{path.name}: {boxes} boxes without an outline are left out",) if boxes else ()
+    return Annotations("COCO", tuple(name for name in names.values() if name in used), tuple(films), notes)
+
+
+def _coco_mask(outline: dict[str, Any]) -> np.ndarray:
+    coco = pycocotools_mask()
+    packed = coco.frPyObjects(outline, *outline["size"]) if isinstance(outline["counts"], list) else outline
+    return np.asarray(coco.decode(packed)).astype(bool)
+
+
+def read_labelme(path: Path, raw: dict[str, Any]) -> Annotations:
+    """labelme's file of one film: polygons, rectangles and circles."""
+    shapes, left_out = [], 0
+    for one in raw["shapes"]:
+        polygon = _labelme_polygon(one.get("shape_type") or "polygon", np.array(one["points"], float).reshape(-1, 2))
+        if polygon is None:
+            left_out += 1
+        else:
+            shapes.append(Shape(structure_name(path, one["label"]), (polygon,)))
+    size = (raw["imageHeight"], raw["imageWidth"]) if raw.get("imageHeight") and raw.get("imageWidth") else None
+    notes = (f"{path.name}: {left_out} lines or points are no outline and left out",) if left_out else ()
+    film = AnnotatedFilm(path, raw["imagePath"].replace("\\", "/"), size, tuple(shapes))
+    return Annotations("labelme", tuple(dict.fromkeys(shape.structure for shape in shapes)), (film,), notes)
+
+
+def _labelme_polygon(kind: str, points: np.ndarray) -> np.ndarray | None:
+    if kind == "polygon":
+        return points
+    if kind == "rectangle":
+        (left, top), (right, bottom) = points.min(axis=0), points.max(axis=0)
+        return np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    if kind == "circle":
+        angle = np.linspace(0, 2 * np.pi, 128, endpoint=False)
+        radius = float(np.hypot(*(points[1] - points[0])))
+        return np.asarray(points[0] + radius * np.stack([np.cos(angle), np.sin(angle)], axis=1))
+    return None
+
+
+def read_darwin(path: Path, raw: dict[str, Any]) -> Annotations:
+    """V7 Darwin's file of one film, of version 1 (`path`) or 2 (`paths`); paths inside others are holes."""
+    if "item" in raw:
+        slots = raw["item"].get("slots") or [{}]
+        name, height, width = raw["item"]["name"], slots[0].get("height"), slots[0].get("width")
+    else:
+        name, height, width = (raw["image"].get(key) for key in ("filename", "height", "width"))
+    shapes, left_out = [], 0
+    for one in raw["annotations"]:
+        paths = list(_darwin_paths(one.get("polygon") or one.get("complex_polygon") or {}))
+        if paths:
+            shapes.append(Shape(structure_name(path, one["name"]), tuple(paths), holes=True))
+        else:
+            left_out += 1
+    notes = (f"{path.name}: {left_out} annotations are no outline and left out",) if left_out else ()
+    film = AnnotatedFilm(path, name, (height, width) if height and width else None, tuple(shapes))
+    return Annotations("V7 Darwin", tuple(dict.fromkeys(shape.structure for shape in shapes)), (film,), notes)
+
+
+def _darwin_paths(polygon: dict[str, Any]) -> Iterator[np.ndarray]:
+    first = polygon.get("path") or []
+    paths = polygon.get("paths") or ([first] if first and isinstance(first[0], dict) else first)
+    for points in [*paths, *polygon.get("additional_paths", ())]:
+        yield np.array([[point["x"], point["y"]] for point in points], float)
+
+
+def read_cvat(path: Path) -> Annotations | None:
+    """CVAT's "images 1.1": polygons, boxes, ellipses and masks of all films in one file; `None` where it is none.
+
+    Raises:
+        InputError: it is one and damaged.
+    """
+    try:
+        root = ElementTree.fromstring(path.read_bytes())
+    except (OSError, ElementTree.ParseError):
+        return None
+    if root.tag != "annotations" or root.find("image") is None:
+        return None
+    try:
+        films = [
+            AnnotatedFilm(
+                path,
+                image.attrib["name"],
+                (int(image.attrib["height"]), int(image.attrib["width"])),
+                tuple(_cvat_shapes(path, image)),
+            )
+            for image in root.iter("image")
+        ]
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{path}: the annotations cannot be read ({error!r}): export them again") from error
+    names = dict.fromkeys(shape.structure for film in films for shape in film.shapes)
+    return Annotations("CVAT", tuple(names), tuple(films))
+
+
+def _cvat_shapes(path: Path, image: ElementTree.Element) -> Iterator[Shape]:
+    size = int(image.attrib["height"]), int(image.attrib["width"])
+    for one in image:
+        given = one.attrib
+        if one.tag == "polygon":
+            points = [list(map(float, point.split(","))) for point in given["points"].split(";") if point]
+            yield Shape(structure_name(path, given["label"]), (np.array(points),))
+        elif one.tag == "box":
+            left, top, right, bottom = (float(given[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+            corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+            yield Shape(structure_name(path, given["label"]), (corners,))
+        elif one.tag == "ellipse":
+            angle = np.linspace(0, 2 * np.pi, 128, endpoint=False)
+            across, down = float(given["rx"]) * np.cos(angle), float(given["ry"]) * np.sin(angle)
+            points_of = np.stack([float(given["cx"]) + across, float(given["cy"]) + down], axis=1)
+            yield Shape(structure_name(path, given["label"]), (points_of,))
+        elif one.tag == "mask":
+            yield Shape(structure_name(path, given["label"]), mask=partial(_cvat_mask, dict(given), size))
+
+
+def _cvat_mask(given: dict[str, str], size: tuple[int, int]) -> np.ndarray:
+    """Run lengths of a rectangle, row by row, the first of pixels outside."""
+    left, top, width, height = (int(float(given[key])) for key in ("left", "top", "width", "height"))
+    runs = np.array([int(run) for run in given["rle"].split(",") if run.strip()])
+    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)[: width * height]
+    inside = np.zeros(size, bool)
+    flat = np.zeros(width * height, bool)
+    flat[: len(values)] = values
+    inside[top : top + height, left : left + width] = flat.reshape(height, width)
+    return inside
+
+
+def is_segmentation(dataset: Any) -> bool:
+    """Whether a DICOM object is a SEG."""
+    return str(dataset.get("Modality", "")) == "SEG"
+
+
+def read_dicom_seg(path: Path) -> Annotations | None:
+    """A DICOM SEG (PS3.3 A.51): a frame for each segment and film; `None` where the file is none.
+
+    Raises:
+        InputError: it is one and damaged.
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    try:
+        dataset = pydicom.dcmread(path)
+    except (OSError, InvalidDicomError):
+        return None
+    if not is_segmentation(dataset):
+        return None
+    try:
+        frames = np.atleast_3d(dataset.pixel_array)
+        frames = frames[None] if dataset.pixel_array.ndim == 2 else dataset.pixel_array
+        names = {
+            int(segment.SegmentNumber): structure_name(path, str(segment.SegmentLabel))
+            for segment in dataset.SegmentSequence
+        }
+        shapes: dict[str, list[Shape]] = {}
+        for frame, facts in zip(frames, dataset.PerFrameFunctionalGroupsSequence, strict=True):
+            number = int(facts.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
+            shape = Shape(names[number], mask=partial(np.asarray, frame > 0))
+            for film in _referenced(dataset, facts):
+                shapes.setdefault(film, []).append(shape)
+    except (AttributeError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:
+        raise InputError(f"{path}: the DICOM SEG cannot be read ({error!r}): export it again") from error
+    size = int(dataset.Rows), int(dataset.Columns)
+    films = tuple(AnnotatedFilm(path, film, size, tuple(found)) for film, found in shapes.items())
+    return Annotations("DICOM SEG", tuple(dict.fromkeys(names.values())), films)
+
+
+def _referenced(dataset: Any, facts: Any) -> Iterable[str]:
+    """SOP Instance UIDs of the films that a frame is of; by the series where the frame does not say."""
+    own = [
+        str(source.ReferencedSOPInstanceUID)
+        for derivation in facts.get("DerivationImageSequence") or ()
+        for source in derivation.get("SourceImageSequence") or ()
+    ]
+    return own or [
+        str(instance.ReferencedSOPInstanceUID)
+        for series in dataset.get("ReferencedSeriesSequence") or ()
+        for instance in series.get("ReferencedInstanceSequence") or ()
+    ]

@@ -1,0 +1,145 @@
+"""Shapes on films, whichever program drew them, and label planes made of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from edge_seg.errors import InputError, UsageError
+
+from edge_seg_data.dataset import Outlines
+
+_NAME = re.compile(r"\w[\w.-]*")
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One shape on a film.
+
+    Attributes:
+        structure: what it outlines.
+        polygons: each `(points, 2)` float of x and y, from the picture's corner.
+        mask: gives `(height, width)` bool where the shape is a mask.
+        holes: whether polygons inside others are holes in them; otherwise all belong to the shape.
+    """
+
+    structure: str
+    polygons: tuple[np.ndarray, ...] = ()
+    mask: Callable[[], np.ndarray] | None = None
+    holes: bool = False
+
+
+@dataclass(frozen=True)
+class AnnotatedFilm:
+    """The shapes of one film.
+
+    Attributes:
+        source: file of the annotations.
+        film: the film's file name, or its SOP Instance UID.
+        size: `(height, width)` of the film that they were drawn on, where it is known.
+        shapes: all of them.
+    """
+
+    source: Path
+    film: str
+    size: tuple[int, int] | None
+    shapes: tuple[Shape, ...]
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """What a file, or a folder of files, of annotations says.
+
+    Attributes:
+        program: whose format it is.
+        structures: names that occur, in order.
+        films: annotated films.
+        notes: what could not be read as an outline.
+    """
+
+    program: str
+    structures: tuple[str, ...]
+    films: tuple[AnnotatedFilm, ...]
+    notes: tuple[str, ...] = ()
+
+
+def structure_name(source: Path, text: str) -> str:
+    """A label as a structure's name.
+
+    Raises:
+        InputError: it cannot be part of a file name.
+    """
+    name = text.strip().replace(" ", "_")
+    if not _NAME.fullmatch(name):
+        raise InputError(f"{source}: the label {text} cannot be part of a file name: use letters, digits, - and _")
+    return name
+
+
+def draw(annotated: AnnotatedFilm, structures: Sequence[str], shape: tuple[int, int]) -> Outlines:
+    """Label planes of a film: the pixels of every shape of a structure together.
+
+    Args:
+        annotated: the film's shapes.
+        structures: names of all planes.
+        shape: `(height, width)` of the film.
+
+    Returns:
+        Per structure, `(height, width)` uint8 of 0 and 1.
+
+    Raises:
+        InputError: the shapes were drawn on a film of another size.
+        UsageError: pycocotools is not installed.
+    """
+    if annotated.size is not None and annotated.size != shape:
+        there, here = "{1} x {0}".format(*annotated.size), "{1} x {0}".format(*shape)
+        raise InputError(
+            f"{annotated.source}: {annotated.film} was outlined at {there} pixels and has {here}: export the outlines "
+            "for the films as they are here"
+        )
+    planes = {name: np.zeros(shape, np.uint8) for name in structures}
+    for one in annotated.shapes:
+        filled = _filled(one, shape)
+        if filled.shape != shape:
+            raise InputError(f"{annotated.source}: a mask of {annotated.film} has another size than the film")
+        planes[one.structure] |= filled.astype(np.uint8)
+    return planes
+
+
+def _filled(shape: Shape, size: tuple[int, int]) -> np.ndarray:
+    if shape.mask is not None:
+        return shape.mask()
+    inside = np.zeros(size, bool)
+    for polygon in shape.polygons:
+        one = fill_polygon(polygon, size)
+        inside = inside ^ one if shape.holes else inside | one
+    return inside
+
+
+def fill_polygon(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The pixels of a polygon, as COCO counts them.
+
+    Args:
+        points: `(points, 2)` float of x and y; fewer than three have no inside.
+        size: `(height, width)`.
+    """
+    if len(points) < 3:
+        return np.zeros(size, bool)
+    coco = pycocotools_mask()
+    return coco.decode(coco.merge(coco.frPyObjects([points.ravel().tolist()], *size))).astype(bool)
+
+
+def pycocotools_mask() -> Any:
+    """The module that draws polygons and unpacks run lengths.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        from pycocotools import mask
+    except ImportError as error:
+        raise UsageError("outlines of annotation programs need pycocotools: pip install 'edge-seg[data]'") from error
+    return mask

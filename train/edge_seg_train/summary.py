@@ -1,0 +1,133 @@
+"""What a finished run came to: Dice of each structure, curves, and a page with both and what went in."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from edge_seg.storage import write_atomically
+from edge_seg_data.scores import dice
+
+from edge_seg_train.batches import PackedFilms
+from edge_seg_train.config import read_config
+from edge_seg_train.schedule import History, best_epoch
+
+CURVES_NAME, REPORT_NAME = "curves.png", "report.html"
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:62em;padding:0 1em}img{max-width:100%}"
+    "table{border-collapse:collapse}td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}"
+)
+
+
+@dataclass(frozen=True)
+class StructureDice:
+    """Dice of one structure on the validation films.
+
+    Attributes:
+        name: of the structure.
+        mean: over the films; NaN where none is outlined.
+        films: with an outline of it.
+    """
+
+    name: str
+    mean: float
+    films: int
+
+
+def dice_of_structures(structures: Sequence[str], films: PackedFilms, logits: np.ndarray) -> list[StructureDice]:
+    """Dice of each structure at the network's size.
+
+    Args:
+        structures: names, in order.
+        films: scored.
+        logits: `(films, height, width, structures)` float.
+    """
+    found = []
+    for k, name in enumerate(structures):
+        labels = films.labels[..., k]
+        scores = [
+            dice(truth == 1, mask, truth != 127)
+            for truth, mask in zip(labels, logits[..., k] > 0, strict=True)
+            if (truth != 127).any()
+        ]
+        found.append(StructureDice(name, float(np.mean(scores)) if scores else float("nan"), len(scores)))
+    return found
+
+
+def summary_lines(run: Path, history: History, scores: Sequence[StructureDice]) -> list[str]:
+    """What to say at the end of a run."""
+    best = best_epoch(history)
+    validated = "val_dice" in history[best]
+    lines = [f"best epoch: {best + 1} of {len(history)}" + ("" if validated else " (the last: no validation films)")]
+    lines += [
+        f"  {one.name}: Dice {one.mean:.3f} on {one.films} validation films"
+        if one.films
+        else f"  {one.name}: outlined on no validation film"
+        for one in scores
+        if validated
+    ]
+    pictures = sorted((run / "pictures").glob("*.png"))
+    lines.append(f"look at: {run / REPORT_NAME}, {run / CURVES_NAME}" + (f", {pictures[-1]}" if pictures else ""))
+    if (run / "tensorboard").is_dir():
+        lines.append(f"or: tensorboard --logdir {run / 'tensorboard'}")
+    return lines
+
+
+def write_summary(run: Path, history: History, scores: Sequence[StructureDice]) -> None:
+    """Write `curves.png` and `report.html` of a run.
+
+    Raises:
+        OutputError: they cannot be written.
+    """
+    write_atomically(run / CURVES_NAME, _curves(history))
+    write_atomically(run / REPORT_NAME, _page(run, history, scores).encode())
+
+
+def _curves(history: History) -> bytes:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    epochs = np.arange(1, len(history) + 1)
+    for axes, name in zip(figure.subplots(1, 2), ("loss", "dice"), strict=True):
+        for key, title in ((name, "training"), (f"val_{name}", "validation")):
+            if key in history[-1]:
+                axes.plot(epochs, [entry.get(key, np.nan) for entry in history], marker=".", label=title)
+        axes.set(xlabel="epoch", ylabel="Dice" if name == "dice" else name)
+        axes.grid(alpha=0.3)
+        axes.legend()
+    data = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(data)
+    return data.getvalue()
+
+
+def _page(run: Path, history: History, scores: Sequence[StructureDice]) -> str:
+    config, record = read_config(run)
+    rows = "".join(f"<tr><td>{html.escape(one.name)}<td>{one.mean:.3f}<td>{one.films}" for one in scores if one.films)
+    data = "".join(
+        f"<tr><td>{html.escape(one['name'])}<td>{html.escape(one['layout'])}"
+        f"<td>{one['train']}<td>{one['val']}<td>{one['test']}"
+        for one in record["data"]
+    )
+    pictures = sorted((run / "pictures").glob("*.png"))[-1:]
+    shown = "".join(f"<h2>{path.stem}: film, truth, found</h2>{_image(path)}" for path in pictures)
+    settings = html.escape(json.dumps(config.to_json(), indent=2))
+    return (
+        f"<!doctype html><meta charset=utf-8><title>{html.escape(run.name)}</title><style>{_STYLE}</style>"
+        f"<h1>{html.escape(run.name)}</h1><p>Best epoch: {best_epoch(history) + 1} of {len(history)}. "
+        f"edge-seg {html.escape(str(record['code_version']))}."
+        f"<table><tr><th>structure<th>Dice<th>validation films{rows}</table>{_image(run / CURVES_NAME)}{shown}"
+        f"<h2>Films</h2><table><tr><th>data set<th>layout<th>train<th>val<th>test{data}</table>"
+        f"<h2>Settings</h2><pre>{settings}</pre><p>Research use only, not for diagnosis."
+    )
+
+
+def _image(path: Path) -> str:
+    return f"<img alt='{path.stem}' src='data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}'>"
