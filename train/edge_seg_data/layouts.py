@@ -8,7 +8,7 @@ from pathlib import Path
 from edge_seg.errors import InputError
 
 from edge_seg_data import chest, finding, montgomery, tumour
-from edge_seg_data.annotations import reading as annotations
+from edge_seg_data.annotations import reading as drawn
 from edge_seg_data.dataset import Dataset
 from edge_seg_data.finding import Found
 from edge_seg_data.reading import Layout, Options, read_dataset
@@ -77,7 +77,7 @@ LAYOUTS: dict[str, Layout] = {
     "pairs": Layout(_PAIRS, _pairs),
     "structures": Layout(_STRUCTURES, _structures),
     "splits": Layout(_SPLITS, _split_folders),
-    "annotations": Layout(annotations.TITLE, annotations.find),
+    "annotations": Layout(drawn.TITLE, drawn.find),
     "flat": Layout(_FLAT, _flat),
 }
 """Known layouts, asked in this order."""

@@ -26,7 +26,7 @@ def find(folder: Path) -> Found | None:
         InputError: annotations are damaged, or a label cannot be a name.
     """
     files = list_files(folder)
-    annotations = [(path, found) for path in files if (found := _read(path)) is not None]
+    annotations = [(path, one) for path in files if (one := _read(path)) is not None]
     if not annotations:
         return None
     sources = {path for path, _ in annotations}
