@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -13,7 +14,7 @@ from edge_seg_quantize.legacy import load_run  # isort: skip  (chooses legacy Ke
 
 import numpy as np
 from edge_seg import Segmenter, pixels
-from edge_seg.errors import InputError, ModelError
+from edge_seg.errors import InputError, ModelError, OutputError
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.storage import write_atomically
 from edge_seg.structures import Structure, lung_definitions
@@ -94,9 +95,13 @@ def check_place(out: Path) -> None:
     Raises:
         OutputError: they cannot.
     """
-    probe = out.with_name(f".{out.name}.probe")
-    write_atomically(probe, b"")
-    probe.unlink()
+    try:
+        with tempfile.TemporaryFile(dir=out.parent):
+            pass
+    except OSError as error:
+        raise OutputError(
+            f"{out}: cannot be written ({error.strerror}): choose a folder that is there and can be written"
+        ) from error
 
 
 def check_calibratable(structures: tuple[Structure, ...], films: list[LabelledFilm]) -> None:

@@ -237,15 +237,6 @@ def test_what_can_be_known_is_said_before_fine_tuning(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["dice_float32", "dice_ptq", "dice_qat", "budget"])
-def test_a_score_that_is_not_a_number_is_not_accepted(name: str) -> None:
-    report = AcceptanceReport(1, 0.9, 0.9, 0.9, 0.002, 0.0, 1, ())
-    report.check()
-    with pytest.raises(ModelError, match="is not a number"):
-        replace(report, **{name: float("nan")}).check()
-    assert AcceptanceReport.from_json(report.to_json()) == report
-
-
 def test_a_float_tensor_stops_a_model() -> None:
     report = AcceptanceReport(1, 0.9, 0.9, 0.9, 0.002, 0.0, 1, ("2 float tensors (first: x)",))
     with pytest.raises(ModelError, match="not int8 all through"):

@@ -1,6 +1,7 @@
-"""Import this before TensorFlow: it shows TensorFlow's errors and nothing less, and without a GPU not even those.
+"""Import this before Keras: TensorFlow then starts without a word on a machine that has no GPU.
 
-Without a driver TensorFlow reports as an error that it found no GPU (`E0000 ... failed call to cuInit`).
+Without a driver it reports as an error that it found none (`E0000 ... failed call to cuInit`), and has no setting
+against it. With a driver its errors are shown.
 """
 
 from __future__ import annotations
@@ -8,6 +9,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from edge_seg.cli.quiet import native_libraries_quiet
+
 _NVIDIA_DRIVER = Path("/dev/nvidiactl")
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2" if _NVIDIA_DRIVER.exists() else "3")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+if not _NVIDIA_DRIVER.exists() and os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+    with native_libraries_quiet():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices("GPU")

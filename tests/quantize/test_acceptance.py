@@ -1,0 +1,65 @@
+"""What is accepted, what is refused, and what is kept of a refused model; nothing is trained here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("tensorflow_model_optimization")
+
+import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before TensorFlow is imported)
+from edge_seg.errors import InputError, ModelError, OutputError
+from edge_seg.model_file import ModelFile
+from edge_seg_quantize import pipeline
+from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable
+from edge_seg_quantize.settings import QuantizeSettings
+
+pytestmark = pytest.mark.training
+
+ACCEPTED = AcceptanceReport(3, 0.9, 0.9, 0.9, 0.002, 0.0, 1, (), "run and settings")
+FORMS = ("float32", "float16", "dynamic", "ptq")
+
+
+def write(model: Path, out: Path, report: AcceptanceReport) -> None:
+    file = ModelFile.read(model)
+    pipeline._write(dict.fromkeys((*FORMS, "qat"), file), out, report, [], lambda text: None)
+
+
+@pytest.mark.parametrize("name", ["dice_float32", "dice_ptq", "dice_qat", "budget"])
+def test_a_score_that_is_not_a_number_is_not_accepted(name: str) -> None:
+    ACCEPTED.check()
+    with pytest.raises(ModelError, match="is not a number"):
+        replace(ACCEPTED, **{name: float("nan")}).check()
+    assert AcceptanceReport.from_json(ACCEPTED.to_json()) == ACCEPTED
+
+
+def test_a_refused_model_is_kept_with_its_figures_and_taken_under_a_budget_that_allows_it(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    out, refused = tmp_path / "x.tflite", tmp_path / "x.refused.tflite"
+    with pytest.raises(ModelError, match=r"loses 0\.1000 Dice .*x\.refused\.tflite and the other forms"):
+        write(tiny_model, out, replace(ACCEPTED, dice_qat=0.8))
+    assert {path.name for path in tmp_path.iterdir()} == {f"x.{form}.tflite" for form in (*FORMS, "refused")}
+    assert pipeline._made_from(refused) == "run and settings"
+    with pytest.raises(ModelError, match=r"the budget is 0\.05"):
+        pipeline._asked_again(refused, out, QuantizeSettings("x", dice_budget=0.05), lambda text: None)
+    assert refused.exists()
+    report = pipeline._asked_again(refused, out, QuantizeSettings("x", dice_budget=0.2), lambda text: None)
+    assert report.budget == ModelFile.read(out).manifest.checks["budget"] == 0.2
+    assert not refused.exists()
+
+
+def test_an_accepted_model_takes_the_place_of_a_refused_one(tiny_model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.tflite"
+    (tmp_path / "x.refused.tflite").write_bytes(b"older")
+    write(tiny_model, out, ACCEPTED)
+    assert {path.name for path in tmp_path.iterdir()} == {"x.tflite", *(f"x.{form}.tflite" for form in FORMS)}
+
+
+def test_what_cannot_be_measured_or_written_is_said() -> None:
+    with pytest.raises(InputError, match="no validation films"):
+        check_measurable([], ("lung",))
+    with pytest.raises(OutputError, match="cannot be written"):
+        pipeline.check_place(Path("/absent/x.tflite"))
