@@ -116,3 +116,18 @@ def test_damaged_models_are_refused(tmp_path: Path, tiny_model: Path, damage: st
     done = run("--camera", "demo", "--frames", 1, "--model", path, "--out", tmp_path / "out")
     assert done.returncode == 4
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_a_standard_error_that_takes_nothing_ends_nothing(tmp_path: Path, tiny_model: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("there is no /dev/full")
+    folder, out = tmp_path / "films", tmp_path / "out"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(folder / name), phantom(200, 180).film.pixels)
+    (folder / "bad.png").write_text("this is no picture\n")
+    command = [sys.executable, "-m", "edge_seg.cli.main", "run", str(folder), "--model", str(tiny_model)]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run([*command, "--out", str(out), "-v", "--log-level", "debug"], stderr=full, timeout=300)
+    assert done.returncode == 3
+    assert len((out / "records.jsonl").read_text().splitlines()) == 3

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from contextlib import suppress
 from difflib import get_close_matches
 
 import click
@@ -109,12 +111,27 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
         what = f"'edge-seg[{extra}]'" if extra else "--force-reinstall edge-seg"
         complain(f"{error.name} is not installed: pip install {what}")
         code = DeviceError.exit_code
+    _give_up_standard_error()
     sys.exit(code if isinstance(code, int) else 0)
 
 
 def complain(text: str) -> None:
     """One line on standard error, whatever the text holds."""
-    click.echo(f"edge-seg: {' '.join(text.split())}", err=True)
+    say(f"edge-seg: {' '.join(text.split())}")
+
+
+def say(text: str = "", nl: bool = True) -> None:
+    """Write on standard error, as `click.echo` does; a full disk that it is logged to ends nothing."""
+    with suppress(OSError):
+        click.echo(text, nl=nl, err=True)
+
+
+def _give_up_standard_error() -> None:
+    """Let Python close a standard error that takes nothing: it would turn the exit code into 120."""
+    try:
+        sys.stderr.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import time
 
 import click
 
-from edge_seg.cli.main import complain
+from edge_seg.cli.main import complain, say
 from edge_seg.errors import EdgeSegError
 from edge_seg.film import Failure, Film
 from edge_seg.record import AnyRecord, DoneRecord
@@ -48,7 +48,7 @@ class Progress(Observer):
             return
         if self._verbose:
             self.finish()
-            click.echo(f"{content.name}: {_outcome(content, record)}", err=True)
+            say(f"{content.name}: {_outcome(content, record)}")
         now = time.monotonic()
         last = summary.count == self._total
         pause = _SECONDS_BETWEEN_REFRESHES if self._terminal else _SECONDS_BETWEEN_LINES
@@ -58,10 +58,10 @@ class Progress(Observer):
         text = self._live_line(summary, record) if self._live else self._batch_line(summary)
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1
-            click.echo(f"\r\x1b[2K{text[:width]}", nl=False, err=True)
+            say(f"\r\x1b[2K{text[:width]}", nl=False)
             self._open_line = True
         else:
-            click.echo(text, err=True)
+            say(text)
 
     def waiting(self, error: EdgeSegError) -> None:
         """Say so once a minute: where nobody looks, logs fill a disk that is full already."""
@@ -74,7 +74,7 @@ class Progress(Observer):
     def finish(self) -> None:
         """Leave the line as it stands."""
         if self._open_line:
-            click.echo(err=True)
+            say()
             self._open_line = False
 
     def _batch_line(self, summary: Summary) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from edge_seg.cli.main import complain
+from edge_seg.cli.main import complain, say
 from edge_seg.cli.options import given_values, station_options
 from edge_seg.errors import UsageError
 from edge_seg.notice import RESEARCH_USE
@@ -48,7 +48,7 @@ def run(file: Path | None, **parameters: Any) -> int:
     """
     config = StationConfig.load(file, given_values(parameters))
     if not config.has_source:
-        click.echo(_NO_SOURCE, err=True)
+        say(_NO_SOURCE)
         return UsageError.exit_code
     from edge_seg.cli.progress import Progress
     from edge_seg.cli.quiet import native_libraries_quiet
@@ -70,7 +70,7 @@ def run(file: Path | None, **parameters: Any) -> int:
         if station.page is not None and not console.quiet:
             # A token that somebody chose is known to them; a log need not hold it.
             made_up = config.view.token is None
-            click.echo(f"page: {station.page.url if made_up else station.page.address}", err=True)
+            say(f"page: {station.page.url if made_up else station.page.address}")
         source = station.source
         progress = Progress(source.total, source.live, console.quiet, console.verbose, console.json)
         try:
@@ -98,4 +98,4 @@ def _tell(station: Station, summary: Summary) -> None:
         parts += [f"{summary.rejected} rejected (--no-gate segments them all the same)"] if summary.rejected else []
         parts += [f"{summary.skipped} done before (--again repeats them)"] if summary.skipped else []
         parts += ["stopped"] if summary.interrupted else []
-        click.echo(f"{', '.join(parts)}; results in {out}. {RESEARCH_USE}.", err=True)
+        say(f"{', '.join(parts)}; results in {out}. {RESEARCH_USE}.")
