@@ -10,7 +10,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 SOURCES := pyproject.toml $(shell find edge train quantize benchmarks -type f -not -name '*.pyc' -not -path '*.egg-info/*')
 
-.PHONY: demo test fast device lint clean
+.PHONY: demo test fast device fuzz lint clean
 
 demo: $(DEVICE)/.installed
 	rm -rf demo
@@ -31,6 +31,10 @@ fast: $(TESTS)/.installed
 # What emulates 64-bit ARM or builds another environment, one after another.
 device: $(TESTS)/.installed
 	$(TESTS)/bin/python -m pytest -q -m device
+
+# An hour for each harness, guided by coverage; `make test` gives each some seconds.
+fuzz: $(TESTS)/.installed
+	EDGE_SEG_FUZZ_SECONDS=3600 $(TESTS)/bin/python -m pytest -q -s tests/fuzz
 
 lint: $(TESTS)/.installed
 	$(TESTS)/bin/ruff check .

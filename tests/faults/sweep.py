@@ -46,7 +46,8 @@ def check(films: Path, out: Path) -> None:
         for file in record["files"]:
             data = (out / file["name"]).read_bytes()
             assert hashlib.sha256(data).hexdigest() == file["sha256"], f"{file['name']} is torn"
-    assert not list(out.rglob("*.draft")), "drafts are left"
+    left = [str(path.relative_to(out)) for path in out.rglob("*.draft")]
+    assert not left, f"drafts are left: {left}"
 
 
 def main(model: str, folder: str, step: int, start: int) -> None:

@@ -210,6 +210,42 @@ def _object_seeds() -> list[bytes]:
     return found
 
 
+def _read_journal() -> Callable[[bytes], None]:
+    from edge_seg.errors import OutputError
+    from edge_seg.outputs.journal import RECORDS_NAME, Journal
+
+    folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+    def run(data: bytes) -> None:
+        for path in (*folder.glob("*"), *folder.glob(".edge-seg/*")):
+            if path.is_file():
+                path.unlink()
+        (folder / RECORDS_NAME).write_bytes(data)
+        # A file that is plainly another program's is refused; a damaged line is not.
+        with contextlib.suppress(OutputError):
+            journal = Journal(folder)
+            for _ in journal:
+                pass
+
+    return run
+
+
+def _journal_seeds() -> list[bytes]:
+    from edge_seg.errors import InputError
+    from edge_seg.film import Failure
+    from edge_seg.outputs.folder import OutputFolder
+    from edge_seg.phantom import phantom
+    from edge_seg.record import record_of_failure
+    from edge_seg.segmenter import Segmenter
+
+    out = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    output = OutputFolder(out)
+    output.write(Segmenter.load("lungs-nano")(phantom(SEED_SIDE, SEED_SIDE, seed=1).film))
+    output.keep(record_of_failure(Failure("a.png", "a.png", InputError("a.png: no picture"))))
+    output.close()
+    return [(out / "records.jsonl").read_bytes()]
+
+
 HARNESSES = {
     "pictures": Harness(("edge_seg",), lambda: _read_film("film.png"), _picture_seeds),
     "dicom": Harness(("edge_seg", "pydicom"), lambda: _read_film("film.dcm"), _dicom_seeds),
@@ -217,6 +253,7 @@ HARNESSES = {
     "mjpeg": Harness(("edge_seg",), _read_mjpeg, _mjpeg_seeds),
     "http": Harness(("edge_seg", "urllib"), _read_request, _request_seeds),
     "pdu": Harness(("edge_seg",), _read_pdus, _pdu_seeds),
+    "journal": Harness(("edge_seg",), _read_journal, _journal_seeds),
     "object": Harness(("edge_seg", "pydicom"), _receive_object, _object_seeds),
 }
 

@@ -329,6 +329,7 @@ def _prepare(folder: Path) -> None:
     write_atomically(probe, b"")
     try:
         probe.unlink()
-        sweep_drafts(folder)
+        for place in (folder, folder / STATE_FOLDER):
+            sweep_drafts(place)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written ({error.strerror}): choose another --out") from error
