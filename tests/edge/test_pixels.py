@@ -218,6 +218,7 @@ def test_a_value_halfway_is_rounded_up(values: tuple[int, int], cut: int, above:
     assert mask[0, 1] == above
 
 
+@pytest.mark.slow
 def test_masks_of_a_large_film_are_those_of_enlarging_everything() -> None:
     made = phantom(2300, 1900, seed=3, bits=16)
     _, box = pixels.to_input(made.film, (192, 224))

@@ -47,6 +47,7 @@ def test_a_file_is_enough(tmp_path: Path, tiny_model: Path) -> None:
     assert (tmp_path / "two" / "records.jsonl").is_file()
 
 
+@pytest.mark.slow
 def test_another_thread_looks_at_its_page_and_stops_it(tmp_path: Path, tiny_model: Path) -> None:
     station = Station(demo(tmp_path / "out", tiny_model, None, view=ViewConfig("0")))
     assert station.page is not None
@@ -84,6 +85,7 @@ def test_what_cannot_be_opened_leaves_nothing_open(tmp_path: Path, tiny_model: P
         Station(demo(tmp_path / "file", tiny_model))
 
 
+@pytest.mark.slow
 def test_it_is_quiet_until_a_log_is_asked_for(tmp_path: Path, tiny_model: Path) -> None:
     words = ["run", "--camera", "demo", "--frames", "1", "--model", str(tiny_model), "--no-gate", "--quiet"]
 

@@ -136,6 +136,7 @@ def test_one_lung_alone_is_not_cut_in_two() -> None:
     assert (int(apart["right_lung"].sum()), int(apart["left_lung"].sum())) == (900, 0)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 @settings(max_examples=20)
 def test_both_sides_together_are_the_whole_lung(seed: int) -> None:

@@ -37,6 +37,7 @@ def test_every_slice_has_one_tumour_inside_the_skull_with_its_border(patient: in
     assert dice(made.mask, drawn == 1) > 0.9
 
 
+@pytest.mark.slow
 def test_slices_of_a_patient_resemble_each_other() -> None:
     def alike(a: np.ndarray, b: np.ndarray) -> float:
         return float(np.corrcoef(cv2.GaussianBlur(a, (0, 0), 3).ravel(), cv2.GaussianBlur(b, (0, 0), 3).ravel())[0, 1])
@@ -47,6 +48,7 @@ def test_slices_of_a_patient_resemble_each_other() -> None:
         assert alike(image, brain_slice(patient, 0.3).image) > max(strangers)
 
 
+@pytest.mark.slow
 def test_no_threshold_finds_the_tumours() -> None:
     films = [brain_slice(patient) for patient in range(12)]
     shares = np.linspace(0, 1, 40)
