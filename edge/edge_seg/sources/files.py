@@ -15,7 +15,8 @@ from edge_seg.film import Arrival, Failure, Film
 from edge_seg.sources import image
 from edge_seg.sources.ahead import one_ahead
 from edge_seg.sources.attempts import Attempts
-from edge_seg.sources.dicom import decode_dicom, is_dicom
+from edge_seg.sources.dicom import decode_dicom, is_dicom, may_be_dataset
+from edge_seg.sources.header import picture_kind
 from edge_seg.sources.listing import Listing, is_utf8, shown
 from edge_seg.sources.regular import read_regular
 from edge_seg.sources.source import Source
@@ -72,7 +73,8 @@ def read_film(path: str | Path) -> Film:
     """
     path = Path(path)
     data = read_regular(path)
-    if is_dicom(data) or path.suffix.lower() in (".dcm", ".dicom"):
+    named_so = path.suffix.lower() in (".dcm", ".dicom")
+    if is_dicom(data) or (picture_kind(data) is None and (named_so or may_be_dataset(data))):
         return decode_dicom(data, path)
     return image.decode_picture(data, path)
 

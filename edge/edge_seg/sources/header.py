@@ -30,7 +30,7 @@ class PictureHeader:
     """What a picture's header says.
 
     Attributes:
-        kind: `PNG`, `JPEG`, `TIFF`, `BMP`, `WebP`, `GIF`, `AVIF`, `JPEG 2000` or `PNM`.
+        kind: `PNG`, `JPEG`, `TIFF`, `BMP`, `WebP`, `GIF`, `AVIF or HEIC`, `JPEG 2000` or `PNM`.
         height, width: in pixels.
         pixel_bytes: what a pixel takes while it is decoded.
         whole: whether the picture goes on to its end mark, of kinds that have one.
@@ -52,6 +52,11 @@ def read_header(data: bytes) -> PictureHeader | None:
     except (struct.error, IndexError, KeyError, TiffError):
         return None
     return None
+
+
+def picture_kind(data: bytes) -> str | None:
+    """The kind of picture that the first bytes announce; `None` where they announce none."""
+    return next((_NAMES[read] for begins, read in _KINDS if begins.match(data)), None)
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
@@ -154,7 +159,7 @@ def _avif(data: bytes) -> PictureHeader:
     # Image spatial extents, of as many pictures as the file has (ISO/IEC 23008-12 section 6.5.3).
     sizes = [struct.unpack(">II", found[1]) for found in re.finditer(rb"ispe\0{4}(.{8})", data[:_SEARCHED], re.DOTALL)]
     width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
-    return PictureHeader("AVIF", height, width, 8)
+    return PictureHeader("AVIF or HEIC", height, width, 8)
 
 
 def _jpeg_2000(data: bytes) -> PictureHeader:
@@ -181,8 +186,20 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], PictureHeader]], ...] =
         (rb"BM", _bmp),
         (rb"RIFF.{4}WEBP", _webp),
         (rb"GIF8[79]a", _gif),
-        (rb".{4}ftyp(avif|avis|mif1|heic)", _avif),
+        (rb".{4}ftyp(avif|avis|mif1|heic|heix|hevc)", _avif),
         (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", _jpeg_2000),
         (rb"P[2356]\s", _portable),
     )
 )
+
+_NAMES = {
+    _png: "PNG",
+    _jpeg: "JPEG",
+    _tiff: "TIFF",
+    _bmp: "BMP",
+    _webp: "WebP",
+    _gif: "GIF",
+    _avif: "AVIF or HEIC",
+    _jpeg_2000: "JPEG 2000",
+    _portable: "PNM",
+}

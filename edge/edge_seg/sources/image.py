@@ -56,7 +56,8 @@ def decode_picture(data: bytes, path: Path) -> Film:
         raise InputError(f"{path}: the picture is cut off before its end: copy it again")
     picture = _decode(data, header.kind)
     if picture is None:
-        raise InputError(f"{path}: {_NO_PICTURE}")
+        problem = f"a {header.kind} picture that is damaged, or that no codec here decodes"
+        raise InputError(f"{path}: {problem}: give PNG, JPEG, TIFF or DICOM")
     return Film(
         to_grey(picture, str(path)),
         colour=colour_of(picture),

@@ -10,12 +10,20 @@ from pathlib import Path
 from edge_seg.errors import InputError
 from edge_seg.film import Failure
 from edge_seg.sources import image
-from edge_seg.sources.dicom import is_dicom
+from edge_seg.sources.looks import LOOKED_AT, looks_like_film
 from edge_seg.sources.regular import kind_of, read_regular
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
 FILM_SUFFIXES = image.SUFFIXES | VIDEO_SUFFIXES | {".dcm", ".dicom"}
-_PERHAPS_DICOM = frozenset({"", ".ima"})
+_NO_FILMS = {
+    *(".csv", ".db", ".doc", ".docx", ".exe", ".gz", ".html", ".ini", ".json", ".jsonl", ".lnk", ".log", ".md", ".pdf"),
+    *(".py", ".rtf", ".sqlite", ".tar", ".tmp", ".toml", ".txt", ".xls", ".xlsx", ".xml", ".zip"),
+}
+"""Endings of files that are not even looked into."""
+
+_DIRECTORY = "DICOMDIR"
+"""It lists the films of a medium, which lie beside it and are taken themselves (PS3.10 section 8.6)."""
+
 _OUR_RECORDS = "records.jsonl"
 
 _SURE_S = 3.0
@@ -67,7 +75,7 @@ class Listing:
         self._root, self._links_out = root, links_out
         self._known: dict[Path, _Folder] = {}
         self._told: set[str] = set()
-        self._dicom: dict[Path, tuple[tuple[int, int], bool]] = {}
+        self._films: dict[Path, tuple[tuple[int, int], bool]] = {}
 
     def look(self) -> Looked:
         """What lies there now."""
@@ -150,14 +158,15 @@ class Listing:
         suffix = path.suffix.lower()
         if suffix in FILM_SUFFIXES:
             return True
-        if suffix not in _PERHAPS_DICOM and not suffix[1:].isdigit():
+        if suffix in _NO_FILMS or path.stem.upper() == _DIRECTORY:
             return False
         try:
             facts = entry.stat()
             state = facts.st_size, facts.st_mtime_ns
-            known = self._dicom.get(path)
+            known = self._films.get(path)
             if known is None or known[0] != state:
-                self._dicom[path] = known = state, is_dicom(read_regular(path, 132))
+                head = read_regular(path, LOOKED_AT)
+                self._films[path] = known = state, looks_like_film(head, bare=not suffix or suffix[1:].isalnum())
         except (OSError, InputError):
             return False
         return known[1]
