@@ -14,6 +14,7 @@ from edge_seg import pixels
 from edge_seg.assessment.appearance import load_appearance
 from edge_seg.assessment.film_gate import REJECT, WARN, Finding, Quality, look_at_film, look_at_masks
 from edge_seg.assessment.measurements import Area, Measurements, measure, measure_areas
+from edge_seg.assessment.sides import DISAGREE, MIRRORED, look_at_sides
 from edge_seg.assessment.trust import LOW_TRUST, Calibration, lung_features
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
@@ -182,10 +183,14 @@ class Segmenter:
             output = clock.time("inference", lambda: self.runtime.run(self._tensor(grey)))
             logits, masks = clock.time("pixels_out", lambda: self._decode(output, letterbox))
             sure = clock.time("trust", lambda: self._trust_features(logits, letterbox))
-            measurements = clock.time("measure", lambda: measure(masks, taken, self.lung or "whole"))
-            if self.gate:
+            if self._appearance is not None:
                 shown = {name: mask[taken.upright.box] for name, mask in masks.items()}
-                quality = Quality((*quality.findings, *look_at_masks(shown).findings))
+                sides = self._look_at_sides(taken, quality, logits[letterbox.content], grey[letterbox.content])
+                quality = Quality((*quality.findings, *look_at_masks(shown).findings, *sides))
+            sure_of_sides = not (quality.has(MIRRORED) or quality.has(DISAGREE))
+            measurements = clock.time(
+                "measure", lambda: measure(masks, taken, self.lung or "whole", sides=sure_of_sides)
+            )
         trust = self._calibration.estimate(sure) if self._calibration and sure else None
         if trust is not None and trust < LOW_TRUST:
             low = f"low trust, estimated Dice {trust:.2f}: check the outlines and every number taken from them"
@@ -238,6 +243,12 @@ class Segmenter:
             return {}
         lungs = [names.index("right_lung"), names.index("left_lung")]
         return lung_features(logits[letterbox.content][:, :, lungs])
+
+    def _look_at_sides(self, film: Film, quality: Quality, logits: np.ndarray, grey: np.ndarray) -> tuple[Finding, ...]:
+        if self._appearance is None or quality.has(MIRRORED):
+            return ()
+        names = tuple(structure.name for structure in self.manifest.structures)
+        return look_at_sides(logits, names, grey, self._appearance, header_known=film.orientation_known)
 
     def _look(self, film: Film, grey: np.ndarray) -> Quality:
         return look_at_film(film, grey, self._appearance) if self._appearance is not None else Quality()

@@ -25,7 +25,6 @@ _TINTED, _COLOURED = 0.05, 0.15  # difference between colour channels
 _CLIPPED = 0.2  # share of the chest without any detail
 _FLAT = 0.25  # of an 8-bit film's grey values in use
 _CLEARLY = 1.3  # times more like a chest in another pose
-_MIRRORED = 1.25  # the same for left and right alone, which differ less
 _CUT_OFF = 0.03  # share of a side of the film along which a lung ends
 
 
@@ -148,8 +147,6 @@ def _likeness(film: Film, grey: np.ndarray, appearance: Appearance) -> Iterator[
         yield Finding("tinted", WARN, "it has colours: photographed, or drawn on")
     if upright > appearance.doubtful:
         yield Finding("unusual", WARN, "an unusual chest film: check the outlines with care")
-    elif best.mirrored and not best.turns and upright > _MIRRORED * distances[best]:
-        yield Finding("mirrored", WARN, "perhaps mirrored: check the side marker, right and left would be swapped")
 
 
 def _outlines(masks: Mapping[str, np.ndarray]) -> Iterator[Finding]:
