@@ -1,10 +1,10 @@
 """Which side of a film is the patient's left, by the picture: the heart lies there, and a mirrored film looks odd.
 
 Two things tell: how far the heart's centre lies to one side of the lungs, and how much more the film looks like others
-when it is mirrored. Weight and limit were set on 91 films of adults that are trained on or validated with (37 of `adult`,
-54 of `adult-v7`), each plain and mirrored, so that 2 plain ones are called mirrored; a heart that lies to the right is
-called so as well. Of films of the test splits 24 of 24 mirrored ones of `adult`, 28 of 31 of `adult-v7` and 40 of 40 of
-children are found, and no plain one is called so.
+when it is mirrored. Weight and limit were set on 91 films of adults that are trained on or validated with (37 of
+`adult`, 54 of `adult-v7`), each plain and mirrored, so that 2 plain ones are called mirrored; a heart that lies to the
+right is called so as well. Of films of the test splits 24 of 24 mirrored ones of `adult`, 28 of 31 of `adult-v7` and 40
+of 40 of children are found, and no plain one is called so.
 """
 
 from __future__ import annotations
