@@ -46,6 +46,9 @@ TOO_LARGE = 0xC010
 
 _VERIFICATION = "1.2.840.10008.1.1"
 _UID = re.compile(r"[0-9.]{1,64}")
+_PIXELS = 0x7FE00010
+_ITEM = b"\xfe\xff\x00\xe0"
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 _LONGEST_COMMENT = 64  # of an error comment, a LO
 
 
@@ -206,7 +209,6 @@ def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
         InputError: another kind of object.
         _Damaged: nothing that can be read.
     """
-    from pydicom.filereader import read_dataset
     from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
     if not _UID.fullmatch(name):
@@ -218,8 +220,7 @@ def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
             sent.seek(0)
             if encoding == DeflatedExplicitVRLittleEndian:
                 sent = io.BytesIO(inflate(sent.getvalue(), "object"))
-            # Pixels stay where they are.
-            dataset = read_dataset(sent, encoding.is_implicit_VR, encoding.is_little_endian, defer_size=4096)
+            dataset = _read_header(sent, encoding)
             if str(dataset.get("SOPInstanceUID", "")) != name:
                 raise InputError("SOP Instance UID in object and request differ")
             refuse_other_than_films(dataset, "object")
@@ -228,6 +229,24 @@ def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
     # pydicom raises what it likes on damaged objects; every one means that it cannot be read.
     except Exception as error:
         raise _Damaged(f"not readable: {error}") from error
+
+
+def _read_header(sent: io.BytesIO, encoding: Any) -> Any:
+    """What stands before the pixels; a stand-in says that there are some, and whether they are encoded."""
+    from pydicom.filereader import read_dataset
+
+    lengths: list[int] = []
+
+    def is_pixels(tag: int, representation: str | None, length: int) -> bool:
+        if tag == _PIXELS:
+            lengths.append(length)
+        return tag == _PIXELS
+
+    header = read_dataset(sent, encoding.is_implicit_VR, encoding.is_little_endian, stop_when=is_pixels)
+    if any(lengths):
+        # Encapsulated pixels are of undefined length, and begin with an item (PS3.5 annex A.4).
+        header.add_new(_PIXELS, "OB", _ITEM if lengths[0] == _UNDEFINED_LENGTH else bytes(len(_ITEM)))
+    return header
 
 
 def _file_head(meta: Any) -> bytes:

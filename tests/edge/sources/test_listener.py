@@ -124,6 +124,18 @@ def test_a_film_that_was_sent_comes_out_with_its_pixels(tmp_path: Path, listen: 
     assert (tmp_path / "inbox" / "done" / film.name).is_file()
 
 
+@pytest.mark.parametrize("encoding", [None, RLELossless], ids=["plain", "RLE"])
+def test_a_film_of_a_real_size_is_taken(
+    tmp_path: Path, listen: Callable[..., Listener], encoding: pydicom.uid.UID | None
+) -> None:
+    # Its header is read while its pixels are left where they are.
+    dataset = dicom_film(tmp_path, size=(1200, 1000))
+    if encoding is not None:
+        dataset.compress(encoding, generate_instance_uid=False)
+    (status,) = send(listen(), dataset, syntax=encoding or ExplicitVRLittleEndian)
+    assert (status.Status, status.get("ErrorComment")) == (0x0000, None)
+
+
 def test_c_echo_is_answered(listen: Callable[..., Listener]) -> None:
     entity = pynetdicom.AE("SCANNER")
     entity.add_requested_context("1.2.840.10008.1.1")
