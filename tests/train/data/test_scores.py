@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
+from edge_seg.phantom import phantom
 from edge_seg_data.scores import OutlineDistance, dice, intersection_over_union, outline_distance
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,3 +62,15 @@ def test_distances_are_those_from_each_outline_pixel_to_the_nearest(
     back = [min(np.hypot(y - v, x - u) for v, u in ours) for y, x in theirs]
     assert found.average == pytest.approx(np.mean(there + back), abs=1e-4)
     assert found.hd95 == pytest.approx(max(np.percentile(there, 95), np.percentile(back, 95)), abs=1e-4)
+
+
+def test_distances_are_the_same_on_any_number_of_threads() -> None:
+    truth = phantom(1024, 1000, seed=0).masks["right_lung"]
+    threads, found = cv2.getNumThreads(), set()
+    try:
+        for count in (1, 2, 4):
+            cv2.setNumThreads(count)
+            found.add(outline_distance(truth, np.roll(truth, (5, 7), (0, 1))))
+    finally:
+        cv2.setNumThreads(threads)
+    assert len(found) == 1
