@@ -1,10 +1,9 @@
-"""The whole benchmark: accuracy and latency of several models in one run, as plain data."""
+"""The whole benchmark: accuracy and latency of several models in one run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from edge_seg import RESEARCH_USE, Segmenter
 from edge_seg.errors import UsageError
@@ -13,40 +12,49 @@ from edge_seg_data import Dataset
 
 from edge_seg_benchmarks.accuracy.agreement import measure_agreement
 from edge_seg_benchmarks.accuracy.failures import worst_failures
-from edge_seg_benchmarks.accuracy.film_gate import measure_gate
+from edge_seg_benchmarks.accuracy.film_gate import measure_film_gate
 from edge_seg_benchmarks.accuracy.films import PHANTOM
 from edge_seg_benchmarks.accuracy.reliability import measure_reliability
-from edge_seg_benchmarks.accuracy.robustness import CorruptedScore, score_corrupted, summarise_corrupted
-from edge_seg_benchmarks.accuracy.score_cache import Journal
-from edge_seg_benchmarks.accuracy.scores import degradation, main_region, subgroups, summarise
+from edge_seg_benchmarks.accuracy.robustness import score_corrupted, summarise_corrupted
+from edge_seg_benchmarks.accuracy.score_cache import ScoreCache
+from edge_seg_benchmarks.accuracy.scores import FilmScore, dice_differences, main_region, subgroups, summarise
 from edge_seg_benchmarks.accuracy.scoring import score_all
-from edge_seg_benchmarks.configurations import describe_run, model_share, runs_elsewhere
-from edge_seg_benchmarks.latency.cold_start import measure_cold_start
-from edge_seg_benchmarks.latency.stages import ALONE, measure_latency
+from edge_seg_benchmarks.configurations import (
+    ConfigurationReport,
+    describe_configuration,
+    model_share,
+    other_configurations,
+)
+from edge_seg_benchmarks.latency.cold_start import ColdStart, measure_cold_start
+from edge_seg_benchmarks.latency.reference_timing import ReferenceTimes
+from edge_seg_benchmarks.latency.stages import ALONE, Timing, measure_latency
 from edge_seg_benchmarks.latency.sustained import measure_sustained
-from edge_seg_benchmarks.machine import machine_facts, machine_state
-from edge_seg_benchmarks.models import float_twin, labels, model_facts, most_accurate
-from edge_seg_benchmarks.peak.roofline import measure_peak
+from edge_seg_benchmarks.machine import MachineState, machine_facts, machine_state
+from edge_seg_benchmarks.models import ModelFacts, float_twin, labels, model_facts, most_accurate
+from edge_seg_benchmarks.peak.roofline import Peak, measure_peak
 from edge_seg_benchmarks.peers import open_engine
+from edge_seg_benchmarks.schema import DatasetReport, Machine, ModelReport, Report
 
-SCHEMA = 2
+_COLD_STARTS = 3
+
+_Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What to measure beside the models and films themselves.
+    """What to measure.
 
     Attributes:
         split, limit: which films, and at most how many of each data set.
         engines: what runs the networks (see `peers.ENGINES`); the first also scores them and times whole films.
-        threads: for inference; the first as above.
+        threads: for inference; the first number also scores and times whole films.
         repeats: rounds of the latency measurement.
-        robustness: at most so many films of each data set are corrupted and scored, with the last model; 0 is none.
-        should_reject: files, folders and globs of pictures that the last model's gate should reject.
-        time_only: names of models that are not scored: references that nobody trained.
+        robustness: films of each data set that are corrupted and scored, with the last model; 0 for none.
+        should_reject: files, folders and globs of pictures that the last model's film gate should reject.
+        time_only: names of models that are timed and not scored: references that were never trained.
         peak: whether this machine's peak is measured, for each number of threads.
-        sustained: minutes of films one after another, with the last model; 0 is none.
-        command: how to repeat this.
+        sustained: minutes of films one after another, with the last model; 0 for none.
+        command: how to repeat the run.
     """
 
     split: str = "test"
@@ -62,120 +70,180 @@ class Settings:
     command: str = ""
 
 
+@dataclass(frozen=True)
+class _Subject:
+    """A model on the first engine.
+
+    Scores are the network's, so `segmenter` has no film gate and scores every film.
+    """
+
+    model: ModelFile
+    facts: ModelFacts
+    gated: Segmenter
+    segmenter: Segmenter
+    scored: bool
+
+
+@dataclass(frozen=True)
+class _Latency:
+    """Times of all models and configurations, measured in the same rounds."""
+
+    timings: list[Timing]
+    configurations: list[list[ConfigurationReport]]
+    reference: ReferenceTimes
+    peaks: dict[int, Peak]
+    during: MachineState
+
+
 def run_benchmark(
     models: Sequence[ModelFile],
     datasets: Sequence[Dataset],
     settings: Settings = Settings(),
     *,
-    journal: Journal | None = None,
-    say: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+    cache: ScoreCache | None = None,
+    say: _Say = lambda text: None,
+) -> Report:
     """Score and time models; the first model is the reference of the speed-ups.
 
     Args:
         models: read from files.
-        datasets: films with outlines; none measures latency alone.
-        settings: what else.
-        journal: keeps scores as they are found, and gives those of a run that was stopped.
-        say: told of progress.
-
-    Returns:
-        The report as plain data, `schema` first.
+        datasets: films with outlines; without any, only latency is measured.
+        settings: what to measure.
+        cache: receives scores as they are computed, and gives those of a run that was stopped.
+        say: receives progress messages.
 
     Raises:
-        InputError: a data set has no films to score, or what should be rejected cannot be opened.
-        UsageError: there are pictures to reject, and the last model has no gate; or films to score, and no model is
-            scored.
+        InputError: a data set has no films to score, or pictures to reject cannot be opened.
+        UsageError: there are pictures to reject and the last model has no film gate, or there are films to score and
+            every model is only timed.
         DeviceError: an engine is not installed.
     """
-    split, limit, before = settings.split, settings.limit, machine_state()
-    runtimes = [open_engine(settings.engines[0], model, settings.threads[0]) for model in models]
-    segmenters = [Segmenter(model, runtime) for model, runtime in zip(models, runtimes, strict=True)]
-    # Scores are the network's: a film that the gate would turn away is scored like every other.
-    ungated = [Segmenter(model, runtime, gate=False) for model, runtime in zip(models, runtimes, strict=True)]
-    scored = [i for i, model in enumerate(models) if model.manifest.name not in settings.time_only]
-    if datasets and not scored:
-        raise UsageError("there are films to score and every model is only timed: leave away --time-only or --data")
-    # First, since it is quick to say what is wrong with a folder.
-    gate = measure_gate(segmenters[-1], datasets, split, limit, settings.should_reject, say)
-    found = dict(
-        zip(scored, score_all([ungated[i] for i in scored], datasets, split, limit, journal, say), strict=True)
-    )
-    scores = [found.get(i, []) for i in range(len(models))]
-    agreement = measure_agreement(ungated[-1], datasets, split, limit, say)
-    elsewhere = runs_elsewhere(models, settings.engines, settings.threads)
-    timings, timings_elsewhere, yardstick = measure_latency(
-        segmenters, [run.segmenter for run in elsewhere], settings.repeats, say
-    )
-    latencies, during = [timing.summary() for timing in timings], machine_state()
-    say("this machine's peak")
-    peaks = {threads: measure_peak(threads) for threads in settings.threads if settings.peak}
+    before = machine_state()
+    subjects = _open(models, settings)
+    if datasets and not any(subject.scored for subject in subjects):
+        raise UsageError("there are films to score, but every model is only timed: remove --time-only or --data")
+    last, split, limit = subjects[-1], settings.split, settings.limit
+    # First, since it reports problems with a folder within seconds.
+    film_gate = measure_film_gate(last.gated, datasets, split, limit, settings.should_reject, say)
+    scores = _score(subjects, datasets, settings, cache, say)
+    agreement = measure_agreement(last.segmenter, datasets, split, limit, say)
+    latency = _measure_latency(subjects, settings, say)
     reference = most_accurate(models, scores)
-    names = labels(models)
-    facts = [{**model_facts(model), "label": name} for model, name in zip(models, names, strict=True)]
-    entries = []
-    for i, (model, segmenter) in enumerate(zip(models, segmenters, strict=True)):
-        say(f"cold start of {names[i]}")
-        twin = float_twin(model, models)
-        entries.append(
-            {
-                **facts[i],
-                "engine": settings.engines[0],
-                "runtime": segmenter.runtime.name,
-                "delegate": segmenter.runtime.delegate,
-                "threads": segmenter.runtime.threads,
-                "latency_ms": latencies[i],
-                "samples_ms": timings[i].samples_ms,
-                "warm_up": timings[i].warm_up,
-                "inference_speed_up": latencies[0]["inference"]["p50"] / latencies[i]["inference"]["p50"],
-                "share_of_peak": model_share(
-                    facts[i], settings.engines[0], latencies[i][ALONE]["p50"], peaks.get(settings.threads[0])
-                ),
-                "cold_start": measure_cold_start(str(model.path), settings.threads[0], min(3, settings.repeats))
-                if model.path
-                else None,
-                "scores": summarise(scores[i]),
-                "degradation": [] if twin is None else degradation(scores[i], scores[twin]),
-                "loss": [] if reference is None else degradation(scores[i], scores[reference]),
-                "subgroups": subgroups(scores[i], main_region(s.region for s in scores[i]) or ""),
-                "films": [asdict(score) for score in scores[i]],
-            }
+    entries = [_describe(i, subjects, scores, latency, reference, settings, say) for i in range(len(subjects))]
+    sustained = measure_sustained(last.gated, settings.sustained, say)
+    entries[-1] = replace(entries[-1], film_gate=film_gate, agreement=tuple(agreement), sustained=sustained)
+    entries[-1] = _with_robustness(entries[-1], last.segmenter, datasets, settings, cache, say)
+    return Report(
+        notice=RESEARCH_USE,
+        command=settings.command,
+        machine=Machine(**vars(machine_facts()), before=before, during=latency.during, after=machine_state()),
+        datasets=tuple(DatasetReport(d.name, d.layout, split, limit, d.facts) for d in datasets),
+        models=tuple(entries),
+        reference=None if reference is None else entries[reference].label,
+        reference_timing=latency.reference,
+        peak=tuple(latency.peaks.values()),
+    )
+
+
+def _open(models: Sequence[ModelFile], settings: Settings) -> list[_Subject]:
+    subjects = []
+    for model, label in zip(models, labels(models), strict=True):
+        runtime = open_engine(settings.engines[0], model, settings.threads[0])
+        scored = model.manifest.name not in settings.time_only
+        gated, segmenter = Segmenter(model, runtime), Segmenter(model, runtime, gate=False)
+        subjects.append(_Subject(model, model_facts(model, label), gated, segmenter, scored))
+    return subjects
+
+
+def _score(
+    subjects: Sequence[_Subject], datasets: Sequence[Dataset], settings: Settings, cache: ScoreCache | None, say: _Say
+) -> list[list[FilmScore]]:
+    """Scores of each model; none of those that are only timed."""
+    segmenters = [subject.segmenter for subject in subjects if subject.scored]
+    found = iter(score_all(segmenters, datasets, settings.split, settings.limit, cache, say))
+    return [next(found) if subject.scored else [] for subject in subjects]
+
+
+def _measure_latency(subjects: Sequence[_Subject], settings: Settings, say: _Say) -> _Latency:
+    others = other_configurations([subject.model for subject in subjects], settings.engines, settings.threads)
+    timings, other_timings, reference = measure_latency(
+        [subject.gated for subject in subjects], [other.segmenter for other in others], settings.repeats, say
+    )
+    during = machine_state()
+    if settings.peak:
+        say("this machine's peak")
+    peaks = {threads: measure_peak(threads) for threads in settings.threads if settings.peak}
+    described: list[list[ConfigurationReport]] = [[] for _ in subjects]
+    for other, timing in zip(others, other_timings, strict=True):
+        subject = subjects[other.model]
+        first = subject.segmenter if subject.scored else None
+        described[other.model].append(
+            describe_configuration(other, timing, subject.facts, first, peaks.get(other.threads))
         )
-    runs = [
-        describe_run(
-            run,
-            timing,
-            facts[run.place],
-            ungated[run.place] if run.place in scored else None,
-            peaks.get(run.threads),
-        )
-        for run, timing in zip(elsewhere, timings_elsewhere, strict=True)
-    ]
-    sustained = measure_sustained(segmenters[-1], settings.sustained, say) if settings.sustained else []
-    corrupted: list[CorruptedScore] = []
-    failures = []
+    return _Latency(timings, described, reference, peaks, during)
+
+
+def _describe(
+    place: int,
+    subjects: Sequence[_Subject],
+    scores: Sequence[Sequence[FilmScore]],
+    latency: _Latency,
+    reference: int | None,
+    settings: Settings,
+    say: _Say,
+) -> ModelReport:
+    """Everything that is measured of every model."""
+    subject, films, timing = subjects[place], scores[place], latency.timings[place]
+    runtime, summary, first = subject.segmenter.runtime, timing.summary(), latency.timings[0].summary()
+    twin = float_twin(subject.model, [other.model for other in subjects])
+    say(f"cold start of {subject.facts.label}")
+    return ModelReport(
+        **vars(subject.facts),
+        engine=settings.engines[0],
+        runtime=runtime.name,
+        delegate=runtime.delegate,
+        threads=runtime.threads,
+        latency_ms=summary,
+        samples_ms=timing.frozen(),
+        warm_up=timing.warm_up,
+        inference_speed_up=first["inference"].p50 / summary["inference"].p50,
+        share_of_peak=model_share(
+            subject.facts, settings.engines[0], summary[ALONE].p50, latency.peaks.get(settings.threads[0])
+        ),
+        cold_start=_cold_start(subject.model, settings),
+        scores=tuple(summarise(films)),
+        degradation=() if twin is None else tuple(dice_differences(films, scores[twin])),
+        loss=() if reference is None else tuple(dice_differences(films, scores[reference])),
+        subgroups=tuple(subgroups(films, main_region(score.region for score in films) or "")),
+        films=tuple(films),
+        configurations=tuple(latency.configurations[place]),
+    )
+
+
+def _cold_start(model: ModelFile, settings: Settings) -> ColdStart | None:
+    if model.path is None:
+        return None
+    return measure_cold_start(str(model.path), settings.threads[0], min(_COLD_STARTS, settings.repeats))
+
+
+def _with_robustness(
+    entry: ModelReport,
+    segmenter: Segmenter,
+    datasets: Sequence[Dataset],
+    settings: Settings,
+    cache: ScoreCache | None,
+    say: _Say,
+) -> ModelReport:
+    """A model's entry with its scores under corruptions, and what follows from them."""
+    corrupted, failures = [], []
     for dataset in datasets if settings.robustness else ():
-        found_there = score_corrupted(ungated[-1], dataset, split, settings.robustness, say, journal)
-        corrupted += found_there
-        # By layout: a folder of somebody's films may be called phantom too.
-        failures += worst_failures(found_there) if dataset.layout == PHANTOM else []
-    trust, last = measure_reliability(corrupted), names[-1]
-    return {
-        "schema": SCHEMA,
-        "notice": RESEARCH_USE,
-        "command": settings.command,
-        "machine": {**machine_facts(), "before": before, "during": during, "after": machine_state()},
-        "datasets": [{"name": d.name, "layout": d.layout, "split": split, "limit": limit, **d.facts} for d in datasets],
-        "models": entries,
-        "reference": None if reference is None else names[reference],
-        "runs": runs,
-        "yardstick": yardstick.to_json(),
-        "peak": [peaks[threads] for threads in peaks],
-        "sustained": {"model": last, "curve": sustained} if sustained else None,
-        "robustness": [{"model": last, **row} for row in summarise_corrupted(corrupted)],
-        "trust": {"model": last, **trust} if trust else None,
-        "agreement": [{"model": last, **row} for row in agreement],
-        "gate": {"model": last, **gate} if gate else None,
-        "failures": [{"model": last, **failure} for failure in failures],
-        "instructions": None,
-    }
+        found = score_corrupted(segmenter, dataset, settings.split, settings.robustness, say, cache)
+        corrupted += found
+        # By layout: a user's folder may be called phantom too.
+        failures += worst_failures(found) if dataset.layout == PHANTOM else []
+    return replace(
+        entry,
+        robustness=tuple(summarise_corrupted(corrupted)),
+        trust=measure_reliability(corrupted),
+        failures=tuple(failures),
+    )

@@ -1,8 +1,9 @@
-"""`edge-seg benchmark`: thin over `edge_seg_benchmarks.benchmark`."""
+"""`edge-seg benchmark`: a thin layer over `edge_seg_benchmarks.benchmark`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from edge_seg_benchmarks.compare.command import compare
 
 
 class _Benchmark(click.Command):
-    """`compare` as its first word is a command of its own."""
+    """A command whose first word `compare` selects another command."""
 
     def make_context(
         self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
@@ -26,11 +27,15 @@ class _Benchmark(click.Command):
         return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
 
 
+def _distinct(context: click.Context, option: click.Parameter, values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(dict.fromkeys(values))
+
+
 @click.command(
     cls=_Benchmark,
     epilog="""Example: edge-seg benchmark lungs --data phantom --out report
 
-    Reports beside each other: edge-seg benchmark compare --help""",
+    To compare reports: edge-seg benchmark compare --help""",
 )
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option(
@@ -38,14 +43,15 @@ class _Benchmark(click.Command):
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the report.")
 @click.option("--split", type=click.Choice(("train", "val", "test", "all")), default="test", show_default=True)
-@click.option("--limit", type=click.IntRange(1), help="At most so many films of each data set.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many films of each data set.")
 @click.option(
     "--threads",
     type=click.IntRange(1),
     default=(1,),
     show_default="1",
     multiple=True,
-    help="For inference; repeatable: the first times whole films, the others inference.",
+    callback=_distinct,
+    help="Threads for inference; repeatable: the first number times whole films, the others inference alone.",
 )
 @click.option(
     "--engine",
@@ -54,11 +60,18 @@ class _Benchmark(click.Command):
     default=("litert",),
     show_default="litert",
     multiple=True,
-    help="What runs the networks; repeatable: the first also scores, the others are timed beside it.",
+    callback=_distinct,
+    help="Runs the networks; repeatable: the first engine also scores, the others are timed beside it.",
 )
-@click.option("--time-only", multiple=True, metavar="NAME", help="Only time the model of this name; repeatable.")
 @click.option(
-    "--sustained", type=click.FloatRange(0), default=0, metavar="MINUTES", help="Also films one after another."
+    "--time-only", multiple=True, metavar="NAME", help="Time the model of this name without scoring it; repeatable."
+)
+@click.option(
+    "--sustained",
+    type=click.FloatRange(0),
+    default=0,
+    metavar="MINUTES",
+    help="Also segment films one after another for this long.",
 )
 @click.option(
     "--repeats", type=click.IntRange(1), default=30, show_default=True, help="Rounds of the latency measurement."
@@ -68,107 +81,83 @@ class _Benchmark(click.Command):
     type=click.IntRange(0),
     default=0,
     show_default=True,
-    help="Corrupt so many films of each data set, and score the last model on them.",
+    help="Films of each data set to corrupt and score with the last model.",
 )
 @click.option(
     "--should-reject",
     multiple=True,
     metavar="FILE|FOLDER|GLOB",
-    help="Pictures or DICOM files that the last model's gate should reject; repeatable.",
+    help="Pictures or DICOM files that the last model's film gate should reject; repeatable.",
 )
 @click.option(
     "--pictures",
     type=click.Choice(("films", "phantom", "none")),
     default="films",
     show_default=True,
-    help="Which films the page shows.",
+    help="Which films the report shows.",
 )
 @click.option(
     "--instructions",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Show what `python -m edge_seg_lab.instructions` counted.",
+    help="Add the counts of `python -m edge_seg_lab.instructions`.",
 )
-@click.option("--peak/--no-peak", default=True, show_default=True, help="Measure this machine's own peak beside it.")
-@click.option("--write-scores", is_flag=True, help="Put the scores and a model card into each model file.")
+@click.option("--peak/--no-peak", default=True, show_default=True, help="Also measure this machine's peak.")
+@click.option("--write-scores", is_flag=True, help="Write the scores and a model card into each model file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def benchmark(
     models: tuple[str, ...],
     datasets: tuple[str, ...],
     out: Path,
-    split: str,
-    limit: int | None,
-    threads: tuple[int, ...],
-    engines: tuple[str, ...],
-    time_only: tuple[str, ...],
-    sustained: float,
-    repeats: int,
-    robustness: int,
-    should_reject: tuple[str, ...],
     pictures: str,
     instructions: Path | None,
-    peak: bool,
     write_scores: bool,
     as_json: bool,
     quiet: bool,
+    **measured: Any,
 ) -> None:
     """Report latency against Dice for MODEL... side by side (shipped names or files).
 
-    The first model is the reference of the speed-ups; a float32 model of the same name is what Dice is compared
-    with. A run that was stopped goes on with the films that are not scored. Needs `pip install 'edge-seg[report]'`, no
-    TensorFlow.
+    The first model is the reference of the speed-ups. Dice is compared with the float32 model of the same name. A
+    stopped run resumes where it was. Needs `pip install 'edge-seg[report]'`, but no TensorFlow.
     """
     from edge_seg import Segmenter
     from edge_seg.model_file import ModelFile
 
     from edge_seg_benchmarks.accuracy.films import open_benchmark_data
-    from edge_seg_benchmarks.accuracy.score_cache import Journal
+    from edge_seg_benchmarks.accuracy.score_cache import ScoreCache
     from edge_seg_benchmarks.benchmark import Settings, run_benchmark
-    from edge_seg_benchmarks.report.card import with_scores
-    from edge_seg_benchmarks.report.card import write_scores as put
+    from edge_seg_benchmarks.instruction_counts import InstructionCounts
+    from edge_seg_benchmarks.report.card import save_scores
     from edge_seg_benchmarks.report.folder import write_report
 
     files = [ModelFile.read(model) for model in models]
     opened = [open_benchmark_data(name) for name in datasets]
-    journal = Journal(out / "scores.part.jsonl")
+    counts = InstructionCounts.read(instructions) if instructions else None
+    cache = ScoreCache(out / "scores.part.jsonl")
     say = (lambda text: None) if quiet or as_json else click.echo
-    if len(journal):
-        say(f"going on: {len(journal)} scores are there")
-    settings = Settings(
-        split=split,
-        limit=limit,
-        engines=tuple(dict.fromkeys(engines)),
-        threads=tuple(dict.fromkeys(threads)),
-        repeats=repeats,
-        robustness=robustness,
-        should_reject=should_reject,
-        time_only=time_only,
-        peak=peak,
-        sustained=sustained,
-        command=_words_of(click.get_current_context()),
-    )
-    report = run_benchmark(files, opened, settings, journal=journal, say=say)
-    if instructions:
-        report["instructions"] = json.loads(instructions.read_text())
+    if len(cache):
+        say(f"resuming with {len(cache)} scores")
+    settings = Settings(**measured, command=_words_of(click.get_current_context()))
+    report = replace(run_benchmark(files, opened, settings, cache=cache, say=say), instructions=counts)
     segmenters = [Segmenter(file, gate=False) for file in files]
     page = write_report(report, out, segmenters, opened, pictures)
     if write_scores:
-        for file, segmenter, entry in zip(files, segmenters, report["models"], strict=True):
-            if file.path is not None and entry["scores"]:
-                put(with_scores(file, segmenter, opened, entry, report), file.path)
-    journal.done()
-    click.echo(json.dumps(report) if as_json else f"report: {page}")
+        for file, segmenter, entry in zip(files, segmenters, report.models, strict=True):
+            save_scores(file, segmenter, opened, entry, report)
+    cache.remove()
+    click.echo(json.dumps(report.to_json()) if as_json else f"report: {page}")
 
 
-_SAYS_NOTHING_OF_FIGURES = ("models", "out", "write_scores", "as_json", "quiet")
+_WITHOUT_EFFECT_ON_FIGURES = ("models", "out", "write_scores", "as_json", "quiet")
 
 
 def _words_of(context: click.Context) -> str:
-    """The command as it was given, without this machine's folders."""
+    """The command as it was given, without the folders of this machine."""
     words = ["edge-seg benchmark", *(Path(model).name for model in context.params["models"])]
     for option in context.command.params:
         name = option.name or ""
-        if name in _SAYS_NOTHING_OF_FIGURES or context.get_parameter_source(name) == ParameterSource.DEFAULT:
+        if name in _WITHOUT_EFFECT_ON_FIGURES or context.get_parameter_source(name) == ParameterSource.DEFAULT:
             continue
         value = context.params[name]
         if isinstance(value, bool):

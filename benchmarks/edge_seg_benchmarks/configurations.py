@@ -1,11 +1,10 @@
-"""The same networks on other engines and with other numbers of threads: timed in the same rounds, not scored again."""
+"""Configurations: the same networks on other engines and numbers of threads, timed in the same rounds, not scored."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
 
 from edge_seg import Segmenter
 from edge_seg.model_file import ModelFile
@@ -13,40 +12,68 @@ from edge_seg.phantom import phantom
 from edge_seg.runtime import ENGINES
 
 from edge_seg_benchmarks.accuracy.scores import differing_pixels
-from edge_seg_benchmarks.latency.stages import ALONE, FILM_SIDE, Timing
-from edge_seg_benchmarks.peak.roofline import share_of_peak
-from edge_seg_benchmarks.peers import EDGE_TPU, by_kind, open_engine, operator_profile
+from edge_seg_benchmarks.latency.stages import ALONE, FILM_SIDE, Percentiles, Timing
+from edge_seg_benchmarks.models import ModelFacts
+from edge_seg_benchmarks.peak.roofline import Peak, PeakShare, share_of_peak
+from edge_seg_benchmarks.peers import EDGE_TPU, OperatorKind, by_kind, open_engine, operator_profile
 
 _COMPARED_FILMS = 4
-_PROFILED = 5
+_PROFILED_RUNS = 5
 
 
 @dataclass(frozen=True)
-class Run:
+class Configuration:
     """A model on an engine.
 
     Attributes:
-        model: which.
-        place: of the model among those of the report.
+        model: index of the model in the report.
         engine, threads: what runs it.
-        segmenter: with it.
+        segmenter: with this engine, without film gate.
     """
 
-    model: ModelFile
-    place: int
+    model: int
     engine: str
     threads: int
     segmenter: Segmenter
 
 
-def runs_elsewhere(models: Sequence[ModelFile], engines: Sequence[str], threads: Sequence[int]) -> list[Run]:
-    """Every model on every engine with every number of threads, but for the first engine with the first number.
+@dataclass(frozen=True)
+class ConfigurationReport:
+    """What a report says about a configuration.
 
-    On an Edge TPU those that were compiled for it, once: it has no threads.
+    Attributes:
+        engine, runtime, delegate, threads: what ran the network.
+        inference_ms: of inference alone.
+        samples_ms: the times, in order, by stage.
+        differing_pixels: share of outlined pixels that differ from the first engine's; `None` for a model that is only
+            timed.
+        share_of_peak: `None` where the peak was not measured or is not comparable.
+        notes: what the engine does differently.
+        operators: time per kind of operator, where the engine tells.
+    """
+
+    engine: str
+    runtime: str
+    delegate: str
+    threads: int
+    inference_ms: Percentiles
+    samples_ms: dict[str, tuple[float, ...]]
+    differing_pixels: float | None
+    share_of_peak: PeakShare | None
+    notes: tuple[str, ...]
+    operators: tuple[OperatorKind, ...] | None
+
+
+def other_configurations(
+    models: Sequence[ModelFile], engines: Sequence[str], threads: Sequence[int]
+) -> list[Configuration]:
+    """Every model on every engine with every number of threads, except the first engine with the first number.
+
+    On an Edge TPU only models that were compiled for it, once: it has no threads.
 
     Raises:
         DeviceError: an engine is not installed.
-        ModelError: it cannot run a model.
+        ModelError: an engine cannot run a model.
     """
     found = []
     for engine, count, (place, model) in product(engines, threads, enumerate(models)):
@@ -54,48 +81,47 @@ def runs_elsewhere(models: Sequence[ModelFile], engines: Sequence[str], threads:
             continue
         if (engine, count) != (engines[0], threads[0]):
             runtime = open_engine(engine, model, count)
-            found.append(Run(model, place, engine, count, Segmenter(model, runtime, gate=False)))
+            found.append(Configuration(place, engine, count, Segmenter(model, runtime, gate=False)))
     return found
 
 
-def describe_run(
-    run: Run, timing: Timing, facts: dict[str, Any], first: Segmenter | None, peak: dict[str, Any] | None
-) -> dict[str, Any]:
-    """A run as it stands in a report.
+def describe_configuration(
+    configuration: Configuration, timing: Timing, facts: ModelFacts, first: Segmenter | None, peak: Peak | None
+) -> ConfigurationReport:
+    """Figures of a configuration.
 
     Args:
-        run: which.
+        configuration: what ran.
         timing: of its inference.
-        facts: `model_facts` of its model.
-        first: the same model on the first engine, which its outlines are compared with; `None` of a model that is only
-            timed, whose operators are not timed one by one either.
+        facts: of its model.
+        first: the same model on the first engine, to compare masks with; `None` for a model that is only timed, whose
+            operators are not profiled either.
         peak: of the machine, with as many threads.
     """
-    runtime = run.segmenter.runtime
-    summary = timing.summary()[ALONE]
-    return {
-        "label": facts["label"],
-        "engine": run.engine,
-        "runtime": runtime.name,
-        "delegate": runtime.delegate,
-        "threads": runtime.threads,
-        "inference_ms": summary,
-        "samples_ms": timing.samples_ms,
-        "differing_pixels": None if first is None else _differing(run.segmenter, first),
-        "share_of_peak": model_share(facts, run.engine, summary["p50"], peak),
-        "notes": list(runtime.notes),
-        "operators": None if first is None else _operators(run.segmenter),
-    }
+    segmenter = configuration.segmenter
+    runtime, summary = segmenter.runtime, timing.summary()[ALONE]
+    return ConfigurationReport(
+        engine=configuration.engine,
+        runtime=runtime.name,
+        delegate=runtime.delegate,
+        threads=runtime.threads,
+        inference_ms=summary,
+        samples_ms=timing.frozen(),
+        differing_pixels=None if first is None else _differing(segmenter, first),
+        share_of_peak=model_share(facts, configuration.engine, summary.p50, peak),
+        notes=tuple(runtime.notes),
+        operators=None if first is None else _operators(segmenter),
+    )
 
 
-def model_share(
-    facts: dict[str, Any], engine: str, milliseconds: float, peak: dict[str, Any] | None
-) -> dict[str, Any] | None:
-    """See `peak.roofline.share_of_peak`; `None` where the peak was not measured."""
-    # It is that of the device's own engines: others multiply int8 in ways that these do not.
+def model_share(facts: ModelFacts, engine: str, milliseconds: float, peak: Peak | None) -> PeakShare | None:
+    """Share of the machine's peak; `None` where it was not measured or the engine is not one of the device's own.
+
+    The peak is measured with the device's engines; others multiply int8 in their own ways.
+    """
     if peak is None or engine not in ENGINES:
         return None
-    return share_of_peak(facts["macs"], facts["bytes_moved"], milliseconds, facts["quantisation"], peak)
+    return share_of_peak(facts.macs, facts.bytes_moved, milliseconds, facts.quantisation, peak)
 
 
 def _differing(segmenter: Segmenter, other: Segmenter) -> float:
@@ -103,7 +129,7 @@ def _differing(segmenter: Segmenter, other: Segmenter) -> float:
     return differing_pixels((segmenter(film).masks, other(film).masks) for film in films)
 
 
-def _operators(segmenter: Segmenter) -> list[dict[str, Any]] | None:
+def _operators(segmenter: Segmenter) -> tuple[OperatorKind, ...] | None:
     tensor = segmenter.prepare(phantom(FILM_SIDE, FILM_SIDE, seed=0).film)[0]
-    profile = operator_profile(segmenter.runtime, tensor, _PROFILED)
-    return by_kind(profile) if profile else None
+    profile = operator_profile(segmenter.runtime, tensor, _PROFILED_RUNS)
+    return tuple(by_kind(profile)) if profile else None

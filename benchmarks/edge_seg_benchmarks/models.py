@@ -1,9 +1,9 @@
-"""Models of a report: what they are called, what they cost by count, and whom each is compared with."""
+"""The models of a report: their labels, what their networks cost, and which model each is compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from edge_seg.inspection import inspect_model
@@ -14,13 +14,41 @@ from edge_seg_benchmarks.accuracy.scores import FilmScore, main_region
 from edge_seg_benchmarks.traffic import bytes_moved
 
 
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a report says about a model beside the measurements.
+
+    Attributes:
+        label: name in this report.
+        name, version, quantisation: of the manifest.
+        sha256: of the flatbuffer.
+        input: height, width and channels.
+        parameters, macs: of the network; multiply-accumulates of one film.
+        bytes_moved: see `traffic.bytes_moved`.
+        file_bytes: of the model file.
+        int8_violations: what keeps a network from being int8 throughout.
+    """
+
+    label: str
+    name: str
+    version: str
+    quantisation: str
+    sha256: str
+    input: tuple[int, ...]
+    parameters: int
+    macs: int
+    bytes_moved: int
+    file_bytes: int
+    int8_violations: tuple[str, ...]
+
+
 def label(model: ModelFile) -> str:
-    """How a model is called in tables."""
+    """Name of a model in tables."""
     return f"{model.manifest.name} {model.manifest.quantisation}"
 
 
 def labels(models: Sequence[ModelFile]) -> list[str]:
-    """How the models of one report are called: equal labels get the version, or else the flatbuffer's checksum, too."""
+    """Labels of the models of one report; equal ones get the version, or else the flatbuffer's checksum, too."""
     found = [label(model) for model in models]
     for tell in (lambda model: model.manifest.version, lambda model: model.manifest.flatbuffer_sha256[:8]):
         shared = {name for name in found if found.count(name) > 1}
@@ -29,7 +57,7 @@ def labels(models: Sequence[ModelFile]) -> list[str]:
 
 
 def float_twin(model: ModelFile, models: Sequence[ModelFile]) -> int | None:
-    """Index of the float32 model of the same name, which the model's Dice is compared with."""
+    """Index of the float32 model of the same name, with whose Dice this model's is compared."""
     if model.manifest.quantisation == "float32":
         return None
     for index, other in enumerate(models):
@@ -39,9 +67,9 @@ def float_twin(model: ModelFile, models: Sequence[ModelFile]) -> int | None:
 
 
 def most_accurate(models: Sequence[ModelFile], scores: Sequence[Sequence[FilmScore]]) -> int | None:
-    """Index of the model whose mean Dice is highest, a float32 one where there is any: what every loss is counted from.
+    """Index of the model with the highest mean Dice of the main region, from which every loss is counted.
 
-    Only models that were scored on the same films' main region take part; `None` where none was scored.
+    A float32 model where one was scored; `None` where no model was.
     """
     region = main_region(score.region for of_model in scores for score in of_model)
     means = {}
@@ -54,19 +82,24 @@ def most_accurate(models: Sequence[ModelFile], scores: Sequence[Sequence[FilmSco
     return max(candidates, key=lambda index: candidates[index]) if candidates else None
 
 
-def model_facts(model: ModelFile) -> dict[str, Any]:
-    """What stands in a report beside the measurements."""
+def model_facts(model: ModelFile, label: str) -> ModelFacts:
+    """Facts of a model.
+
+    Args:
+        model: as read from its file.
+        label: its name in this report.
+    """
     facts = inspect_model(model)
-    return {
-        "label": label(model),
-        "name": model.manifest.name,
-        "version": model.manifest.version,
-        "quantisation": model.manifest.quantisation,
-        "sha256": model.manifest.flatbuffer_sha256,
-        "input": list(model.manifest.input_shape),
-        "parameters": facts.parameters,
-        "macs": facts.macs,
-        "bytes_moved": bytes_moved(read_graph(model.flatbuffer)),
-        "file_bytes": facts.file_bytes,
-        "int8_violations": list(facts.violations),
-    }
+    return ModelFacts(
+        label=label,
+        name=model.manifest.name,
+        version=model.manifest.version,
+        quantisation=model.manifest.quantisation,
+        sha256=model.manifest.flatbuffer_sha256,
+        input=model.manifest.input_shape,
+        parameters=facts.parameters,
+        macs=facts.macs,
+        bytes_moved=bytes_moved(read_graph(model.flatbuffer)),
+        file_bytes=facts.file_bytes,
+        int8_violations=tuple(facts.violations),
+    )

@@ -1,6 +1,6 @@
-"""Which processor the measurements were made on: clouds and boards give one name to several generations.
+"""The processor that measurements were made on, with its generation: one name covers several.
 
-From Linux' `/proc/cpuinfo`; elsewhere what Python knows.
+From Linux' `/proc/cpuinfo`; on other systems what Python reports.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Processor:
 
     @classmethod
     def of_this_machine(cls) -> Processor:
-        """The processor that this runs on; its first core where it has several kinds."""
+        """The processor of this machine; its first core where it has several kinds."""
         try:
             return cls.parse(_CPUINFO.read_text())
         except OSError:
@@ -47,7 +47,7 @@ class Processor:
 
     @classmethod
     def parse(cls, cpuinfo: str) -> Processor:
-        """The first core of a text as Linux gives it in `/proc/cpuinfo`.
+        """The first core in the text of Linux' `/proc/cpuinfo`.
 
         >>> Processor.parse("model name: AMD EPYC\\ncpu family: 26\\nmodel: 2\\nflags: fpu avx2 fma")
         Processor(name='AMD EPYC, family 26 model 2', extensions=('avx2', 'fma'))

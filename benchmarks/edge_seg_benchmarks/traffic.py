@@ -1,4 +1,4 @@
-"""How many bytes a network's operators read and write for one film."""
+"""Memory traffic: the bytes that a network's operators read and write for one film."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ _BITS = {
 
 
 def bytes_moved(graph: Graph) -> int:
-    """Bytes that the operators read and write for one film when each reads its inputs and writes its output once.
+    """Bytes read and written for one film when each operator reads its inputs and writes its output once.
 
-    A lower bound of the traffic without reuse between operators: an operator that reads an input several times moves
-    more, and what the caches keep from one operator to the next never reaches the memory.
+    An operator that reads an input several times moves more; tensors that stay in the caches from one operator to the
+    next move less.
 
     Args:
         graph: the network; shapes are those of one run (batch included).
 
     Returns:
-        The sum over operators of the bytes of their inputs, weights and outputs. A tensor that one operator takes twice
-        counts once. Weights that are stored in another type (float16) and converted count as what they become, since
-        engines convert them once, before the first film.
+        The sum over operators of the bytes of their inputs, weights and outputs. A tensor that an operator takes twice
+        counts once. Weights stored in another type (float16) count in the type they are converted to, since engines
+        convert them once, before the first film.
 
     Raises:
-        ModelError: a tensor is of a type without a fixed size (strings).
+        ModelError: a tensor's type has no fixed size (strings).
     """
     return sum(_bytes_moved(operator) for operator in graph.operators if not _done_before_the_first_film(operator))
 
@@ -44,5 +44,7 @@ def _done_before_the_first_film(operator: Operator) -> bool:
 
 def _size(tensor: Tensor) -> int:
     if tensor.dtype not in _BITS:
-        raise ModelError(f"tensor {tensor.name} is of type {tensor.dtype}, of no known size: use a numeric network")
+        raise ModelError(
+            f"tensor {tensor.name} is of type {tensor.dtype}, whose size is unknown: use a numeric network"
+        )
     return -(-prod(tensor.shape) * _BITS[tensor.dtype] // 8)

@@ -1,7 +1,6 @@
-"""How far `benchmark compare` can be believed on this machine: runs of one model, some with a planted slowdown.
+"""How reliable `benchmark compare` is on this machine: runs of one model, some with a planted slowdown.
 
-`python -m edge_seg_lab.compare_trials` runs each in a process of its own and says how often which verdict was
-given.
+`python -m edge_seg_lab.compare_trials` starts a process for each run and counts the verdicts.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
@@ -18,16 +18,17 @@ import numpy as np
 from edge_seg import Segmenter
 from edge_seg.cli.main import run_command
 from edge_seg.runtime import Runtime
-from edge_seg_benchmarks.compare.reports import compare_reports
-from edge_seg_benchmarks.latency.stages import measure_latency
-from edge_seg_benchmarks.machine import machine_facts
+from edge_seg.typed_json import parse_object, read_fields
+from edge_seg_benchmarks.compare.reports import TimeComparison, compare_times, machine_ratio
+from edge_seg_benchmarks.latency.reference_timing import ReferenceTimes
+from edge_seg_benchmarks.latency.stages import ALONE, measure_latency
 
 
 class Slowed:
-    """A runtime that takes so many times as long, by waiting at work.
+    """A runtime that takes a factor longer, by busy waiting.
 
     Args:
-        runtime: what really runs.
+        runtime: that runs the network.
         factor: at least 1.
     """
 
@@ -47,23 +48,26 @@ class Slowed:
         return output
 
 
-def time_once(model: str, rounds: int, factor: float) -> dict[str, Any]:
-    """As much of a report as a comparison of times needs, of inference alone.
+@dataclass(frozen=True)
+class Run:
+    """Times of inference alone, and the reference timing of the same rounds."""
+
+    samples_ms: tuple[float, ...]
+    reference: ReferenceTimes
+
+
+def time_once(model: str, rounds: int, factor: float) -> Run:
+    """Time a model.
 
     Args:
         model: shipped name or file.
         rounds: of the measurement.
-        factor: of the planted slowdown; 1 is none.
+        factor: of the planted slowdown; 1 for none.
     """
     segmenter = Segmenter.load(model, threads=1, gate=False)
-    name = segmenter.runtime.name
     segmenter.runtime = Slowed(segmenter.runtime, factor)
-    _, (timing,), yardstick = measure_latency([], [segmenter], rounds)
-    entry = {
-        "label": model, "engine": name.split()[0], "runtime": name, "threads": 1, "samples_ms": timing.samples_ms,
-        "films": [], "file_bytes": 0, "cold_start": None,
-    }  # fmt: skip
-    return {"machine": machine_facts(), "models": [entry], "runs": [], "yardstick": yardstick.to_json()}
+    _, (timing,), reference = measure_latency([], [segmenter], rounds)
+    return Run(timing.frozen()[ALONE], reference)
 
 
 @click.command()
@@ -73,25 +77,25 @@ def time_once(model: str, rounds: int, factor: float) -> dict[str, Any]:
 @click.option("--slower", type=click.FloatRange(1), default=1.1, show_default=True, help="The planted slowdown.")
 @click.option("--once", type=float, hidden=True)
 def main(model: str, tries: int, rounds: int, slower: float, once: float | None) -> None:
-    """Compare runs of MODEL with the next one, and with a slowed one between them."""
+    """Compare each run of MODEL with the next one, and with a slowed one between them."""
     if once is not None:
-        click.echo(json.dumps(time_once(model, rounds, once)))
+        click.echo(json.dumps(asdict(time_once(model, rounds, once))))
         return
-    found: dict[str, list[dict[str, Any]]] = {"same": [], "slowed": []}
+    found: dict[str, list[TimeComparison]] = {"same": [], "slowed": []}
     base = _run(model, rounds, 1)
     for number in range(tries):
         slowed, again = _run(model, rounds, slower), _run(model, rounds, 1)
         for kind, run in (("same", again), ("slowed", slowed)):
-            found[kind] += compare_reports(base, run)["latency"]
+            found[kind].append(
+                compare_times(base.samples_ms, run.samples_ms, machine_ratio(base.reference, run.reference))
+            )
         base = again
-        told = (
-            f"{kind} {rows[-1]['ratio']['over_machine']:.3f} ({rows[-1]['verdict']})" for kind, rows in found.items()
-        )
+        told = (f"{kind} {rows[-1].ratio.over_machine:.3f} ({rows[-1].verdict})" for kind, rows in found.items())
         click.echo(f"{number + 1}: {', '.join(told)}", err=True)
-    verdicts = {kind: Counter(row["verdict"] for row in rows) for kind, rows in found.items()}
+    verdicts = {kind: Counter(row.verdict for row in rows) for kind, rows in found.items()}
     ratios = {
-        name: {kind: _spread([row["ratio"][name] for row in rows]) for kind, rows in found.items()}
-        for name in ("least", "over_machine")
+        "least": {kind: _spread([row.ratio.least for row in rows]) for kind, rows in found.items()},
+        "over_machine": {kind: _spread([row.ratio.over_machine for row in rows]) for kind, rows in found.items()},
     }
     click.echo(json.dumps({"model": model, "tries": tries, "rounds": rounds, "slower": slower,
                            "verdicts": verdicts, "ratios": ratios}, indent=1))  # fmt: skip
@@ -101,10 +105,10 @@ def _spread(values: list[float]) -> dict[str, float]:
     return dict(zip(("least", "median", "most"), np.percentile(values, (0, 50, 100)).round(3).tolist(), strict=True))
 
 
-def _run(model: str, rounds: int, factor: float) -> dict[str, Any]:
+def _run(model: str, rounds: int, factor: float) -> Run:
     words = [sys.executable, "-m", "edge_seg_lab.compare_trials", model, "--rounds", str(rounds)]
     done = subprocess.run([*words, "--once", str(factor)], capture_output=True, text=True, check=True)
-    return dict(json.loads(done.stdout.splitlines()[-1]))
+    return read_fields(Run, parse_object(done.stdout.splitlines()[-1]))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Fine-tuning, cross-validated: each film is scored by an int8 model that never saw its patient.
 
 `python -m edge_seg_lab.folds DATASET --out FOLDER` trains, quantises and scores once for each fold, with the
-same commands that a user would type; it needs `pip install 'edge-seg[train,report]'`.
+commands that a user would type; it needs `pip install 'edge-seg[train,report]'`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from edge_seg_data import Dataset, LabelledFilm, open_dataset
 
 
 def folds_of(films: tuple[LabelledFilm, ...], count: int) -> list[tuple[LabelledFilm, ...]]:
-    """Films in `count` folds of whole patients, as even as patients allow."""
+    """Films in `count` folds of whole patients, of sizes as even as the patients allow."""
     patients = sorted({film.patient for film in films})
     shuffled = np.random.default_rng(0).permutation(len(patients))
     fold = {patients[index]: place % count for place, index in enumerate(shuffled)}
@@ -34,7 +34,7 @@ def folds_of(films: tuple[LabelledFilm, ...], count: int) -> list[tuple[Labelled
 
 
 def lay_out(dataset: Dataset, source: Path, held_out: tuple[LabelledFilm, ...], folder: Path) -> Path:
-    """The data set by links, with an index that makes the held-out films the test split and a few others validation."""
+    """Link the data set into a folder, with an index that makes the held-out films the test split."""
     target = folder / source.name
     target.mkdir(parents=True)
     for entry in source.iterdir():
@@ -59,7 +59,7 @@ def lay_out(dataset: Dataset, source: Path, held_out: tuple[LabelledFilm, ...], 
 @click.option("--train", "train_words", default="--from lungs", show_default=True, help="Options of `edge-seg train`.")
 @click.option("--quantize", "quantize_words", default="", help="Options of `edge-seg quantize`.")
 def main(source: Path, out: Path, folds: int, train_words: str, quantize_words: str) -> None:
-    """Cross-validate fine-tuning on DATASET, a folder whose layout takes an `index.csv`."""
+    """Cross-validate fine-tuning on DATASET, a folder whose layout reads an `index.csv`."""
     dataset = open_dataset(source)
     found: list[FilmScore] = []
     seconds = []
@@ -80,17 +80,17 @@ def main(source: Path, out: Path, folds: int, train_words: str, quantize_words: 
         "notice": RESEARCH_USE,
         "command": f"python -m edge_seg_lab.folds {source.name} --folds {folds} "
         f"--train {shlex.quote(train_words)} --quantize {shlex.quote(quantize_words)} --out {out.name}",
-        "machine": machine_facts(),
+        "machine": asdict(machine_facts()),
         "seconds": seconds,
-        "scores": summarise(found),
+        "scores": [asdict(row) for row in summarise(found)],
         "films": [asdict(score) for score in found],
     }
     write_atomically(out / "folds.json", (json.dumps(result, indent=1) + "\n").encode())
     for row in summarise(found):
-        dice = row["dice"]
+        dice = row.dice
         click.echo(
-            f"{row['region'].replace('_', ' ')}: Dice {dice['mean']:.4f} ({dice['low']:.4f} to {dice['high']:.4f}), "
-            f"{dice['n']} films of {dice['patients']} patients; longest fold {max(seconds):.0f} s"
+            f"{row.region.replace('_', ' ')}: Dice {dice.mean:.4f} ({dice.low:.4f} to {dice.high:.4f}), "
+            f"{dice.n} films of {dice.patients} patients; longest fold {max(seconds):.0f} s"
         )
 
 

@@ -1,6 +1,6 @@
-"""What overlapping decode, inference and writing brings: films a second of a run, over the same stages in turn.
+"""Films a second of a run, in which decoding, inference and writing overlap, against the same stages in sequence.
 
-`python -m edge_seg_lab.overlap` measures it on synthetic films; both ways take turns, so that drift hits both.
+`python -m edge_seg_lab.overlap` measures both on synthetic films, in turns, so that drift affects both alike.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import tempfile
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 import cv2
@@ -23,49 +23,57 @@ from edge_seg.sources import open_source, read_film
 from edge_seg.station.session import run_session
 
 _DISTINCT = 20
-"""So many films are drawn; the others are copies under other names, since drawing takes longer than reading."""
+"""Films that are painted; the others are copies under other names, since painting takes longer than reading."""
 
 
-def measure_overlap(
-    model: str, films: int, rounds: int, side: int = 1024, threads: int | None = None
-) -> dict[str, Any]:
-    """Films a second of `run`, and of the same stages one after the other.
+@dataclass(frozen=True)
+class Overlap:
+    """Films a second of both ways.
+
+    Attributes:
+        model, films, threads: what was measured.
+        films_per_second: of each way, the median over rounds.
+        rounds: of each way, films a second in each round.
+        ratio: the median of the rounds' ratios, overlapped to in sequence.
+    """
+
+    model: str
+    films: int
+    threads: int
+    films_per_second: dict[str, float]
+    rounds: dict[str, list[float]]
+    ratio: float
+
+
+def measure_overlap(model: str, films: int, rounds: int, side: int = 1024, threads: int | None = None) -> Overlap:
+    """Films a second of `run`, and of the same stages in sequence.
 
     Args:
         model: shipped name or file.
-        films: in all, for each way.
-        rounds: the films are done in so many parts, each part in both ways.
+        films: for each way.
+        rounds: parts that the films are divided into, each processed both ways.
         side: of the square 8-bit PNG films, in pixels.
         threads: for inference; as `edge-seg run` takes them.
-
-    Returns:
-        `films_per_second` of each way, per round and as a median, and `ratio`, the median of the rounds' ratios.
     """
     with native_libraries_quiet():
         segmenter = Segmenter.load(model, threads=threads)
-    rates: dict[str, list[float]] = {"overlapped": [], "in turn": []}
+    rates: dict[str, list[float]] = {"overlapped": [], "in sequence": []}
     with tempfile.TemporaryDirectory() as folder:
         _write_films(Path(folder), films, side)
         paths = sorted(Path(folder).glob("*.png"))
         parts = [list(part) for part in np.array_split(np.arange(films), rounds)]
-        # The first film of a process pays for what is loaded late.
+        # The first film of a process also pays for lazy imports.
         segmenter(read_film(paths[0]))
         for number, part in enumerate(parts):
             chosen = [paths[i] for i in part]
-            ways = [("overlapped", _overlapped), ("in turn", _in_turn)]
+            ways = [("overlapped", _overlapped), ("in sequence", _in_sequence)]
             for name, way in ways if number % 2 else reversed(ways):
                 start = time.perf_counter()
                 way(chosen, segmenter, Path(folder) / f"{name}-{number}")
                 rates[name].append(len(chosen) / (time.perf_counter() - start))
-    ratios = np.array(rates["overlapped"]) / np.array(rates["in turn"])
-    return {
-        "model": model,
-        "films": films,
-        "threads": segmenter.runtime.threads,
-        "films_per_second": {name: float(np.median(values)) for name, values in rates.items()},
-        "rounds": rates,
-        "ratio": float(np.median(ratios)),
-    }
+    ratios = np.array(rates["overlapped"]) / np.array(rates["in sequence"])
+    medians = {name: float(np.median(values)) for name, values in rates.items()}
+    return Overlap(model, films, segmenter.runtime.threads, medians, rates, float(np.median(ratios)))
 
 
 def _overlapped(paths: list[Path], segmenter: Segmenter, out: Path) -> None:
@@ -74,7 +82,7 @@ def _overlapped(paths: list[Path], segmenter: Segmenter, out: Path) -> None:
         raise RuntimeError(f"{summary.done} of {len(paths)} films done: {summary.problems}")
 
 
-def _in_turn(paths: list[Path], segmenter: Segmenter, out: Path) -> None:
+def _in_sequence(paths: list[Path], segmenter: Segmenter, out: Path) -> None:
     output = OutputFolder(out)
     for path in paths:
         output.write(segmenter(read_film(path)))
@@ -95,8 +103,8 @@ def _write_films(folder: Path, films: int, side: int) -> None:
 @click.option("--rounds", type=click.IntRange(1), default=10, show_default=True)
 @click.option("--threads", type=click.IntRange(1), help="For inference.  [default: one per core]")
 def main(model: str, films: int, rounds: int, threads: int | None) -> None:
-    """Print films a second, overlapped and in turn, and their ratio."""
-    click.echo(json.dumps(measure_overlap(model, films, rounds, threads=threads), indent=1))
+    """Print films a second, overlapped and in sequence, and their ratio."""
+    click.echo(json.dumps(asdict(measure_overlap(model, films, rounds, threads=threads)), indent=1))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""What a film costs beside the network, on one thread: `python -m edge_seg_lab.pixel_path`.
+"""What a film costs outside the network, on one thread: `python -m edge_seg_lab.pixel_path`.
 
 Films of a camera's size and of a large detector's take turns in groups, so that drift of the machine hits both alike,
-and yet a film follows one of its own size, as on a device. No film is decoded.
+and a film follows one of its own size, as on a device. No film is decoded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STAGES = ("pixels_in", "gate", "inference", "pixels_out", "trust", "measure")
 _PIXEL_PATH = ("pixels_in", "pixels_out")
 _WARM_UP = 3
 _GROUP = 10
-_SHARE = 0.02  # functions with less of a film's time are not named
+_SHARE = 0.02  # functions with a smaller share of a film's time are not printed
 
 _Function = tuple[str, int, str]
 
@@ -52,13 +52,13 @@ def measure_stages(segmenter: Segmenter, films: Sequence[Film], repeats: int) ->
 
 
 def own_times(segmenter: Segmenter, film: Film, repeats: int) -> dict[str, float]:
-    """Milliseconds per film that each function takes itself, the longest first, by Python's profiler.
+    """Milliseconds per film that each function takes itself, by Python's profiler, the longest first.
 
-    What is no function of the package stands under the one of the package that needed it: `value_range > calcHist`.
+    Functions of other packages are named with the function of this package that called them: `value_range > calcHist`.
     """
     profile = cProfile.Profile()
     for _ in range(repeats):
-        # Its result goes before the next film comes: fresh memory costs more than what is filled with the masks.
+        # The result is freed before the next film: new memory costs more than memory that is reused.
         profile.runcall(segmenter, film)
     calls = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     found: Counter[str] = Counter()
@@ -72,7 +72,7 @@ def own_times(segmenter: Segmenter, film: Film, repeats: int) -> dict[str, float
 
 
 def _owner(function: _Function, calls: Mapping[_Function, Any]) -> _Function:
-    """The function of the package that a call came from, by way of the caller that needed most each time."""
+    """The function of this package that a call came from, following the caller with the most time at each step."""
     seen = set()
     while not _is_ours(function) and function not in seen and calls[function][4]:
         seen.add(function)
@@ -97,14 +97,14 @@ def _name(function: _Function) -> str:
 @click.option("--model", default="lungs", show_default=True, help="Name of a shipped model, or a model file.")
 @click.option("--repeats", type=click.IntRange(min=4), default=40, show_default=True, help="Films of each size.")
 def main(model: str, repeats: int) -> None:
-    """Time each stage of a film, and say which functions take the time."""
-    # The core and the threads of a device with one to spare, whatever this machine has.
+    """Time each stage of a film, and print which functions take the time."""
+    # One core and one thread, as on a small device, on any machine.
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     segmenter = Segmenter.load(model, threads=1)
     facts = machine_facts()
-    click.echo(f"{facts['processor']}, {facts['architecture']}, one core, {facts['date']}")
+    click.echo(f"{facts.processor}, {facts.architecture}, one core, {facts.date}")
     films = [phantom(height, width, seed=0, bits=bits).film for height, width, bits in FILMS]
     for film, stages in zip(films, measure_stages(segmenter, films, repeats), strict=True):
         height, width = film.shape

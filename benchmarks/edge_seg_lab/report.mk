@@ -1,11 +1,12 @@
-# The repository's own report, benchmarks/report: every form of the shipped models, the seed preset and peers, in one run.
+# The repository's own report, benchmarks/report: every form of the shipped models, the seed preset and other engines, in one run.
 #
 #     make -f benchmarks/edge_seg_lab/report.mk DATA=FOLDER
 #
-# FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers,tflite]'` (Python 3.10 or 3.11), and
-# for the counts of ARM instructions Debian with a C compiler; `INSTRUCTIONS=` leaves them away, `ENGINES='litert onnxruntime'`
-# other engines. Its pictures are the phantom's alone. Measured on AMD EPYC, 2 cores: 15 minutes on family 26, 29 on an
+# Run it from a checkout. FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers,tflite]'` (Python 3.10
+# or 3.11), and to count ARM instructions Debian with a C compiler; `INSTRUCTIONS=` skips the counts, `ENGINES='litert onnxruntime'`
+# selects other engines. It shows only the phantom's films. Measured on AMD EPYC, 2 cores: 15 minutes on family 26, 29 on an
 # earlier one.
+export PYTHONPATH := benchmarks:$(PYTHONPATH)
 DATA ?= data
 WORK ?= build/report
 OUT ?= benchmarks/report

@@ -16,14 +16,15 @@ from edge_seg.model_file import ModelFile
 from edge_seg_benchmarks.accuracy.films import open_benchmark_data
 from edge_seg_benchmarks.accuracy.scores import (
     FilmScore,
-    degradation,
-    score_outlines,
+    dice_differences,
+    score_regions,
     scored_films,
     subgroups,
     summarise,
 )
 from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
 from edge_seg_benchmarks.command import benchmark
+from edge_seg_benchmarks.schema import Report
 from edge_seg_data import truth_regions
 from edge_seg_data.corruptions import CORRUPTIONS, SEVERITIES
 
@@ -54,21 +55,21 @@ def scores(values: list[float]) -> list[FilmScore]:
 
 def test_a_planted_loss_is_found_and_no_loss_is_none() -> None:
     base = list(np.random.default_rng(1).uniform(0.9, 0.99, 40))
-    lost = degradation(scores([v - 0.005 for v in base]), scores(base))[0]
-    assert lost["mean"] == pytest.approx(-0.005)
-    assert lost["high"] < 0
-    same = degradation(scores(base), scores(base))[0]
-    assert (same["mean"], same["low"], same["high"]) == (0, 0, 0)
-    assert degradation(scores(base), []) == []
+    lost = dice_differences(scores([v - 0.005 for v in base]), scores(base))[0]
+    assert lost.mean == pytest.approx(-0.005)
+    assert lost.high < 0
+    same = dice_differences(scores(base), scores(base))[0]
+    assert (same.mean, same.low, same.high) == (0, 0, 0)
+    assert dice_differences(scores(base), []) == []
 
 
 def test_the_worst_films_are_the_worst_in_either_direction() -> None:
     row = summarise(
         [FilmScore("d", "test", str(i), str(i), "r", 0.5 + i / 100, 0.5, float(i), 0.0) for i in range(40)]
     )[0]
-    assert row["dice"]["worst"] == 0.5
-    assert row["dice"]["worst_5_percent"] == pytest.approx(0.505)
-    assert row["hd95_px"]["worst"] == 39
+    assert row.dice.worst == 0.5
+    assert row.dice.worst_5_percent == pytest.approx(0.505)
+    assert row.hd95_px.worst == 39
 
 
 def test_ignored_pixels_follow_into_derived_regions() -> None:
@@ -85,9 +86,9 @@ def test_subgroups_are_scored_apart() -> None:
         FilmScore("d", "test", str(i), str(i), "whole_lung", value, value, 1.0, 0.5, None, {"view": view})
         for i, (view, value) in enumerate([("PA", 0.9), ("PA", 0.92), ("AP", 0.8)])
     ]
-    found = {(row["attribute"], row["value"]): row for row in subgroups(rows, "whole_lung")}
-    assert found["view", "PA"]["mean"] == pytest.approx(0.91)
-    assert (found["view", "AP"]["mean"], found["view", "AP"]["n"]) == (0.8, 1)
+    found = {(row.attribute, row.value): row for row in subgroups(rows, "whole_lung")}
+    assert found["view", "PA"].mean == pytest.approx(0.91)
+    assert (found["view", "AP"].mean, found["view", "AP"].n) == (0.8, 1)
     assert subgroups(rows, "right_lung") == []
 
 
@@ -114,7 +115,7 @@ def report(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 @pytest.mark.slow
 def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
     data = json.loads((report[0] / "report.json").read_text())
-    assert data["schema"] == 2
+    assert data["schema"] == 3
     assert "Research use only" in data["notice"]
     first, second = data["models"]
     assert first["inference_speed_up"] == 1
@@ -127,25 +128,29 @@ def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
     assert (
         3 * 10 <= len(second["samples_ms"]["inference_alone"]) == len(first["samples_ms"]["inference_alone"]) <= 3 * 300
     )
-    assert len(data["yardstick"]["samples_ms"]) == len(second["samples_ms"]["inference_alone"])
-    assert min(data["yardstick"]["samples_ms"]) > 0
+    assert len(data["reference_timing"]["samples_ms"]) == len(second["samples_ms"]["inference_alone"])
+    assert min(data["reference_timing"]["samples_ms"]) > 0
     assert second["warm_up"] >= 6
     assert 0 < second["cold_start"]["model_bytes"] < second["cold_start"]["peak_rss_bytes"]
     assert second["share_of_peak"]["compute"] > 0
     assert data["reference"] == "tiny float32"
     assert {row["mean"] for row in second["loss"]} == {0}
-    assert [(run["label"], run["engine"]) for run in data["runs"]] == [
-        ("tiny float32", "litert"),
-        ("tiny int8-ptq", "litert"),
-    ]
-    assert {run["differing_pixels"] for run in data["runs"]} == {0}
-    assert data["sustained"]["curve"][0]["films_per_second"] > 0
+    for entry in data["models"]:
+        (other,) = entry["configurations"]
+        assert (other["engine"], other["threads"], other["differing_pixels"]) == ("litert", 2, 0)
+    assert second["sustained"][0]["films_per_second"] > 0
     assert {row["region"] for row in second["scores"]} >= {"whole_lung", "visible_lung"}
     assert all(0 <= film["dice"] <= 1 for film in second["films"])
-    corrupted = [row for row in data["robustness"] if row["region"] == "whole_lung"]
+    corrupted = [row for row in second["robustness"] if row["region"] == "whole_lung"]
     assert len(corrupted) == 1 + len(CORRUPTIONS) * len(SEVERITIES)
     assert {row["n"] for row in corrupted} == {2}
     assert len({row["mean"] for row in corrupted}) > 10
+
+
+@pytest.mark.slow
+def test_a_report_reads_back_as_it_was_written(report: tuple[Path, Path]) -> None:
+    text = (report[0] / "report.json").read_text()
+    assert Report.read(report[0] / "report.json").to_text() == text
 
 
 @pytest.mark.slow
@@ -161,10 +166,12 @@ def test_the_page_needs_no_other_file(report: tuple[Path, Path]) -> None:
 def test_distances_are_in_mm_where_the_spacing_is_known() -> None:
     known = replace(scores([0.9])[0], spacing_mm=0.2)
     (row,) = summarise([known, *scores([0.95, 0.4])])
-    assert row["hd95_mm"]["mean"] == pytest.approx(0.2)
-    assert row["asd_mm"]["mean"] == pytest.approx(0.1)
-    assert (row["hd95_mm"]["n"], row["dice"]["n"], row["failed"]) == (1, 3, 1)
-    assert summarise(scores([0.9]))[0]["hd95_mm"] is None
+    assert row.hd95_mm is not None
+    assert row.asd_mm is not None
+    assert row.hd95_mm.mean == pytest.approx(0.2)
+    assert row.asd_mm.mean == pytest.approx(0.1)
+    assert (row.hd95_mm.n, row.dice.n, row.failed) == (1, 3, 1)
+    assert summarise(scores([0.9]))[0].hd95_mm is None
 
 
 @pytest.mark.parametrize(("spacing", "side"), [((0.2, 0.2), 0.2), ((0.2, 0.3), None), (None, None)])
@@ -174,7 +181,9 @@ def test_a_film_whose_pixels_are_not_square_has_no_mm(
     (film,) = scored_films(open_benchmark_data("phantom"), "test", 1)
     picture, outlines = film.load()
     segmenter = Segmenter.load(tiny_model, gate=False)
-    found = score_outlines(segmenter, "d", film, replace(picture, spacing_mm=spacing), truth_regions(outlines))
+    found = score_regions(
+        segmenter(picture).regions, "d", film, replace(picture, spacing_mm=spacing), truth_regions(outlines)
+    )
     assert {score.spacing_mm for score in found} == {side}
 
 

@@ -62,4 +62,4 @@ def test_a_processor_that_says_nothing_has_a_name_yet(text: str) -> None:
 
 def test_this_machines_processor_is_among_its_facts() -> None:
     facts, found = machine_facts(), Processor.of_this_machine()
-    assert (facts["processor"], tuple(facts["extensions"])) == (found.name, found.extensions)
+    assert (facts.processor, facts.extensions) == (found.name, found.extensions)

@@ -1,1 +1,1 @@
-"""How good the outlines are: scores of films, their statistics, and how far the model knows it."""
+"""How good the outlines are: scores of films, their statistics, and how reliable the model's own estimate is."""

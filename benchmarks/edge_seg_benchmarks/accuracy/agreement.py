@@ -1,10 +1,9 @@
-"""How far a model's ratios agree with those of the true outlines: the measurement that a reader takes from a film."""
+"""How well ratios measured on a model's outlines agree with ratios measured on the true outlines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from edge_seg import Film, Segmenter
@@ -13,11 +12,12 @@ from edge_seg.structures import visible_lungs
 from edge_seg_data import Dataset, LabelledFilm, Outlines
 
 from edge_seg_benchmarks.accuracy.scores import scored_films
-from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
+from edge_seg_benchmarks.accuracy.statistics import Estimate, bootstrap_mean
 
 _SIDES = ("right_lung", "left_lung")
 _HEARTS = ("heart", "cardiomediastinum")
-_LIMITS = 1.96  # standard deviations that hold 95 % of normal differences
+_LIMITS = 1.96  # standard deviations on either side that hold 95 % of a normal distribution
+_FEWEST = 3  # films for limits of agreement
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,46 @@ class RatioPair:
     predicted: float | None
 
 
+@dataclass(frozen=True)
+class RatioAgreement:
+    """Agreement of one ratio on one data set (Bland & Altman 1986, Lancet 327:307).
+
+    Attributes:
+        absolute_difference, bias: means of the absolute and of the signed difference (predicted minus true) with 95 %
+            intervals over patients; `None` where the ratio was withheld on every film.
+        limits: lower and upper limit of agreement, the bias with 1.96 standard deviations on either side; `None` for
+            fewer than three films.
+        withheld: films on which the model gives no ratio.
+        films: the pairs themselves.
+    """
+
+    dataset: str
+    split: str
+    ratio: str
+    absolute_difference: Estimate | None
+    bias: Estimate | None
+    limits: tuple[float, float] | None
+    withheld: int
+    films: tuple[RatioPair, ...]
+
+
 def measure_agreement(
     segmenter: Segmenter,
     datasets: Sequence[Dataset],
     split: str,
     limit: int | None,
     say: Callable[[str], None],
-) -> list[dict[str, Any]]:
-    """Ratios of predicted against true outlines, on films on which both lungs and a heart are outlined.
+) -> list[RatioAgreement]:
+    """Ratios of predicted against true outlines, on films with both lungs and a heart outlined.
 
-    The prediction is measured as the truth is: by whole or visible lungs, with the same heart.
+    Predictions are measured as the truth is: by whole or visible lungs, with the same heart.
 
     Args:
-        segmenter: without gate.
-        datasets: those that outline less are passed over, as are those of a heart that the model does not outline.
+        segmenter: without film gate.
+        datasets: skipped where they outline less, or only a heart that the model does not outline.
         split: of their films.
-        limit: at most so many films of each, evenly spaced.
-        say: told of progress.
-
-    Returns:
-        A row for each data set and ratio: `dataset`, `split`, and what `summarise_agreement` gives.
+        limit: at most this many films of each, evenly spaced.
+        say: receives progress messages.
 
     Raises:
         InputError: a data set has no films to score.
@@ -67,8 +87,7 @@ def measure_agreement(
         if not pairs:
             continue
         for ratio in dict.fromkeys(pair.ratio for pair in pairs):
-            row = summarise_agreement([pair for pair in pairs if pair.ratio == ratio])
-            rows.append({"dataset": dataset.name, "split": split, **row})
+            rows.append(summarise_agreement(dataset.name, split, [pair for pair in pairs if pair.ratio == ratio]))
         say(f"{dataset.name}: ratios measured")
     return rows
 
@@ -94,12 +113,12 @@ def _compare_film(
 
 
 def true_measurements(outlines: Outlines, film: Film) -> Measurements:
-    """What the film measures by its own outlines."""
+    """Measurements of a film by its true outlines."""
     return measure({name: plane == 1 for name, plane in outlines.items()}, film)
 
 
 def compare_ratios(film: str, patient: str, true: Measurements, found: Measurements) -> list[RatioPair]:
-    """Each ratio that the true outlines give, beside the predicted one."""
+    """A pair for each ratio that the true outlines give."""
     return [
         RatioPair(film, patient, name, value, found.ratios.get(name))
         for name, value in true.ratios.items()
@@ -107,31 +126,26 @@ def compare_ratios(film: str, patient: str, true: Measurements, found: Measureme
     ]
 
 
-def summarise_agreement(pairs: Sequence[RatioPair]) -> dict[str, Any]:
-    """Agreement of one ratio (Bland & Altman 1986, Lancet 327:307).
+def summarise_agreement(dataset: str, split: str, pairs: Sequence[RatioPair]) -> RatioAgreement:
+    """Agreement over the films of a data set.
 
     Args:
+        dataset, split: of the films.
         pairs: of one ratio, at least one.
-
-    Returns:
-        `ratio`; `absolute_difference` and `bias` (predicted less true), means with 95 % intervals over patients and
-        `None` where all are withheld; `limits` of agreement, bias with 1.96 standard deviations on either side, from
-        three films; `withheld`, films on which the model gives none; `films`, the pairs themselves.
     """
     shown = [(pair.predicted - pair.true, pair.patient) for pair in pairs if pair.predicted is not None]
     differences, patients = [difference for difference, _ in shown], [patient for _, patient in shown]
-    row: dict[str, Any] = {
-        "ratio": pairs[0].ratio,
-        "absolute_difference": None,
-        "bias": None,
-        "limits": None,
-        "withheld": len(pairs) - len(shown),
-        "films": [asdict(pair) for pair in pairs],
-    }
-    if shown:
-        row["absolute_difference"] = asdict(bootstrap_mean(np.abs(differences).tolist(), patients))
-        row["bias"] = asdict(bootstrap_mean(differences, patients))
-    if len(shown) > 2:
+    limits: tuple[float, float] | None = None
+    if len(shown) >= _FEWEST:
         middle, reach = float(np.mean(differences)), _LIMITS * float(np.std(differences, ddof=1))
-        row["limits"] = [middle - reach, middle + reach]
-    return row
+        limits = middle - reach, middle + reach
+    return RatioAgreement(
+        dataset,
+        split,
+        pairs[0].ratio,
+        bootstrap_mean(np.abs(differences).tolist(), patients) if shown else None,
+        bootstrap_mean(differences, patients) if shown else None,
+        limits,
+        len(pairs) - len(shown),
+        tuple(pairs),
+    )

@@ -1,47 +1,53 @@
-"""Where a model fails first: the corruptions that cost most Dice, and the films they cost it on."""
+"""Known failures: the corruptions that cost a model most Dice, and the films they cost it on."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import dataclass
 
 from edge_seg_data.corruptions import CORRUPTIONS
 
-from edge_seg_benchmarks.accuracy.robustness import CLEAN, CorruptedScore, summarise_corrupted
+from edge_seg_benchmarks.accuracy.robustness import CLEAN, CorruptedDice, CorruptedScore, summarise_corrupted
 
 REGION = "whole_lung"
 _COUNT = 3
 
 
-def worst_failures(scores: Iterable[CorruptedScore]) -> list[dict[str, Any]]:
-    """The corruptions under which the whole lung's mean Dice falls lowest, each with its worst dose and worst film.
+@dataclass(frozen=True)
+class KnownFailure:
+    """A corruption in its worst dose, and the film that it costs most.
+
+    Attributes:
+        film: name of the film.
+        corruption, title, severity, dose: see `edge_seg_data.corruptions.Corruption`.
+        dice: of this film.
+        mean: Dice over `n` films.
+    """
+
+    film: str
+    corruption: str
+    title: str
+    severity: int
+    dose: float
+    dice: float
+    mean: float
+    n: int
+
+
+def worst_failures(scores: Iterable[CorruptedScore]) -> list[KnownFailure]:
+    """The corruptions with the lowest mean Dice of the whole lung, at most three, the worst first.
 
     Args:
         scores: of the phantom.
-
-    Returns:
-        At most three, the worst first: `film`, `corruption`, `title`, `severity`, `dose`, `dice` of the film, and
-        `mean` over `n` films.
     """
     of_region = [score for score in scores if score.region == REGION and score.corruption != CLEAN]
-    worst: dict[str, dict[str, Any]] = {}
-    for row in sorted(summarise_corrupted(of_region), key=lambda row: row["mean"]):
-        worst.setdefault(row["corruption"], row)
+    worst: dict[str, CorruptedDice] = {}
+    for row in sorted(summarise_corrupted(of_region), key=lambda row: row.mean):
+        worst.setdefault(row.corruption, row)
     titles = {corruption.name: corruption.title for corruption in CORRUPTIONS}
     found = []
     for row in list(worst.values())[:_COUNT]:
-        name, severity = row["corruption"], row["severity"]
+        name, severity = row.corruption, row.severity
         film = min((s for s in of_region if (s.corruption, s.severity) == (name, severity)), key=lambda s: s.dice)
-        found.append(
-            {
-                "film": film.film,
-                "corruption": name,
-                "title": titles[name],
-                "severity": severity,
-                "dose": row["dose"],
-                "dice": film.dice,
-                "mean": row["mean"],
-                "n": row["n"],
-            }
-        )
+        found.append(KnownFailure(film.film, name, titles[name], severity, row.dose, film.dice, row.mean, row.n))
     return found

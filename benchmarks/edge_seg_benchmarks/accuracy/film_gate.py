@@ -1,15 +1,15 @@
-"""What the gate does with films that it should let through, and with pictures that it should not."""
+"""What the film gate does with films that should pass, and with pictures that should not."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edge_seg import Film, Segmenter
-from edge_seg.assessment.film_gate import REJECT, VERDICTS, Quality
+from edge_seg.assessment.film_gate import ACCEPT, REJECT, VERDICTS, WARN, Quality
 from edge_seg.errors import InputError, UsageError
 from edge_seg.film import Failure
 from edge_seg.sources import open_source
@@ -18,69 +18,127 @@ from edge_seg_data import Dataset
 from edge_seg_benchmarks.accuracy.scores import scored_films
 
 
-def measure_gate(
+@dataclass(frozen=True)
+class FindingCount:
+    """On how many films the gate had a finding (`code`), and the verdict that it leads to."""
+
+    code: str
+    verdict: str
+    films: int
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """How many films got each verdict, and `reasons`: the findings, the most serious first."""
+
+    films: int
+    accept: int
+    warn: int
+    reject: int
+    reasons: tuple[FindingCount, ...]
+
+
+@dataclass(frozen=True)
+class FilmVerdicts(Verdicts):
+    """Verdicts on the films of a data set, which should pass."""
+
+    dataset: str
+    split: str
+    patients: int
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A picture that was not rejected."""
+
+    name: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class PictureVerdicts(Verdicts):
+    """Verdicts on pictures that should not pass.
+
+    Attributes:
+        name: of the folder, file or glob.
+        passed: the pictures that were not rejected.
+        unopened: names of files that cannot be opened as a film and never reach the gate.
+    """
+
+    name: str
+    passed: tuple[Passed, ...]
+    unopened: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class FilmGateFigures:
+    """What a model's film gate does."""
+
+    datasets: tuple[FilmVerdicts, ...]
+    should_reject: tuple[PictureVerdicts, ...]
+
+
+def measure_film_gate(
     segmenter: Segmenter,
     datasets: Sequence[Dataset],
     split: str,
     limit: int | None,
     should_reject: Sequence[str],
     say: Callable[[str], None],
-) -> dict[str, Any] | None:
-    """Verdicts before any outline is made; what the outlines tell (`cut-off-right-lung`, `low-trust`) is not in them.
+) -> FilmGateFigures | None:
+    """Count the verdicts before inference; findings about masks (`cut-off-right-lung`, `low-trust`) are not counted.
 
     Args:
-        segmenter: with its gate.
+        segmenter: with its film gate.
         datasets: films that should pass: those that are scored.
         split: of their films.
-        limit: at most so many films of each, evenly spaced.
+        limit: at most this many films of each, evenly spaced.
         should_reject: files, folders and globs of pictures that should not pass.
-        say: told of progress.
+        say: receives progress messages.
 
     Returns:
-        `datasets` (see `summarise_looks`) and `should_reject` (see `look_at_pictures`); `None` without a gate.
+        `None` for a model without a film gate.
 
     Raises:
         InputError: a data set has no films to score, or nothing among `should_reject` can be opened.
-        UsageError: there is something to reject, and no gate.
+        UsageError: there are pictures to reject, but the model has no film gate.
     """
     if not segmenter.gate:
         if should_reject:
             name = segmenter.manifest.name
-            raise UsageError(f"{name} has no gate that could reject anything: leave --should-reject out")
+            raise UsageError(f"{name} has no film gate that could reject pictures: remove --should-reject")
         return None
-    rejected = [look_at_pictures(segmenter, where) for where in should_reject]
+    pictures = [look_at_pictures(segmenter, where) for where in should_reject]
     rows = []
     for dataset in datasets:
         films = scored_films(dataset, split, limit)
-        found = [segmenter.look(film.load()[0]) for film in films]
+        verdicts = count_verdicts([segmenter.look(film.load()[0]) for film in films])
         patients = len({film.patient for film in films})
-        rows.append({"dataset": dataset.name, "split": split, "patients": patients, **summarise_looks(found)})
-        say(f"{dataset.name}: the gate looked at {len(films)} films")
-    return {"datasets": rows, "should_reject": rejected}
+        rows.append(FilmVerdicts(**vars(verdicts), dataset=dataset.name, split=split, patients=patients))
+        say(f"{dataset.name}: the film gate looked at {len(films)} films")
+    return FilmGateFigures(tuple(rows), tuple(pictures))
 
 
-def summarise_looks(found: Sequence[Quality]) -> dict[str, Any]:
-    """`films`, how many of them got each verdict, and `reasons`: how many had each finding, the gravest first."""
+def count_verdicts(found: Sequence[Quality]) -> Verdicts:
+    """How many films got each verdict and had each finding."""
     verdicts = Counter(quality.verdict for quality in found)
     reasons = Counter((finding.verdict, finding.code) for quality in found for finding in quality.findings)
     ordered = sorted(reasons.items(), key=lambda item: (-VERDICTS.index(item[0][0]), -item[1], item[0][1]))
-    return {
-        "films": len(found),
-        **{verdict: verdicts[verdict] for verdict in VERDICTS},
-        "reasons": [{"code": code, "verdict": verdict, "films": count} for (verdict, code), count in ordered],
-    }
+    return Verdicts(
+        len(found),
+        verdicts[ACCEPT],
+        verdicts[WARN],
+        verdicts[REJECT],
+        tuple(FindingCount(code, verdict, count) for (verdict, code), count in ordered),
+    )
 
 
-def look_at_pictures(segmenter: Segmenter, where: str) -> dict[str, Any]:
-    """What becomes of pictures that the gate should reject.
+def look_at_pictures(segmenter: Segmenter, where: str) -> PictureVerdicts:
+    """Verdicts on pictures that the film gate should reject.
 
     Args:
-        segmenter: with its gate.
-        where: a file, a folder with all below it, or a glob; pictures, DICOM files and videos.
-
-    Returns:
-        `name` of the folder, what `summarise_looks` gives, `passed` (names and verdicts of those that are not
-        rejected), and `unopened`: names of files that cannot be opened as a film and never come to the gate.
+        segmenter: with its film gate.
+        where: a file, a folder (searched recursively) or a glob: pictures, DICOM files and videos.
 
     Raises:
         InputError: nothing there can be opened.
@@ -98,12 +156,10 @@ def look_at_pictures(segmenter: Segmenter, where: str) -> dict[str, Any]:
             arrival.settle(None)
     if not found:
         problem = str(failures[0].error) if failures else f"{where}: no pictures"
-        raise InputError(f"nothing that the gate could reject: {problem}")
-    return {
-        "name": Path(where).name,
-        **summarise_looks([quality for _, quality in found]),
-        "passed": [
-            {"name": film.name, "verdict": quality.verdict} for film, quality in found if quality.verdict != REJECT
-        ],
-        "unopened": [failure.name for failure in failures],
-    }
+        raise InputError(f"no pictures for the film gate to reject: {problem}")
+    return PictureVerdicts(
+        **vars(count_verdicts([quality for _, quality in found])),
+        name=Path(where).name,
+        passed=tuple(Passed(film.name, quality.verdict) for film, quality in found if quality.verdict != REJECT),
+        unopened=tuple(failure.name for failure in failures),
+    )

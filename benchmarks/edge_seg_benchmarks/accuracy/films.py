@@ -1,4 +1,4 @@
-"""The films a benchmark scores on: data sets on disk, or the phantom."""
+"""The films that a benchmark scores: data sets on disk, or the phantom."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PHANTOM_SHAPES = ((1024, 1024), (1100, 900), (900, 1200))
 
 
 def open_benchmark_data(name: str) -> Dataset:
-    """A data set by folder, or `phantom`: synthetic chests of several shapes and moments of the breath.
+    """A data set by folder, or `phantom`: 24 synthetic chests of several shapes and breathing phases.
 
     Raises:
         InputError: see `open_dataset`.

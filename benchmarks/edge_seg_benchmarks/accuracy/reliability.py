@@ -1,89 +1,129 @@
-"""How far a model's own estimate of its Dice can be relied on: the estimate against the truth."""
+"""How reliable a model's estimate of its own Dice is: the estimate against the true Dice."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from edge_seg.assessment.trust import LOW_TRUST
 
 from edge_seg_benchmarks.accuracy.robustness import CorruptedScore
-from edge_seg_benchmarks.accuracy.statistics import area_under_curve, bootstrap, spearman
+from edge_seg_benchmarks.accuracy.statistics import Interval, area_under_curve, bootstrap, spearman
 
 REGION = "whole_lung"
-"""What the estimate is of."""
+"""The region whose Dice is estimated."""
 
 _BINS = 10
 
 
-def measure_reliability(scores: Sequence[CorruptedScore]) -> dict[str, Any] | None:
-    """The estimate against the whole lung's true Dice, on films as they are and corrupted.
+@dataclass(frozen=True)
+class EstimatePair:
+    """Estimated and true Dice of one film under one corruption."""
+
+    dataset: str
+    split: str
+    film: str
+    patient: str
+    corruption: str
+    severity: int
+    estimate: float
+    dice: float
+
+
+@dataclass(frozen=True)
+class EstimateBin:
+    """Mean estimate and mean Dice of `n` films with similar estimates."""
+
+    estimate: float
+    dice: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How reliable the estimate is on one data set.
+
+    Attributes:
+        films, patients: how many.
+        with_corruptions: pairs: the films as they are and under every corruption.
+        poor, flagged: shares of the pairs whose Dice, and whose estimate, is below `LOW_TRUST`.
+        spearman: rank correlation with its interval; `None` where it is not defined.
+        auroc: of finding poor films by a low estimate, with its interval; `None` where it is not defined.
+        mean_absolute_error: of the estimate.
+        bins: tenths by rising estimate.
+    """
+
+    dataset: str
+    split: str
+    films: int
+    patients: int
+    with_corruptions: int
+    poor: float
+    flagged: float
+    spearman: Interval | None
+    auroc: Interval | None
+    mean_absolute_error: float
+    bins: tuple[EstimateBin, ...]
+
+
+@dataclass(frozen=True)
+class TrustFigures:
+    """Reliability on every data set.
+
+    Attributes:
+        low_trust: a film with a lower estimate is flagged.
+        datasets: a row each.
+        pairs: what the rows were computed from.
+    """
+
+    low_trust: float
+    datasets: tuple[Reliability, ...]
+    pairs: tuple[EstimatePair, ...]
+
+
+def measure_reliability(scores: Sequence[CorruptedScore]) -> TrustFigures | None:
+    """Estimated against true Dice of the whole lung, on films as they are and corrupted.
 
     Args:
-        scores: of `score_corrupted`; those without an estimate, or of other regions, count for nothing.
+        scores: of `score_corrupted`; scores without an estimate, or of other regions, are skipped.
 
     Returns:
-        `low_trust` (the Dice below which a film is to be found), `datasets` (see `summarise_reliability`) and `pairs`
-        (what they were made from); `None` where there is no pair of estimate and truth.
+        `None` without any estimate.
     """
     pairs = [
-        {
-            "dataset": score.dataset,
-            "split": score.split,
-            "film": score.film,
-            "patient": score.patient,
-            "corruption": score.corruption,
-            "severity": score.severity,
-            "estimate": score.estimate,
-            "dice": score.dice,
-        }
-        for score in scores
-        if score.region == REGION and score.estimate is not None
+        EstimatePair(s.dataset, s.split, s.film, s.patient, s.corruption, s.severity, s.estimate, s.dice)
+        for s in scores
+        if s.region == REGION and s.estimate is not None
     ]
     if not pairs:
         return None
-    datasets = dict.fromkeys((pair["dataset"], pair["split"]) for pair in pairs)
-    return {
-        "low_trust": LOW_TRUST,
-        "datasets": [
-            {"dataset": dataset, "split": split}
-            | summarise_reliability([pair for pair in pairs if (pair["dataset"], pair["split"]) == (dataset, split)])
-            for dataset, split in datasets
-        ],
-        "pairs": pairs,
-    }
+    datasets = dict.fromkeys((pair.dataset, pair.split) for pair in pairs)
+    rows = [summarise_reliability([pair for pair in pairs if (pair.dataset, pair.split) == key]) for key in datasets]
+    return TrustFigures(LOW_TRUST, tuple(rows), tuple(pairs))
 
 
-def summarise_reliability(pairs: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Figures of one data set.
+def summarise_reliability(pairs: Sequence[EstimatePair]) -> Reliability:
+    """Reliability on one data set.
 
     Args:
-        pairs: at least one: `film`, `patient`, `estimate` and true `dice`.
-
-    Returns:
-        `films`, `patients`, `with_corruptions`; `poor` and `flagged`, the shares whose truth and whose estimate is
-        below `LOW_TRUST`; `spearman` and `auroc` (of finding the poor ones by a low estimate) with 95 % intervals,
-        `None` where not defined; `mean_absolute_error`; `bins`, tenths by rising estimate.
+        pairs: of one data set and split, at least one.
     """
-    patients = [pair["patient"] for pair in pairs]
-    estimate = np.array([pair["estimate"] for pair in pairs], np.float64)
-    truth = np.array([pair["dice"] for pair in pairs], np.float64)
+    patients = [pair.patient for pair in pairs]
+    estimate = np.array([pair.estimate for pair in pairs], np.float64)
+    truth = np.array([pair.dice for pair in pairs], np.float64)
     poor = truth < LOW_TRUST
-    rank = bootstrap(lambda weights: spearman(estimate, truth, weights), patients)
-    auroc = bootstrap(lambda weights: area_under_curve(-estimate, poor, weights), patients)
-    return {
-        "films": len({pair["film"] for pair in pairs}),
-        "patients": len(set(patients)),
-        "with_corruptions": len(pairs),
-        "poor": float(poor.mean()),
-        "flagged": float(np.mean(estimate < LOW_TRUST)),
-        "spearman": asdict(rank) if rank else None,
-        "auroc": asdict(auroc) if auroc else None,
-        "mean_absolute_error": float(np.abs(estimate - truth).mean()),
-        "bins": [
-            {"estimate": float(estimate[tenth].mean()), "dice": float(truth[tenth].mean()), "n": len(tenth)}
-            for tenth in np.array_split(np.argsort(estimate, kind="stable"), min(_BINS, len(pairs)))
-        ],
-    }
+    bins = np.array_split(np.argsort(estimate, kind="stable"), min(_BINS, len(pairs)))
+    return Reliability(
+        pairs[0].dataset,
+        pairs[0].split,
+        len({pair.film for pair in pairs}),
+        len(set(patients)),
+        len(pairs),
+        float(poor.mean()),
+        float(np.mean(estimate < LOW_TRUST)),
+        bootstrap(lambda weights: spearman(estimate, truth, weights), patients),
+        bootstrap(lambda weights: area_under_curve(-estimate, poor, weights), patients),
+        float(np.abs(estimate - truth).mean()),
+        tuple(EstimateBin(float(estimate[b].mean()), float(truth[b].mean()), len(b)) for b in bins),
+    )

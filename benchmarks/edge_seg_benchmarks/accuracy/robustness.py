@@ -1,20 +1,19 @@
-"""How a model stands up to what the field does to films: Dice under named corruptions in graded doses."""
+"""Robustness: Dice under named corruptions in five doses."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
 
 from edge_seg import Segmenter
 from edge_seg_data import Dataset, LabelledFilm, truth_regions
 from edge_seg_data.corruptions import CORRUPTIONS, SEVERITIES, Corruption
 from edge_seg_data.scores import dice
 
-from edge_seg_benchmarks.accuracy.score_cache import Journal
+from edge_seg_benchmarks.accuracy.score_cache import ScoreCache, cache_key
 from edge_seg_benchmarks.accuracy.scores import scored_films
-from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
+from edge_seg_benchmarks.accuracy.statistics import Estimate, bootstrap_mean
 
 CLEAN = "none"
 
@@ -35,23 +34,35 @@ class CorruptedScore:
     estimate: float | None
 
 
+@dataclass(frozen=True)
+class CorruptedDice(Estimate):
+    """Mean Dice of one region on one data set under one corruption in one dose; `corruption` is `none` without one."""
+
+    dataset: str
+    split: str
+    region: str
+    corruption: str
+    severity: int
+    dose: float
+
+
 def score_corrupted(
     segmenter: Segmenter,
     dataset: Dataset,
     split: str,
     limit: int,
     say: Callable[[str], None],
-    journal: Journal | None = None,
+    cache: ScoreCache | None = None,
 ) -> list[CorruptedScore]:
     """Dice of every region on films as they are and under every corruption in every dose.
 
     Args:
-        segmenter: without gate, so that every film is scored.
+        segmenter: without film gate, so that every film is scored.
         dataset: to corrupt.
         split: of its films.
-        limit: at most so many films, evenly spaced.
-        say: told of progress.
-        journal: where given, scores that stand there are taken from it, others are put there.
+        limit: at most this many films, evenly spaced.
+        say: receives progress messages.
+        cache: read before scoring, and filled.
 
     Raises:
         InputError: the data set has no films to score.
@@ -59,13 +70,13 @@ def score_corrupted(
     films = scored_films(dataset, split, limit)
     scores = []
     for labelled in films:
-        key = ["corrupted", segmenter.manifest.flatbuffer_sha256, segmenter.runtime.name, dataset.name, labelled.name]
-        known = journal.get(key) if journal is not None else None
+        key = cache_key(segmenter, "corrupted", dataset.name, split, labelled.name)
+        known = cache.get(key) if cache is not None else None
         found = (
             [CorruptedScore(**score) for score in known] if known else _score(segmenter, dataset.name, split, labelled)
         )
-        if journal is not None and not known:
-            journal.put(key, [asdict(score) for score in found])
+        if cache is not None and not known:
+            cache.put(key, [asdict(score) for score in found])
         scores += found
     say(f"{dataset.name}: {len(films)} films under {len(CORRUPTIONS)} corruptions")
     return scores
@@ -88,16 +99,23 @@ def _score(segmenter: Segmenter, dataset: str, split: str, labelled: LabelledFil
     return scores
 
 
-def summarise_corrupted(scores: Iterable[CorruptedScore]) -> list[dict[str, Any]]:
-    """Mean Dice with its interval, per data set, corruption and region; the first rows are of films as they are."""
+def summarise_corrupted(scores: Iterable[CorruptedScore]) -> list[CorruptedDice]:
+    """Mean Dice per data set, region, corruption and dose; uncorrupted films come first."""
     groups: dict[tuple[str, str, str, str, int, float], list[CorruptedScore]] = {}
     for s in scores:
         groups.setdefault((s.dataset, s.split, s.region, s.corruption, s.severity, s.dose), []).append(s)
-    names = ("dataset", "split", "region", "corruption", "severity", "dose")
-    return [
-        {
-            **dict(zip(names, key, strict=True)),
-            **asdict(bootstrap_mean([s.dice for s in group], [s.patient for s in group])),
-        }
-        for key, group in groups.items()
-    ]
+    rows = []
+    for (dataset, split, region, corruption, severity, dose), group in groups.items():
+        estimate = bootstrap_mean([s.dice for s in group], [s.patient for s in group])
+        rows.append(
+            CorruptedDice(
+                **vars(estimate),
+                dataset=dataset,
+                split=split,
+                region=region,
+                corruption=corruption,
+                severity=severity,
+                dose=dose,
+            )
+        )
+    return rows

@@ -1,23 +1,27 @@
-"""Scores as they are found, on disk: a benchmark that was stopped goes on where it was."""
+"""Scores on disk as they are computed, so that a stopped benchmark resumes where it was."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any
 
+from edge_seg import Segmenter
+from edge_seg.version import __version__
 
-class Journal:
-    """What was worked out so far, by key; each entry is flushed when it is made.
+
+class ScoreCache:
+    """Values by key in a file of JSON lines; each entry is flushed to the disk as it is added.
 
     Args:
-        path: of the file; read if it is there. A last line that was cut off is dropped.
+        path: of the file; read if it exists. A last line that was cut off is dropped.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "scores.jsonl"
-    >>> Journal(path).put(["lungs", "film-1"], [0.9])
-    >>> Journal(path).get(["lungs", "film-1"])
+    >>> ScoreCache(path).put(["lungs", "film-1"], [0.9])
+    >>> ScoreCache(path).get(["lungs", "film-1"])
     [0.9]
     """
 
@@ -36,11 +40,11 @@ class Journal:
         return len(self._known)
 
     def get(self, key: list[Any]) -> Any:
-        """What was put there, or `None`."""
+        """The value of a key, or `None`."""
         return self._known.get(json.dumps(key))
 
     def put(self, key: list[Any], value: Any) -> None:
-        """Keep a value (plain data)."""
+        """Add a value (plain data)."""
         self._known[json.dumps(key)] = value
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a") as file:
@@ -48,7 +52,14 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
 
-    def done(self) -> None:
-        """Remove it: the report holds everything now."""
+    def remove(self) -> None:
+        """Remove the file once the report holds every score."""
         self._known = {}
         self.path.unlink(missing_ok=True)
+
+
+def cache_key(segmenter: Segmenter, *film: str) -> list[str]:
+    """What the scores of a film depend on: the model with its manifest, the engine, this code, and the film's names."""
+    # The checksum of the flatbuffer alone misses thresholds, structures and the trust calibration.
+    manifest = json.dumps(segmenter.manifest.to_json(), sort_keys=True)
+    return [hashlib.sha256(manifest.encode()).hexdigest(), segmenter.runtime.name, __version__, *film]

@@ -1,29 +1,29 @@
-"""Scores of a model on a data set: per film, per region, and what they cost against float."""
+"""Scores per film and region, their summaries, and differences of Dice against a reference model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from edge_seg import Segmenter
 from edge_seg.errors import InputError
 from edge_seg.film import Film
-from edge_seg_data import Dataset, LabelledFilm, truth_regions
+from edge_seg_data import Dataset, LabelledFilm, evenly_spaced, truth_regions
 from edge_seg_data.scores import dice, intersection_over_union, outline_distance
 
-from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
+from edge_seg_benchmarks.accuracy.statistics import Estimate, bootstrap_mean
 
 _MAIN_REGIONS = ("whole_lung", "visible_lung", "tumour", "object")
 
 METRICS = ("dice", "iou", "hd95_px", "asd_px", "hd95_mm", "asd_mm")
-"""What is summarised of each region; those in mm over the films whose spacing is known."""
+"""The metrics of a region; those in mm cover only the films whose spacing is known."""
 
 FAILED_DICE = 0.5
-"""Below it an outline is counted as failed: less than half of what it should be."""
+"""A film with a lower Dice counts as failed."""
 
 _SQUARE = 0.01
+_WORST = 0.05
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,11 @@ class FilmScore:
     """Scores of one region on one film.
 
     Attributes:
-        dataset, split, film, patient, region: which.
+        dataset, split, film, patient, region: what was scored.
         dice, iou: see `edge_seg_data.scores`.
         hd95_px, asd_px: 95th-percentile Hausdorff and average surface distance, in pixels of the film.
-        spacing_mm: side of a pixel, `None` where it is not known or pixels are not square.
-        attributes: of the film, as the data set knows them (`view`, `finding`).
+        spacing_mm: side of a pixel; `None` where it is unknown or pixels are not square.
+        attributes: what the data set knows about the film (`view`, `finding`).
     """
 
     dataset: str
@@ -61,34 +61,89 @@ class FilmScore:
         return None if self.spacing_mm is None else self.asd_px * self.spacing_mm
 
 
-def scored_films(dataset: Dataset, split: str, limit: int | None) -> tuple[LabelledFilm, ...]:
+@dataclass(frozen=True)
+class MetricSummary(Estimate):
+    """Mean of a metric with its interval, the mean of the worst 5 % of films, and the worst film."""
+
+    worst_5_percent: float
+    worst: float
+
+
+@dataclass(frozen=True)
+class RegionScores:
+    """Scores of one region on one data set; `None` where no film has a known spacing.
+
+    Attributes:
+        failed: films with Dice below `FAILED_DICE`.
+    """
+
+    dataset: str
+    split: str
+    region: str
+    failed: int
+    dice: MetricSummary
+    iou: MetricSummary
+    hd95_px: MetricSummary
+    asd_px: MetricSummary
+    hd95_mm: MetricSummary | None = None
+    asd_mm: MetricSummary | None = None
+
+
+@dataclass(frozen=True)
+class DiceDifference(Estimate):
+    """Mean difference of Dice from a reference model on the same films, for one data set and region."""
+
+    dataset: str
+    split: str
+    region: str
+
+
+@dataclass(frozen=True)
+class SubgroupDice(Estimate):
+    """Mean Dice of the films of one data set whose `attribute` has one `value`."""
+
+    dataset: str
+    split: str
+    region: str
+    attribute: str
+    value: str
+
+
+def scored_films(dataset: Dataset, split: str, limit: int | None) -> list[LabelledFilm]:
     """The films of a split that may be scored, at most `limit`, evenly spaced.
 
     Raises:
-        InputError: there are none.
+        InputError: the split has no such films.
     """
     films = [film for film in dataset.split(split) if film.scored]
     if not films:
         raise InputError(f"{dataset.name}: no films to score in split `{split}`: choose another --split")
-    count = min(len(films), limit or len(films))
-    return tuple(films[i] for i in np.linspace(0, len(films) - 1, count).astype(int))
+    return evenly_spaced(films, limit)
 
 
 def score_film(segmenter: Segmenter, dataset: str, film: LabelledFilm) -> list[FilmScore]:
-    """Scores of every region that the film has an outline for and the model predicts."""
+    """Scores of every region that the film has an outline of and the model predicts."""
     picture, outlines = film.load()
-    return score_outlines(segmenter, dataset, film, picture, truth_regions(outlines))
+    return score_regions(segmenter(picture).regions, dataset, film, picture, truth_regions(outlines))
 
 
-def score_outlines(
-    segmenter: Segmenter,
+def score_regions(
+    found: Mapping[str, np.ndarray],
     dataset: str,
     film: LabelledFilm,
     picture: Film,
-    truths: dict[str, tuple[np.ndarray, np.ndarray]],
+    truths: Mapping[str, tuple[np.ndarray, np.ndarray]],
 ) -> list[FilmScore]:
-    """`score_film` of a film that is read already, with `truth_regions` of its outlines."""
-    found, spacing, scores = segmenter(picture).regions, _pixel_side(picture), []
+    """Scores of predicted regions of one film.
+
+    Args:
+        found: predicted regions, bool `(film height, film width)`.
+        dataset: name of the data set.
+        film: the film's labels.
+        picture: the film itself, for its spacing.
+        truths: `truth_regions` of its outlines; regions in only one of both are not scored.
+    """
+    spacing, scores = _pixel_side(picture), []
     for region, (truth, valid) in truths.items():
         if region in found:
             distance = outline_distance(truth, found[region], valid)
@@ -118,7 +173,11 @@ def _pixel_side(film: Film) -> float | None:
 
 
 def differing_pixels(pairs: Iterable[tuple[Mapping[str, np.ndarray], Mapping[str, np.ndarray]]]) -> float:
-    """Share of the pixels of two outlines of the same films, bool by structure, that are in one alone."""
+    """Share of the outlined pixels that only one of two segmentations outlines.
+
+    Args:
+        pairs: masks of the same film by two networks, bool by structure.
+    """
     differing = outlined = 0
     for ours, theirs in pairs:
         differing += sum(int(np.count_nonzero(mask != theirs[name])) for name, mask in ours.items())
@@ -126,54 +185,53 @@ def differing_pixels(pairs: Iterable[tuple[Mapping[str, np.ndarray], Mapping[str
     return differing / outlined if outlined else 0.0
 
 
-def summarise(scores: Iterable[FilmScore]) -> list[dict[str, Any]]:
-    """Mean, interval and worst 5 % of each metric and the number of failed films, per data set and region."""
+def summarise(scores: Iterable[FilmScore]) -> list[RegionScores]:
+    """Summaries of every metric, per data set and region."""
     rows = []
     for (dataset, split, region), group in _groups(scores).items():
-        row: dict[str, Any] = {"dataset": dataset, "split": split, "region": region}
-        row["failed"] = sum(score.dice < FAILED_DICE for score in group)
-        for metric in METRICS:
-            known = [score for score in group if getattr(score, metric) is not None]
-            if not known:
-                row[metric] = None
-                continue
-            patients, values = [score.patient for score in known], np.array([getattr(s, metric) for s in known])
-            worst = np.sort(values) if metric in ("dice", "iou") else np.sort(values)[::-1]
-            row[metric] = {
-                **asdict(bootstrap_mean(values.tolist(), patients)),
-                "worst_5_percent": float(worst[: max(1, round(len(worst) * 0.05))].mean()),
-                "worst": float(worst[0]),
-            }
-        rows.append(row)
+        failed = sum(score.dice < FAILED_DICE for score in group)
+        found = {metric: _summary(group, metric) for metric in METRICS}
+        measured = {metric: summary for metric, summary in found.items() if summary is not None}
+        rows.append(RegionScores(dataset=dataset, split=split, region=region, failed=failed, **measured))
     return rows
 
 
-def subgroups(scores: Iterable[FilmScore], region: str) -> list[dict[str, Any]]:
-    """Mean Dice of a region with its interval, per data set and value of each attribute of its films."""
+def _summary(scores: Sequence[FilmScore], metric: str) -> MetricSummary | None:
+    known = [score for score in scores if getattr(score, metric) is not None]
+    if not known:
+        return None
+    values = np.array([getattr(score, metric) for score in known])
+    worst = np.sort(values) if metric in ("dice", "iou") else np.sort(values)[::-1]
+    estimate = bootstrap_mean(values.tolist(), [score.patient for score in known])
+    worst_mean = float(worst[: max(1, round(len(worst) * _WORST))].mean())
+    return MetricSummary(**vars(estimate), worst_5_percent=worst_mean, worst=float(worst[0]))
+
+
+def subgroups(scores: Iterable[FilmScore], region: str) -> list[SubgroupDice]:
+    """Mean Dice of a region per data set and value of each attribute of its films."""
     groups: dict[tuple[str, str, str, str], list[FilmScore]] = {}
     for score in scores:
         for attribute, value in score.attributes.items() if score.region == region else ():
             groups.setdefault((score.dataset, score.split, attribute, value), []).append(score)
     return [
-        {
-            "dataset": dataset,
-            "split": split,
-            "region": region,
-            "attribute": attribute,
-            "value": value,
-            **asdict(bootstrap_mean([s.dice for s in group], [s.patient for s in group])),
-        }
+        SubgroupDice(
+            **vars(_mean_dice(group)), dataset=dataset, split=split, region=region, attribute=attribute, value=value
+        )
         for (dataset, split, attribute, value), group in sorted(groups.items())
     ]
 
 
+def _mean_dice(scores: Sequence[FilmScore]) -> Estimate:
+    return bootstrap_mean([score.dice for score in scores], [score.patient for score in scores])
+
+
 def main_region(regions: Iterable[str]) -> str | None:
-    """The region a summary is about: whole lung where it was scored, else the first that was."""
+    """The region that a summary is about: whole lung where it was scored, else the first region that was."""
     scored = list(regions)
     return next((name for name in _MAIN_REGIONS if name in scored), scored[0] if scored else None)
 
 
-def degradation(scores: Sequence[FilmScore], reference: Sequence[FilmScore]) -> list[dict[str, Any]]:
+def dice_differences(scores: Sequence[FilmScore], reference: Sequence[FilmScore]) -> list[DiceDifference]:
     """Dice minus the reference's Dice on the same films, per data set and region, with interval (paired by film)."""
     base = {(s.dataset, s.film, s.region): s.dice for s in reference}
     rows = []
@@ -182,7 +240,7 @@ def degradation(scores: Sequence[FilmScore], reference: Sequence[FilmScore]) -> 
         if shared:
             differences = [s.dice - base[s.dataset, s.film, s.region] for s in shared]
             estimate = bootstrap_mean(differences, [s.patient for s in shared])
-            rows.append({"dataset": dataset, "split": split, "region": region, **asdict(estimate)})
+            rows.append(DiceDifference(**vars(estimate), dataset=dataset, split=split, region=region))
     return rows
 
 

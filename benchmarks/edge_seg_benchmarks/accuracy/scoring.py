@@ -1,4 +1,4 @@
-"""Every film of the data sets through every model, kept as it goes, so that a run that was stopped goes on."""
+"""Scores of every model on every film, cached as they are computed."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from edge_seg import Segmenter
 from edge_seg.hardware import usable_cores
 from edge_seg_data import Dataset, LabelledFilm, truth_regions
 
-from edge_seg_benchmarks.accuracy.score_cache import Journal
-from edge_seg_benchmarks.accuracy.scores import FilmScore, score_outlines, scored_films
+from edge_seg_benchmarks.accuracy.score_cache import ScoreCache, cache_key
+from edge_seg_benchmarks.accuracy.scores import FilmScore, score_regions, scored_films
+
+_SAY_EVERY = 50
 
 
 def score_all(
@@ -20,18 +22,18 @@ def score_all(
     datasets: Sequence[Dataset],
     split: str,
     limit: int | None,
-    journal: Journal | None,
+    cache: ScoreCache | None,
     say: Callable[[str], None],
 ) -> list[list[FilmScore]]:
     """Scores of each model on all films, in the order of the films.
 
     Args:
-        segmenters: without gate: scores are the network's, a film that the gate would turn away is scored like others.
+        segmenters: without film gate, so that every film is scored.
         datasets: to score on.
         split: of their films.
-        limit: at most so many films of each.
-        journal: where given, scores that stand there are taken from it, others are put there.
-        say: told of progress.
+        limit: at most this many films of each.
+        cache: read before scoring, and filled.
+        say: receives progress messages.
 
     Raises:
         InputError: a data set has no films to score.
@@ -39,14 +41,14 @@ def score_all(
     scores: list[list[FilmScore]] = [[] for _ in segmenters]
     if not segmenters:
         return scores
-    # Films of one model must come one after another through its interpreter; different models need not wait.
+    # An interpreter runs one film at a time; different models run side by side.
     with ThreadPoolExecutor(min(len(segmenters), usable_cores())) as pool:
         for dataset in datasets:
             films = scored_films(dataset, split, limit)
             for index, film in enumerate(films, 1):
-                for found, of_film in zip(scores, _score(segmenters, dataset.name, film, journal, pool), strict=True):
+                for found, of_film in zip(scores, _score(segmenters, dataset.name, film, cache, pool), strict=True):
                     found += of_film
-                if index == len(films) or index % 50 == 0:
+                if index == len(films) or index % _SAY_EVERY == 0:
                     say(f"{dataset.name}: {index} of {len(films)} films scored")
     return scores
 
@@ -55,24 +57,26 @@ def _score(
     segmenters: Sequence[Segmenter],
     dataset: str,
     film: LabelledFilm,
-    journal: Journal | None,
+    cache: ScoreCache | None,
     pool: ThreadPoolExecutor,
 ) -> list[list[FilmScore]]:
-    keys = [[s.manifest.flatbuffer_sha256, s.runtime.name, dataset, film.split, film.name] for s in segmenters]
-    known: list[Any] = [journal.get(key) if journal is not None else None for key in keys]
+    keys = [cache_key(segmenter, dataset, film.split, film.name) for segmenter in segmenters]
+    known: list[Any] = [cache.get(key) if cache is not None else None for key in keys]
     if None in known:
         picture, outlines = film.load()
         truths = truth_regions(outlines)
 
         def missing(segmenter: Segmenter, stored: object) -> list[FilmScore] | None:
-            return score_outlines(segmenter, dataset, film, picture, truths) if stored is None else None
+            if stored is not None:
+                return None
+            return score_regions(segmenter(picture).regions, dataset, film, picture, truths)
 
         made = list(pool.map(missing, segmenters, known))
     else:
         made = [None] * len(known)
     result = []
     for key, stored, fresh in zip(keys, known, made, strict=True):
-        if fresh is not None and journal is not None:
-            journal.put(key, [asdict(score) for score in fresh])
+        if fresh is not None and cache is not None:
+            cache.put(key, [asdict(score) for score in fresh])
         result.append(fresh if fresh is not None else [FilmScore(**score) for score in stored])
     return result

@@ -13,7 +13,7 @@ _SEED = 20260101
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean and its 95 % interval (percentile bootstrap, Efron 1979) over `n` films of `patients` patients."""
+    """A mean over `n` films of `patients` patients, with its 95 % interval (percentile bootstrap, Efron 1979)."""
 
     mean: float
     low: float
@@ -32,11 +32,11 @@ class Interval:
 
 
 def bootstrap_mean(values: Sequence[float], patients: Sequence[str]) -> Estimate:
-    """Mean over films; the interval resamples patients, each with all of its films.
+    """Mean over films; the interval resamples patients, each with all of their films.
 
     Args:
         values: one per film.
-        patients: whose film each is.
+        patients: the patient of each film.
     """
     data = np.asarray(values, np.float64)
     names, owner = np.unique(np.asarray(patients), return_inverse=True)
@@ -48,14 +48,14 @@ def bootstrap_mean(values: Sequence[float], patients: Sequence[str]) -> Estimate
 
 
 def bootstrap(figure: Callable[[np.ndarray], float | None], patients: Sequence[str]) -> Interval | None:
-    """A figure of weighted films; the interval resamples patients, each with all of its films.
+    """A figure of weighted films with its interval, which resamples patients, each with all of their films.
 
     Args:
-        figure: gives the figure where each film counts so many times, `None` where it is not defined.
-        patients: whose film each is.
+        figure: computes the figure from one weight per film, `None` where it is not defined.
+        patients: the patient of each film.
 
     Returns:
-        `None` where the figure is not defined on the films themselves. Resamples on which it is not are left out.
+        `None` where the figure is not defined on the films themselves. Resamples where it is not are skipped.
     """
     value = figure(np.ones(len(patients)))
     if value is None:
@@ -74,10 +74,10 @@ def spearman(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> floa
 
     Args:
         first, second: `(n,)` values.
-        weights: `(n,)`, how many times each counts.
+        weights: `(n,)`, how often each value counts.
 
     Returns:
-        `None` where either does not vary.
+        `None` where one of them is constant.
     """
     centred = []
     for values in (first, second):
@@ -96,10 +96,10 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray, weights: np.ndarr
     Args:
         scores: `(n,)`, higher where more likely positive.
         positive: `(n,)` bool.
-        weights: `(n,)`, how many times each counts.
+        weights: `(n,)`, how often each value counts.
 
     Returns:
-        `None` where all are positive or none is.
+        `None` where all or none are positive.
     """
     pairs = float(weights[positive].sum() * weights[~positive].sum())
     if not pairs:
@@ -109,21 +109,21 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray, weights: np.ndarr
 
 
 def _draws(patients: int) -> np.ndarray:
-    """Patients drawn with replacement, `(RESAMPLES, patients)`; always the same ones."""
+    """Patients drawn with replacement, `(RESAMPLES, patients)`, from a fixed seed."""
     return np.random.default_rng(_SEED).integers(0, patients, (RESAMPLES, patients))
 
 
 def _ranked(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each distinct value the weight below it and at it, and where each value's own entry is."""
+    """For each distinct value the weight below it and at it, and for each value the index of its distinct value."""
     distinct, place = np.unique(values, return_inverse=True)
     same = np.bincount(place, weights, len(distinct))
     return np.cumsum(same) - same, same, place
 
 
 def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
-    """Two-sided p-value of the Mann-Whitney U test (Mann & Whitney 1947): whether one tends to be the larger.
+    """Two-sided p-value of the Mann-Whitney U test (Mann & Whitney 1947) that neither sample tends to be larger.
 
-    1 where there are too few values to tell, or all are the same.
+    1 where a sample has fewer than two values or all values are equal.
     """
     if len(first) < 2 or len(second) < 2 or len({*first, *second}) == 1:
         return 1.0

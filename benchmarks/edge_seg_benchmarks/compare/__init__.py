@@ -1,1 +1,1 @@
-"""Reports beside each other, and the conditions under which a comparison fails."""
+"""Comparison of reports, and the limits at which it fails."""

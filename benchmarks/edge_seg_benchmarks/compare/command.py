@@ -1,15 +1,15 @@
-"""`edge-seg benchmark compare`: thin over `edge_seg_benchmarks.compare.reports`."""
+"""`edge-seg benchmark compare`: a thin layer over `edge_seg_benchmarks.compare.reports`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import click
 
-WORSE = 1
-"""Exit code where a --fail-if is broken."""
+BROKEN = 1
+"""Exit code where a report exceeds a --fail-if."""
 
 
 @click.command(epilog="Example: edge-seg benchmark compare old/report.json new/report.json --fail-if 'dice_drop>0.002'")
@@ -19,51 +19,35 @@ WORSE = 1
     "limits",
     multiple=True,
     metavar="FIGURE>LIMIT",
-    help="Exit with 1 where a later report passes this: dice_drop>0.002, p95>1.1x (also least, p50, cold_start, "
-    "peak_rss, file_bytes); repeatable.",
+    help="Exit with 1 where a later report exceeds this: dice_drop>0.002 (fails also where Dice cannot be compared), "
+    "p95>1.1x (also least, p50, cold_start, peak_rss, file_bytes); repeatable.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the tables to this Markdown file.")
 @click.option("--json", "as_json", is_flag=True, help="Print the comparison as JSON.")
 def compare(reports: tuple[Path, ...], limits: tuple[str, ...], out: Path | None, as_json: bool) -> int:
-    """Lay reports of devices or versions beside each other; the first is what the others are compared with.
+    """Compare reports of devices or versions with the first of them.
 
-    What is called slower or worse is significantly so: see docs/benchmark.md.
+    Only significant differences are called slower or worse: see docs/benchmark.md.
     """
     from edge_seg.errors import UsageError
     from edge_seg.storage import write_atomically
 
-    from edge_seg_benchmarks.benchmark import SCHEMA
-    from edge_seg_benchmarks.compare.limits import Condition
+    from edge_seg_benchmarks.compare.limits import Limit
     from edge_seg_benchmarks.compare.reports import compare_reports
     from edge_seg_benchmarks.report.folder import render
+    from edge_seg_benchmarks.schema import Report
 
-    conditions = [Condition.parse(text) for text in limits]
+    parsed = [Limit.parse(text) for text in limits]
     if len(reports) < 2:
         raise UsageError("give two reports or more: edge-seg benchmark compare old/report.json new/report.json")
-    read = [_read(path, SCHEMA) for path in reports]
-    comparisons = [
-        {"name": str(path), **compare_reports(read[0], r)} for path, r in zip(reports[1:], read[1:], strict=True)
-    ]
-    facts = {"base": str(reports[0]), "reports": read, "comparisons": comparisons}
-    text = render("compare.md.j2", **facts)
+    base, *others = (Report.read(path) for path in reports)
+    comparisons = [compare_reports(base, other, str(path)) for path, other in zip(reports[1:], others, strict=True)]
+    pairs = list(zip(comparisons, others, strict=True))
+    text = render("compare.md.j2", {"name": str(reports[0]), "base": base, "pairs": pairs})
     if out is not None:
         write_atomically(out, text.encode())
-    click.echo(json.dumps(comparisons) if as_json else text)
-    broken = [f"{found['name']}: {line}" for found in comparisons for c in conditions for line in c.broken(found)]
+    click.echo(json.dumps([asdict(comparison) for comparison in comparisons]) if as_json else text)
+    broken = [f"{found.name}: {line}" for found in comparisons for limit in parsed for line in limit.broken(found)]
     for line in broken:
         click.echo(f"edge-seg: {line}", err=True)
-    return WORSE if broken else 0
-
-
-def _read(path: Path, schema: int) -> dict[str, Any]:
-    from edge_seg.errors import InputError
-
-    try:
-        report = json.loads(path.read_text())
-        if report["schema"] != schema:
-            raise InputError(f"{path}: a report of schema {report['schema']}, not {schema}: make it again")
-        return dict(report)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): give a report.json") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no report of `edge-seg benchmark` ({error}): give a report.json") from error
+    return BROKEN if broken else 0

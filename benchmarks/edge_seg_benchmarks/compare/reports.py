@@ -1,103 +1,205 @@
-"""Two reports beside each other: what is significantly slower, faster, worse or better.
+"""Comparison of two reports: what is significantly slower, faster, worse or better.
 
-Other work on a machine adds time, in bursts and in spells of minutes, so what a network itself takes shows in its least
-times (Chen & Revels 2016, arXiv:1608.04295); not in the very least, since clocks are raised for moments. A model is
-slower where the least tenth of its times says so (Mann-Whitney) and their median is longer by more than machines repeat
-themselves: as it is, and in proportion to a yardstick that was timed in the same rounds. The first alone would call a
-slower minute a slower model; the second alone would praise a model that waits for the memory whenever the clock is low.
+Other work on a machine adds time, in bursts and in spells of minutes, so the least times show what a network itself
+takes (Chen & Revels 2016, arXiv:1608.04295); not the very least, since clocks are raised for moments. A model is slower
+where the least tenth of its times differs (Mann-Whitney) and their median is longer by more than machines repeat
+themselves: as it is, and in proportion to the reference timing of the same rounds. The first ratio alone would call a
+model slower because the machine was; the second alone would call a model faster that waits for memory while the clock
+is low.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
-from edge_seg_benchmarks.accuracy.scores import FilmScore, degradation
+from edge_seg_benchmarks.accuracy.scores import DiceDifference, dice_differences
 from edge_seg_benchmarks.accuracy.statistics import rank_test
+from edge_seg_benchmarks.latency.reference_timing import ReferenceTimes
 from edge_seg_benchmarks.latency.stages import ALONE
+from edge_seg_benchmarks.schema import ModelReport, Report
 
 SIGNIFICANT = 0.01
 """Below this p-value two times differ."""
 
 LEAST_RATIO = 1.04
-"""Smaller differences of time are nobody's concern, and no machine repeats itself better."""
+"""Smaller ratios of times are ignored: no machine repeats itself better."""
 
 _LEAST = 0.1
-"""Share of the times that are thought undisturbed."""
+"""Share of the times that are taken as undisturbed."""
 
 _FEWEST = 5
-"""Values of each, without which no difference is significant: five all below five others have p = 0.008."""
+"""Fewest values for a verdict: five that are all below five others have p = 0.008."""
 
-_MOST_MISSED = 0.0005
-"""Dice that is lost with certainty and is yet too little to be called worse."""
+_MOST_LOST = 0.0005
+"""A smaller loss of Dice is not called worse, however certain it is."""
 
 _SAME_MACHINE = ("board", "processor", "extensions", "architecture", "cores")
 
+Pair = tuple[float, float]
+"""A figure of the base and of the other report."""
 
-def compare_reports(base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+
+@dataclass(frozen=True)
+class TimeRatios:
+    """Ratios of times, other to base.
+
+    Attributes:
+        least: of the medians of the least tenth.
+        over_machine: `least` divided by the ratio of the reference times.
+        p50, p95: of these percentiles.
+    """
+
+    least: float
+    over_machine: float
+    p50: float
+    p95: float
+
+
+@dataclass(frozen=True)
+class TimeComparison:
+    """Two sets of times of the same inference.
+
+    Attributes:
+        least_ms, p50_ms, p95_ms: median of the least tenth, and percentiles.
+        ratio: other to base.
+        slowdown: the smaller of `ratio.least` and `ratio.over_machine`.
+        p: of the least tenths, the reference timing's ratio taken out.
+        verdict: `slower`, `faster`, `same`, or `too few`.
+    """
+
+    least_ms: Pair
+    p50_ms: Pair
+    p95_ms: Pair
+    ratio: TimeRatios
+    slowdown: float
+    p: float
+    verdict: str
+
+
+@dataclass(frozen=True)
+class LatencyComparison(TimeComparison):
+    """Times of one model on one engine with a number of threads."""
+
+    label: str
+    engine: str
+    threads: int
+
+
+@dataclass(frozen=True)
+class AccuracyComparison(DiceDifference):
+    """Difference of Dice on the same films; `verdict` is `worse`, `better` or `same`."""
+
+    label: str
+    verdict: str
+
+
+@dataclass(frozen=True)
+class CostComparison:
+    """Costs of one model; `None` where one of both reports lacks them."""
+
+    label: str
+    cold_start_s: Pair | None
+    peak_rss_bytes: Pair | None
+    file_bytes: Pair
+
+
+@dataclass(frozen=True)
+class Comparison:
     """What changed from one report to another.
 
-    Args:
-        base: a report (`report.json`).
-        other: a later one, or one of another device.
-
-    Returns:
-        `same_machine`; `machine_ratio`, the yardstick's times, other to base, `None` where there is none of the same
-        make in both; `latency`: per model, engine and number of threads `least_ms` (median of the least tenth),
-        `p50_ms` and `p95_ms` of both, their `ratio`s (other to base, with `over_machine`, the first in proportion to
-        the yardstick), `slowdown`, the smaller of these two, `p` of the times in proportion, and `verdict` (`slower`,
-        `faster`, `same`, `too few`); `accuracy`: per model, data set and region the mean difference of Dice on the same
-        films with its 95 % interval, and `verdict` (`worse`, `better`, `same`); `costs`: cold start, memory and size;
-        `alone`: what only one of them has.
+    Attributes:
+        name: of the other report.
+        same_machine: whether both were measured on one.
+        machine_ratio: of the reference times, other to base; `None` where they are not comparable.
+        latency: per model, engine and number of threads.
+        accuracy: per model, data set and region.
+        costs: per model.
+        alone: labels of models that only one report has.
+        dice_gaps: why Dice of models in the base could not be compared; empty where all of it was.
     """
-    same = all(base["machine"].get(name) == other["machine"].get(name) for name in _SAME_MACHINE)
+
+    name: str
+    same_machine: bool
+    machine_ratio: float | None
+    latency: tuple[LatencyComparison, ...]
+    accuracy: tuple[AccuracyComparison, ...]
+    costs: tuple[CostComparison, ...]
+    alone: tuple[str, ...]
+    dice_gaps: tuple[str, ...]
+
+
+def compare_reports(base: Report, other: Report, name: str = "") -> Comparison:
+    """Compare a later report, or one of another device, with a base.
+
+    Args:
+        base, other: the reports.
+        name: of the other one.
+    """
+    same = all(getattr(base.machine, fact) == getattr(other.machine, fact) for fact in _SAME_MACHINE)
+    ratio = machine_ratio(base.reference_timing, other.reference_timing) if same else None
     ours, theirs = _timed(base), _timed(other)
-    machine = _machine_ratio(base.get("yardstick"), other.get("yardstick")) if same else None
-    first, second = {m["label"]: m for m in base["models"]}, {m["label"]: m for m in other["models"]}
-    shared = [name for name in first if name in second]
-    return {
-        "same_machine": same,
-        "machine_ratio": machine,
-        "latency": [{**dict(zip(_KEY, key, strict=True)), **_compare_times(ours[key], theirs[key], machine or 1.0)}
-                    for key in ours if key in theirs],
-        "accuracy": [row for name in shared for row in _compare_scores(name, first[name], second[name])],
-        "costs": [_compare_costs(name, first[name], second[name]) for name in shared],
-        "alone": sorted({*first} ^ {*second}),
-    }  # fmt: skip
+    first, second = {m.label: m for m in base.models}, {m.label: m for m in other.models}
+    shared = [label for label in first if label in second]
+    return Comparison(
+        name=name,
+        same_machine=same,
+        machine_ratio=ratio,
+        latency=tuple(
+            LatencyComparison(
+                **vars(compare_times(ours[label, engine, threads], theirs[label, engine, threads], ratio)),
+                label=label,
+                engine=engine,
+                threads=threads,
+            )
+            for label, engine, threads in ours
+            if (label, engine, threads) in theirs
+        ),
+        accuracy=tuple(row for label in shared for row in _compare_scores(first[label], second[label])),
+        costs=tuple(_compare_costs(first[label], second[label]) for label in shared),
+        alone=tuple(sorted({*first} ^ {*second})),
+        dice_gaps=tuple(_dice_gaps(base, second)),
+    )
 
 
-_KEY = ("label", "engine", "threads")
+def _timed(report: Report) -> dict[tuple[str, str, int], tuple[float, ...]]:
+    """Times of inference alone, by model, engine and threads."""
+    times = {(m.label, m.engine, m.threads): m.samples_ms[ALONE] for m in report.models}
+    for model in report.models:
+        times |= {(model.label, one.engine, one.threads): one.samples_ms[ALONE] for one in model.configurations}
+    return times
 
 
-def _timed(report: dict[str, Any]) -> dict[tuple[str, str, int], dict[str, Any]]:
-    """Everything that was timed in inference, by model, engine and threads."""
-    timed = {(m["label"], m["engine"], m["threads"]): m for m in report["models"]}
-    return timed | {(run["label"], run["engine"], run["threads"]): run for run in report["runs"]}
-
-
-def _machine_ratio(base: dict[str, Any] | None, other: dict[str, Any] | None) -> float | None:
-    if base is None or other is None or base["what"] != other["what"]:
+def machine_ratio(base: ReferenceTimes | None, other: ReferenceTimes | None) -> float | None:
+    """Ratio of the least reference times; `None` where one is missing or they timed different arithmetic."""
+    if base is None or other is None or base.what != other.what:
         return None
-    ours, theirs = (np.median(_least(np.sort(found["samples_ms"]))) for found in (base, other))
+    ours, theirs = (np.median(_least(np.sort(times.samples_ms))) for times in (base, other))
     return float(theirs / ours)
 
 
 def _least(times: np.ndarray) -> np.ndarray:
-    """Those of sorted times that are thought undisturbed."""
+    """The undisturbed ones of sorted times."""
     return times[: max(_FEWEST, round(len(times) * _LEAST))]
 
 
-def _compare_times(base: dict[str, Any], other: dict[str, Any], machine: float) -> dict[str, Any]:
-    ours, theirs = (np.sort(entry["samples_ms"][ALONE]) for entry in (base, other))
-    least = [float(np.median(_least(times))) for times in (ours, theirs)]
-    ratio = {
-        "least": least[1] / least[0],
-        "over_machine": least[1] / least[0] / machine,
-        "p50": float(np.median(theirs) / np.median(ours)),
-        "p95": float(np.percentile(theirs, 95) / np.percentile(ours, 95)),
-    }
-    slowdown, speedup = min(ratio["least"], ratio["over_machine"]), 1 / max(ratio["least"], ratio["over_machine"])
+def compare_times(base: Sequence[float], other: Sequence[float], ratio_of_machine: float | None) -> TimeComparison:
+    """Compare times of the same inference.
+
+    Args:
+        base, other: in milliseconds, at least one each.
+        ratio_of_machine: see `machine_ratio`.
+    """
+    machine = ratio_of_machine or 1.0
+    ours, theirs = np.sort(base), np.sort(other)
+    least, p50, p95 = (
+        (float(figure(ours)), float(figure(theirs)))
+        for figure in (lambda times: np.median(_least(times)), np.median, lambda times: np.percentile(times, 95))
+    )
+    ratio = TimeRatios(least[1] / least[0], least[1] / least[0] / machine, p50[1] / p50[0], p95[1] / p95[0])
+    slowdown, speedup = min(ratio.least, ratio.over_machine), 1 / max(ratio.least, ratio.over_machine)
     p = rank_test(_least(ours).tolist(), (_least(theirs) / machine).tolist())
     verdict = "same"
     if min(len(ours), len(theirs)) < _FEWEST:
@@ -106,41 +208,43 @@ def _compare_times(base: dict[str, Any], other: dict[str, Any], machine: float) 
         verdict = "slower"
     elif p < SIGNIFICANT and speedup > LEAST_RATIO:
         verdict = "faster"
-    return {
-        "least_ms": least,
-        "p50_ms": [float(np.median(ours)), float(np.median(theirs))],
-        "p95_ms": [float(np.percentile(ours, 95)), float(np.percentile(theirs, 95))],
-        "ratio": ratio,
-        "slowdown": slowdown,
-        "p": p,
-        "verdict": verdict,
-    }
+    return TimeComparison(least, p50, p95, ratio, slowdown, p, verdict)
 
 
-def _compare_scores(name: str, base: dict[str, Any], other: dict[str, Any]) -> list[dict[str, Any]]:
+def _compare_scores(base: ModelReport, other: ModelReport) -> list[AccuracyComparison]:
     rows = []
-    for row in degradation(_scores(other), _scores(base)):
+    for row in dice_differences(other.films, base.films):
         verdict = "same"
-        if row["high"] < 0 and row["mean"] < -_MOST_MISSED:
+        if row.high < 0 and row.mean < -_MOST_LOST:
             verdict = "worse"
-        elif row["low"] > 0 and row["mean"] > _MOST_MISSED:
+        elif row.low > 0 and row.mean > _MOST_LOST:
             verdict = "better"
-        rows.append({"label": name, **row, "verdict": verdict})
+        rows.append(AccuracyComparison(**vars(row), label=base.label, verdict=verdict))
     return rows
 
 
-def _scores(entry: dict[str, Any]) -> list[FilmScore]:
-    return [FilmScore(**film) for film in entry["films"]]
+def _dice_gaps(base: Report, others: Mapping[str, ModelReport]) -> Iterator[str]:
+    scored = [model for model in base.models if model.films]
+    if not scored:
+        yield "the base has no scores"
+    for model in scored:
+        if model.label not in others:
+            yield f"{model.label} is only in the base"
+            continue
+        known = {(film.dataset, film.film, film.region) for film in others[model.label].films}
+        shared = {
+            (film.dataset, film.region) for film in model.films if (film.dataset, film.film, film.region) in known
+        }
+        for dataset, region in dict.fromkeys((film.dataset, film.region) for film in model.films):
+            if (dataset, region) not in shared:
+                yield f"{model.label} was not scored on the same films of {dataset}, {region.replace('_', ' ')}"
 
 
-def _compare_costs(name: str, base: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    def both(what: str) -> list[float] | None:
-        starts = base["cold_start"], other["cold_start"]
-        return [start[what] for start in starts] if all(starts) else None
-
-    return {
-        "label": name,
-        "cold_start_s": both("seconds"),
-        "peak_rss_bytes": both("peak_rss_bytes"),
-        "file_bytes": [base["file_bytes"], other["file_bytes"]],
-    }
+def _compare_costs(base: ModelReport, other: ModelReport) -> CostComparison:
+    ours, theirs = base.cold_start, other.cold_start
+    return CostComparison(
+        base.label,
+        (ours.seconds, theirs.seconds) if ours and theirs else None,
+        (ours.peak_rss_bytes, theirs.peak_rss_bytes) if ours and theirs else None,
+        (base.file_bytes, other.file_bytes),
+    )

@@ -1,4 +1,4 @@
-"""What a start costs: from the interpreter's start-up to the first mask, and the memory of it."""
+"""Cold start: time and memory of a new process up to the end of its first film."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from edge_seg_benchmarks.latency.stages import FILM_SIDE, write_film
 
-# ru_maxrss would count the parent too: it survives exec. VmHWM is this process's own.
+# VmHWM is the peak of this process; ru_maxrss survives exec and would count the parent too.
 _SCRIPT = """
 import json, sys
 def memory(what):
@@ -30,25 +31,37 @@ print(json.dumps({"peak_rss_bytes": memory("VmHWM"), "model_bytes": model}))
 """
 
 
-def measure_cold_start(model: str, threads: int, runs: int = 3) -> dict[str, float]:
-    """Medians over processes of their own, with a warm file cache.
+@dataclass(frozen=True)
+class ColdStart:
+    """What a new process takes for its first film.
+
+    Attributes:
+        seconds: from start-up to the end of the first film.
+        peak_rss_bytes: peak memory of the process.
+        model_bytes: memory that loading and running the network adds.
+    """
+
+    seconds: float
+    peak_rss_bytes: float
+    model_bytes: float
+
+
+def measure_cold_start(model: str, threads: int, runs: int = 3) -> ColdStart:
+    """Start new processes, with a warm file cache.
 
     Args:
         model: shipped name or file.
         threads: for inference.
-        runs: processes.
-
-    Returns:
-        `seconds` from start-up to the end of the first film, `peak_rss_bytes` of the process, and `model_bytes`, by
-        which loading and running the network made it grow.
+        runs: processes; the medians over them are returned.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = write_film(Path(folder), FILM_SIDE)
         command = [sys.executable, "-c", _SCRIPT, model, str(threads), str(path)]
-        found = []
+        seconds, told = [], []
         for _ in range(runs):
             start = time.perf_counter()
             done = subprocess.run(command, capture_output=True, text=True, check=True)
-            seconds = time.perf_counter() - start
-            found.append({"seconds": seconds, **json.loads(done.stdout.splitlines()[-1])})
-    return {name: float(np.median([entry[name] for entry in found])) for name in found[0]}
+            seconds.append(time.perf_counter() - start)
+            told.append(json.loads(done.stdout.splitlines()[-1]))
+    peak, model_bytes = (float(np.median([one[name] for one in told])) for name in ("peak_rss_bytes", "model_bytes"))
+    return ColdStart(float(np.median(seconds)), peak, model_bytes)

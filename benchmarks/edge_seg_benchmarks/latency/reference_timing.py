@@ -1,24 +1,41 @@
-"""A fixed product of matrices, timed between the networks: how fast the machine itself is meanwhile.
+"""Reference timing: a fixed product of matrices, timed between the networks, shows how fast the machine is meanwhile.
 
-Its clock, and whoever shares its cores, make the same network take several per cent more or less from one minute to the
-next. Most of that shows in any arithmetic, and so does not pass for a change of the network where both are timed.
+Clock changes and other work on the machine change the time of the same network by several per cent within minutes. They
+change the time of the matrix product as much, so a comparison can tell them from a change of the network.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 # OpenBLAS multiplies up to 64 x 64 on one thread (interface/gemm.c, GEMM_MULTITHREAD_THRESHOLD), and three such
-# matrices stay in the first cache, so that nothing but arithmetic is timed.
+# matrices stay in the first cache, so only arithmetic is timed.
 _SIDE = 64
-_PRODUCTS = 8  # a time: some tens of microseconds, a thousand times what a clock resolves
+_PRODUCTS = 8  # per timing: tens of microseconds, a thousand times the clock's resolution
 
 
-class Yardstick:
-    """What the machine takes for so many products of 64 x 64 float32 matrices.
+@dataclass(frozen=True)
+class ReferenceTimes:
+    """Times of the same arithmetic during a benchmark.
+
+    Attributes:
+        what: the arithmetic; only times of the same arithmetic are comparable.
+        samples_ms: in milliseconds.
+        p5, p50, p95: their percentiles.
+    """
+
+    what: str
+    samples_ms: tuple[float, ...]
+    p5: float
+    p50: float
+    p95: float
+
+
+class ReferenceTiming:
+    """Times products of 64 x 64 float32 matrices.
 
     Attributes:
         samples_ms: the times so far, in milliseconds.
@@ -29,17 +46,16 @@ class Yardstick:
         self._product = np.empty_like(self._left)
         self.samples_ms: list[float] = []
 
-    def take(self) -> None:
-        """Time it once more."""
-        # Once without the clock: what ran before has the caches.
+    def measure(self) -> None:
+        """Add one time."""
+        # The first product is not timed: the caches hold what ran before.
         np.dot(self._left, self._right, out=self._product)
         start = time.perf_counter()
         for _ in range(_PRODUCTS):
             np.dot(self._left, self._right, out=self._product)
         self.samples_ms.append(round((time.perf_counter() - start) * 1000, 6))
 
-    def to_json(self) -> dict[str, Any]:
-        """`what` it is, by which alone two of them are comparable, `samples_ms`, `p5`, `p50` and `p95`."""
+    def times(self) -> ReferenceTimes:
+        """The times so far, at least one."""
         what = f"{_PRODUCTS} products of {_SIDE} x {_SIDE} float32 matrices, numpy {np.__version__}"
-        p5, p50, p95 = np.percentile(self.samples_ms, (5, 50, 95)).tolist()
-        return {"what": what, "samples_ms": self.samples_ms, "p5": p5, "p50": p50, "p95": p95}
+        return ReferenceTimes(what, tuple(self.samples_ms), *np.percentile(self.samples_ms, (5, 50, 95)).tolist())

@@ -1,4 +1,4 @@
-"""How long a film takes, stage by stage; models take turns so that drift hits all alike."""
+"""How long a film takes, stage by stage; models take turns, so that drift of the machine affects all alike."""
 
 from __future__ import annotations
 
@@ -15,51 +15,64 @@ from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
 from edge_seg.sources import read_film
 
-from edge_seg_benchmarks.latency.reference_timing import Yardstick
+from edge_seg_benchmarks.latency.reference_timing import ReferenceTimes, ReferenceTiming
 
 STAGES = ("decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "write", "end_to_end")
-"""What is timed of a film; `write` is masks, overlay and record, flushed to the disk."""
+"""The timed stages of a film; `write` is masks, overlay and record, flushed to the disk."""
 
 FILM_SIDE = 1024
 """Side of the square 8-bit PNG film that is read and segmented, in pixels."""
 
 ALONE = "inference_alone"
-"""Inference of a network that runs again and again on the same input: what networks and engines are compared by."""
+"""Inference of a network that runs again and again on the same input, by which networks and engines are compared."""
 
-_PERCENTILES = (50, 95, 99)
-_NETWORKS_A_ROUND = (10, 300)  # turns: at least, and at most in
-_ROUND_S = 0.4  # since other work on a machine comes in spells of seconds, and a comparison needs times outside of them
+_FEWEST_TURNS, _MOST_TURNS = 10, 300  # of the networks in a round
+_ROUND_S = 0.4  # other work on a machine comes in spells of seconds; a comparison needs times outside of them
 _SAY_EVERY = 10
-_STEADY = 0.05  # medians of two runs of `_LOOK` samples may differ by so much
+_STEADY = 0.05  # largest relative difference of the medians of two successive runs of `_LOOK` samples
 _LOOK = 3
 _MOST_WARM_UP = 20
-_PATIENCE_S = 15.0  # a model that took so long in all has been measured enough,
-_FEWEST = 3  # if it was measured so often
+_PATIENCE_S = 15.0  # work that took this long in all stops
+_FEWEST = 3  # after at least this many samples
+
+
+@dataclass(frozen=True)
+class Percentiles:
+    """Percentiles of `n` times and their median absolute deviation, in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+    mad: float
+    n: int
 
 
 @dataclass
 class Timing:
-    """What was measured of one model on one engine.
+    """Times of one model on one engine.
 
     Attributes:
-        samples_ms: per stage, one value per round, in the order of the rounds; `inference_alone` is that of a network
-            that runs again and again on the same input, ten times and more in each round.
-        warm_up: films and inferences before it was steady, which are not counted.
+        samples_ms: per stage, in the order of the rounds: one value a round, ten and more of `inference_alone`.
+        warm_up: films and inferences before the times were steady, which are not counted.
     """
 
     samples_ms: dict[str, list[float]] = field(default_factory=dict)
     warm_up: int = 0
 
-    def summary(self) -> dict[str, dict[str, float]]:
-        """`{stage: {"p50": ms, "p95": ms, "p99": ms, "mad": ms}}`; the last is the median absolute deviation."""
-        return {stage: describe(values) for stage, values in self.samples_ms.items()}
+    def summary(self) -> dict[str, Percentiles]:
+        """Percentiles per stage."""
+        return {stage: percentiles(values) for stage, values in self.samples_ms.items()}
+
+    def frozen(self) -> dict[str, tuple[float, ...]]:
+        """The samples as a report holds them."""
+        return {stage: tuple(values) for stage, values in self.samples_ms.items()}
 
 
-def describe(values: Sequence[float]) -> dict[str, float]:
-    """Percentiles and median absolute deviation, and how many values there are."""
+def percentiles(values: Sequence[float]) -> Percentiles:
+    """Percentiles and median absolute deviation of at least one time."""
     data = np.asarray(values)
-    named = {f"p{p}": float(np.percentile(data, p)) for p in _PERCENTILES}
-    return {**named, "mad": float(np.median(np.abs(data - np.median(data)))), "n": len(data)}
+    p50, p95, p99 = np.percentile(data, (50, 95, 99)).tolist()
+    return Percentiles(p50, p95, p99, float(np.median(np.abs(data - np.median(data)))), len(data))
 
 
 def measure_latency(
@@ -67,55 +80,45 @@ def measure_latency(
     alone: Sequence[Segmenter],
     repeats: int,
     say: Callable[[str], None] = lambda text: None,
-) -> tuple[list[Timing], list[Timing], Yardstick]:
-    """Time films through segmenters that take turns, forth and back (A B B A), after each has become steady.
+) -> tuple[list[Timing], list[Timing], ReferenceTimes]:
+    """Time segmenters that take turns, forth and back (A B B A), after each has become steady.
 
     Args:
         whole: timed from the file to results on the disk, and in inference alone.
         alone: timed in inference alone.
-        repeats: rounds: a whole film of each model, then inferences in turns, ten of each, and more until 0.4 s are
-            over or 300 are done. A model, or a network, that took 15 s in all and was measured three times stops.
-        say: told of progress.
+        repeats: rounds. A round is a film of each model, then inferences in turns: ten of each, and more until 0.4 s
+            are over or 300 are done. A model or network that took 15 s in all stops after three samples.
+        say: receives progress messages.
 
     Returns:
-        Timings of `whole`, with every stage, and of `alone`, and the yardstick that took turns with the networks.
+        Timings of `whole`, with every stage; of `alone`; and the reference times measured between the networks.
     """
-    yardstick = Yardstick()
+    reference = ReferenceTiming()
     with tempfile.TemporaryDirectory() as folder:
         path = write_film(Path(folder), FILM_SIDE)
         output = OutputFolder(Path(folder) / "out")
         film = read_film(path)
-        films = [_Turns(_whole_film(segmenter, path, output), Timing()) for segmenter in whole]
-        timings = [turns.timing for turns in films] + [Timing() for _ in alone]
+        films = [_Work(_whole_film(segmenter, path, output), Timing()) for segmenter in whole]
+        timings = [work.timing for work in films] + [Timing() for _ in alone]
         networks = [
-            _Turns(_inference_alone(segmenter, segmenter.prepare(film)[0]), timing)
+            _Work(_inference_alone(segmenter, segmenter.prepare(film)[0]), timing)
             for segmenter, timing in zip((*whole, *alone), timings, strict=True)
         ]
-        say(f"latency: until {len(films)} models and {len(networks)} networks are steady")
-        for turns in (*films, *networks):
-            turns.timing.warm_up += _warm_up(turns.once)
+        say(f"latency: warming up {len(films)} models and {len(networks)} networks")
+        for work in (*films, *networks):
+            work.timing.warm_up += _warm_up(work.once)
         for number in range(repeats):
             if number % _SAY_EVERY == 0:
                 say(f"latency: round {number + 1} of {repeats}")
-            start = time.perf_counter()
-            taken = _take_turns(films, number)
-            least, most = _NETWORKS_A_ROUND
-            for again in range(most):
-                if again >= least and time.perf_counter() - start > _ROUND_S:
-                    break
-                if not _take_turns(networks, again):
-                    break
-                yardstick.take()
-                taken = True
-            if not taken:
+            if not _round(films, networks, reference, number):
                 break
         output.close()
-    return timings[: len(whole)], timings[len(whole) :], yardstick
+    return timings[: len(whole)], timings[len(whole) :], reference.times()
 
 
 @dataclass
-class _Turns:
-    """Work that takes turns with others."""
+class _Work:
+    """Work that takes turns with other work."""
 
     once: Callable[[], dict[str, float]]
     timing: Timing
@@ -123,9 +126,23 @@ class _Turns:
     spent_s: float = 0.0
 
 
-def _take_turns(works: Sequence[_Turns], number: int) -> bool:
-    """One round, every other one backwards; whether any was left to do."""
-    taken = False
+def _round(films: Sequence[_Work], networks: Sequence[_Work], reference: ReferenceTiming, number: int) -> bool:
+    """A film of each model, then inferences in turns; whether anything was left to time."""
+    start = time.perf_counter()
+    any_left = _take_turns(films, number)
+    for turn in range(_MOST_TURNS):
+        if turn >= _FEWEST_TURNS and time.perf_counter() - start > _ROUND_S:
+            break
+        if not _take_turns(networks, turn):
+            break
+        reference.measure()
+        any_left = True
+    return any_left
+
+
+def _take_turns(works: Sequence[_Work], number: int) -> bool:
+    """Each work once, in reverse order where the number is odd; whether any was left to do."""
+    any_left = False
     for work in works if number % 2 == 0 else reversed(works):
         if work.spent_s > _PATIENCE_S and work.done >= _FEWEST:
             continue
@@ -134,8 +151,8 @@ def _take_turns(works: Sequence[_Turns], number: int) -> bool:
             work.timing.samples_ms.setdefault(stage, []).append(round(value, 4))
         work.spent_s += time.perf_counter() - start
         work.done += 1
-        taken = True
-    return taken
+        any_left = True
+    return any_left
 
 
 def write_film(folder: Path, side: int) -> Path:
@@ -168,7 +185,7 @@ def _inference_alone(segmenter: Segmenter, tensor: np.ndarray) -> Callable[[], d
 
 
 def _warm_up(once: Callable[[], dict[str, float]]) -> int:
-    """Run until two medians in a row agree; how often."""
+    """Run until two successive medians agree; returns the number of runs."""
     seen: list[float] = []
     start = time.perf_counter()
     while len(seen) < _MOST_WARM_UP:

@@ -1,36 +1,52 @@
-"""Minute 30 is not minute 1: films one after another for a while, with clock and temperature beside them."""
+"""Sustained load: films one after another for minutes, with clock and temperature."""
 
 from __future__ import annotations
 
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from edge_seg import Segmenter
 from edge_seg.sources import read_film
 
-from edge_seg_benchmarks.latency.stages import FILM_SIDE, describe, write_film
-from edge_seg_benchmarks.machine import machine_state
+from edge_seg_benchmarks.latency.stages import FILM_SIDE, Percentiles, percentiles, write_film
+from edge_seg_benchmarks.machine import MachineState, machine_state
 
 _POINTS = 60
 _SHORTEST_S = 2.0
+_SAY_EVERY = 10
 
 
-def measure_sustained(segmenter: Segmenter, minutes: float, say: Callable[[str], None]) -> list[dict[str, Any]]:
+@dataclass(frozen=True)
+class SustainedPoint(MachineState):
+    """A point of the curve, with the state of the machine at its end.
+
+    Attributes:
+        minute: at its end.
+        films_per_second: since the point before.
+        end_to_end_ms, inference_ms: of these films.
+    """
+
+    minute: float
+    films_per_second: float
+    end_to_end_ms: Percentiles
+    inference_ms: Percentiles
+
+
+def measure_sustained(segmenter: Segmenter, minutes: float, say: Callable[[str], None]) -> tuple[SustainedPoint, ...]:
     """Segment the same film over and over.
 
     Args:
         segmenter: the model.
-        minutes: how long.
-        say: told of progress.
+        minutes: how long; 0 measures nothing.
+        say: receives progress messages.
 
     Returns:
-        The curve, a point for every 60th of the time but at least 2 s: `minute` at its end, `films_per_second`,
-        `end_to_end_ms` and `inference_ms` (percentiles), and `machine_state` at its end.
+        The curve, a point for every 60th of the time but at least 2 s.
     """
-    curve: list[dict[str, Any]] = []
+    curve: list[SustainedPoint] = []
     with tempfile.TemporaryDirectory() as folder:
         path = write_film(Path(folder), FILM_SIDE)
         start = time.perf_counter()
@@ -43,14 +59,14 @@ def measure_sustained(segmenter: Segmenter, minutes: float, say: Callable[[str],
                 inference.append(segmenter(read_film(path)).timings_ms["inference"])
                 whole.append((time.perf_counter() - now) * 1000)
             curve.append(
-                {
-                    "minute": (now - start) / 60,
-                    "films_per_second": len(whole) / (now - began),
-                    "end_to_end_ms": describe(whole),
-                    "inference_ms": describe(inference),
-                    **machine_state(),
-                }
+                SustainedPoint(
+                    **vars(machine_state()),
+                    minute=(now - start) / 60,
+                    films_per_second=len(whole) / (now - began),
+                    end_to_end_ms=percentiles(whole),
+                    inference_ms=percentiles(inference),
+                )
             )
-            if len(curve) % 10 == 0:
-                say(f"sustained: {curve[-1]['minute']:.1f} of {minutes:g} minutes")
-    return curve
+            if len(curve) % _SAY_EVERY == 0:
+                say(f"sustained: {curve[-1].minute:.1f} of {minutes:g} minutes")
+    return tuple(curve)

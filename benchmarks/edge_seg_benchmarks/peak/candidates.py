@@ -1,7 +1,7 @@
-"""Work that may reach the machine's peak, run in a process of its own: `python -m edge_seg_benchmarks.peak.candidates`.
+"""Work that may reach the machine's peak, run in a new process: `python -m edge_seg_benchmarks.peak.candidates`.
 
-Takes the number of threads and the names of candidates; prints what each reaches as a line of JSON as soon as it is
-known, so that nothing is lost where a later one finds too little memory.
+Takes the number of threads and the names of candidates. Prints the rate of each as a line of JSON (`Message`) as soon
+as it is known, so that no rate is lost where a later candidate runs out of memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 
@@ -27,40 +27,57 @@ from edge_seg_benchmarks.peak.memory import available_memory
 FP32, INT8, BYTES = "fp32_macs_per_s", "int8_macs_per_s", "bytes_per_s"
 
 _ROUNDS, _SECONDS_PER_TURN = 6, 0.035
-"""Candidates take so many turns: what disturbs the machine for a second spoils a turn of each, not all turns of one."""
+"""Turns of each candidate: a disturbance of a second spoils a turn of each, not all turns of one."""
 
 _CONVOLUTIONS = ((16, 2048, 128), (16, 512, 512), (32, 256, 256), (32, 512, 512))
-"""Side of the square input, channels in and out: weights that fit into small caches, sums long enough to pay for the
+"""Side of the square input, channels in and out: weights that fit into small caches, sums long enough to outweigh the
 rounding after them, and a larger one for many threads."""
 
 _MATRICES = (384, 768)
 _CACHES_COPIED, _FEWEST_CACHES_COPIED = 8, 2
-"""Length of an array that is copied, in last-level caches. STREAM asks for four (McCalpin 1995); some C libraries turn
-to stores that pass by the caches at eight."""
+"""Length of the copied array in last-level caches. STREAM asks for four (McCalpin 1995); some C libraries switch to
+stores that bypass the caches at eight."""
 
 _SMALLEST_COPY, _LARGEST_COPY = 2**26, 2**29
-"""Bytes of such an array, where memory allows."""
+"""Bytes of that array, where memory allows."""
 
 _SMALLEST_PIECE = 2**20
-"""A piece that is copied at once: short, so that some are not interrupted, and long against the clock."""
+"""Bytes copied at once: short enough that some copies are not interrupted, and long against the clock."""
 
 _USUAL_CACHE = 2**23
-"""Bytes of the last-level cache of a processor that does not tell: more than those of single-board computers."""
+"""Assumed bytes of the last-level cache where the processor does not tell: more than single-board computers have."""
 
 _CACHES = Path("/sys/devices/system/cpu")
 
 
 @dataclass(frozen=True)
 class Work:
-    """Something to repeat: `amount` of multiply-accumulates or bytes each time, and what it is in words."""
+    """Work to repeat: `amount` multiply-accumulates or bytes each time, and a description."""
 
     run: Callable[[], object]
     amount: int
     how: str
 
 
+@dataclass(frozen=True)
+class Message:
+    """A line of this process: a candidate begins (neither `rate` nor `failed`), reached a rate, or failed.
+
+    Attributes:
+        candidate: its name.
+        rate: amount a second.
+        how: the work, in words.
+        failed: why it did not run.
+    """
+
+    candidate: str
+    rate: float = 0.0
+    how: str = ""
+    failed: str = ""
+
+
 def convolution(threads: int, dtype: str, side: int, channels: int, outputs: int) -> Work:
-    """A 1 x 1 convolution by the engine that runs networks here.
+    """A 1 x 1 convolution by the device's engine.
 
     Raises:
         DeviceError: no engine is installed.
@@ -84,12 +101,12 @@ def matrix_product(threads: int, side: int) -> Work:
 
 
 def copy(threads: int, whole: bool) -> Work:
-    """A copy from array to array, as a `whole` or piece after piece; each array is well beyond the caches.
+    """A copy between arrays well beyond the caches, as a `whole` or in pieces.
 
-    Bytes read and written count, as in STREAM; what a cache fetches before it is overwritten does not.
+    Counts bytes read and written, as STREAM does, not what a cache fetches before it is overwritten.
 
     Raises:
-        DeviceError: memory is too short to be sure of leaving the caches.
+        DeviceError: too little memory is free for arrays beyond the caches.
     """
     source, target = _arrays(threads)
     piece = threads * max(_SMALLEST_PIECE, last_level_cache(threads) // 4)
@@ -119,14 +136,15 @@ CANDIDATES: dict[str, tuple[str, Callable[[int], Work]]] = {
 }
 CANDIDATES |= {f"matrix product {n} x {n}": (FP32, partial(matrix_product, side=n)) for n in _MATRICES}
 CANDIDATES |= {"copy": (BYTES, partial(copy, whole=True)), "copy by pieces": (BYTES, partial(copy, whole=False))}
-"""What each candidate measures, and how its work is made for a number of threads; what needs most memory is last."""
+"""The resource that each candidate measures, and a function that makes its work for a number of threads. The candidates
+that need most memory come last."""
 
 
 def last_level_cache(threads: int) -> int:
-    """Bytes of the largest cache, of all its instances that so many threads may use."""
+    """Bytes of the largest cache, summed over the instances that the threads may use."""
     found: dict[str, int] = {}
     for folder in _CACHES.glob("cpu[0-9]*/cache/index*"):
-        # Processors without such a file, or with an odd one, are measured with the usual size.
+        # Processors without these files, or with unusual ones, are measured with the usual size.
         with contextlib.suppress(OSError, ValueError):
             cores = f"{(folder / 'level').read_text()} {(folder / 'shared_cpu_list').read_text()}"
             found[cores] = int((folder / "size").read_text().strip().removesuffix("K")) * 1024
@@ -135,7 +153,7 @@ def last_level_cache(threads: int) -> int:
 
 
 def reached(work: Work, seconds: float) -> float:
-    """The best rate of repetitions over so many seconds, one at least; amount per second."""
+    """The best rate (amount per second) of at least one repetition, over some seconds."""
     best, start = float("inf"), time.perf_counter()
     while True:
         before = time.perf_counter()
@@ -147,33 +165,33 @@ def reached(work: Work, seconds: float) -> float:
 
 
 def main(threads: int, names: list[str]) -> None:
-    """Print for each candidate, in each of its turns, that it begins, then its rate or why it has none."""
-    # Where memory runs out, this process is to be ended, not the benchmark that waits for it.
+    """For each candidate and turn, print that it begins, then its rate or why it failed."""
+    # Where memory runs out, the kernel should end this process, not the benchmark that waits for it.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     made: dict[str, Work] = {}
     for _ in range(_ROUNDS):
         for name in names:
-            _say(begins=name)
+            _say(Message(name))
             try:
                 if name not in made:
                     made[name] = CANDIDATES[name][1](threads)
                     made[name].run()  # warms up
-                _say(candidate=name, rate=reached(made[name], _SECONDS_PER_TURN), how=made[name].how)
+                _say(Message(name, reached(made[name], _SECONDS_PER_TURN), made[name].how))
             except (EdgeSegError, MemoryError, OSError, RuntimeError, ValueError) as error:
-                _say(candidate=name, failed=first_line(error))
+                _say(Message(name, failed=first_line(error)))
 
 
 @cache
 def _arrays(threads: int) -> tuple[np.ndarray, np.ndarray]:
-    """Two arrays of uint8 to copy between, both in at most 1/8 of the available memory."""
+    """Two uint8 arrays to copy between, together at most 1/8 of the available memory."""
     caches = last_level_cache(threads)
     size = min(max(_CACHES_COPIED * caches, _SMALLEST_COPY), available_memory() // 16, _LARGEST_COPY)
     if size < _FEWEST_CACHES_COPIED * caches:
         raise DeviceError(
             f"{size / 2**20:.1f} MiB to copy may stay in caches of {caches / 2**20:.1f} MiB: free some memory"
         )
-    # Filled, since pages are given out when they are first written.
+    # Filled, since the kernel allocates pages on the first write.
     return np.full(size, 1, np.uint8), np.full(size, 2, np.uint8)
 
 
@@ -183,8 +201,8 @@ def _random(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.
     return rng.standard_normal(shape, np.float32)
 
 
-def _say(**fact: str | float) -> None:
-    print(json.dumps(fact), flush=True)
+def _say(message: Message) -> None:
+    print(json.dumps(asdict(message)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Writes a TFLite network of one 1 x 1 convolution: work of a known amount for an engine.
+"""Writes a TFLite network of one 1 x 1 convolution: a known amount of work for an engine.
 
-Field numbers are those of TensorFlow Lite's schema.fbs, version 3. Written field by field, since the classes made from
-the schema come with LiteRT alone, and tflite-runtime is to be measured too.
+Field numbers are those of TensorFlow Lite's schema.fbs, version 3. The fields are written one by one, since
+tflite-runtime, which is measured too, does not bring the classes that LiteRT generates from the schema.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import flatbuffers
 import numpy as np
 
 INPUT_SCALE = WEIGHT_SCALE = 1 / 128
-"""Of the int8 network: real values of inputs and weights lie within one; zero points are zero."""
+"""Of the int8 network: real values of inputs and weights lie within 1; zero points are 0."""
 
 _FLOAT32, _INT32, _INT8 = 0, 2, 9  # enum TensorType
 _CONV_2D, _CONV_2D_OPTIONS = 3, 1  # enum BuiltinOperator, union BuiltinOptions
@@ -75,7 +75,7 @@ def write_convolution(weights: np.ndarray, side: int) -> bytes:
 
 
 def output_scale(channels: int) -> float:
-    """Scale of the int8 network's output: sums over so many random inputs spread as the root of their number."""
+    """Scale of the int8 network's output: the spread of a sum of random products grows as the root of their number."""
     return float(np.sqrt(channels) / 128)
 
 

@@ -1,4 +1,4 @@
-"""How much memory this process may still take: of the machine, of its control group, of its own limit."""
+"""Memory that this process can still allocate: of the machine, of its control group, of its own limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _GROUPS = Path("/sys/fs/cgroup")
 
 
 def available_memory() -> int:
-    """Bytes that can be taken without swapping, a refusal or a kill: the least of what all the limits leave."""
+    """Bytes that can be allocated without swapping, failing or being killed: the least that any limit leaves."""
     left = [psutil.virtual_memory().available, *_left_by_groups()]
     limit = _address_space_limit()
     if limit is not None:
@@ -22,14 +22,14 @@ def available_memory() -> int:
 def _address_space_limit() -> int | None:
     try:
         import resource
-    except ImportError:  # where there are no such limits
+    except ImportError:  # systems without such limits
         return None
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _left_by_groups() -> list[int]:
-    """What each control group around this process leaves, in version 1 and 2 of them."""
+    """Bytes that each enclosing control group leaves, in version 1 and 2 of control groups."""
     try:
         lines = _PROCESS_GROUPS.read_text().splitlines()
     except OSError:
@@ -52,7 +52,7 @@ def _left_by_groups() -> list[int]:
 
 def _left_by(folder: Path, limit: str, used: str) -> list[int]:
     try:
-        # Files in the cache are given up when memory is short: what is used is what no file holds.
+        # The page cache is freed when memory is short, so only anonymous memory counts as used.
         statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
         return [int((folder / limit).read_text()) - int(statistics[used])]
     except (OSError, ValueError, KeyError):  # no limit ("max"), or a group that cannot be seen from here

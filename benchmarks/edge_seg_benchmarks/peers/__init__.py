@@ -1,4 +1,4 @@
-"""Other engines for the same network, to be measured beside LiteRT; `pip install 'edge-seg[peers]'`."""
+"""Other engines for the same network, measured beside LiteRT; `pip install 'edge-seg[peers]'`."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from edge_seg.runtime.edge_tpu import open_runtime
 
 from edge_seg_benchmarks.peers.onnx import OnnxRuntime
 from edge_seg_benchmarks.peers.openvino import OpenVinoRuntime
-from edge_seg_benchmarks.peers.profile import by_kind, operator_profile
+from edge_seg_benchmarks.peers.profile import OperatorKind, by_kind, operator_profile
 
-__all__ = ["EDGE_TPU", "ENGINES", "by_kind", "open_engine", "operator_profile"]
+__all__ = ["EDGE_TPU", "ENGINES", "OperatorKind", "by_kind", "open_engine", "operator_profile"]
 
 _PEERS: dict[str, Callable[[bytes, int], Runtime]] = {"onnxruntime": OnnxRuntime, "openvino": OpenVinoRuntime}
 
 EDGE_TPU = "edgetpu"
 
 ENGINES = (*runtime.ENGINES, *_PEERS, EDGE_TPU)
-"""Names of all engines: `litert`, `tflite`, `onnxruntime`, `openvino`, `edgetpu`."""
+"""Names of the engines: `litert`, `tflite`, `onnxruntime`, `openvino`, `edgetpu`."""
 
 
 def open_engine(engine: str, model: ModelFile, threads: int) -> Runtime:
     """A runtime for a model's network, with the input and output of its flatbuffer.
 
-    On the CPU, but for `edgetpu`, which runs the network that was compiled for it (`edge-seg quantize --edgetpu`).
+    It runs on the CPU, except `edgetpu`, which runs the network compiled for it (`edge-seg quantize --edgetpu`).
 
     Args:
         engine: one of `ENGINES`.
         model: a checked model file.
-        threads: CPU threads; at most as many as this process may use.
+        threads: CPU threads; limited to the cores that this process may use.
 
     Raises:
-        DeviceError: there is no such engine, it is not installed, or the Edge TPU does not work.
+        DeviceError: the engine is unknown or not installed, or the Edge TPU does not work.
         ModelError: the engine cannot run this network.
     """
     if engine not in ENGINES:
@@ -44,10 +44,9 @@ def open_engine(engine: str, model: ModelFile, threads: int) -> Runtime:
     if engine == EDGE_TPU:
         opened = open_runtime(model, EDGE_TPU)
         if opened.delegate != EDGE_TPU:
-            # A time of the CPU under the accelerator's name would be worse than none.
+            # Times of the CPU must not appear under the accelerator's name.
             raise DeviceError("; ".join(opened.notes))
         return opened
     if engine not in _PEERS:
         return TFLiteRuntime(model.flatbuffer, threads, engine)
-    cores = usable_cores()
-    return _PEERS[engine](model.flatbuffer, max(1, min(threads, cores)))
+    return _PEERS[engine](model.flatbuffer, max(1, min(threads, usable_cores())))

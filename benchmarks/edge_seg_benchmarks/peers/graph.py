@@ -1,4 +1,4 @@
-"""Writes an ONNX graph and keeps what stands for each tensor of a TFLite network."""
+"""Writes an ONNX graph, and knows which of its values holds each tensor of a TFLite network."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from edge_seg_benchmarks.peers.network import NetworkTensor
 from edge_seg_benchmarks.peers.packages import load_package
 
 OPSET = 19
-"""Version of ONNX's operators, of February 2023: ONNX Runtime knows it from 1.15 on."""
+"""Version of ONNX's operators, of February 2023, which ONNX Runtime supports from 1.15 on."""
 
 CHANNELS_FIRST = (0, 3, 1, 2)
-"""Order in which the dimensions of `(1, height, width, channels)` stand in ONNX."""
+"""Order of the dimensions of `(1, height, width, channels)` in ONNX."""
 
 INPUT, OUTPUT = "film", "logits"
 """Names of the graph's input and output."""
 
 Bounds = tuple[float | None, float | None]
-"""Smallest and largest real number that a result may have; `None` where there is no limit."""
+"""Smallest and largest real number of a result; `None` for no limit."""
 
 _IR_VERSION = 9  # the one that came with OPSET
 _CHANNELS_LAST = (0, 2, 3, 1)
@@ -31,8 +31,7 @@ _UNSIGNED = 128  # added to int8
 class GraphWriter:
     """Nodes of an ONNX graph, channels first.
 
-    An int8 tensor is stored as uint8, 128 higher: the same numbers, in the only type that ONNX Runtime has int8 kernels
-    for on x86-64.
+    An int8 tensor is stored as uint8, 128 higher: ONNX Runtime has 8-bit kernels on x86-64 for no other type.
 
     Raises:
         DeviceError: `onnx` is not installed.
@@ -46,14 +45,14 @@ class GraphWriter:
         self._folded: dict[int, np.ndarray] = {}
 
     def begin(self, tensor: NetworkTensor) -> None:
-        """Take the network's input, channels last."""
+        """Add the network's input, channels last."""
         name = self.node("Transpose", [INPUT], INPUT, perm=CHANNELS_FIRST)
         if tensor.dtype == "int8":
             name = self.node("DequantizeLinear", [name, *self._scale(tensor)], INPUT)
         self.store(name, tensor)
 
     def finish(self, source: NetworkTensor, result: NetworkTensor) -> bytes:
-        """The whole model, serialised; its input and output are the network's own, channels last."""
+        """The whole model, serialised, with the network's own input and output, channels last."""
         name = self.node("Transpose", [self._stored[result.index]], OUTPUT, perm=_CHANNELS_LAST)
         if result.dtype == "int8":
             name = self.node("DequantizeLinear", [name, *self._scale(result, _UNSIGNED)], OUTPUT)
@@ -71,13 +70,13 @@ class GraphWriter:
         return bytes(model.SerializeToString())
 
     def node(self, kind: str, inputs: Sequence[str], label: str, **attributes: Any) -> str:
-        """Add a node of one output; returns that output's name. `label` is what the node's name begins with."""
+        """Add a node with one output, whose name starts with `label`; returns the output's name."""
         name = f"{label}:{kind}:{len(self._nodes)}"
         self._nodes.append(self._onnx.helper.make_node(kind, inputs, [name], name, **attributes))
         return name
 
     def constant(self, values: Any) -> str:
-        """Add values; returns their name."""
+        """Add constant values; returns their name."""
         name = f"constant:{len(self._constants)}"
         self._constants[name] = np.asarray(values, order="C")
         return name
@@ -86,7 +85,7 @@ class GraphWriter:
         """Name of an image in real numbers, channels first.
 
         Raises:
-            ModelError: its values stand in the file and are no image.
+            ModelError: it is a constant that is not an image.
         """
         values = self.values(tensor)
         if values is not None:
@@ -105,10 +104,10 @@ class GraphWriter:
         Args:
             tensor: the weights, or a bias.
             order: as for `numpy.transpose`.
-            stored: leave them quantised in the graph, for an engine that computes with them as they are.
+            stored: keep them quantised in the graph, for an int8 kernel.
 
         Raises:
-            ModelError: they do not stand in the file.
+            ModelError: they are computed, not constant.
         """
         if not stored or tensor.quantisation is None or tensor.values is None:
             values = self.values(tensor)
@@ -120,20 +119,20 @@ class GraphWriter:
         return self.node("DequantizeLinear", [name, *self._scale(tensor)], label(tensor), axis=axis)
 
     def values(self, tensor: NetworkTensor) -> np.ndarray | None:
-        """What a tensor's values are in real numbers, where that is known beforehand."""
+        """Real values of a constant tensor, or `None` for a computed one."""
         if tensor.index in self._folded or tensor.values is None:
             return self._folded.get(tensor.index)
         return tensor.quantisation.real(tensor.values) if tensor.quantisation else tensor.values
 
     def fold(self, tensor: NetworkTensor, values: np.ndarray) -> None:
-        """Say what a tensor's values are, which an operator would compute from values in the file alone."""
+        """Set the values of a tensor that an operator computes from constants only."""
         self._folded[tensor.index] = values
 
     def store(self, name: str, tensor: NetworkTensor, bounds: Bounds = (None, None)) -> None:
-        """Keep real numbers, channels first, as what a tensor of the network holds.
+        """Store real numbers, channels first, as a tensor of the network.
 
         Raises:
-            ModelError: the tensor is no image, or neither float32 nor int8.
+            ModelError: the tensor is not an image, or neither float32 nor int8.
         """
         if len(tensor.shape) != 4:
             raise _no_image(tensor)
@@ -146,13 +145,13 @@ class GraphWriter:
             raise ModelError(f"{label(tensor)} is {tensor.dtype}: float32 and int8 can be translated to ONNX")
 
     def _within(self, name: str, bounds: Bounds, kind: type, label: str) -> str:
-        # A Clip behind QuantizeLinear leaves ONNX Runtime free to join what stands before it to one int8 kernel.
+        # With Clip after QuantizeLinear, ONNX Runtime can still fuse the nodes before it to one int8 kernel.
         if bounds == (None, None):
             return name
         return self.node("Clip", [name, *("" if n is None else self.constant(kind(n)) for n in bounds)], label)
 
     def _scale(self, tensor: NetworkTensor, shift: int = 0) -> list[str]:
-        """Names of scale and zero point; of what is stored `shift` higher, where that is so."""
+        """Names of scale and zero point of values that are stored `shift` higher."""
         assert tensor.quantisation is not None
         scales, zero_points = tensor.quantisation.scales, tensor.quantisation.zero_points + shift
         zero_points = zero_points.astype(np.uint8 if shift else tensor.dtype)
@@ -166,12 +165,12 @@ class GraphWriter:
 
 
 def label(tensor: NetworkTensor) -> str:
-    """Short name of a tensor, without the mark that `GraphWriter.node` ends it with."""
+    """Short name of a tensor, without the separator that `GraphWriter.node` appends."""
     return tensor.name.split(";")[0].replace(":", "_") or f"tensor {tensor.index}"
 
 
 def _codes(tensor: NetworkTensor, bounds: Bounds) -> Bounds:
-    """Bounds as they are stored; `None` where the type's own are as narrow."""
+    """Bounds as they are stored; `None` where those of the type are as narrow."""
     assert tensor.quantisation is not None
     scale, zero_point = float(tensor.quantisation.scales[0]), int(tensor.quantisation.zero_points[0]) + _UNSIGNED
     low, high = (None if bound is None else round(bound / scale) + zero_point for bound in bounds)

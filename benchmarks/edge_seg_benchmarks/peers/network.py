@@ -1,4 +1,4 @@
-"""A TFLite network with its values and options, read with the schema that LiteRT brings."""
+"""A TFLite network with its values and options, read with the schema in LiteRT's package."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_seg.runtime import TensorSpec
 from edge_seg_benchmarks.peers.packages import load_package
 
 WEIGHTS_AS_FLOAT = "{engine} computes with the int8 weights as float32"
-"""What is to be said of an engine that does not quantise activations as it runs, as LiteRT does."""
+"""Note for an engine that, unlike LiteRT, does not quantise activations as it runs."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Quantisation:
     Attributes:
         scales: float32 `(1,)`, or one for each index along `axis`.
         zero_points: int64, of the same length.
-        axis: the dimension whose indices have a scale each; of no meaning where there is one scale.
+        axis: the dimension with a scale for each index; unused where there is one scale.
     """
 
     scales: np.ndarray
@@ -32,7 +32,7 @@ class Quantisation:
     axis: int
 
     def real(self, stored: np.ndarray) -> np.ndarray:
-        """What stored values stand for, float32."""
+        """Real values of stored ones, float32."""
         along = [1] * stored.ndim
         along[self.axis] = -1
         scales, zero_points = self.scales.reshape(along), self.zero_points.reshape(along)
@@ -45,11 +45,11 @@ class NetworkTensor:
 
     Attributes:
         index: its number in the file.
-        name: as the file has it; converters join the names of all layers that they fused by semicolons.
+        name: in the file; converters join the names of fused layers by semicolons.
         shape: images are `(1, height, width, channels)`.
-        dtype: as numpy names it.
-        quantisation: `None` where it is real-valued.
-        values: those that stand in the file, `None` where it is computed.
+        dtype: numpy's name.
+        quantisation: `None` for real values.
+        values: of a constant, `None` for a computed tensor.
     """
 
     index: int
@@ -61,7 +61,7 @@ class NetworkTensor:
 
     @property
     def spec(self) -> TensorSpec:
-        """As a runtime names it."""
+        """The tensor as a runtime describes it."""
         quantised = np.issubdtype(np.dtype(self.dtype), np.integer)
         if not quantised or self.quantisation is None:
             return TensorSpec(self.shape, self.dtype, 0.0 if quantised else None, 0)
@@ -72,7 +72,7 @@ class NetworkTensor:
 
 @dataclass(frozen=True)
 class Step:
-    """One operator: its name in the schema, its tensors (`None` where one is left out), its options."""
+    """One operator: its name in the schema, its tensors (`None` for an omitted one), its options."""
 
     kind: str
     inputs: tuple[NetworkTensor | None, ...]
@@ -82,7 +82,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Network:
-    """Operators in order, the one input and the one output."""
+    """Operators in order, with one input and one output."""
 
     steps: tuple[Step, ...]
     input: NetworkTensor
@@ -105,7 +105,7 @@ def read_network(flatbuffer: bytes) -> Network:
 
     Raises:
         DeviceError: the schema is not installed.
-        ModelError: these bytes are none, or it has not one input and one output.
+        ModelError: these bytes are not a network, or it does not have one input and one output.
     """
     schema = load_package("ai_edge_litert.schema_py_generated", "ai-edge-litert")
     kinds = [operator.name for operator in read_graph(flatbuffer).operators]

@@ -1,4 +1,4 @@
-"""ONNX Runtime, with the network translated to ONNX."""
+"""ONNX Runtime, which runs the network translated to ONNX."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from edge_seg_benchmarks.peers.packages import load_package
 from edge_seg_benchmarks.peers.profile import WARM_UP, OperatorTimes
 
 _SETTINGS = {
-    # Without it int8 sums saturate on x86-64 processors without VNNI: faster there, and wrong
+    # Otherwise int8 sums saturate on x86-64 processors without VNNI: faster, and wrong
     # (onnxruntime_session_options_config_keys.h).
     "session.x64quantprecision": "1",
-    # Threads that wait in a loop would take the core from the engine that is measured next.
+    # Spinning threads would take the core from the engine that is measured next.
     "session.force_spinning_stop": "1",
 }
 _ERRORS_ONLY = 3  # of the log
@@ -30,9 +30,8 @@ _REFUSALS = ("Fail", "InvalidArgument", "InvalidGraph", "InvalidProtobuf", "NotI
 class OnnxRuntime:
     """See `edge_seg.runtime.Runtime`.
 
-    int8 convolutions, additions and concatenations run in int8; enlargements and transposed convolutions, for which
-    ONNX Runtime has no int8 kernel, in float32 between int8 tensors. Where LiteRT rounds halves up, it rounds them to
-    even.
+    int8 convolutions, additions and concatenations run in int8. Resizing and transposed convolutions, for which ONNX
+    Runtime has no int8 kernel, run in float32 between int8 tensors. ONNX Runtime rounds halves to even, LiteRT up.
 
     Args:
         flatbuffer: a checked TFLite model.

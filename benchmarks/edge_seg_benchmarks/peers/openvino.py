@@ -1,4 +1,4 @@
-"""OpenVINO, which reads the .tflite as it is."""
+"""OpenVINO, which reads the .tflite itself."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from edge_seg_benchmarks.processor import Processor
 class OpenVinoRuntime:
     """See `edge_seg.runtime.Runtime`.
 
-    float32 networks are computed in float32 where OpenVINO would otherwise choose bfloat16 or float16. int8
-    networks lose accuracy on x86-64 processors without VNNI, where sums of products saturate
-    (docs.openvino.ai, "Saturation (overflow) Issue"): `notes` says so there.
+    float32 networks run in float32, where OpenVINO would otherwise choose bfloat16 or float16. int8 networks lose
+    accuracy on x86-64 processors without VNNI, where sums of products saturate (docs.openvino.ai, "Saturation
+    (overflow) Issue"); `notes` says so there.
 
     Args:
         flatbuffer: a checked TFLite model.
@@ -70,7 +70,7 @@ class OpenVinoRuntime:
             "INFERENCE_PRECISION_HINT": "f32",
             **properties,
         }
-        # OpenVINO knows the format by the file's name, and reads it from files alone.
+        # OpenVINO recognises the format by the file's name, and reads it only from a file.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "network.tflite"
             path.write_bytes(self._flatbuffer)
@@ -87,6 +87,6 @@ def _infer(request: Any, tensor: np.ndarray) -> np.ndarray:
 
 
 def _sums_saturate() -> bool:
-    """Whether this is an x86-64 processor without VNNI; not where the system does not tell."""
+    """Whether this is an x86-64 processor without VNNI; false where the system does not tell."""
     has = Processor.of_this_machine().extensions
     return "ssse3" in has and not any("vnni" in extension for extension in has)

@@ -1,7 +1,6 @@
-"""Each TFLite operator in ONNX's words.
+"""Translates each TFLite operator to ONNX.
 
-What the operators compute is told by TensorFlow Lite's reference kernels (tensorflow/lite/kernels/internal/reference)
-and by onnx.ai/onnx/operators.
+Sources: TensorFlow Lite's reference kernels (tensorflow/lite/kernels/internal/reference) and onnx.ai/onnx/operators.
 """
 
 from __future__ import annotations
@@ -91,7 +90,7 @@ def _resize(mode: str) -> Translation:
     def translate(writer: GraphWriter, step: Step) -> None:
         options, result = step.options, step.outputs[0]
         places = "align_corners" if options.alignCorners else "half_pixel" if options.halfPixelCenters else "asymmetric"
-        # floor((x + 0.5) * scale), which TFLite takes, is (x + 0.5) * scale - 0.5 rounded, halves upwards.
+        # TFLite's floor((x + 0.5) * scale) is (x + 0.5) * scale - 0.5 rounded, halves up.
         nearest = {"nearest_mode": "floor" if places == "asymmetric" else "round_prefer_ceil"}
         size = writer.constant(np.array([result.shape[i] for i in CHANNELS_FIRST], np.int64))
         name = writer.node(
@@ -110,13 +109,13 @@ def _resize(mode: str) -> Translation:
 def _pad(writer: GraphWriter, step: Step) -> None:
     amounts = writer.values(_given(step, 1))
     if amounts is None:
-        raise ModelError(f"{label(step.outputs[0])} is padded by what is computed, which cannot be translated to ONNX")
+        raise ModelError(f"{label(step.outputs[0])} has computed padding, which cannot be translated to ONNX")
     pads = writer.constant(amounts.astype(np.int64)[list(CHANNELS_FIRST)].T.ravel())
     writer.store(writer.node("Pad", [writer.real(_given(step, 0)), pads], label(step.outputs[0])), step.outputs[0])
 
 
 def _requantise(writer: GraphWriter, step: Step) -> None:
-    """QUANTIZE and DEQUANTIZE: from and to real numbers, which `real` and `store` do."""
+    """QUANTIZE and DEQUANTIZE: `real` and `store` convert to and from real numbers."""
     source, result = _given(step, 0), step.outputs[0]
     values = writer.values(source)
     if values is not None and result.dtype == "float32":
@@ -144,7 +143,7 @@ def _softmax(writer: GraphWriter, step: Step) -> None:
 
 
 def _given(step: Step, index: int) -> NetworkTensor:
-    """An input that the operator cannot do without."""
+    """A required input of an operator."""
     tensor = step.inputs[index] if index < len(step.inputs) else None
     if tensor is None:
         raise ModelError(f"{step.kind} lacks its input {index}: make the model again")
@@ -193,4 +192,4 @@ TRANSLATIONS: dict[str, Translation] = {
     "SOFTMAX": _softmax,
     "TRANSPOSE_CONV": _transposed_convolution,
 }
-"""What writes each operator, by its name in the schema."""
+"""Translation of each operator, by its name in the schema."""

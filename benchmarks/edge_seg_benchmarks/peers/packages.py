@@ -1,4 +1,4 @@
-"""Packages that only some installations have."""
+"""Optional packages."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edge_seg.errors import DeviceError
 
 
 def load_package(module: str, install: str = "'edge-seg[peers]'") -> Any:
-    """A module that may not be installed.
+    """Import a module that may not be installed.
 
     Args:
         module: what to import.
-        install: what pip installs it with.
+        install: pip's argument that installs it.
 
     Raises:
-        DeviceError: it is not installed, or does not work.
+        DeviceError: it is not installed, or cannot be imported.
     """
     try:
         return importlib.import_module(module)

@@ -1,41 +1,61 @@
-"""Which operators the time goes to, where an engine tells."""
+"""Time per operator, for engines that have a profiler."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from edge_seg.runtime import Runtime
 
 WARM_UP = 3
-"""Runs of a profile that do not count."""
+"""Runs before those that are timed."""
 
 
 @dataclass(frozen=True)
 class OperatorTimes:
-    """One operator as the engine runs it: its kind and name there, and its milliseconds in each run."""
+    """An operator as the engine runs it: the engine's kind and name for it, and its milliseconds in each run."""
 
     kind: str
     name: str
     milliseconds: list[float]
 
 
+@dataclass(frozen=True)
+class ProfiledOperator:
+    """An operator's median milliseconds over runs, and their share of the sum over all operators."""
+
+    kind: str
+    name: str
+    ms: float
+    share: float
+
+
+@dataclass(frozen=True)
+class OperatorKind:
+    """The operators of one kind: how many, their milliseconds and their share of the time."""
+
+    kind: str
+    count: int
+    ms: float
+    share: float
+
+
 @runtime_checkable
 class Profiled(Protocol):
-    """A runtime that tells of its operators."""
+    """A runtime with a profiler."""
 
     def operator_times(self, tensor: np.ndarray, runs: int) -> list[OperatorTimes]:
-        """What each operator takes in so many runs, after `WARM_UP` others; operators in the order they run in."""
+        """Times of each operator over `runs` runs after `WARM_UP` others, in the order the operators run in."""
         ...
 
 
-def operator_profile(runtime: Runtime, tensor: np.ndarray, runs: int) -> list[dict[str, Any]] | None:
-    """What each operator takes: `{"kind", "name", "ms", "share"}`, in the order they run in.
+def operator_profile(runtime: Runtime, tensor: np.ndarray, runs: int) -> list[ProfiledOperator] | None:
+    """Time of each operator, in the order they run in.
 
-    Operators are the engine's own: it joins, splits and adds some. `ms` is the median over runs, `share` is of the sum
-    of these medians. Profiling costs time too: `ms` is for comparing operators, not engines.
+    Operators are the engine's own: it fuses, splits and adds some. Profiling costs time too, so the times compare
+    operators, not engines.
 
     Args:
         runtime: an open engine.
@@ -43,8 +63,8 @@ def operator_profile(runtime: Runtime, tensor: np.ndarray, runs: int) -> list[di
         runs: at least 1.
 
     Returns:
-        `None` where the engine does not tell: the Python interface of LiteRT and tflite-runtime has no profiler. (Its
-        `experimental_force_delegate_node_profiling` is for a profiler that only C++ can set.)
+        `None` where the engine has no profiler: LiteRT and tflite-runtime offer none in Python (their
+        `experimental_force_delegate_node_profiling` needs a profiler that only C++ can set).
     """
     if not isinstance(runtime, Profiled):
         return None
@@ -52,17 +72,18 @@ def operator_profile(runtime: Runtime, tensor: np.ndarray, runs: int) -> list[di
     medians = [float(np.median(times.milliseconds)) for times in found]
     total = sum(medians)
     return [
-        {"kind": times.kind, "name": times.name, "ms": ms, "share": ms / total if total else 0.0}
+        ProfiledOperator(times.kind, times.name, ms, ms / total if total else 0.0)
         for times, ms in zip(found, medians, strict=True)
     ]
 
 
-def by_kind(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Sums over operators of one kind: `{"kind", "count", "ms", "share"}`, what takes longest first."""
-    kinds: dict[str, dict[str, Any]] = {}
-    for row in rows:
-        entry = kinds.setdefault(row["kind"], {"kind": row["kind"], "count": 0, "ms": 0.0, "share": 0.0})
-        entry["count"] += 1
-        entry["ms"] += row["ms"]
-        entry["share"] += row["share"]
-    return sorted(kinds.values(), key=lambda entry: entry["ms"], reverse=True)
+def by_kind(operators: Sequence[ProfiledOperator]) -> list[OperatorKind]:
+    """Sums per kind of operator, the longest first."""
+    kinds: dict[str, list[ProfiledOperator]] = {}
+    for operator in operators:
+        kinds.setdefault(operator.kind, []).append(operator)
+    found = [
+        OperatorKind(kind, len(group), sum(one.ms for one in group), sum(one.share for one in group))
+        for kind, group in kinds.items()
+    ]
+    return sorted(found, key=lambda kind: kind.ms, reverse=True)

@@ -1,9 +1,8 @@
-"""Pictures of where a model fails first, on films that anybody may see: the phantom's."""
+"""Pictures of known failures, on the phantom's films, which contain no patient."""
 
 from __future__ import annotations
 
 import io
-from typing import Any
 
 import cv2
 import numpy as np
@@ -12,24 +11,24 @@ from edge_seg_data import Dataset, truth_regions
 from edge_seg_data.corruptions import CORRUPTIONS
 from PIL import Image, PngImagePlugin
 
-from edge_seg_benchmarks.accuracy.failures import REGION
+from edge_seg_benchmarks.accuracy.failures import REGION, KnownFailure
 from edge_seg_benchmarks.report.pictures import FOUND, TRUTH, outlines_of
 
-_HEIGHT = 168  # pixels: three pictures in a model file shall not weigh
+_HEIGHT = 168  # pixels: the pictures must add little to a model file
 _GREYS = 14  # with two colours 16, four bits a pixel
 
 
-def draw_failure(segmenter: Segmenter, phantoms: Dataset, failure: dict[str, Any]) -> bytes:
-    """PNG of few colours, some kB: the corrupted film with truth (green) and prediction (orange).
+def draw_failure(segmenter: Segmenter, phantoms: Dataset, failure: KnownFailure) -> bytes:
+    """PNG of 16 colours, at most 15 kB: the corrupted film with truth (green) and prediction (orange).
 
     Args:
-        segmenter: the model, without gate.
-        phantoms: the films it was found on.
-        failure: one of `worst_failures`.
+        segmenter: the model, without film gate.
+        phantoms: the data set that it was found on.
+        failure: of this model.
     """
-    labelled = next(film for film in phantoms.films if film.name == failure["film"])
-    corruption = next(corruption for corruption in CORRUPTIONS if corruption.name == failure["corruption"])
-    film, outlines = corruption(*labelled.load(), failure["severity"])
+    labelled = next(film for film in phantoms.films if film.name == failure.film)
+    corruption = next(corruption for corruption in CORRUPTIONS if corruption.name == failure.corruption)
+    film, outlines = corruption(*labelled.load(), failure.severity)
     truth, found = truth_regions(outlines)[REGION][0], segmenter(film).regions[REGION]
     size = max(1, round(_HEIGHT * film.shape[1] / film.shape[0])), _HEIGHT
     grey = cv2.resize(pixels.to_grey8(film), size, interpolation=cv2.INTER_AREA)

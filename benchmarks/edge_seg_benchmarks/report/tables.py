@@ -1,88 +1,152 @@
-"""What the tables of a report say, in the order in which people compare: plain data for the templates."""
+"""Rows of a report's tables, in the order in which people compare, for the templates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
 
 from edge_seg_data.corruptions import CORRUPTIONS
 
-from edge_seg_benchmarks.accuracy.robustness import CLEAN
-from edge_seg_benchmarks.accuracy.scores import main_region
+from edge_seg_benchmarks.accuracy.robustness import CLEAN, CorruptedDice
+from edge_seg_benchmarks.accuracy.scores import DiceDifference, MetricSummary, RegionScores, main_region
 from edge_seg_benchmarks.accuracy.statistics import rank_test
-from edge_seg_benchmarks.latency.stages import ALONE
+from edge_seg_benchmarks.latency.stages import ALONE, Percentiles
+from edge_seg_benchmarks.peak.roofline import PeakShare
+from edge_seg_benchmarks.schema import ModelReport
 
 
-def scored_sets(models: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
-    """Data sets and splits that any model was scored on."""
-    return list(dict.fromkeys((row["dataset"], row["split"]) for model in models for row in model["scores"]))
+@dataclass(frozen=True)
+class SetDice:
+    """Dice of a region on one data set, and its difference from the model's float32; `None` where not scored."""
+
+    dice: MetricSummary | None
+    lost: DiceDifference | None
 
 
-def ranked(models: Sequence[dict[str, Any]], region: str | None) -> list[dict[str, Any]]:
-    """Entries of a report, fastest inference first.
+@dataclass(frozen=True)
+class RankedModel:
+    """A model, the p-value that it is as fast as the next faster one, and its Dice on each of `scored_sets`."""
 
-    Returns:
-        `model`; `p`, whether it differs from the one before (Mann-Whitney); `scores`, for each of `scored_sets` the
-        Dice of the region and what it lost against its float32 (`dice`, `lost`; `None` where it was not scored).
+    model: ModelReport
+    p: float | None
+    scores: tuple[SetDice, ...]
+
+
+@dataclass
+class EngineRow:
+    """A model on one engine: times and share of the peak by number of threads.
+
+    Attributes:
+        differing_pixels: the largest share of all numbers of threads.
     """
-    ordered = sorted(models, key=lambda model: float(model["latency_ms"]["inference"]["p50"]))
+
+    runtime: str
+    delegate: str
+    ms: dict[int, Percentiles] = field(default_factory=dict)
+    share_of_peak: dict[int, PeakShare | None] = field(default_factory=dict)
+    differing_pixels: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelEngines:
+    """The engines that ran a model."""
+
+    model: ModelReport
+    engines: tuple[EngineRow, ...]
+
+
+@dataclass(frozen=True)
+class RegionRow:
+    """Scores of one model, and their difference from its float32 model."""
+
+    label: str
+    scores: RegionScores
+    lost: DiceDifference | None
+
+
+@dataclass(frozen=True)
+class RegionTable:
+    """One region on one data set, a row for each model."""
+
+    dataset: str
+    split: str
+    region: str
+    rows: list[RegionRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class CorruptionLine:
+    """One corruption on one data set: Dice without it and in each dose."""
+
+    name: str
+    title: str
+    clean: CorruptedDice
+    doses: tuple[CorruptedDice, ...]
+
+
+def scored_sets(models: Sequence[ModelReport]) -> list[tuple[str, str]]:
+    """Data sets and splits that any model was scored on."""
+    return list(dict.fromkeys((row.dataset, row.split) for model in models for row in model.scores))
+
+
+def ranked(models: Sequence[ModelReport], region: str | None) -> list[RankedModel]:
+    """Models by inference time, the fastest first (p-values by Mann-Whitney)."""
+    ordered = sorted(models, key=lambda model: model.latency_ms["inference"].p50)
     found = []
     for place, model in enumerate(ordered):
-        before = ordered[place - 1]["samples_ms"]["inference"] if place else None
-        p = rank_test(before, model["samples_ms"]["inference"]) if before is not None else None
-        scores = []
-        for dataset, split in scored_sets(models):
-            row, lost = (_of(model[part], dataset, split, region) for part in ("scores", "degradation"))
-            scores.append({"dice": row and row["dice"], "lost": lost})
-        found.append({"model": model, "p": p, "scores": scores})
+        before = ordered[place - 1].samples_ms["inference"] if place else None
+        p = rank_test(before, model.samples_ms["inference"]) if before is not None else None
+        found.append(RankedModel(model, p, tuple(_set_dice(model, (*key, region)) for key in scored_sets(models))))
     return found
 
 
-def _of(rows: Sequence[dict[str, Any]], *wanted: str | None) -> dict[str, Any] | None:
-    return next((row for row in rows if (row["dataset"], row["split"], row["region"]) == wanted), None)
+def _set_dice(model: ModelReport, wanted: tuple[str, str, str | None]) -> SetDice:
+    row = next((row for row in model.scores if (row.dataset, row.split, row.region) == wanted), None)
+    lost = next((row for row in model.degradation if (row.dataset, row.split, row.region) == wanted), None)
+    return SetDice(row.dice if row else None, lost)
 
 
-def by_engine(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """For each model `label` and `engines`: `runtime`, `delegate`, `ms` and `share_of_peak` by threads, and
-    `differing_pixels`, the most of all threads.
-    """
+def by_engine(models: Sequence[ModelReport]) -> list[ModelEngines]:
+    """The engines of each model, the first engine first."""
     found = []
-    for model in report["models"]:
-        first = {**model, "inference_ms": model["latency_ms"][ALONE], "differing_pixels": None}
-        engines: dict[str, dict[str, Any]] = {}
-        for run in [first, *(run for run in report["runs"] if run["label"] == model["label"])]:
-            facts = {"runtime": run["runtime"], "delegate": run["delegate"], "ms": {}, "share_of_peak": {}}
-            engine = engines.setdefault(run["engine"], {**facts, "differing_pixels": None})
-            engine["ms"][run["threads"]] = run["inference_ms"]
-            engine["share_of_peak"][run["threads"]] = run["share_of_peak"]
-            differing = [share for share in (engine["differing_pixels"], run["differing_pixels"]) if share is not None]
-            engine["differing_pixels"] = max(differing, default=None)
-        found.append({"label": model["label"], "model": model, "engines": list(engines.values())})
+    for model in models:
+        first = EngineRow(
+            model.runtime,
+            model.delegate,
+            {model.threads: model.latency_ms[ALONE]},
+            {model.threads: model.share_of_peak},
+        )
+        engines = {model.engine: first}
+        for run in model.configurations:
+            row = engines.setdefault(run.engine, EngineRow(run.runtime, run.delegate))
+            row.ms[run.threads] = run.inference_ms
+            row.share_of_peak[run.threads] = run.share_of_peak
+            shares = [share for share in (row.differing_pixels, run.differing_pixels) if share is not None]
+            row.differing_pixels = max(shares, default=None)
+        found.append(ModelEngines(model, tuple(engines.values())))
     return found
 
 
-def by_region(models: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """For each data set and region its films, and a row of each model: `scores`, and what it lost against `float32`."""
-    groups: dict[tuple[str, str, str], dict[str, Any]] = {}
+def by_region(models: Sequence[ModelReport]) -> list[RegionTable]:
+    """A table for each data set and region."""
+    tables: dict[tuple[str, str, str], RegionTable] = {}
     for model in models:
-        lost = {(row["dataset"], row["split"], row["region"]): row for row in model["degradation"]}
-        for row in model["scores"]:
-            key = row["dataset"], row["split"], row["region"]
-            facts = {"dataset": key[0], "split": key[1], "region": key[2], "rows": []}
-            group = groups.setdefault(key, facts)
-            group["rows"].append({"label": model["label"], "scores": row, "lost": lost.get(key)})
-    return list(groups.values())
+        lost = {(row.dataset, row.split, row.region): row for row in model.degradation}
+        for row in model.scores:
+            key = row.dataset, row.split, row.region
+            tables.setdefault(key, RegionTable(*key)).rows.append(RegionRow(model.label, row, lost.get(key)))
+    return list(tables.values())
 
 
-def by_corruption(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Each data set's main region alone: a line per corruption with `clean` and `doses`."""
+def by_corruption(rows: Sequence[CorruptedDice]) -> list[CorruptionLine]:
+    """A line per corruption, for the main region of each data set."""
     lines = []
-    for dataset in dict.fromkeys(row["dataset"] for row in rows):
-        of_set = [row for row in rows if row["dataset"] == dataset]
-        region = main_region(row["region"] for row in of_set)
-        of_region = [row for row in of_set if row["region"] == region]
-        clean = next(row for row in of_region if row["corruption"] == CLEAN)
+    for dataset in dict.fromkeys(row.dataset for row in rows):
+        of_set = [row for row in rows if row.dataset == dataset]
+        region = main_region(row.region for row in of_set)
+        of_region = [row for row in of_set if row.region == region]
+        clean = next(row for row in of_region if row.corruption == CLEAN)
         for corruption in CORRUPTIONS:
-            doses = [row for row in of_region if row["corruption"] == corruption.name]
-            lines.append({"name": corruption.name, "title": corruption.title, "clean": clean, "doses": doses})
+            doses = tuple(row for row in of_region if row.corruption == corruption.name)
+            lines.append(CorruptionLine(corruption.name, corruption.title, clean, doses))
     return lines

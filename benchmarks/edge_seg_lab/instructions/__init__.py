@@ -1,1 +1,1 @@
-"""What a film costs on 64-bit ARM without a board: instructions counted under emulation. Never called time."""
+"""Cost of a film on 64-bit ARM without a board: instructions counted under emulation, which are not time."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -23,7 +24,7 @@ from edge_seg_lab.instructions.table import markdown
     "--cores",
     default="cortex-a72,cortex-a76",
     show_default=True,
-    help="To emulate; the first of these has no instructions for dot products (Raspberry Pi 4), the second has (Pi 5). "
+    help="To emulate; the first of these lacks dot-product instructions (Raspberry Pi 4), the second has them (Pi 5). "
     "`max,sme=off` is one core.",
 )
 @click.option(
@@ -33,18 +34,20 @@ from edge_seg_lab.instructions.table import markdown
     help="Folder that keeps the emulator and its Python (about 300 MB, fetched the first time).",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The JSON file to write.")
-@click.option("--runs", type=click.IntRange(2), default=2, show_default=True, help="Processes, to see the spread.")
+@click.option(
+    "--runs", type=click.IntRange(2), default=2, show_default=True, help="Processes, whose spread is reported."
+)
 @click.option("--repeats", type=click.IntRange(1), default=3, show_default=True, help="Films in each process.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")
 def main(models: tuple[str, ...], cores: str, work: Path, out: Path, runs: int, repeats: int, quiet: bool) -> None:
     """Count the instructions that MODEL... (shipped names or files) take on emulated 64-bit ARM cores.
 
-    Needs Debian or Ubuntu, a C compiler and `pip install 'edge-seg[report]'`; no board and no root. A float32 model and
-    others of its name are compared.
+    Needs Debian or Ubuntu, a C compiler and `pip install 'edge-seg[report]'`; no board and no root. A float32 model is
+    compared with the other models of its name.
     """
     names = split_cores(cores)
     if not names:
-        raise UsageError("--cores names none: give some, as in --cores cortex-a72,cortex-a76")
+        raise UsageError("--cores is empty: give some, as in --cores cortex-a72,cortex-a76")
     options = {"--cores": ",".join(names), "--runs": runs, "--repeats": repeats, "--work": "FOLDER", "--out": out.name}
     words = [*(Path(model).name for model in models), *(str(word) for option in options.items() for word in option)]
     report = count_instructions(
@@ -56,7 +59,7 @@ def main(models: tuple[str, ...], cores: str, work: Path, out: Path, runs: int, 
         command=shlex.join(["python", "-m", "edge_seg_lab.instructions", *words]),
         say=lambda text: None if quiet else click.echo(text, err=True),
     )
-    write_atomically(out, (json.dumps(report, indent=1) + "\n").encode())
+    write_atomically(out, (json.dumps(asdict(report), indent=1) + "\n").encode())
     click.echo(markdown(report))
 
 

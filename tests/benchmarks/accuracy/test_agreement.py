@@ -48,28 +48,33 @@ def test_ratios_are_compared_by_name_and_withheld_ones_are_kept() -> None:
 
 
 def test_summary_by_hand() -> None:
-    row = summarise_agreement([pair(0.5, 0.52), pair(0.4, 0.38, "b"), pair(0.45, 0.48, "c"), pair(0.5, None, "d")])
-    assert row["withheld"] == 1
-    assert row["absolute_difference"]["mean"] == pytest.approx(0.07 / 3)
-    assert row["bias"]["mean"] == pytest.approx(0.01)
-    assert (row["bias"]["n"], row["bias"]["patients"]) == (3, 3)
+    row = summarise_agreement(
+        "d", "test", [pair(0.5, 0.52), pair(0.4, 0.38, "b"), pair(0.45, 0.48, "c"), pair(0.5, None, "d")]
+    )
+    assert row.withheld == 1
+    assert row.absolute_difference is not None
+    assert row.bias is not None
+    assert row.absolute_difference.mean == pytest.approx(0.07 / 3)
+    assert row.bias.mean == pytest.approx(0.01)
+    assert (row.bias.n, row.bias.patients) == (3, 3)
     reach = 1.96 * np.std([0.02, -0.02, 0.03], ddof=1)
-    assert row["limits"] == pytest.approx([0.01 - reach, 0.01 + reach])
+    assert row.limits == pytest.approx([0.01 - reach, 0.01 + reach])
 
 
 def test_a_ratio_that_is_always_withheld_has_no_figures() -> None:
-    row = summarise_agreement([pair(0.5, None), pair(0.4, None)])
-    assert (row["absolute_difference"], row["bias"], row["limits"], row["withheld"]) == (None, None, None, 2)
+    row = summarise_agreement("d", "test", [pair(0.5, None), pair(0.4, None)])
+    assert (row.absolute_difference, row.bias, row.limits, row.withheld) == (None, None, None, 2)
 
 
 def test_the_phantom_is_measured_and_its_limit_kept(lungs: ModelFile) -> None:
     rows = measure_agreement(
         Segmenter(lungs, gate=False), [open_benchmark_data("phantom")], "test", 4, lambda text: None
     )
-    assert {row["ratio"] for row in rows} == {"left_to_right_area", "cardiothoracic"}
-    assert all(len(row["films"]) == 4 for row in rows)
-    ratio = next(row for row in rows if row["ratio"] == "cardiothoracic")
-    assert ratio["absolute_difference"]["mean"] < 0.1
+    assert {row.ratio for row in rows} == {"left_to_right_area", "cardiothoracic"}
+    assert all(len(row.films) == 4 for row in rows)
+    ratio = next(row for row in rows if row.ratio == "cardiothoracic")
+    assert ratio.absolute_difference is not None
+    assert ratio.absolute_difference.mean < 0.1
 
 
 def test_visible_lungs_and_a_heart_are_measured_as_they_are_outlined() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import zipfile
 from dataclasses import replace
@@ -16,12 +15,14 @@ from edge_seg import Segmenter
 from edge_seg.assessment.trust import Calibration
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
-from edge_seg_benchmarks.accuracy.failures import worst_failures
+from edge_seg_benchmarks.accuracy.failures import KnownFailure, worst_failures
+from edge_seg_benchmarks.accuracy.film_gate import Passed
 from edge_seg_benchmarks.accuracy.films import open_benchmark_data
 from edge_seg_benchmarks.accuracy.robustness import CorruptedScore, score_corrupted
 from edge_seg_benchmarks.benchmark import Settings, run_benchmark
 from edge_seg_benchmarks.command import benchmark
 from edge_seg_benchmarks.report.failures import draw_failure
+from edge_seg_benchmarks.schema import Report
 from edge_seg_data.corruptions import CORRUPTIONS
 
 CALIBRATION = Calibration(("soft_dice", "coverage"), (2.0, -1.0), (1.0, 1.0), (0.5, 0.2), 0.4, {"films": 0})
@@ -47,12 +48,12 @@ def test_the_worst_dose_of_each_of_the_worst_corruptions_is_found() -> None:
             replace(score("a", "noise", 1, 0.0), region="right_lung"),
         ]
     )
-    assert [(f["corruption"], f["severity"], f["dose"], f["film"], f["dice"], f["n"]) for f in found] == [
+    assert [(f.corruption, f.severity, f.dose, f.film, f.dice, f.n) for f in found] == [
         ("blur", 2, 0.006, "a", 0.2, 2),
         ("rotation", 5, 40, "b", 0.3, 2),
         ("text", 5, 150, "a", 0.6, 1),
     ]
-    assert found[1]["mean"] == pytest.approx(0.4)
+    assert found[1].mean == pytest.approx(0.4)
     assert worst_failures([]) == []
 
 
@@ -60,7 +61,7 @@ def test_a_picture_of_a_failure_is_small_and_shows_both_outlines(lungs: ModelFil
     segmenter, phantoms = Segmenter(lungs, gate=False), open_benchmark_data("phantom")
     # Text over the widest film is the hardest to compress.
     for film, corruption in (("phantom-2", "text"), ("phantom-0", "rotation"), ("phantom-1", "noise")):
-        png = draw_failure(segmenter, phantoms, {"film": film, "corruption": corruption, "severity": 5})
+        png = draw_failure(segmenter, phantoms, KnownFailure(film, corruption, "", 5, 0.0, 0.0, 0.0, 1))
         assert len(png) <= 15_000
         assert b"synthetic film; Research use only, not for diagnosis" in png
         picture = cv2.imdecode(np.frombuffer(png, np.uint8), cv2.IMREAD_COLOR)
@@ -92,53 +93,53 @@ def written(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple
 
 @pytest.mark.slow
 def test_the_card_links_pictures_that_ride_beside_it(written: tuple[Path, Path]) -> None:
-    file, report = ModelFile.read(written[1]), json.loads((written[0] / "report.json").read_text())
+    file, entry = ModelFile.read(written[1]), Report.read(written[0] / "report.json").models[0]
     linked = re.findall(r"!\[.*\]\((.*)\)", file.card)
     assert linked == ["failure-1.png", "failure-2.png", "failure-3.png"]
     assert set(file.associated) == {"labels.txt", *linked}
     with zipfile.ZipFile(written[1]) as archive:
         assert set(linked) < set(archive.namelist())
-    for name, failure in zip(linked, report["failures"], strict=True):
-        assert failure["film"].startswith("phantom-")
-        said = f"`{name}`: {failure['corruption']} ({failure['title']}), dose {failure['dose']:g}: whole-lung Dice "
-        assert said + f"{failure['dice']:.3f} on this film, {failure['mean']:.3f} mean of 2" in file.card
+    for name, failure in zip(linked, entry.failures, strict=True):
+        assert failure.film.startswith("phantom-")
+        said = f"`{name}`: {failure.corruption} ({failure.title}), dose {failure.dose:g}: whole-lung Dice "
+        assert said + f"{failure.dice:.3f} on this film, {failure.mean:.3f} mean of 2" in file.card
         assert len(file.associated[name]) <= 15_000
 
 
 @pytest.mark.slow
 def test_a_failure_has_the_dice_that_the_table_says(written: tuple[Path, Path]) -> None:
-    report = json.loads((written[0] / "report.json").read_text())
-    for failure in report["failures"]:
-        of_region = [row for row in report["robustness"] if row["region"] == "whole_lung"]
-        same = [
-            r for r in of_region if (r["corruption"], r["severity"]) == (failure["corruption"], failure["severity"])
-        ]
-        assert [row["mean"] for row in same] == [failure["mean"]]
-    worst = min(r["mean"] for r in report["robustness"] if r["region"] == "whole_lung" and r["corruption"] != "none")
-    assert report["failures"][0]["mean"] == worst
+    (entry,) = Report.read(written[0] / "report.json").models
+    for failure in entry.failures:
+        of_region = [row for row in entry.robustness if row.region == "whole_lung"]
+        same = [r for r in of_region if (r.corruption, r.severity) == (failure.corruption, failure.severity)]
+        assert [row.mean for row in same] == [failure.mean]
+    worst = min(r.mean for r in entry.robustness if r.region == "whole_lung" and r.corruption != "none")
+    assert entry.failures[0].mean == worst
 
 
 @pytest.mark.slow
 def test_trust_and_gate_are_in_every_report(written: tuple[Path, Path]) -> None:
     out, model = written
-    report, card = json.loads((out / "report.json").read_text()), ModelFile.read(model).card
-    trust, gate = report["trust"], report["gate"]
-    assert len(trust["pairs"]) == trust["datasets"][0]["with_corruptions"] == 2 * (1 + 5 * len(CORRUPTIONS))
+    report, card = Report.read(out / "report.json"), ModelFile.read(model).card
+    trust, film_gate = report.models[0].trust, report.models[0].film_gate
+    assert trust is not None
+    assert film_gate is not None
+    assert len(trust.pairs) == trust.datasets[0].with_corruptions == 2 * (1 + 5 * len(CORRUPTIONS))
     assert (out / "trust.png").read_bytes().startswith(b"\x89PNG")
-    assert gate["datasets"][0]["accept"] == 3
-    assert gate["should_reject"][0]["passed"] == [{"name": "chest.png", "verdict": "accept"}]
-    assert report["command"].endswith("--should-reject others --no-peak --out report")
+    assert film_gate.datasets[0].accept == 3
+    assert film_gate.should_reject[0].passed == (Passed("chest.png", "accept"),)
+    assert report.command.endswith("--should-reject others --no-peak --out report")
     markdown, page = (out / "report.md").read_text(), (out / "report.html").read_text()
     assert "](trust.png)" in markdown
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     for text in (markdown, page, card):
-        assert f"{trust['datasets'][0]['mean_absolute_error']:.3f}" in text
+        assert f"{trust.datasets[0].mean_absolute_error:.3f}" in text
         assert "chest.png (accept)" in text
         assert "blank 1" in text
         assert str(out.parent) not in text
     assert "## Trust" in card
-    assert "## Gate" in card
-    assert str(out.parent) not in json.dumps(report)
+    assert "## Film gate" in card
+    assert str(out.parent) not in report.to_text()
 
 
 @pytest.mark.slow
@@ -150,15 +151,15 @@ def test_without_robustness_calibration_or_gate_nothing_is_said_of_them(tiny_mod
     words = [str(model), "--data", "phantom", "--limit", "1", "--repeats", "1", "--no-peak", "-q", "--write-scores"]
     done = CliRunner().invoke(benchmark, [*words, "--out", str(tmp_path / "out")], catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    report, file = json.loads((tmp_path / "out" / "report.json").read_text()), ModelFile.read(model)
-    assert (report["trust"], report["gate"], report["failures"]) == (None, None, [])
+    (entry,), file = Report.read(tmp_path / "out" / "report.json").models, ModelFile.read(model)
+    assert (entry.trust, entry.film_gate, entry.failures) == (None, None, ())
     assert not (tmp_path / "out" / "trust.png").exists()
     for text in (
         file.card,
         (tmp_path / "out" / "report.md").read_text(),
         (tmp_path / "out" / "report.html").read_text(),
     ):
-        assert not re.search("Trust|Known failures|Gate of|## Gate|<h2>Gate", text)
+        assert not re.search("Trust|Known failures|Film gate", text)
     assert file.associated == {}
 
 
@@ -168,7 +169,7 @@ def test_films_of_a_folder_called_phantom_are_never_pictured(tiny_model: Path) -
     for layout, pictured in (("phantom", 3), ("chest", 0)):
         named = replace(open_benchmark_data("phantom"), layout=layout)
         report = run_benchmark(models, [named], Settings(limit=1, repeats=1, robustness=1, peak=False))
-        assert len(report["failures"]) == pictured
+        assert len(report.models[-1].failures) == pictured
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import pytest
 from edge_seg import Film, InputError, Segmenter, UsageError
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom, write_dicom
-from edge_seg_benchmarks.accuracy.film_gate import look_at_pictures, measure_gate
+from edge_seg_benchmarks.accuracy.film_gate import FindingCount, Passed, look_at_pictures, measure_film_gate
 from edge_seg_data import Dataset, LabelledFilm, Outlines
 
 
@@ -42,17 +42,17 @@ def test_verdicts_and_findings_are_counted(segmenter: Segmenter) -> None:
             "c2": Film(np.zeros((300, 300), np.uint8)),
         }
     )
-    found = measure_gate(segmenter, [films], "test", None, (), lambda text: None)
+    found = measure_film_gate(segmenter, [films], "test", None, (), lambda text: None)
     assert found is not None
-    row = found["datasets"][0]
-    assert (row["films"], row["patients"]) == (5, 3)
-    assert (row["accept"], row["warn"], row["reject"]) == (2, 1, 2)
-    assert row["reasons"] == [
-        {"code": "blank", "verdict": "reject", "films": 1},
-        {"code": "turned", "verdict": "reject", "films": 1},
-        {"code": "inverted", "verdict": "warn", "films": 1},
-    ]
-    assert found["should_reject"] == []
+    row = found.datasets[0]
+    assert (row.films, row.patients) == (5, 3)
+    assert (row.accept, row.warn, row.reject) == (2, 1, 2)
+    assert row.reasons == (
+        FindingCount("blank", "reject", 1),
+        FindingCount("turned", "reject", 1),
+        FindingCount("inverted", "warn", 1),
+    )
+    assert found.should_reject == ()
 
 
 def test_pictures_that_slip_through_are_named(segmenter: Segmenter, tmp_path: Path) -> None:
@@ -63,15 +63,15 @@ def test_pictures_that_slip_through_are_named(segmenter: Segmenter, tmp_path: Pa
     write_dicom(phantom(600, 540, seed=1, bits=16), folder / "chest.dcm")
     (folder / "broken.png").write_bytes(b"no picture")
     found = look_at_pictures(segmenter, str(folder))
-    assert (found["name"], found["films"], found["reject"]) == ("others", 3, 1)
-    assert found["passed"] == [{"name": "chest.dcm", "verdict": "accept"}, {"name": "chest.png", "verdict": "accept"}]
-    assert found["unopened"] == ["broken.png"]
-    assert [reason["code"] for reason in found["reasons"]] == ["noise-or-print"]
+    assert (found.name, found.films, found.reject) == ("others", 3, 1)
+    assert found.passed == (Passed("chest.dcm", "accept"), Passed("chest.png", "accept"))
+    assert found.unopened == ("broken.png",)
+    assert [reason.code for reason in found.reasons] == ["noise-or-print"]
 
 
 def test_a_folder_with_nothing_to_reject_is_refused(segmenter: Segmenter, tmp_path: Path) -> None:
     for where in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(InputError, match="nothing that the gate could reject") as caught:
+        with pytest.raises(InputError, match="no pictures for the film gate to reject") as caught:
             look_at_pictures(segmenter, str(where))
         assert "\n" not in str(caught.value)
 
@@ -79,6 +79,6 @@ def test_a_folder_with_nothing_to_reject_is_refused(segmenter: Segmenter, tmp_pa
 def test_without_a_gate_there_are_no_figures(tiny_model: Path) -> None:
     ungated = Segmenter.load(tiny_model)
     films = [dataset({"a": phantom(300, 300).film})]
-    assert measure_gate(ungated, films, "test", None, (), lambda text: None) is None
-    with pytest.raises(UsageError, match="no gate"):
-        measure_gate(ungated, films, "test", None, ("folder",), lambda text: None)
+    assert measure_film_gate(ungated, films, "test", None, (), lambda text: None) is None
+    with pytest.raises(UsageError, match="no film gate"):
+        measure_film_gate(ungated, films, "test", None, ("folder",), lambda text: None)

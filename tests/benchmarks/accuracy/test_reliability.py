@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import product
 from typing import Any
 
 import numpy as np
 import pytest
 from edge_seg.assessment.trust import LOW_TRUST
-from edge_seg_benchmarks.accuracy.reliability import measure_reliability, summarise_reliability
+from edge_seg_benchmarks.accuracy.reliability import EstimatePair, measure_reliability, summarise_reliability
 from edge_seg_benchmarks.accuracy.robustness import CorruptedScore
-from edge_seg_benchmarks.accuracy.statistics import area_under_curve, bootstrap, spearman
+from edge_seg_benchmarks.accuracy.statistics import Interval, area_under_curve, bootstrap, spearman
 from edge_seg_benchmarks.report.pictures import plot_reliability
 
 
@@ -74,34 +74,37 @@ def test_estimates_are_held_against_the_truth() -> None:
     truth = np.linspace(0.5, 0.98, 40)
     found = measure_reliability([score(i, value, value + 0.01) for i, value in enumerate(truth)])
     assert found is not None
-    row = found["datasets"][0]
-    assert (row["films"], row["patients"], row["with_corruptions"]) == (40, 20, 40)
-    assert row["spearman"] == pytest.approx({"value": 1, "low": 1, "high": 1})
-    assert row["auroc"] == {"value": 1, "low": 1, "high": 1}
-    assert row["mean_absolute_error"] == pytest.approx(0.01)
-    assert row["poor"] == np.mean(truth < LOW_TRUST)
-    assert row["flagged"] == np.mean(truth + 0.01 < LOW_TRUST)
-    assert [tenth["n"] for tenth in row["bins"]] == [4] * 10
-    assert row["bins"][0] == pytest.approx({"estimate": truth[:4].mean() + 0.01, "dice": truth[:4].mean(), "n": 4})
+    row = found.datasets[0]
+    assert (row.films, row.patients, row.with_corruptions) == (40, 20, 40)
+    assert row.spearman is not None
+    assert asdict(row.spearman) == pytest.approx({"value": 1, "low": 1, "high": 1})
+    assert row.auroc == Interval(1, 1, 1)
+    assert row.mean_absolute_error == pytest.approx(0.01)
+    assert row.poor == np.mean(truth < LOW_TRUST)
+    assert row.flagged == np.mean(truth + 0.01 < LOW_TRUST)
+    assert [tenth.n for tenth in row.bins] == [4] * 10
+    assert asdict(row.bins[0]) == pytest.approx({"estimate": truth[:4].mean() + 0.01, "dice": truth[:4].mean(), "n": 4})
 
 
 def test_estimates_that_tell_nothing_are_told_as_such() -> None:
     rng = np.random.default_rng(3)
     pairs = [
-        {"film": str(i), "patient": str(i), "estimate": a, "dice": b}
+        EstimatePair("d", "test", str(i), str(i), "none", 0, a, b)
         for i, (a, b) in enumerate(rng.uniform(0.7, 1, (200, 2)))
     ]
     row = summarise_reliability(pairs)
-    assert row["spearman"]["low"] < 0 < row["spearman"]["high"]
-    assert row["auroc"]["low"] < 0.5 < row["auroc"]["high"]
+    assert row.spearman is not None
+    assert row.spearman.low < 0 < row.spearman.high
+    assert row.auroc is not None
+    assert row.auroc.low < 0.5 < row.auroc.high
 
 
 def test_what_is_not_defined_is_none() -> None:
     good = [score(i, 0.95 + i / 1000, 0.9) for i in range(6)]
     found = measure_reliability(good)
     assert found is not None
-    row = found["datasets"][0]
-    assert (row["spearman"], row["auroc"], row["poor"]) == (None, None, 0)
+    row = found.datasets[0]
+    assert (row.spearman, row.auroc, row.poor) == (None, None, 0)
 
 
 def test_only_whole_lungs_with_an_estimate_count_and_data_sets_stay_apart() -> None:
@@ -110,6 +113,6 @@ def test_only_whole_lungs_with_an_estimate_count_and_data_sets_stay_apart() -> N
     assert measure_reliability([*visible, *uncalibrated]) is None
     found = measure_reliability([*visible, score(0, 0.9, 0.8), score(0, 0.7, 0.6, dataset="e")])
     assert found is not None
-    assert [(row["dataset"], row["with_corruptions"]) for row in found["datasets"]] == [("d", 1), ("e", 1)]
-    assert [(pair["estimate"], pair["dice"]) for pair in found["pairs"]] == [(0.8, 0.9), (0.6, 0.7)]
+    assert [(row.dataset, row.with_corruptions) for row in found.datasets] == [("d", 1), ("e", 1)]
+    assert [(pair.estimate, pair.dice) for pair in found.pairs] == [(0.8, 0.9), (0.6, 0.7)]
     assert plot_reliability(found).startswith(b"\x89PNG")

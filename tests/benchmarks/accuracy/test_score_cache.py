@@ -1,4 +1,4 @@
-"""A benchmark that was stopped goes on where it was, and says the same as one that was not."""
+"""A stopped benchmark resumes where it was, and reports the same scores as one that was not stopped."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from edge_seg_benchmarks.accuracy.score_cache import Journal
+from edge_seg import Segmenter
+from edge_seg.model_file import ModelFile
+from edge_seg_benchmarks.accuracy.score_cache import ScoreCache, cache_key
+from edge_seg_benchmarks.schema import Report
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -18,19 +22,31 @@ _KEYS = st.lists(st.text(max_size=8), min_size=1, max_size=3)
 
 @given(st.lists(st.tuples(_KEYS, st.lists(st.floats(0, 1)))), st.integers(0, 40))
 def test_what_was_put_is_there_after_a_cut(tmp_path_factory: pytest.TempPathFactory, entries: list, cut: int) -> None:
-    path = tmp_path_factory.mktemp("journal") / "scores.jsonl"
-    journal = Journal(path)
+    path = tmp_path_factory.mktemp("cache") / "scores.jsonl"
+    cache = ScoreCache(path)
     for key, value in entries:
-        journal.put(key, value)
+        cache.put(key, value)
     known = {json.dumps(key): value for key, value in entries}
-    assert {json.dumps(key): Journal(path).get(key) for key, _ in entries} == known
+    assert {json.dumps(key): ScoreCache(path).get(key) for key, _ in entries} == known
     # A power cut in the middle of the last line, and the run that follows.
     data = path.read_bytes() if path.exists() else b""
     path.write_bytes(data[: max(0, len(data) - cut)])
-    again = Journal(path)
+    again = ScoreCache(path)
     again.put(["after"], 1)
-    assert Journal(path).get(["after"]) == 1
-    assert len(Journal(path)) == len(again)
+    assert ScoreCache(path).get(["after"]) == 1
+    assert len(ScoreCache(path)) == len(again)
+
+
+def test_scores_of_other_thresholds_or_another_split_are_not_taken(tiny_model: Path) -> None:
+    file = ModelFile.read(tiny_model)
+    changed = replace(file, manifest=replace(file.manifest, thresholds=(0.9, 0.5, 0.5)))
+    keys = [
+        cache_key(Segmenter(model), *film)
+        for model in (file, changed)
+        for film in (("d", "test", "1"), ("d", "val", "1"))
+    ]
+    assert len({json.dumps(key) for key in keys}) == 4
+    assert cache_key(Segmenter(file), "d") == cache_key(Segmenter.load(tiny_model), "d")
 
 
 def benchmark(model: Path, out: Path) -> list[str]:
@@ -53,21 +69,21 @@ def benchmark(model: Path, out: Path) -> list[str]:
 
 @pytest.mark.slow
 def test_a_killed_benchmark_goes_on(tiny_model: Path, tmp_path: Path) -> None:
-    journal = tmp_path / "out" / "scores.part.jsonl"
+    cache = tmp_path / "out" / "scores.part.jsonl"
     process = subprocess.Popen(benchmark(tiny_model, tmp_path / "out"), stdout=subprocess.PIPE)
     deadline = time.monotonic() + 120
-    while not journal.exists() or journal.read_bytes().count(b"\n") < 3:
+    while not cache.exists() or cache.read_bytes().count(b"\n") < 3:
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.005)
     process.kill()
     process.communicate()
-    begun = journal.read_bytes().count(b"\n")
+    begun = cache.read_bytes().count(b"\n")
     done = subprocess.run(benchmark(tiny_model, tmp_path / "out"), capture_output=True, text=True, check=True)
-    assert f"going on: {begun} scores are there" in done.stdout
-    assert not journal.exists()
+    assert f"resuming with {begun} scores" in done.stdout
+    assert not cache.exists()
     subprocess.run(benchmark(tiny_model, tmp_path / "whole"), capture_output=True, check=True)
-    interrupted, whole = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("out", "whole"))
-    assert interrupted["models"][0]["films"] == whole["models"][0]["films"]
-    assert interrupted["models"][0]["scores"] == whole["models"][0]["scores"]
-    assert interrupted["robustness"] == whole["robustness"]
+    (interrupted,), (whole,) = (Report.read(tmp_path / name / "report.json").models for name in ("out", "whole"))
+    assert interrupted.films == whole.films
+    assert interrupted.scores == whole.scores
+    assert interrupted.robustness == whole.robustness

@@ -7,13 +7,13 @@ import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from edge_seg.errors import DeviceError, UsageError
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.structures import CHEST
+from edge_seg_benchmarks.instruction_counts import Emulation, FilmSize, InstructionCounts, ModelCounts
 from edge_seg_lab.instructions.__main__ import main
 from edge_seg_lab.instructions.cores import Core, split_cores
 from edge_seg_lab.instructions.counter import build_plugin, plugin_with_counter
@@ -118,18 +118,13 @@ def model(make_flatbuffer: Callable[..., bytes], quantisation: str) -> ModelFile
     return ModelFile(manifest, make_flatbuffer(dtype="float32" if quantisation == "float32" else "int8"))
 
 
-def row(quantisation: str, inference: float, moved: int) -> dict[str, Any]:
+def row(quantisation: str, inference: float, moved: int) -> ModelCounts:
     counted = {**dict.fromkeys((*STAGES, "other"), 1e6), "inference": inference, "film": inference + 6e6}
-    return {
-        "label": f"tiny {quantisation}",
-        "core": "cortex-a72",
-        "dot_product": False,
-        "macs": 10_000_000,
-        "bytes_moved": moved,
-        "instructions": counted,
-        "instructions_per_mac": inference / 10_000_000,
-        "spread": dict.fromkeys(counted, 0.0),
-    }
+    return ModelCounts(
+        f"tiny {quantisation}", "tiny", "1", quantisation, "", (64, 64, 1), 3, 10_000_000, moved, 1000, (),
+        core="cortex-a72", dot_product=False, instructions=counted, spread=dict.fromkeys(counted, 0.0), runs=(),
+        differing_pixels=0.0, instructions_per_mac=inference / 10_000_000,
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -146,14 +141,11 @@ def test_the_table_says_whether_int8_saves_instructions(
     models = [model(make_flatbuffer, "int8-qat"), model(make_flatbuffer, "float32")]
     rows = [row("int8-qat", int8, 1000), row("float32", 10e6, 4000)]
     comparisons = compare_with_float32(models, "cortex-a72", rows)
-    machine = {
-        "emulator": "qemu-aarch64",
-        "versions": {"ai-edge-litert": "2"},
-        "date": "2026-01-01T00:00",
-        "threads": 1,
-    }
-    report = {"film": {"height": 8, "width": 8}, "runs": 2, "repeats": 3, "machine": machine, "command": "count"}
-    text = markdown({**report, "rows": rows, "comparisons": comparisons})
+    machine = Emulation("2026-01-01T00:00", "qemu-aarch64", 1, {"ai-edge-litert": "2"})
+    report = InstructionCounts(
+        1, "", "count", machine, FilmSize(8, 8, 8), 2, 3, (), tuple(rows), tuple(comparisons)
+    )  # fmt: skip
+    text = markdown(report)
     assert f"{said}, and moves 75% fewer bytes." in text
     assert " ms" not in text
 
@@ -178,5 +170,5 @@ def test_stand_ins_say_what_the_registers_say(tmp_path: Path) -> None:
 
 def test_no_core_is_refused(tiny_model: Path, tmp_path: Path) -> None:
     words = [tiny_model, "--cores", ",", "--work", tmp_path, "--out", tmp_path / "x.json"]
-    with pytest.raises(UsageError, match="names none"):
+    with pytest.raises(UsageError, match="is empty"):
         CliRunner().invoke(main, [*map(str, words)], catch_exceptions=False)

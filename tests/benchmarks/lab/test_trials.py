@@ -29,7 +29,7 @@ def test_every_command_of_the_plans_is_one_that_train_takes(path: Path) -> None:
 
 def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
     (tmp_path / "plan.json").write_text('{"title": "half"}')
-    with pytest.raises(InputError, match="no plan of trials"):
+    with pytest.raises(InputError, match="not a plan of trials"):
         Plan.read(tmp_path / "plan.json")
 
 

@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
@@ -20,16 +20,17 @@ from edge_seg.inspection import inspect_model, operator_macs
 from edge_seg.inspection.flatbuffer import Graph, Operator, Tensor, read_graph
 from edge_seg.model_file import ModelFile
 from edge_seg.runtime import TFLiteRuntime
-from edge_seg_benchmarks.peak.candidates import CANDIDATES, Work, last_level_cache, reached
+from edge_seg.typed_json import read_fields
+from edge_seg_benchmarks.peak.candidates import CANDIDATES, Message, Work, last_level_cache, reached
 from edge_seg_benchmarks.peak.convolution import INPUT_SCALE, WEIGHT_SCALE, output_scale, write_convolution
 from edge_seg_benchmarks.peak.memory import available_memory
-from edge_seg_benchmarks.peak.roofline import measure_peak, run_candidates, share_of_peak
+from edge_seg_benchmarks.peak.roofline import Peak, PeakShare, PeakSources, measure_peak, run_candidates, share_of_peak
 from edge_seg_benchmarks.traffic import bytes_moved
 from hypothesis import given
 from hypothesis import strategies as st
 
 RESOURCES = ("fp32_macs_per_s", "int8_macs_per_s", "bytes_per_s")
-PEAK = {"threads": 1, "fp32_macs_per_s": 1e9, "int8_macs_per_s": 4e9, "bytes_per_s": 2e9}
+PEAK = Peak(1, 1e9, 4e9, 2e9, PeakSources(None, None, None, {}, {}, 0.0))
 
 
 def tensor(name: str, shape: tuple[int, ...], dtype: str, *, constant: bool = False) -> Tensor:
@@ -100,10 +101,10 @@ def test_the_network_that_is_measured_does_the_work(dtype: str, side: int, chann
 def test_shares_of_a_case_that_can_be_reckoned() -> None:
     # 1 ms of multiply-accumulates at 1e9 per second, 0.5 ms of traffic at 2e9, in 2 ms.
     share = share_of_peak(1_000_000, 1_000_000, 2.0, "float32", PEAK)
-    assert share == {"compute": 0.5, "bandwidth": 0.25, "bound": "compute", "limit_ms": 1.0}
+    assert share == PeakShare(compute=0.5, bandwidth=0.25, bound="compute", limit_ms=1.0)
     assert share_of_peak(1_000_000, 1_000_000, 2.0, "float16", PEAK) == share
     share = share_of_peak(1_000_000, 1_000_000, 2.0, "int8-qat", PEAK)
-    assert share == {"compute": 0.125, "bandwidth": 0.25, "bound": "memory", "limit_ms": 0.5}
+    assert share == PeakShare(compute=0.125, bandwidth=0.25, bound="memory", limit_ms=0.5)
     assert share_of_peak(1_000_000, 1_000_000, 2.0, "int8-ptq", PEAK) == share
     assert share_of_peak(1_000_000, 1_000_000, 2.0, "dynamic", PEAK) == share
 
@@ -114,20 +115,22 @@ amounts = st.integers(1, 10**12)
 @given(amounts, amounts, st.floats(1e-3, 1e6), st.sampled_from(["float32", "int8-qat"]))
 def test_the_roofline_holds(macs: int, moved: int, milliseconds: float, quantisation: str) -> None:
     share = share_of_peak(macs, moved, milliseconds, quantisation, PEAK)
-    nearest = max(share["compute"], share["bandwidth"])
-    assert share["limit_ms"] == pytest.approx(nearest * milliseconds)
-    intensity, ridge = macs / moved, PEAK["fp32_macs_per_s" if quantisation == "float32" else "int8_macs_per_s"] / 2e9
+    assert share.compute is not None
+    assert share.bandwidth is not None
+    nearest = max(share.compute, share.bandwidth)
+    assert share.limit_ms == pytest.approx(nearest * milliseconds)
+    intensity, ridge = macs / moved, (1e9 if quantisation == "float32" else 4e9) / 2e9
     if intensity != pytest.approx(ridge):
-        assert share["bound"] == ("compute" if intensity > ridge else "memory")
+        assert share.bound == ("compute" if intensity > ridge else "memory")
     slower = share_of_peak(macs, moved, 2 * milliseconds, quantisation, PEAK)
-    assert slower["compute"] == pytest.approx(share["compute"] / 2)
-    assert slower["limit_ms"] == share["limit_ms"]
+    assert slower.compute == pytest.approx(share.compute / 2)
+    assert slower.limit_ms == share.limit_ms
 
 
 @pytest.mark.parametrize(("missing", "left"), [("fp32_macs_per_s", "bandwidth"), ("bytes_per_s", "compute")])
 def test_what_was_not_measured_bounds_nothing(missing: str, left: str) -> None:
-    share = share_of_peak(10**6, 10**6, 2.0, "float32", {**PEAK, missing: None})
-    assert {name for name, value in share.items() if value is not None} == {left}
+    share = share_of_peak(10**6, 10**6, 2.0, "float32", read_fields(Peak, {**asdict(PEAK), missing: None}))
+    assert {name for name, value in asdict(share).items() if value is not None} == {left}
 
 
 def test_a_share_of_nothing_is_refused() -> None:
@@ -149,85 +152,87 @@ def test_memory_and_caches_are_told_within_reason() -> None:
 
 
 @pytest.fixture(scope="module")
-def two_peaks() -> list[dict[str, Any]]:
+def two_peaks() -> list[Peak]:
     """Two measurements, one after the other."""
     return [measure_peak(1) for _ in range(2)]
 
 
 @pytest.mark.slow
-def test_a_peak_is_plain_data_and_says_what_reached_it(two_peaks: list[dict[str, Any]]) -> None:
+def test_a_peak_is_plain_data_and_says_what_reached_it(two_peaks: list[Peak]) -> None:
     for peak in two_peaks:
-        assert json.loads(json.dumps(peak)) == peak
-        assert peak["threads"] == 1
-        assert peak["how"]["rates"].keys() | peak["how"]["failed"].keys() == CANDIDATES.keys()
-        assert not any("convolution" in name or "matrix" in name for name in peak["how"]["failed"])
+        assert read_fields(Peak, json.loads(json.dumps(asdict(peak)))) == peak
+        assert peak.threads == 1
+        assert peak.how.rates.keys() | peak.how.failed.keys() == CANDIDATES.keys()
+        assert not any("convolution" in name or "matrix" in name for name in peak.how.failed)
         for resource_name in RESOURCES[:2]:
-            rates = [rate for name, rate in peak["how"]["rates"].items() if CANDIDATES[name][0] == resource_name]
-            assert peak[resource_name] == max(rates) > 0
-            assert peak["how"][resource_name]
+            rates = [rate for name, rate in peak.how.rates.items() if CANDIDATES[name][0] == resource_name]
+            assert peak.rate(resource_name) == max(rates) > 0
+            assert getattr(peak.how, resource_name)
 
 
 @pytest.mark.slow
-def test_two_measurements_agree_within_a_factor_of_two(two_peaks: list[dict[str, Any]]) -> None:
+def test_two_measurements_agree_within_a_factor_of_two(two_peaks: list[Peak]) -> None:
     for resource_name in RESOURCES:
-        first, second = (peak[resource_name] for peak in two_peaks)
+        first, second = (peak.rate(resource_name) for peak in two_peaks)
         if first is None or second is None:
             pytest.skip("too little memory to measure its bandwidth")
         assert 0.5 <= first / second <= 2, resource_name
 
 
 @pytest.mark.slow
-def test_no_network_is_faster_than_the_peak(two_peaks: list[dict[str, Any]], lungs: ModelFile) -> None:
+def test_no_network_is_faster_than_the_peak(two_peaks: list[Peak], lungs: ModelFile) -> None:
     runtime = TFLiteRuntime(lungs.flatbuffer, 1)
     film = np.random.default_rng(0).integers(-128, 128, runtime.input.shape).astype(np.int8)
     macs, moved = inspect_model(lungs).macs, bytes_moved(read_graph(lungs.flatbuffer))
     fastest = 1000 * macs / reached(Work(lambda: runtime.run(film), macs, "lungs"), seconds=0.5)
     share = share_of_peak(macs, moved, fastest, lungs.manifest.quantisation, two_peaks[0])
-    assert 0 < share["compute"] <= 1.1
+    assert share.compute is not None
+    assert 0 < share.compute <= 1.1
 
 
 def test_so_many_threads_as_were_asked_for_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "8")
     names = [name for name in CANDIDATES if name.startswith("matrix product")]
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    facts, end = run_candidates(1, names)
+    messages, end = run_candidates(1, names)
     seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     assert end == ""
-    assert {fact["candidate"] for fact in facts if "rate" in fact} == set(names)
+    assert {message.candidate for message in messages if message.rate} == set(names)
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime <= 1.1 * seconds
 
 
 @pytest.mark.slow
 def test_more_threads_than_cores_are_not_used() -> None:
     core = {min(os.sched_getaffinity(0))}
-    assert measured_with(lambda: os.sched_setaffinity(0, core), threads=4)["threads"] == 1
+    assert measured_with(lambda: os.sched_setaffinity(0, core), threads=4).threads == 1
 
 
 def test_a_process_that_ends_early_says_why_and_keeps_what_it_had() -> None:
     first = next(iter(CANDIDATES))
-    facts, end = run_candidates(1, [first, "no such candidate"])
-    assert next(fact for fact in facts if "rate" in fact)["candidate"] == first
-    assert facts[-1] == {"begins": "no such candidate"}
+    messages, end = run_candidates(1, [first, "no such candidate"])
+    assert next(message for message in messages if message.rate).candidate == first
+    assert messages[-1] == Message("no such candidate")
     assert "no such candidate" in end
 
 
 _MEASURE = """
 import json, sys
+from dataclasses import asdict
 from edge_seg_benchmarks.peak.roofline import measure_peak
-print(json.dumps(measure_peak(int(sys.argv[1]))))
+print(json.dumps(asdict(measure_peak(int(sys.argv[1])))))
 """
 
 
-def measured_with(limit: Callable[[], object], threads: int = 1) -> dict[str, Any]:
+def measured_with(limit: Callable[[], object], threads: int = 1) -> Peak:
     """What a process finds that is limited before it starts; it must not die."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", _MEASURE, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, env=environment)
     assert done.returncode == 0, done.stderr
-    peak: dict[str, Any] = json.loads(done.stdout)
-    assert peak["how"]["rates"].keys() | peak["how"]["failed"].keys() == CANDIDATES.keys()
-    assert all(peak["how"]["failed"].values())
-    assert all(peak[name] is None or peak[name] > 0 for name in RESOURCES)
+    peak = read_fields(Peak, json.loads(done.stdout))
+    assert peak.how.rates.keys() | peak.how.failed.keys() == CANDIDATES.keys()
+    assert all(peak.how.failed.values())
+    assert all(rate is None or rate > 0 for rate in map(peak.rate, RESOURCES))
     return peak
 
 
@@ -237,8 +242,8 @@ def test_with_little_address_space_what_can_be_is_measured(megabytes: int) -> No
     size = megabytes * 2**20
     peak = measured_with(lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size)))
     if megabytes == 256:
-        assert peak["int8_macs_per_s"]
-        assert peak["fp32_macs_per_s"]
+        assert peak.int8_macs_per_s
+        assert peak.fp32_macs_per_s
 
 
 @pytest.fixture
@@ -266,5 +271,5 @@ def test_in_a_small_control_group_what_can_be_is_measured(control_group: Path, m
     (control_group / limit).write_text(str(megabytes * 2**20))
     peak = measured_with(lambda: (control_group / "cgroup.procs").write_text(str(os.getpid())))
     if megabytes == 256:
-        assert peak["int8_macs_per_s"]
-        assert peak["fp32_macs_per_s"]
+        assert peak.int8_macs_per_s
+        assert peak.fp32_macs_per_s

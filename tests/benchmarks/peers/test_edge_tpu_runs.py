@@ -25,10 +25,10 @@ def test_what_was_compiled_is_timed_on_the_accelerator(
     monkeypatch.setenv("STUB_DELEGATE", "work")
     settings = Settings(engines=("litert", "edgetpu"), threads=(1, 2), repeats=1, peak=False)
     report = run_benchmark([ModelFile.read(tiny_model), compiled_model], [], settings)
-    on_it = [run for run in report["runs"] if run["engine"] == "edgetpu"]
-    assert [run["label"].split()[0] for run in on_it] == ["compiled"]
-    assert on_it[0]["share_of_peak"] is None
-    assert len(report["runs"]) == 3
+    tiny, compiled = report.models
+    assert [(one.engine, one.threads) for one in tiny.configurations] == [("litert", 2)]
+    assert [one.engine for one in compiled.configurations] == ["litert", "edgetpu"]
+    assert compiled.configurations[1].share_of_peak is None
 
 
 def test_an_accelerator_that_does_not_work_is_no_silent_cpu(

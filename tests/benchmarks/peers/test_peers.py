@@ -25,7 +25,8 @@ pytest.importorskip("ai_edge_litert", reason="ai-edge-litert is not installed")
 
 import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
-from edge_seg_benchmarks.peers import ENGINES, by_kind, open_engine, operator_profile
+from edge_seg_benchmarks.peers import ENGINES, OperatorKind, by_kind, open_engine, operator_profile
+from edge_seg_benchmarks.peers.profile import ProfiledOperator
 
 PEERS = {"onnxruntime": ("onnxruntime", "onnx"), "openvino": ("openvino",)}
 """What each needs."""
@@ -282,14 +283,14 @@ def test_a_profile_tells_where_the_time_goes(engine: str) -> None:
     tensor = np.zeros(runtime.input.shape, np.int8)
     rows = operator_profile(runtime, tensor, runs=5)
     assert rows is not None
-    assert sum(row["share"] for row in rows) == pytest.approx(1)
-    assert len({row["name"] for row in rows}) > 20
+    assert sum(row.share for row in rows) == pytest.approx(1)
+    assert len({row.name for row in rows}) > 20
     kinds = by_kind(rows)
-    assert [entry["ms"] for entry in kinds] == sorted((entry["ms"] for entry in kinds), reverse=True)
-    assert sum(entry["count"] for entry in kinds) == len(rows)
-    assert sum(entry["ms"] for entry in kinds) == pytest.approx(sum(row["ms"] for row in rows))
+    assert [entry.ms for entry in kinds] == sorted((entry.ms for entry in kinds), reverse=True)
+    assert sum(entry.count for entry in kinds) == len(rows)
+    assert sum(entry.ms for entry in kinds) == pytest.approx(sum(row.ms for row in rows))
     # The network has 18 convolutions, and none is left out or counted once for each run.
-    assert sum(entry["count"] for entry in kinds if "Conv" in entry["kind"]) == 18
+    assert sum(entry.count for entry in kinds if "Conv" in entry.kind) == 18
 
 
 def test_a_profile_counts_the_runs_asked_for(engine: str) -> None:
@@ -304,12 +305,11 @@ def test_litert_tells_nothing_of_its_operators() -> None:
 
 
 def test_kinds_are_summed() -> None:
-    rows = [
-        {"kind": "Add", "name": "a", "ms": 1.0, "share": 0.1},
-        {"kind": "Conv", "name": "b", "ms": 6.0, "share": 0.6},
-        {"kind": "Add", "name": "c", "ms": 3.0, "share": 0.3},
+    operators = [
+        ProfiledOperator("Add", "a", 1.0, 0.1),
+        ProfiledOperator("Conv", "b", 6.0, 0.6),
+        ProfiledOperator("Add", "c", 3.0, 0.3),
     ]
-    assert by_kind(rows) == [
-        {"kind": "Conv", "count": 1, "ms": 6.0, "share": 0.6},
-        {"kind": "Add", "count": 2, "ms": 4.0, "share": pytest.approx(0.4)},
-    ]
+    conv, add = by_kind(operators)
+    assert conv == OperatorKind("Conv", 1, 6.0, 0.6)
+    assert (add.kind, add.count, add.ms, add.share) == ("Add", 2, 4.0, pytest.approx(0.4))
