@@ -19,6 +19,7 @@ class Machine:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
         self.wall, self.up, self.boot, self.synchronised = START, 100.0, "one", False
         self._path = path
+        monkeypatch.setattr(clock_module, "LOOK_EVERY_S", 0.0)
         monkeypatch.setattr(clock_module, "boot_id", lambda: self.boot)
         monkeypatch.setattr(clock_module, "uptime_s", lambda: self.up)
         monkeypatch.setattr(clock_module, "clock_is_synchronised", lambda: self.synchronised)

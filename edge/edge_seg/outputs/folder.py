@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,6 +29,12 @@ from edge_seg.storage import flush_folder, sweep_drafts, write_atomically
 
 PRODUCTS = ("mask", "overlay", "record", "dicom")
 _KEPT_OF_REMOVED = ("schema", "status", "source", "stem", "film", "model", "lung", "quality", "products", "files")
+
+_NOT_KEPT_OF_REMOVED: dict[str, Any] = {
+    "files": (),
+    "products": PRODUCTS,
+    **{name: {} for name in ("structures", "areas", "widths", "ratios", "flagged", "timings_ms")},
+}
 
 _BATCH = 100
 """Records that are removed between two looks at the clock."""
@@ -297,7 +304,8 @@ class OutputFolder:
         for record in records:
             if isinstance(record, FailedRecord) or not record.film.sha256:
                 continue
-            plain = replace(record, files=(), products=PRODUCTS).to_json()
+            bare = replace(record, **_NOT_KEPT_OF_REMOVED)
+            plain = bare.to_json()
             left = {key: plain[key] for key in _KEPT_OF_REMOVED}
             known = self._removed.last_of(record.source)
             if known is None or {key: known.to_json().get(key) for key in left} != left:
@@ -309,7 +317,7 @@ class OutputFolder:
         if isinstance(record, FailedRecord):
             return
         # A film that was done again wrote over its first results.
-        later = self._records.last_with(record.stem)
+        later = None if self._records.is_last_with(record.stem, offset) else self._records.last_with(record.stem)
         kept = {file.name for file in later[1].files} if later is not None and later[0] > offset else set()
         try:
             for file in record.files:

@@ -10,6 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -136,6 +137,10 @@ class Journal:
         found = self._find(_stem_key(stem), lambda one: isinstance(one, DoneRecord) and one.stem.casefold() == folded)
         return (found[0], found[1]) if found is not None and isinstance(found[1], DoneRecord) else None
 
+    def is_last_with(self, stem: str, offset: int) -> bool:
+        """Whether the line at an offset is the last one with its stem, as the index knows without a look at lines."""
+        return self._index.get(_stem_key(stem)) in (None, offset)
+
     def append(self, *lines: dict[str, Any]) -> None:
         """Add lines: written in one piece and flushed. Once more does no harm: lines that are there are not doubled.
 
@@ -170,6 +175,7 @@ class Journal:
         draft = self.path.with_name(f".{self.path.name}{DRAFT_SUFFIX}")
         try:
             with self.path.open("rb") as source, draft.open("wb") as target:
+                _as_private(source, target)
                 source.seek(offset)
                 while piece := source.read(_PIECE):
                     target.write(piece)
@@ -195,6 +201,7 @@ class Journal:
         """
         try:
             with self.path.open("rb") as source, self._aside.open("ab") as aside:
+                _as_private(source, aside)
                 source.seek(line.offset)
                 aside.write(source.read(line.end - line.offset))
                 aside.flush()
@@ -299,6 +306,8 @@ class Journal:
         _log.warning("%d damaged lines of %s are set aside in %s", len(bad), self.path.name, self._aside.name)
         draft = self.path.with_name(f".{self.path.name}{DRAFT_SUFFIX}")
         with self.path.open("rb") as source, self._aside.open("ab") as aside, draft.open("wb") as rest:
+            _as_private(source, aside)
+            _as_private(source, rest)
             for line in bad:
                 _copy(source, rest, line.offset)
                 aside.write(source.read(line.end - line.offset))
@@ -383,6 +392,14 @@ def _cut_torn_line(descriptor: int) -> None:
     if end < size:
         os.ftruncate(descriptor, end)
         os.fsync(descriptor)
+
+
+def _as_private(source: BinaryIO, target: BinaryIO) -> None:
+    """Let those read the target who may read the source: records can name patients."""
+    # Windows and FAT have no such modes.
+    if os.name == "posix":
+        with suppress(OSError):
+            os.fchmod(target.fileno(), os.fstat(source.fileno()).st_mode & 0o777)
 
 
 def _copy(source: BinaryIO, target: BinaryIO, end: int | None) -> None:

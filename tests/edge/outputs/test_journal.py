@@ -65,11 +65,13 @@ def test_damaged_lines_are_set_aside_and_the_rest_is_used(tmp_path: Path, done: 
     bad = damaged(done)
     lines = [good[0], *bad[:7], good[1], *bad[7:], good[2]]
     (tmp_path / "records.jsonl").write_bytes(b"".join(line + b"\n" for line in lines))
+    (tmp_path / "records.jsonl").chmod(0o600)
     journal = Journal(tmp_path)
     assert journal.damaged == len(bad)
     assert [record.name for record in journal] == ["0.png", "1.png", "2.png"]
     assert (tmp_path / "records.jsonl").read_bytes().splitlines() == good
     assert (tmp_path / "records.damaged.jsonl").read_bytes() == b"".join(line + b"\n" for line in bad)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("records*.jsonl")} == {0o600}
     again = Journal(tmp_path)
     assert again.damaged == 0
     assert again.last_of("films/1.png") == record_from_json(json.loads(good[1]))
