@@ -15,8 +15,12 @@ from edge_seg_lab.instructions.emulator import device_requirements, prepare
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.argument("words", metavar="-- ARGUMENTS", nargs=-1, type=click.UNPROCESSED)
-@click.option("--requirements", envvar="REQ", help="Of pip, between spaces; or in REQ. By default the device part's.")
-@click.option("--packages", envvar="EXTRA", default="", help="Folders for PYTHONPATH, between colons; or in EXTRA.")
+@click.option(
+    "--requirements", envvar="REQ", help="Of pip, separated by spaces; or in REQ. By default those of the device part."
+)
+@click.option(
+    "--packages", envvar="EXTRA", default="", help="Folders for PYTHONPATH, separated by colons; or in EXTRA."
+)
 @click.option("--core", envvar="CPU", default="cortex-a72", show_default=True, help="To emulate; or in CPU.")
 def main(folder: Path, words: tuple[str, ...], requirements: str | None, packages: str, core: str) -> None:
     """Run Python for 64-bit ARM with ARGUMENTS; FOLDER keeps it: about a minute and 300 MB the first time."""
@@ -24,7 +28,7 @@ def main(folder: Path, words: tuple[str, ...], requirements: str | None, package
     python = prepare(folder, wanted)
     command = python.command(core, words)
     extra = [Path(name) for name in packages.split(os.pathsep) if name]
-    # What it compiles of those packages shall not lie between what this machine's Python compiles.
+    # Its bytecode must not mix with that of this machine's Python.
     compiled = {"PYTHONPYCACHEPREFIX": str(python.folder / "bytecode")}
     os.execve(command[0], command, python.environment(extra, {**os.environ, **compiled}))
 

@@ -1,4 +1,4 @@
-"""What an emulated core says it is, and the files of Linux that have to say the same."""
+"""Features of an emulated core, and the Linux files that must agree with them."""
 
 from __future__ import annotations
 
@@ -80,9 +80,9 @@ class Core:
     """A processor core.
 
     Attributes:
-        name: the emulator's, with what is switched on or off (`max,sme=off`).
+        name: of the emulator, with what is switched on or off (`max,sme=off`).
         features: as Linux calls them.
-        midr: the main identification register: who made which core.
+        midr: the main identification register: maker, part and revision.
     """
 
     name: str
@@ -91,21 +91,21 @@ class Core:
 
     @classmethod
     def from_registers(cls, name: str, hwcap: int, hwcap2: int, midr: int) -> Core:
-        """A core from what Linux tells a program about it."""
+        """A core from the registers that Linux shows a program."""
         found = [feature for bit, feature in enumerate(_FEATURES) if hwcap >> bit & 1]
         found += [feature for bit, feature in enumerate(_FEATURES_2) if hwcap2 >> bit & 1]
         return cls(name, tuple(found), midr)
 
     @property
     def dot_product(self) -> bool:
-        """Whether it multiplies and adds four int8 pairs in one step (SDOT)."""
+        """Whether it has int8 dot-product instructions (SDOT)."""
         return "asimddp" in self.features
 
     def write_stand_ins(self, root: Path) -> None:
-        """Write what LiteRT's cpuinfo library reads: `/proc/cpuinfo` and the list of processors, one of this kind.
+        """Write the files of one core that LiteRT's cpuinfo library reads: `/proc/cpuinfo` and the list of cores.
 
-        QEMU 7.2 shows those of the machine it runs on instead, on which the library crashes. By what it reads, and by
-        the features, XNNPACK chooses its kernels.
+        QEMU 7.2 shows the host's files instead, on which the library crashes. XNNPACK selects its kernels by these
+        files and the features.
 
         Args:
             root: folder that is the emulated program's `/`.
@@ -130,7 +130,7 @@ class Core:
 
 
 def split_cores(text: str) -> list[str]:
-    """Names of cores between commas; what has an equals sign belongs to the core before it.
+    """Names of cores between commas; a word with an equals sign belongs to the core before it.
 
     >>> split_cores("cortex-a72,max,sme=off")
     ['cortex-a72', 'max,sme=off']

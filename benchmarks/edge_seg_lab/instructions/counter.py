@@ -1,4 +1,4 @@
-"""The emulator's plugin that counts instructions, built here, and the file in which it counts."""
+"""Builds the emulator's plugin that counts instructions, and reads the file in which it counts."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _COUNT = struct.Struct("<Q")
 
 
 def build_plugin(folder: Path) -> Path:
-    """The plugin, built from `count.c` into a folder.
+    """Build the plugin from `count.c` into a folder.
 
     Raises:
-        DeviceError: this machine has no C compiler, or it fails.
+        DeviceError: this machine has no C compiler, or compiling fails.
     """
     compiler = shlex.split(os.environ.get("CC") or "cc")
     if shutil.which(compiler[0]) is None:
@@ -35,13 +35,13 @@ def build_plugin(folder: Path) -> Path:
 
 
 def plugin_with_counter(plugin: Path, counter: Path) -> str:
-    """The plugin as the emulator wants it named, counting from zero in a file that is made anew."""
+    """The emulator's option for the plugin, which counts from zero in a new file."""
     counter.write_bytes(bytes(_COUNT.size))
     return f"{plugin},counter={counter}"
 
 
 def read_counter(counter: Path) -> Callable[[], int]:
-    """Makes a function that gives the number of instructions executed so far, in the process that is counted."""
+    """A function that returns the instructions executed so far, for use in the counted process."""
     with counter.open("r+b") as file:
         mapped = mmap.mmap(file.fileno(), _COUNT.size)
     return lambda: int(_COUNT.unpack_from(mapped)[0])

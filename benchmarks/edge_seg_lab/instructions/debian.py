@@ -1,4 +1,4 @@
-"""Debian packages unpacked into a folder, of any architecture, without root and without touching this system's own."""
+"""Unpacks Debian packages of any architecture into a folder, without root and without changing this system."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from edge_seg.errors import DeviceError
 
 RELEASE = "bookworm"
-"""Whose QEMU takes plugins of version 1, and whose Python has wheels of all that a device needs."""
+"""Its QEMU takes plugins of version 1, and its Python has wheels of everything that a device needs."""
 
 _SOURCE = f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {RELEASE} main"
 
 
 def unpack(packages: Sequence[str], architecture: str, into: Path) -> None:
-    """Download packages with all that they depend on, and unpack them. None of their scripts is run.
+    """Download packages with their dependencies, and unpack them without running their scripts.
 
     Args:
         packages: names.
@@ -25,7 +25,7 @@ def unpack(packages: Sequence[str], architecture: str, into: Path) -> None:
         into: folder, made if absent.
 
     Raises:
-        DeviceError: this machine has no apt, or apt cannot get them.
+        DeviceError: this machine has no apt, or the download fails.
     """
     for tool in ("apt-get", "dpkg-deb"):
         if shutil.which(tool) is None:
@@ -33,7 +33,7 @@ def unpack(packages: Sequence[str], architecture: str, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".apt-") as name:
         state = Path(name)
-        # Its own state, which says that nothing is installed yet, so that apt finds every dependency missing.
+        # A state of its own, in which nothing is installed, so that apt downloads every dependency.
         for folder in ("lists/partial", "archives/partial"):
             (state / folder).mkdir(parents=True)
         (state / "status").touch()

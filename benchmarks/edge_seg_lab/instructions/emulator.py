@@ -37,7 +37,7 @@ class Arm64Python:
     """Python for 64-bit ARM; made by `prepare`.
 
     Attributes:
-        folder: where all of it lies.
+        folder: of everything below.
         emulator: command of QEMU, without options.
         site: folder of the wheels.
     """
@@ -48,16 +48,16 @@ class Arm64Python:
 
     @property
     def version(self) -> str:
-        """The emulator's, as it says itself."""
+        """The emulator's version, as it prints it."""
         return run_tool([*self.emulator, "-version"]).splitlines()[0]
 
     def core(self, name: str) -> Core:
-        """What the emulated core of that name is, by its own registers.
+        """The emulated core of a name, as its registers describe it.
 
         Raises:
-            UsageError: the emulator has none of that name.
+            UsageError: the emulator knows no such core.
         """
-        # Exits with 1 after its list.
+        # QEMU exits with 1 after printing the list.
         listed = subprocess.run([*self.emulator, "-cpu", "help"], capture_output=True, text=True).stdout
         known = listed.split()[2:]
         if name.partition(",")[0] not in known:
@@ -77,7 +77,7 @@ class Arm64Python:
             plugin: of the emulator, with its options.
 
         Raises:
-            UsageError: there is no such core.
+            UsageError: the emulator knows no such core.
         """
         root = self.folder / "cores" / core
 
@@ -94,8 +94,8 @@ class Arm64Python:
         """Environment for `command`.
 
         Args:
-            packages: folders whose packages Python shall find, before the wheels.
-            base: what else shall be in it; by default nothing, so that no setting of this machine changes a count.
+            packages: folders in which Python looks for packages, before the wheels.
+            base: other variables; by default none, so that no setting of this machine changes a count.
         """
         path = os.pathsep.join(map(str, (*packages, self.site)))
         return {**(base or {}), "PYTHONPATH": path, "PYTHONNOUSERSITE": "1"}
@@ -107,7 +107,7 @@ class Arm64Python:
 
 
 def device_requirements() -> list[str]:
-    """What the device part needs to segment a film, in the versions that are installed here where there is a choice."""
+    """Requirements of the device part, in the versions that are installed here."""
     wanted = ["numpy>=2,<3", "click", "flatbuffers"]
     for name in ("ai-edge-litert", "opencv-python-headless"):
         try:
@@ -118,14 +118,14 @@ def device_requirements() -> list[str]:
 
 
 def prepare(folder: Path, requirements: Sequence[str]) -> Arm64Python:
-    """Make what is not there yet.
+    """Install what is missing.
 
     Args:
-        folder: for all of it; several sets of requirements share the rest.
-        requirements: pip's, of which there must be wheels for 64-bit ARM and Python 3.11.
+        folder: for everything; several sets of requirements share the emulator and Python.
+        requirements: of pip; they need wheels for 64-bit ARM and Python 3.11.
 
     Raises:
-        DeviceError: this machine has no apt or no pip, or they cannot get something.
+        DeviceError: this machine has no apt or no pip, or a download fails.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
@@ -135,7 +135,7 @@ def prepare(folder: Path, requirements: Sequence[str]) -> Arm64Python:
     _make_once(folder, host, _unpack_emulator)
     _make_once(folder, root, lambda draft: unpack(_PYTHON_PACKAGES, "arm64", draft))
     _make_once(folder, site, lambda draft: _install(requirements, draft))
-    # QEMU's libraries are those of its own release: whatever this machine has, it runs.
+    # QEMU gets the libraries of its own Debian release, so it runs on machines with others.
     loader = next(host.glob("lib*/ld-linux-*.so.*"))
     libraries = {str(path.parent) for path in host.glob("**/lib/*-linux-gnu/*.so.*")}
     emulator = (str(loader), "--library-path", ":".join(sorted(libraries)), str(host / "usr" / "bin" / _EMULATOR))
@@ -145,7 +145,7 @@ def prepare(folder: Path, requirements: Sequence[str]) -> Arm64Python:
 def _unpack_emulator(draft: Path) -> None:
     if shutil.which("dpkg") is None:
         raise DeviceError("dpkg is not here: packages for the emulation come from Debian, use Debian or Ubuntu")
-    # The dynamically linked one: what is linked statically loads no plugin.
+    # The dynamically linked one: a statically linked QEMU loads no plugin.
     unpack(["qemu-user"], run_tool(["dpkg", "--print-architecture"]).strip(), draft)
     for other in (draft / "usr" / "bin").glob("qemu-*"):
         if other.name != _EMULATOR:
@@ -160,7 +160,7 @@ def _install(requirements: Sequence[str], site: Path) -> None:
 
 
 def _make_once(folder: Path, path: Path, make: Callable[[Path], None]) -> None:
-    """Make a folder whole or not at all, also where two want it at the same time."""
+    """Make a folder atomically, also where two processes want it at the same time."""
     if path.exists():
         return
     with (folder / ".lock").open("w") as lock:

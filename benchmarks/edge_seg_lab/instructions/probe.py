@@ -1,4 +1,4 @@
-"""Asks an emulated core what it is. Runs on 64-bit ARM, with nothing but Python's own library."""
+"""Prints the identification registers of a core. Runs on 64-bit ARM with Python's standard library only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _HWCAP, _HWCAP2 = 16, 26
 _READ_MIDR = bytes.fromhex("000038d5 c0035fd6")
 """`mrs x0, midr_el1; ret`: the main identification register, which Linux lets a program read (HWCAP_CPUID).
 
-Code is written and called at once, which an emulator notices; a real core would have to be told.
+The code is called as soon as it is written, which an emulator notices; a real core would need a cache flush.
 """
 
 

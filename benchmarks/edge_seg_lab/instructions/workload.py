@@ -1,4 +1,4 @@
-"""What is counted: one film through one model, again and again, on one thread. Runs inside the emulator."""
+"""The counted work: one film through one model, repeatedly, on one thread. Runs inside the emulator."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from edge_seg import Segmenter, segmenter
 from edge_seg_lab.instructions.counter import read_counter
 
 _PER_SECOND = 1_000_000
-"""Of the clock that the stopwatch is given; a thousandth of its milliseconds is an instruction."""
+"""Instructions a second of the clock that the segmenter gets."""
 
 
 def main(counter: str, model: str, film: str, masks: str, warm_up: str, repeats: str) -> None:
-    """Print what was counted as a line of JSON.
+    """Print the counts as a line of JSON.
 
     Args:
         counter: file in which the emulator counts.
         model: path of a model file.
         film: `.npy` of its pixels.
-        masks: `.npz` to write the outlines to, for a check that this was the model's work.
-        warm_up: so many films before the first that is counted.
-        repeats: so many films are counted.
+        masks: `.npz` to write the masks to, to check that the model did its work.
+        warm_up: films before the first that is counted.
+        repeats: films that are counted.
     """
     count = read_counter(Path(counter))
     cv2.setNumThreads(1)
-    # The segmenter times its own stages. With this clock its stopwatch counts instructions instead, of just the stages
-    # that `Segmentation.timings_ms` has; nothing of the work is done otherwise than on a device.
+    # The segmenter times its own stages. With this clock it counts instructions instead, per stage of
+    # `Segmentation.timings_ms`; the work itself is the same as on a device.
     segmenter.time = SimpleNamespace(perf_counter=lambda: count() / _PER_SECOND)  # type: ignore[assignment]
     subject, pixels = Segmenter.load(model, threads=1, engine="litert"), np.load(film)
     films = []
-    # From here on the garbage collector comes by at the same moments, whatever the imports left behind.
+    # From here on the garbage collector runs at the same moments in every process.
     gc.collect()
     gc.freeze()
     for turn in range(int(warm_up) + int(repeats)):
