@@ -13,7 +13,7 @@ HIDDEN = "***"
 
 
 def parse_address(text: str, option: str, example: int) -> tuple[str, int]:
-    """Host and port; without a host this machine's own loopback, so that nobody is heard by accident.
+    """Host and port; without a host the loopback address, so that nothing is exposed by accident.
 
     Args:
         text: `[HOST:]PORT`.
@@ -35,7 +35,7 @@ def parse_address(text: str, option: str, example: int) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, as reached from itself alone."""
+    """Whether a host name or address is the loopback."""
     if host == "localhost":
         return True
     # Imported here, as below, because help loads this module and needs neither.

@@ -31,7 +31,7 @@ _REQUIRED = {
     "pydicom": ("pydicom", "pydicom"),
 }
 _REINSTALL = "pip install --force-reinstall edge-seg"
-_DICOM_PORT = 11112  # registered for DICOM with IANA; 104 is for root alone
+_DICOM_PORT = 11112  # registered for DICOM with IANA; only root may take 104
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def _cameras() -> Iterator[Finding]:
 
 
 def _libcamera() -> Finding:
-    """What libcamera sees; V4L2 alone does not see a Pi's own camera."""
+    """What libcamera sees; V4L2 does not list a Pi's own camera."""
     try:
         models = [entry["Model"] for entry in importlib.import_module("picamera2").Picamera2.global_camera_info()]
     except (ImportError, OSError, RuntimeError) as error:
@@ -232,7 +232,7 @@ def _clock() -> Iterator[Finding]:
         yield Finding("clock", "missing", f"{today} is before edge-seg was installed", "sudo timedatectl set-time ...")
     elif Path("/run/systemd/timesync").is_dir() and not Path("/run/systemd/timesync/synchronized").exists():
         fix = "sudo timedatectl set-ntp true; without a network add a real-time clock"
-        yield Finding("clock", "absent", f"{today}, set by nobody since the start", fix)
+        yield Finding("clock", "absent", f"{today}, not set since the start", fix)
     else:
         yield Finding("clock", "ok", today)
 

@@ -10,7 +10,7 @@ HOT_C = 80.0
 """A Raspberry Pi slows down from here on."""
 
 LITTLE_SPACE_BYTES = 200_000_000
-"""With less of the disk free somebody should look."""
+"""Bytes; with less free on the disk the page and `edge-seg doctor` warn."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _UPTIME = Path("/proc/uptime")

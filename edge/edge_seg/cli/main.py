@@ -116,7 +116,7 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
 
 
 def complain(text: str) -> None:
-    """One line on standard error, whatever the text holds."""
+    """Print one line on standard error; line breaks in the text become blanks."""
     say(f"edge-seg: {' '.join(text.split())}")
 
 

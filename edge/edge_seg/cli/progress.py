@@ -64,7 +64,7 @@ class Progress(Observer):
             say(text)
 
     def waiting(self, error: EdgeSegError) -> None:
-        """Say so once a minute: where nobody looks, logs fill a disk that is full already."""
+        """Say so at most once a minute: unread logs would fill a disk that is full already."""
         now = time.monotonic()
         if now - self._warned_at > _SECONDS_BETWEEN_WARNINGS:
             self._warned_at = now

@@ -68,7 +68,7 @@ def run(file: Path | None, **parameters: Any) -> int:
         segmenter = load_segmenter(config.model)
     with Station(config, segmenter) as station:
         if station.page is not None and not console.quiet:
-            # A token that somebody chose is known to them; a log need not hold it.
+            # The user knows a token that they chose; a log need not hold it.
             made_up = config.view.token is None
             say(f"page: {station.page.url if made_up else station.page.address}")
         source = station.source

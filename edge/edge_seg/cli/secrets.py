@@ -16,8 +16,8 @@ def arguments_of_process() -> list[str]:
     """The arguments of this process.
 
     Where they hold secrets, the program is started once more in this process, with the secrets hidden in its arguments
-    and the true ones in its environment, which its own user alone can read. Until then, for some milliseconds, they
-    were seen: a file or the environment is better.
+    and the real ones in its environment, which only its own user can read. Until then they are visible for some
+    milliseconds: a file or the environment is safer.
     """
     kept = os.environ.pop(_VARIABLE, None)
     if kept is not None:

@@ -1,6 +1,6 @@
 """Associations of DICOM senders, guarded: pynetdicom hears only what is whole, within its limits and in time.
 
-pynetdicom reads a PDU in a thread that waits for each byte without end, and takes memory for whatever length a peer
+pynetdicom reads a PDU in a thread that waits for each byte without a deadline, and allocates any length that a peer
 claims. So an event loop stands before it: it reads each PDU as a whole, with a deadline for the whole of it, checks it,
 and hands it on through a pair of sockets. An association takes one of the few slots only once its request has come.
 """

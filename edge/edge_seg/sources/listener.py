@@ -58,7 +58,7 @@ class Listener(Source):
     Args:
         address: `[HOST:]PORT`; without a host only this machine can send. Port 0 takes any that is free (see `port`).
         inbox: where received films wait.
-        films: stop after so many; `None` goes on.
+        films: stop after this number; `None` goes on.
         attempts: counts how often each film was tried.
         ae_title: of this device; an association that calls another is refused.
         senders: AE titles that may send; empty is all.

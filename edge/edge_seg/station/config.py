@@ -49,7 +49,7 @@ class Setting:
         above: values it takes are larger.
         separated: on the command line the values stand in one word, separated by commas.
         environment: variable that gives it; one on the command line wins.
-        secret: nobody else may read it.
+        secret: a file that holds it must be readable by its owner only.
         shown_default: what help says of the default, where the value itself does not say it.
     """
 

@@ -25,7 +25,7 @@ from edge_seg.station.session import Observer, Summary
 from edge_seg.version import __version__
 
 RECENT = 30
-"""So many films are listed."""
+"""Films that the page lists."""
 
 STUCK_S = 60.0
 """A session that has not stirred for so long hangs; the largest film takes a few seconds on the slowest board."""

@@ -1,6 +1,6 @@
 """A session as a systemd service: tells systemd that it is up, that it is alive, and how it does (`sd_notify`).
 
-The protocol is a datagram to the socket that `NOTIFY_SOCKET` names: sd_notify(3). Where nobody listens nothing is sent.
+The protocol is a datagram to the socket that `NOTIFY_SOCKET` names: sd_notify(3). Without it nothing is sent.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ class Station:
     """Takes films from its sources, segments them and keeps the results, as a configuration says.
 
     Everything is open when it is made: folder, model, cameras, ports. It runs once. Where its files name patients, the
-    files that this process makes from then on are for its user alone (umask 077).
+    files that this process makes from then on can be read by its user only (umask 077).
 
     Args:
         config: what it does.

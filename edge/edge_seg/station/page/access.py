@@ -1,4 +1,4 @@
-"""Who may look at the page: who knows the token, or had a browser that brought it before."""
+"""Access to the page: by the token, or by the cookie of a browser that sent it before."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Access:
 
     Args:
         token: who looks must know it; `None` where only this machine can look.
-        secure: whether the page is served by TLS: then a browser sends its cookie by TLS alone.
+        secure: whether the page is served by TLS; browsers then send the cookie over TLS only.
     """
 
     def __init__(self, token: str | None, secure: bool) -> None:
@@ -50,14 +50,14 @@ class Access:
 
     @property
     def cookie(self) -> str:
-        """The header that has a browser keep its entry; for who brought the token, and nobody else."""
+        """Value of Set-Cookie, for a request that brought the token and for no other."""
         return f"{_COOKIE}={self._session}{self._attributes}"
 
 
 def is_for_this_machine(request: Request) -> bool:
     """Whether a request was meant for this machine by one of its own names.
 
-    A page elsewhere whose name was made to point here must not read what is shown to this machine alone.
+    A web page whose host name was made to point here (DNS rebinding) must not read what only this machine may see.
     """
     host = _HOST.fullmatch(request.headers.get("host", ""))
     return host is not None and is_loopback(host[1] or host[2])

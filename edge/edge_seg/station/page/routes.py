@@ -42,7 +42,7 @@ class Answer:
 
 
 def health_answer(health: Health) -> Answer:
-    """Whether the session stirs; at once, whatever the disk does."""
+    """Whether the session is alive; never waits for the disk."""
     return Answer(HTTPStatus.OK, b"ok\n") if health.alive else Answer(HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
 
 

@@ -58,7 +58,7 @@ class PageServer:
     """Serves a session's page from threads of its own until `close`.
 
     Args:
-        address: `[HOST:]PORT`; without a host this machine alone can look. Port 0 takes any that is free.
+        address: `[HOST:]PORT`; without a host only this machine can look. Port 0 takes any that is free.
         health: of the session.
         token: who looks from elsewhere must know it; made up where none is given.
         tls: certificate and key; without it the page is served in clear.
