@@ -97,5 +97,7 @@ def _tell(station: Station, summary: Summary) -> None:
         parts = [f"{summary.done} done", f"{summary.failed} failed"]
         parts += [f"{summary.rejected} rejected (--no-gate segments them all the same)"] if summary.rejected else []
         parts += [f"{summary.skipped} done before (--again repeats them)"] if summary.skipped else []
+        others = station.source.passed_over
+        parts += [f"{others} other file{'s' if others > 1 else ''} passed over"] if others else []
         parts += ["stopped"] if summary.interrupted else []
         say(f"{', '.join(parts)}; results in {out}. {RESEARCH_USE}.")

@@ -34,11 +34,15 @@ class Files(Source):
         inputs: paths, folders, globs.
         frames: the most to take of a video; `None` is all.
         attempts: counts how often each was tried.
+
+    Attributes:
+        passed_over: other files in the folders, which do not look like films.
     """
 
     def __init__(self, inputs: Sequence[str], frames: int | None = None, attempts: Attempts | None = None) -> None:
         self._frames, self._attempts = frames, attempts or Attempts(None)
-        self._items = list(_expand(inputs))
+        self.passed_over = 0
+        self._items = list(self._expand(inputs))
         videos = any(isinstance(item, Path) and item.suffix.lower() in VIDEO_SUFFIXES for item in self._items)
         self.total = None if videos else len(self._items)
 
@@ -63,6 +67,44 @@ class Files(Source):
                 key = f"{item} {file_state(item)}"
                 read = partial(read_film_or_failure, item)
                 yield from self._attempts.hand_out(key, item.name, str(item), read, stays=True)
+
+    def _expand(self, inputs: Sequence[str]) -> Iterator[Path | Failure]:
+        seen: set[str] = set()
+        for text in inputs:
+            for item in self._paths(text):
+                if isinstance(item, Failure):
+                    yield item
+                    continue
+                if not is_utf8(str(item)):
+                    yield _failure(shown(item), "its name is not UTF-8: rename it")
+                    continue
+                real = os.path.realpath(item)
+                if real not in seen:
+                    seen.add(real)
+                    yield item
+
+    def _paths(self, text: str) -> Iterator[Path | Failure]:
+        path = Path(text).expanduser()
+        if path.is_dir():
+            yield from self._folder(path)
+        elif path.exists() or not glob.has_magic(text):
+            # An absent path is named by the reader's own error.
+            yield path
+        else:
+            # Path.glob takes no absolute patterns.
+            found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
+            if not found:
+                yield _failure(text, "nothing matches: check the pattern")
+            for match in found:
+                yield from self._folder(Path(match)) if Path(match).is_dir() else iter([Path(match)])
+
+    def _folder(self, folder: Path) -> Iterator[Path | Failure]:
+        found = Listing(folder).look()
+        self.passed_over += found.others
+        yield from found.films
+        yield from found.problems
+        if not found.films and not found.problems:
+            yield _failure(str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files")
 
 
 def read_film(path: str | Path) -> Film:
@@ -91,46 +133,6 @@ def file_state(path: Path) -> FileState | None:
     except OSError:
         return None
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
-
-
-def _expand(inputs: Sequence[str]) -> Iterator[Path | Failure]:
-    seen: set[str] = set()
-    for text in inputs:
-        for item in _paths(text):
-            if isinstance(item, Failure):
-                yield item
-                continue
-            if not is_utf8(str(item)):
-                yield _failure(shown(item), "its name is not UTF-8: rename it")
-                continue
-            real = os.path.realpath(item)
-            if real not in seen:
-                seen.add(real)
-                yield item
-
-
-def _paths(text: str) -> Iterator[Path | Failure]:
-    path = Path(text).expanduser()
-    if path.is_dir():
-        yield from _folder(path)
-    elif path.exists() or not glob.has_magic(text):
-        # An absent path is named by the reader's own error.
-        yield path
-    else:
-        # Path.glob takes no absolute patterns.
-        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
-        if not found:
-            yield _failure(text, "nothing matches: check the pattern")
-        for match in found:
-            yield from _folder(Path(match)) if Path(match).is_dir() else iter([Path(match)])
-
-
-def _folder(folder: Path) -> Iterator[Path | Failure]:
-    found = Listing(folder).look()
-    yield from found.films
-    yield from found.problems
-    if not found.films and not found.problems:
-        yield _failure(str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files")
 
 
 def _failure(where: str, what: str) -> Failure:

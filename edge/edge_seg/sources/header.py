@@ -192,7 +192,7 @@ _KINDS: tuple[tuple[re.Pattern[bytes], Callable[[bytes], PictureHeader]], ...] =
     )
 )
 
-_NAMES = {
+_NAMES: dict[Callable[[bytes], PictureHeader], str] = {
     _png: "PNG",
     _jpeg: "JPEG",
     _tiff: "TIFF",

@@ -43,6 +43,7 @@ class _Folder:
     films: list[Path] = field(default_factory=list)
     folders: list[Path] = field(default_factory=list)
     problems: list[Failure] = field(default_factory=list)
+    others: int = 0
 
 
 @dataclass
@@ -53,11 +54,13 @@ class Looked:
         films: files that may be films or videos, in order.
         problems: what cannot be taken and was not told before.
         gone: whether the folder itself cannot be listed.
+        others: files that do not look like films.
     """
 
     films: list[Path] = field(default_factory=list)
     problems: list[Failure] = field(default_factory=list)
     gone: bool = False
+    others: int = 0
 
 
 class Listing:
@@ -95,6 +98,7 @@ class Listing:
                 continue
             self._told.discard(shown(path))
             found.films += folder.films
+            found.others += folder.others
             self._tell(found, folder.problems)
             waiting += reversed(folder.folders)
         self._known = known
@@ -132,6 +136,8 @@ class Listing:
                 folder.problems.append(_problem(path, "no film is taken under this name: rename it"))
             elif self._may_be_film(path, entry):
                 folder.films.append(path)
+            else:
+                folder.others += 1
         elif entry.is_symlink():
             self._sort_link(path, entry, folder)
         else:

@@ -36,11 +36,13 @@ class Source(Protocol):
         total: how many will come, or `None` where that is not known.
         live: whether films come from a camera, as they are taken.
         endless: whether films go on coming until the run is stopped; a session then waits for a full disk.
+        passed_over: files beside the films that do not look like any.
     """
 
     total: int | None
     live: bool = False
     endless: bool = False
+    passed_over: int = 0
 
     def __iter__(self) -> Iterator[Arrival | None]:
         """Films, and failures in place of those that cannot be had; `None` where just now there is nothing.

@@ -24,6 +24,7 @@ class Together(Source):
         self._sources = sources
         totals = [source.total for source in sources]
         self.total = None if None in totals else sum(total for total in totals if total is not None)
+        self.passed_over = sum(source.passed_over for source in sources)
         self.live = any(source.live for source in sources)
         self.endless = any(source.endless for source in sources)
 

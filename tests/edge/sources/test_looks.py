@@ -28,7 +28,9 @@ def test_films_are_taken_whatever_they_are_called(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no film")
     (tmp_path / "BMW.odt").write_bytes(b"BMW is no bitmap " + bytes(600))
     (tmp_path / "DICOMDIR").write_bytes(bytes(128) + b"DICM")
-    found = [arrival.content for arrival in open_source([str(tmp_path)]) if arrival is not None]
+    source = open_source([str(tmp_path)])
+    found = [arrival.content for arrival in source if arrival is not None]
+    assert source.passed_over == 3
     assert [one.name for one in found] == ["a.jfif", "b.jpe", "c.gif", "d", "e.scan", "f.img", "g.dcm", "h"]
     assert all(isinstance(one, Film) for one in found)
 
