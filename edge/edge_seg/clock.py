@@ -123,7 +123,6 @@ class Clock:
             return Seen(boot, uptime, wall, wall, wall, wall if clock_is_synchronised() else None)
         passed = max(0.0, uptime - last.uptime_s) if boot == last.boot else 0.0
         counted, shifts, trusted = last.counted + passed, last.shifts, last.trusted
-        self._tell(wall - last.wall - passed, same_boot=boot == last.boot)
         if clock_is_synchronised():
             if wall - counted > _DRIFT_S:
                 # What was recorded since the clock was last right is as old as was counted, and no older.
@@ -132,6 +131,8 @@ class Clock:
             trusted = counted if abs(wall - counted) <= _DRIFT_S else trusted
         if abs(wall - counted) <= _DRIFT_S:
             counted, self.trouble = max(counted, wall), None
+        else:
+            self._tell(wall - last.wall - passed, same_boot=boot == last.boot)
         return Seen(boot, uptime, wall, counted, last.began, trusted, shifts)
 
     def _tell(self, jump_s: float, same_boot: bool) -> None:
