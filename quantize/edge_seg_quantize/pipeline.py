@@ -75,16 +75,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     representative = network_input(compared, config.network.channels)
     models = _all_forms(model, aware, manifest, representative, settings, anonymous_splits(run))
     say(f"measuring on {len(validation)} validation films")
-    segmenters = {kind: Segmenter(models[kind], gate=False) for kind in ("float32", "ptq", "qat")}
-    report = measure(
-        **segmenters,
-        flatbuffer=models["qat"].flatbuffer,
-        films=validation,
-        differing_pixels=differing_pixels(aware, segmenters["qat"], compared),
-        compared_films=len(compared),
-        budget=settings.dice_budget,
-        made_from=made_from,
-    )
+    report = _measured(models, aware, compared, validation, settings.dice_budget, made_from)
     _write(models, out, report, validation, say)
     return report
 
@@ -125,6 +116,26 @@ def origin_of(run: Path, settings: QuantizeSettings) -> str:
     tuning = f"{settings.epochs} {settings.films_per_epoch} {settings.learning_rate} {settings.validation_films}"
     data = weights.read_bytes() if weights.is_file() else b""
     return hashlib.sha256(data + f"{tuning} {settings.name} {settings.version}".encode()).hexdigest()[:16]
+
+
+def _measured(
+    models: dict[str, ModelFile],
+    aware: Any,
+    compared: np.ndarray,
+    validation: list[LabelledFilm],
+    budget: float,
+    made_from: str,
+) -> AcceptanceReport:
+    segmenters = {kind: Segmenter(models[kind], gate=False) for kind in ("float32", "ptq", "qat")}
+    return measure(
+        **segmenters,
+        flatbuffer=models["qat"].flatbuffer,
+        films=validation,
+        differing_pixels=differing_pixels(aware, segmenters["qat"], compared),
+        compared_films=len(compared),
+        budget=budget,
+        made_from=made_from,
+    )
 
 
 def _beside(out: Path, kind: str) -> Path:

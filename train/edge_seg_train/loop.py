@@ -84,27 +84,39 @@ def train(config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = No
         store_splits(run, datasets)
         if not quiet:
             click.echo(f"training on {describe_devices(config.devices)}", err=True)
-        batches = _batches(config, films)
-        batches.epoch = len(history)
-        validation = _validation(held_out, config.network.channels, replicas)
         if len(history) < config.epochs and not should_stop(config, history):
-            model.fit(
-                batches,
-                epochs=config.epochs,
-                initial_epoch=len(history),
-                validation_data=validation,
-                validation_batch_size=config.batch_size,
-                callbacks=[
-                    *_averaged(config),
-                    _Epochs(config, run, history, held_out, replicas),
-                    *([] if quiet else [_TimeLeft(config)]),
-                    *_tensorboard(run),
-                ],
-                verbose=0 if quiet else 1,
-                shuffle=False,
-            )
+            _fit(config, run, model, history, films, held_out, replicas, quiet)
             _summarise(config, run, model, history, held_out, replicas, quiet)
     return run / f"best.{checkpoint.WEIGHTS_NAME}"
+
+
+def _fit(
+    config: TrainConfig,
+    run: Path,
+    model: Any,
+    history: list[dict[str, float]],
+    films: PackedFilms,
+    held_out: PackedFilms,
+    replicas: int,
+    quiet: bool,
+) -> None:
+    batches = _batches(config, films)
+    batches.epoch = len(history)
+    model.fit(
+        batches,
+        epochs=config.epochs,
+        initial_epoch=len(history),
+        validation_data=_validation(held_out, config.network.channels, replicas),
+        validation_batch_size=config.batch_size,
+        callbacks=[
+            *_averaged(config),
+            _Epochs(config, run, history, held_out, replicas),
+            *([] if quiet else [_TimeLeft(config)]),
+            *_tensorboard(run),
+        ],
+        verbose=0 if quiet else 1,
+        shuffle=False,
+    )
 
 
 def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:

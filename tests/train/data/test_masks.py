@@ -163,6 +163,12 @@ def test_a_value_half_way_is_asked_for_and_the_answer_stands_in_classes_txt(tmp_
     assert shares(open_dataset(folder)) == {"right": pytest.approx(of(1)), "left": pytest.approx(of(2, 3))}
 
 
+def test_a_value_half_way_in_a_jpeg_is_asked_for_too(tmp_path: Path) -> None:
+    folder = masks(tmp_path, np.array([0, 127, 255, 255], np.uint8)[areas()], ".jpg")
+    with pytest.raises(InputError, match=r"f0\.jpg: holds grey 12\d beside 255, a class or pixels to ignore"):
+        open_dataset(folder)
+
+
 def test_255_beside_class_numbers_is_asked_for(tmp_path: Path) -> None:
     folder = masks(tmp_path, np.array([0, 1, 2, 255], np.uint8)[areas()])
     with pytest.raises(InputError, match=r"holds grey 255 beside 1, 2"):

@@ -35,7 +35,7 @@ _INSIDE = 0.2  # least share of a level's pixels that have no other value beside
 _LEAST_SHARE = 5e-4  # of the pixels inside areas: a level of a lossy set has at least so many
 _MOST_EDGES = 0.5  # share of a mask's pixels that may lie on edges
 _EDGE = np.ones((5, 5), np.uint8)  # how far smoothing and JPEG reach
-_HALF_WAY = (127, 128)
+_HALF_WAY = range(124, 133)  # what JPEG makes of 127 and 128
 
 _COLOUR_NAMES = {
     0xFF0000: "red",
