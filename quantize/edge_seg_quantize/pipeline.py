@@ -34,6 +34,8 @@ from edge_seg_quantize.representative import evenly_of_each
 from edge_seg_quantize.settings import QuantizeSettings
 from edge_seg_quantize.trust import with_trust
 
+_BACKUP = "quantisation"  # folder in a run for the checkpoints of its fine-tuning
+
 
 def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[str], None] = print) -> AcceptanceReport:
     """Quantise a run and write `OUT`; beside it, `OUT` with `.float32`, `.float16`, `.dynamic` and `.ptq` in the name.
@@ -69,7 +71,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     manifest = make_manifest(config, record, settings, in_one_piece(films.labels[..., : len(config.structures)]))
     check_calibratable(manifest.structures, validation)
 
-    aware = _fine_tuned(model, config, films, settings, say)
+    aware = _fine_tuned(model, config, films, settings, say, run / _BACKUP / made_from)
     say("converting")
     compared = films.grey[evenly_of_each(films.origin)]
     representative = network_input(compared, config.network.channels)
@@ -254,7 +256,12 @@ def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings
 
 
 def _fine_tuned(
-    model: Any, config: TrainConfig, films: PackedFilms, settings: QuantizeSettings, say: Callable[[str], None]
+    model: Any,
+    config: TrainConfig,
+    films: PackedFilms,
+    settings: QuantizeSettings,
+    say: Callable[[str], None],
+    backup: Path,
 ) -> Any:
     aware = qat.quantization_aware(model)
     chosen = films.grey[evenly_of_each(films.origin)]
@@ -264,7 +271,7 @@ def _fine_tuned(
     say(f"quantization-aware fine-tuning: {settings.epochs} epochs")
     batches = _batches(config, films, settings)
     loss = training_loss(config.loss, config.structures, config.regions)
-    qat.fine_tune(aware, batches, loss, settings.epochs, settings.learning_rate, settings.quiet)
+    qat.fine_tune(aware, batches, loss, settings.epochs, settings.learning_rate, settings.quiet, backup)
     return aware
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,7 @@ def fine_tune(
     epochs: int,
     learning_rate: float,
     quiet: bool = False,
+    backup: Path | None = None,
 ) -> None:
     """Train a quantization-aware model in place; the learning rate falls to zero along a cosine.
 
@@ -39,12 +42,16 @@ def fine_tune(
         epochs: passes over the batches.
         learning_rate: of Adam, at the start.
         quiet: no progress bar.
+        backup: folder for a checkpoint after each epoch; fine-tuning that was stopped goes on after the last one. It is
+            removed at the end.
     """
     steps = epochs * len(batches)
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     model.compile(tf_keras.optimizers.Adam(schedule), loss=loss)
 
     def endless() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        # After a stop, the films of the epoch that comes next.
+        batches.epoch = int(model.optimizer.iterations) // len(batches)
         while True:
             for index in range(len(batches)):
                 yield batches[index]
@@ -55,7 +62,11 @@ def fine_tune(
         endless,
         output_signature=(tf.TensorSpec(films.shape, tf.float32), tf.TensorSpec(labels.shape, tf.uint8)),
     ).prefetch(4)
-    model.fit(stream, epochs=epochs, steps_per_epoch=len(batches), verbose=0 if quiet else 1)
+    callbacks = [tf_keras.callbacks.BackupAndRestore(str(backup))] if backup else []
+    verbose = 0 if quiet else 1
+    model.fit(stream, epochs=epochs, steps_per_epoch=len(batches), verbose=verbose, callbacks=callbacks)
+    if backup:
+        shutil.rmtree(backup, ignore_errors=True)
     pin_input_range(model)
 
 

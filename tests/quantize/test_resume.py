@@ -1,0 +1,59 @@
+"""Quantization-aware fine-tuning that was stopped goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow_model_optimization")
+
+import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before TensorFlow is imported)
+import tf_keras
+from edge_seg_quantize import qat
+from edge_seg_train.augmentation import NO_AUGMENTATION
+from edge_seg_train.batches import PackedFilms, TrainingBatches
+from edge_seg_train.losses import bce_loss
+from edge_seg_train.network import PRESETS, build
+
+pytestmark = [pytest.mark.training, pytest.mark.slow]
+
+
+class Stopped(TrainingBatches):
+    """Batches that end the run in their second epoch, once."""
+
+    left = 6
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        Stopped.left -= 1
+        if Stopped.left == 0:
+            raise KeyboardInterrupt
+        return super().__getitem__(index)
+
+
+def test_fine_tuning_goes_on_after_its_last_epoch(tmp_path: Path) -> None:
+    config = PRESETS["tiny"]
+    shape = (8, config.height, config.width)
+    chance = np.random.default_rng(0)
+    films = PackedFilms(
+        chance.integers(0, 255, shape, np.uint8),
+        chance.integers(0, 2, (*shape, config.outputs), np.uint8),
+        tuple(map(str, range(8))),
+        np.zeros(8, np.int64),
+        np.ones(8, bool),
+    )
+
+    def run(kind: type[TrainingBatches]) -> tuple[object, TrainingBatches]:
+        batches = kind(films, 4, 3, config.channels, NO_AUGMENTATION)
+        model = qat.quantization_aware(build(tf_keras, config))
+        qat.fine_tune(model, batches, bce_loss, 3, 1e-3, quiet=True, backup=tmp_path / "backup")
+        return model, batches
+
+    with pytest.raises(Exception):  # noqa: B017, PT011  (TensorFlow wraps what stops the generator)
+        run(Stopped)
+    assert list((tmp_path / "backup").iterdir())
+    model, batches = run(TrainingBatches)
+    assert int(model.optimizer.iterations) == 9  # type: ignore[attr-defined]
+    assert batches.epoch >= 2
+    assert not (tmp_path / "backup").exists()
