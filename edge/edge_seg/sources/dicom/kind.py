@@ -31,7 +31,7 @@ CAPTURE_MODALITIES = FILM_MODALITIES | {"DR", "RG", "OT"}
 
 _LARGEST_BYTES = 120_000_000  # of decoded pixels: they are in memory once as stored and once as a film
 _LARGEST_ENCODED = 24_000_000  # pixels in an encoding, whose codecs need five times their memory; detectors have 19
-_ENCAPSULATED = b"\xfe\xff\x00\xe0"
+_UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 def refuse_other_than_films(dataset: Any, path: str) -> None:
@@ -57,13 +57,19 @@ def refuse_other_than_films(dataset: Any, path: str) -> None:
         raise InputError(f"{path}: photometric interpretation is {colours}: give MONOCHROME1 or MONOCHROME2")
     rows, columns = int(number(dataset, "Rows", 0)), int(number(dataset, "Columns", 0))
     check_size(path, rows, columns)
-    encoded = dataset["PixelData"].value[:4] == _ENCAPSULATED
+    encoded = _is_encapsulated(dataset)
     size = rows * columns * number(dataset, "BitsAllocated", 16) / 8
     if size > _LARGEST_BYTES or (encoded and rows * columns > _LARGEST_ENCODED):
         most = f"at most {_LARGEST_BYTES // 1_000_000} MB, encoded {_LARGEST_ENCODED // 1_000_000} million pixels"
         raise InputError(f"{path}: {columns} x {rows} pixels are too large for a film: reduce it to {most}")
     refuse_other_views(dataset, path)
     orientation_of(dataset, path)
+
+
+def _is_encapsulated(dataset: Any) -> bool:
+    """Whether the pixels are fragments of an encoding (PS3.5 A.4); a listener has not read them yet."""
+    element = dataset.get_item("PixelData")
+    return bool(getattr(element, "is_undefined_length", False)) or getattr(element, "length", 0) == _UNDEFINED_LENGTH
 
 
 def _refuse_other_objects(dataset: Any, path: str) -> None:
