@@ -47,7 +47,6 @@ TOO_LARGE = 0xC010
 _VERIFICATION = "1.2.840.10008.1.1"
 _UID = re.compile(r"[0-9.]{1,64}")
 _PIXELS = 0x7FE00010
-_ITEM = b"\xfe\xff\x00\xe0"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _LONGEST_COMMENT = 64  # of an error comment, a LO
 
@@ -233,6 +232,7 @@ def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
 
 def _read_header(sent: io.BytesIO, encoding: Any) -> Any:
     """What stands before the pixels; a stand-in says that there are some, and whether they are encoded."""
+    from pydicom.dataelem import DataElement
     from pydicom.filereader import read_dataset
 
     lengths: list[int] = []
@@ -244,8 +244,10 @@ def _read_header(sent: io.BytesIO, encoding: Any) -> Any:
 
     header = read_dataset(sent, encoding.is_implicit_VR, encoding.is_little_endian, stop_when=is_pixels)
     if any(lengths):
-        # Encapsulated pixels are of undefined length, and begin with an item (PS3.5 annex A.4).
-        header.add_new(_PIXELS, "OB", _ITEM if lengths[0] == _UNDEFINED_LENGTH else bytes(len(_ITEM)))
+        stand_in = DataElement(_PIXELS, "OB", bytes(2))
+        # So are those that are encapsulated (PS3.5 annex A.4).
+        stand_in.is_undefined_length = lengths[0] == _UNDEFINED_LENGTH
+        header[_PIXELS] = stand_in
     return header
 
 

@@ -136,6 +136,15 @@ def test_a_film_of_a_real_size_is_taken(
     assert (status.Status, status.get("ErrorComment")) == (0x0000, None)
 
 
+def test_an_encoded_film_too_large_to_decode_is_refused(tmp_path: Path, listen: Callable[..., Listener]) -> None:
+    dataset = dicom_film(tmp_path)
+    dataset.compress(RLELossless, generate_instance_uid=False)
+    dataset.Rows = dataset.Columns = 6000
+    (status,) = send(listen(), dataset, syntax=RLELossless)
+    assert status.Status == 0xA900
+    assert "too large" in status.ErrorComment
+
+
 def test_c_echo_is_answered(listen: Callable[..., Listener]) -> None:
     entity = pynetdicom.AE("SCANNER")
     entity.add_requested_context("1.2.840.10008.1.1")
