@@ -79,26 +79,44 @@ def _padding(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray | None, tuple
     """Where Pixel Padding Value (0028,0120) stands, or a value up to its Range Limit (0028,0121; PS3.3 C.7.5.1.1.2)."""
     ends = numbers(dataset, "PixelPaddingValue")[:1]
     if not ends:
-        return _frame(stored), ()
+        return _with_frame(stored, None), ()
     ends += numbers(dataset, "PixelPaddingRangeLimit")[:1]
     first, last = sorted(_as_stored(int(end), dataset, stored) for end in (ends[0], ends[-1]))
     padding = (stored >= first) & (stored <= last) if first != last else stored == first
-    if not padding.any():
-        return None, ()
     if padding.all():
         return None, ("all pixels have the padding value: it is not heeded",)
-    return padding, ()
+    return _with_frame(stored, padding if padding.any() else None), ()
 
 
-def _frame(stored: np.ndarray) -> np.ndarray | None:
-    """Padding that the header does not name: whole rows and columns at the edges, all of one value."""
+def _with_frame(stored: np.ndarray, padding: np.ndarray | None) -> np.ndarray | None:
+    """The padding, and what the header does not name of it: rows and columns at the edges, all of one value."""
     height, width = stored.shape
-    x, y, columns, rows = cv2.boundingRect((stored != stored[0, 0]).view(np.uint8))
-    if rows * columns < _LEAST_FILM * stored.size or max(1 - rows / height, 1 - columns / width) < _THINNEST_FRAME:
-        return None
-    padding = np.ones(stored.shape, bool)
-    padding[y : y + rows, x : x + columns] = False
-    return padding
+    x, y, columns, rows = (0, 0, width, height) if padding is None else cv2.boundingRect((~padding).view(np.uint8))
+    outer = box = y, y + rows, x, x + columns
+    last = None
+    while box != last:
+        last = top, bottom, left, right = box
+        inner = stored[top:bottom, left:right]
+        above, below, before, behind = (_edge(way) for way in (inner, inner[::-1], inner.T, inner.T[::-1]))
+        box = top + above, bottom - below, left + before, right - behind
+        if box[0] >= box[1] or box[2] >= box[3]:
+            return padding
+    top, bottom, left, right = box
+    if box == outer or (bottom - top) * (right - left) < _LEAST_FILM * stored.size:
+        return padding
+    framed = np.ones(stored.shape, bool)
+    framed[top:bottom, left:right] = False if padding is None else padding[top:bottom, left:right]
+    return framed
+
+
+def _edge(plane: np.ndarray) -> int:
+    """How many of the first rows are all of one value; none where they are too few to matter."""
+    value = plane[0, 0]
+    if not (plane[0] == value).all():
+        return 0
+    other = np.flatnonzero((plane != value).any(axis=1))
+    count = int(other[0]) if len(other) else len(plane)
+    return count if count >= _THINNEST_FRAME * len(plane) else 0
 
 
 def _as_stored(value: int, dataset: Any, stored: np.ndarray) -> int:

@@ -222,3 +222,13 @@ def test_a_deflated_bomb_is_refused_before_it_is_inflated(make_film: Any) -> Non
         decode_dicom(meta + bomb, path)
     assert tracemalloc.get_traced_memory()[1] < 300e6
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("turn", [lambda p: p, lambda p: p[::-1], lambda p: p[:, ::-1], lambda p: p.T], ids="1234")
+def test_an_edge_of_one_value_is_left_out_whichever_way_the_film_lies(
+    turn: Callable[[np.ndarray], np.ndarray], made: Phantom, read_with: Read
+) -> None:
+    plain: np.ndarray = (made.film.pixels + 1).astype(np.uint16)
+    edged = cv2.copyMakeBorder(plain, 0, 30, 12, 0, cv2.BORDER_CONSTANT, value=0)
+    film = read_with(turn(edged))
+    np.testing.assert_array_equal(film.pixels[film.upright.box], turn(plain) - plain.min())
