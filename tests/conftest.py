@@ -44,7 +44,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Hide the frameworks from a fast run: modules that need them skip themselves before they load anything."""
     if config.getoption("--fast"):
-        sys.modules.update(dict.fromkeys(FRAMEWORKS))
+        for framework in FRAMEWORKS:
+            sys.modules[framework] = None  # type: ignore[assignment]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -37,7 +37,7 @@ def spoken(page: str) -> list[str]:
 def commands(pattern: str) -> list[tuple[str, str, str]]:
     """Page, first group and second group of each command that the pattern fits."""
     return sorted(
-        {(page, *found.groups()) for page in PAGES for line in spoken(page) if (found := re.match(pattern, line))}
+        {(page, found[1], found[2]) for page in PAGES for line in spoken(page) if (found := re.match(pattern, line))}
     )
 
 

@@ -30,7 +30,7 @@ def version_2() -> dict[str, Any]:
     }  # fmt: skip
     row = {"mean": 0.9, "low": 0.8, "high": 1.0, "n": 2, "patients": 2, "dataset": "d", "split": "test"}
     corrupted = {**row, "region": "whole_lung", "corruption": "blur", "severity": 1, "dose": 1, "model": "m int8"}
-    machine = {
+    machine: dict[str, object] = {
         "date": "2026", "board": None, "processor": "p", "extensions": [], "architecture": "a", "cores": 2,
         "memory_gib": 4.0, "system": "Linux", "python": "3.11", "versions": {}, "before": STATE, "during": STATE,
         "after": STATE,

@@ -224,7 +224,8 @@ def test_a_calibration_that_makes_no_sense_is_refused_when_the_model_is_opened(t
     model = ModelFile.read(tiny_model)
     good = Calibration(("soft_dice",), (0.0,), (1.0,), (1.0,), 0.0, {}).to_json()
     Segmenter(replace(model, manifest=replace(model.manifest, trust=good)))
-    for change in ({"spread": [0.0]}, {"weights": []}, {"bias": "much"}, {"features": None}):
+    changes: list[dict[str, object]] = [{"spread": [0.0]}, {"weights": []}, {"bias": "much"}, {"features": None}]
+    for change in changes:
         broken = replace(model, manifest=replace(model.manifest, trust={**good, **change}))
         with pytest.raises(ModelError, match="trust"):
             Segmenter(broken)

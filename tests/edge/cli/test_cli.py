@@ -88,9 +88,9 @@ def test_no_source_explains_itself():
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (["rnu"], 2, "No such command"),
+        (["rnu"], 2, "did you mean `edge-seg run`?"),
         (["run", "--frobnicate"], 2, "see `edge-seg run --help`"),
-        (["run", "--listen", "high"], 2, "11112"),
+        (["run", "--listen", "high"], 2, "give a port"),
         (["run", "a.png", "--save", "mask,film"], 2, "choose from mask, overlay, record"),
         (["run", "a.png", "--model", "absent.tflite"], 4, "absent.tflite"),
         (["run", "--camera", "-1"], 2, ""),

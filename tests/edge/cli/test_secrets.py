@@ -62,7 +62,7 @@ def test_nothing_that_is_shown_or_kept_holds_a_secret(tmp_path: Path, tiny_model
     words += ["--view", "0.0.0.0:0", "--view-token=hidden3", "--log-level", "debug"]
     process = subprocess.Popen([*WORDS, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
-    lines = []
+    lines: list[str] = []
     try:
         deadline = time.monotonic() + 60
         while not any("page: " in line for line in lines):

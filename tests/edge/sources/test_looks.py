@@ -45,6 +45,6 @@ def test_a_directory_of_films_is_none(tmp_path: Path) -> None:
     write_dicom(phantom(64, 64), tmp_path / "a.dcm")
     dataset = pydicom.dcmread(tmp_path / "a.dcm")
     assert looks_like_film((tmp_path / "a.dcm").read_bytes()[:512], bare=False)
-    dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.1.3.10"
+    dataset.file_meta.MediaStorageSOPClassUID = pydicom.uid.MediaStorageDirectoryStorage
     dataset.save_as(tmp_path / "list")
     assert not looks_like_film((tmp_path / "list").read_bytes()[:512], bare=True)

@@ -7,6 +7,7 @@ import struct
 import tracemalloc
 import zlib
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from edge_seg import InputError
 from edge_seg.phantom import phantom
 from edge_seg.sources.header import read_header
 from edge_seg.sources.image import decode_picture
+
+Order = Literal["<", ">"]
+"""Of bytes in a TIFF."""
 
 GREY = phantom(96, 80, seed=1).film.pixels
 PATH = Path("film")
@@ -66,15 +70,15 @@ def test_a_png_is_set_upright_whatever_its_pixels_are(orientation: int, kind: st
 @pytest.mark.parametrize("order", "<>")
 @pytest.mark.parametrize("depth", [np.uint8, np.uint16])
 @pytest.mark.parametrize("rows", [0, 7])
-def test_tiff_planes_one_behind_another_are_those_side_by_side(order: str, depth: type, rows: int) -> None:
-    picture = np.dstack([GREY, GREY // 2, GREY // 3]).astype(depth) * (257 if depth is np.uint16 else 1)
+def test_tiff_planes_one_behind_another_are_those_side_by_side(order: Order, depth: type, rows: int) -> None:
+    picture: np.ndarray = np.dstack([GREY, GREY // 2, GREY // 3]).astype(depth) * (257 if depth is np.uint16 else 1)
     film = decode_picture(planar_tiff(picture, order, rows or len(GREY)), PATH)
     side_by_side = decode_picture(encoded(".tif", picture[:, :, ::-1].copy()), PATH)
     np.testing.assert_array_equal(film.pixels, side_by_side.pixels)
     assert film.colour == side_by_side.colour > 0
 
 
-def planar_tiff(picture: np.ndarray, order: str, rows: int) -> bytes:
+def planar_tiff(picture: np.ndarray, order: Order, rows: int) -> bytes:
     """A deflated RGB TIFF with separate planes, `rows` to a strip."""
     height, width, colours = picture.shape
     out = io.BytesIO((b"II*\0" if order == "<" else b"MM\0*") + bytes(4))

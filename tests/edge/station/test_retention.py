@@ -146,11 +146,12 @@ def crafted(folder: Path, segmenter: Segmenter, count: int, old: int) -> None:
     lines = []
     for number in range(count):
         stamp = now - timedelta(days=40 if number < old else 0)
-        files = [{"name": f"f{number}.overlay.png", "bytes": 3, "sha256": ""}]
+        overlay = f"f{number}.overlay.png"
+        files = [{"name": overlay, "bytes": 3, "sha256": ""}]
         film_facts = {**plain["film"], "sha256": f"{number:064d}"}
         own = {"name": f"f{number}.png", "source": f"films/f{number}.png", "stem": f"f{number}", "film": film_facts}
         lines.append(json.dumps({**plain, **own, "recorded_at": stamp.isoformat(), "files": files}) + "\n")
-        (folder / files[0]["name"]).write_bytes(b"png")
+        (folder / overlay).write_bytes(b"png")
     (folder / "records.jsonl").write_text("".join(lines))
 
 

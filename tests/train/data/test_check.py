@@ -13,6 +13,12 @@ from edge_seg.phantom import phantom
 from edge_seg_data.command import check
 
 
+def grey(path: Path) -> np.ndarray:
+    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert picture is not None
+    return np.asarray(picture)
+
+
 def chests(folder: Path, count: int = 8, exchanged: bool = False) -> Path:
     for seed in range(count):
         made = phantom(80, 72, seed=seed)
@@ -60,9 +66,9 @@ def damage(folder: Path, kind: str) -> None:
         cv2.imwrite(str(masks[2]), np.zeros((72, 80), np.uint8))
     elif kind == "inside-out":
         for path in masks:
-            cv2.imwrite(str(path), 255 - cv2.imread(str(path), cv2.IMREAD_GRAYSCALE))
+            cv2.imwrite(str(path), 255 - grey(path))
     elif kind == "mask-sizes":
-        cv2.imwrite(str(masks[0]), cv2.resize(cv2.imread(str(masks[0]), 0), (36, 40), interpolation=cv2.INTER_NEAREST))
+        cv2.imwrite(str(masks[0]), cv2.resize(grey(masks[0]), (36, 40), interpolation=cv2.INTER_NEAREST))
     elif kind == "empty-masks":
         for path in folder.glob("*/0.png"):
             if path.parent.name != "images":

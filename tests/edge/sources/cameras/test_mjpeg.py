@@ -39,7 +39,7 @@ def stream(handler: http.server.BaseHTTPRequestHandler, body: bytes = FRAME) -> 
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., tuple[str, list[str]]]]:
+def serve() -> Iterator[Callable[..., tuple[int, list[str]]]]:
     """Starts a server that answers in a given way; its port and what `Authorization` each request brought."""
     servers = []
 
