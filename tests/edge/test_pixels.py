@@ -223,9 +223,10 @@ def test_masks_of_a_large_film_are_those_of_enlarging_everything() -> None:
     made = phantom(2300, 1900, seed=3, bits=16)
     _, box = pixels.to_input(made.film, (192, 224))
     logits = np.concatenate([coverage_logits(truth, box) for truth in made.masks.values()], axis=2)
-    found = pixels.to_masks(logits, box, (0.5,) * 3, single_component=True)
+    thresholds = (0.5,) * len(made.masks)
+    found = pixels.to_masks(logits, box, thresholds, single_component=True)
     assert found.any(axis=(1, 2)).all()
-    np.testing.assert_array_equal(found, plain_masks(logits, box, (0.5,) * 3, single_component=True))
+    np.testing.assert_array_equal(found, plain_masks(logits, box, thresholds, single_component=True))
 
 
 def coverage_logits(mask: np.ndarray, box: pixels.Letterbox) -> np.ndarray:
@@ -276,7 +277,7 @@ def test_labels_laid_in_the_input_come_back_where_they_were(seed: int, height: i
     made = phantom(height, width, seed=seed, bits=16)
     _, box = pixels.to_input(made.film, (192, 192))
     laid = pixels.labels_to_input(np.stack(list(made.masks.values()), axis=2).astype(np.uint8), box)
-    found = pixels.to_masks(np.where(laid == 1, 8.0, -8.0).astype(np.float32), box, (0.5,) * 3)
+    found = pixels.to_masks(np.where(laid == 1, 8.0, -8.0).astype(np.float32), box, (0.5,) * len(made.masks))
     step = max(height, width) / 192
     for mask, truth in zip(found, made.masks.values(), strict=True):
         # Labels are yes or no for each pixel of the input, which costs a lung about 2 % of Dice at this size.

@@ -321,7 +321,7 @@ def test_objects_stand_in_the_record_or_why_there_are_none(segmenter: Segmenter,
     record = saved(segmenter, found.film, tmp_path / "out")
     names = {file["name"] for file in record["files"]}
     assert {"film.seg.dcm", "film.overlay.dcm", "film.report.dcm", "film.right_lung.png"} <= names
-    assert names == {path.name for path in (tmp_path / "out").iterdir()} - {"records.jsonl"}
+    assert names == {path.name for path in (tmp_path / "out").iterdir()} - {"records.jsonl", ".edge-seg"}
     plain = saved(segmenter, phantom(400, 360).film, tmp_path / "out")
     assert any("no DICOM result" in warning for warning in plain["warnings"])
     # What the header did not give is told.
