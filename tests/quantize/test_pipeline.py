@@ -45,6 +45,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(folder / "images" / f"{seed}.png"), made.film.pixels)
         for name, mask in made.masks.items():
             cv2.imwrite(str(folder / name / f"{seed}.png"), mask.astype(np.uint8) * 255)
+    rows = [f"{seed},{'val' if seed % 12 == 10 else 'test' if seed % 12 == 11 else 'train'}" for seed in range(24)]
+    (folder / "index.csv").write_text("\n".join(["stem,split", *rows]) + "\n")
     out = tmp_path_factory.mktemp("runs") / "tiny"
     options = "--network lungs --size 64 --base 6 --epochs 10 --films-per-epoch 96 --batch-size 8 --no-augment -q"
     done = CliRunner().invoke(train, [str(folder), "--out", str(out), *options.split()], catch_exceptions=False)

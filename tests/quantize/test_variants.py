@@ -52,6 +52,8 @@ def chests(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, picture in {"images": drawn.film.pixels, **drawn.masks}.items():
             (folder / name).mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(folder / name / f"{seed}.png"), picture if name == "images" else picture * np.uint8(255))
+    rows = [f"{seed},{'val' if seed == 8 else 'test' if seed == 9 else 'train'}" for seed in range(10)]
+    (folder / "index.csv").write_text("\n".join(["stem,split", *rows]) + "\n")
     return folder
 
 
