@@ -14,10 +14,13 @@ SOURCES := pyproject.toml $(shell find edge train quantize benchmarks -type f -n
 
 demo: $(DEVICE)/.installed
 	rm -rf demo
-	$(DEVICE)/bin/edge-seg run --camera demo --frames $(FRAMES) --out demo
-	@echo "look at:  demo/demo-000001.overlay.png   (one overlay per frame)"
-	@echo "masks:    demo/demo-000001.right_lung.png, .left_lung.png, .cardiomediastinum.png"
-	@echo "records:  demo/records.jsonl"
+	$(DEVICE)/bin/edge-seg run --camera demo --frames $(FRAMES) --out demo --view 0
+	@echo
+	@echo "look at:     $(CURDIR)/demo/demo-000001.overlay.png"
+	@echo "numbers:     $(CURDIR)/demo/records.jsonl"
+	@echo "live page:   $(CURDIR)/$(DEVICE)/bin/edge-seg run --camera demo --view 8080"
+	@echo "             then open http://127.0.0.1:8080/ ; Ctrl-C ends it"
+	@echo "own film:    $(CURDIR)/$(DEVICE)/bin/edge-seg run chest.png"
 
 # In two processes, but those that share an emulator or an environment one after another.
 test: $(TESTS)/.installed
@@ -43,11 +46,12 @@ lint: $(TESTS)/.installed
 	$(TESTS)/bin/mypy --explicit-package-bases --allow-untyped-defs --allow-incomplete-defs tests
 	PYTHONPATH=benchmarks $(TESTS)/bin/lint-imports
 
-# The device part alone, as a clinic installs it. pip always builds a folder anew; what an earlier build left would go in too.
+# The device part alone, as a clinic installs it; what a run needs is compiled when it first runs.
+# pip always builds a folder anew; what an earlier build left would go in too.
 $(DEVICE)/.installed: $(SOURCES)
 	$(PYTHON) -m venv $(DEVICE)
 	rm -rf build
-	$(DEVICE)/bin/python $(PIP) install .
+	$(DEVICE)/bin/python $(PIP) install --no-compile .
 	rm -rf build
 	touch $@
 

@@ -47,6 +47,28 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def reachable_host(host: str) -> str:
+    """What others on the network call a host that a server listens at: `0.0.0.0` and `::` are nowhere to go to.
+
+    >>> reachable_host("10.0.0.7")
+    '10.0.0.7'
+    """
+    if host not in ("0.0.0.0", "::"):
+        return host
+    import socket
+
+    # By UDP connecting sends nothing and chooses the interface that leads out. Addresses of RFC 5737 and RFC 3849.
+    ways = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
+    for family, far in ways:
+        try:
+            with socket.socket(family, socket.SOCK_DGRAM) as probe:
+                probe.connect((far, 9))
+                return str(probe.getsockname()[0])
+        except OSError:
+            continue
+    return socket.gethostname()
+
+
 def without_secrets(address: str) -> str:
     """An address to show: without user and password, and without the values of its parameters.
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, ClassVar, TypeAlias
 
-from edge_seg.assessment.film_gate import REJECT, Finding
+from edge_seg.assessment.film_gate import REJECT, WARN, Finding
 from edge_seg.assessment.measurements import Area, Width
 from edge_seg.film import Failure, Film
 from edge_seg.identity import Patient, Uids, identity_of
@@ -91,6 +91,11 @@ class QualityFacts:
     def rejections(self) -> list[str]:
         """Why the film was rejected, in words."""
         return [finding.text for finding in self.findings if finding.verdict == REJECT]
+
+    @property
+    def warnings(self) -> list[str]:
+        """Why a person is to check the result, in words."""
+        return [finding.text for finding in self.findings if finding.verdict == WARN]
 
 
 @dataclass(frozen=True)

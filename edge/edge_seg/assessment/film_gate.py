@@ -7,7 +7,7 @@ training and validation films; `tests/edge/test_quality.py` holds them against f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -20,6 +20,9 @@ ACCEPT, WARN, REJECT = VERDICTS = ("accept", "warn", "reject")
 
 _TOO_SMALL, _SMALL = 64, 160  # shorter side, pixels
 _BLANK_LEVELS = 3  # pixel values between black and white
+_FEW_LEVELS, _BESIDE = 3, 5  # grey values of a mask, and how far from one a lossy copy of it strays
+_SAMPLED_SIDE = 256  # pixels that are looked at along the shorter side, at least
+_MASK = 0.9  # share of a picture's pixels near so few grey values; chest films: up to 0.75
 _SMOOTH, _GRAINY, _NOISE = 0.012, 0.10, 0.14  # share of fine detail in a film's contrast; chest films: 0.02 to 0.09
 _TINTED, _COLOURED = 0.05, 0.15  # difference between colour channels
 _CLIPPED = 0.2  # share of the chest without any detail
@@ -68,6 +71,9 @@ def look_at_film(film: Film, grey: np.ndarray, appearance: Appearance) -> Qualit
         appearance: what films of this kind look like.
     """
     low, high = pixels.value_range(film)
+    if high - low >= _BLANK_LEVELS and _share_of_few_levels(film) > _MASK:
+        text = "only a few grey values: a mask or a drawing, no film: give the film that it was made for"
+        return Quality((*_size(film), Finding("few-levels", REJECT, text)))
     detail = _fine_detail(grey)
     empty = tuple(_emptiness(grey, high - low, detail))
     there = () if empty else (*_exposure(film, grey, high - low, detail), *_likeness(film, grey, appearance))
@@ -163,6 +169,22 @@ def _outlines(masks: Mapping[str, np.ndarray]) -> Iterator[Finding]:
             yield Finding(
                 f"cut-off-{title.replace(' ', '-')}", WARN, f"{title} cut off at the {' and '.join(cut)} edge"
             )
+
+
+def _share_of_few_levels(film: Film) -> float:
+    """Share of the pixels that lie near the most frequent grey values, of 256 between black and white."""
+    low, high = pixels.value_range(replace(film, window=None))
+    shown = film.upright.of(film.pixels)
+    step = max(1, min(shown.shape) // _SAMPLED_SIDE)
+    values = (shown[::step, ::step].astype(np.float32) - low) * (255 / (high - low))
+    counts = np.bincount(np.clip(values, 0, 255).astype(np.uint8).ravel(), minlength=256).astype(np.float64)
+    share, count = 0.0, counts.sum()
+    for _ in range(_FEW_LEVELS):
+        near = np.convolve(counts, np.ones(2 * _BESIDE + 1), "same")
+        peak = int(near.argmax())
+        share += near[peak] / count
+        counts[max(0, peak - _BESIDE) : peak + _BESIDE + 1] = 0
+    return float(share)
 
 
 def _fine_detail(grey: np.ndarray) -> float:

@@ -14,6 +14,7 @@ from edge_seg.notice import RESEARCH_USE
 from edge_seg.station.config import StationConfig
 
 if TYPE_CHECKING:
+    from edge_seg.cli.result import Tally
     from edge_seg.station.session import Summary
     from edge_seg.station.station import Station
 
@@ -52,6 +53,8 @@ def run(file: Path | None, **parameters: Any) -> int:
         return UsageError.exit_code
     from edge_seg.cli.progress import Progress
     from edge_seg.cli.quiet import native_libraries_quiet
+    from edge_seg.cli.ready import say_ready
+    from edge_seg.cli.result import Tally
     from edge_seg.cli.stop import Stop
     from edge_seg.station.station import Station
     from edge_seg.station.wiring import load_segmenter
@@ -66,24 +69,31 @@ def run(file: Path | None, **parameters: Any) -> int:
     stop = Stop()
     with native_libraries_quiet():
         segmenter = load_segmenter(config.model)
+    for note in segmenter.runtime.notes:
+        complain(note)
     with Station(config, segmenter) as station:
-        if station.page is not None and not console.quiet:
-            # The user knows a token that they chose; a log need not hold it.
-            made_up = config.view.token is None
-            say(f"page: {station.page.url if made_up else station.page.address}")
-        source = station.source
+        if not console.quiet:
+            say_ready(station)
+        source, tally = station.source, Tally()
         progress = Progress(source.total, source.live, console.quiet, console.verbose, console.json)
         try:
-            summary = station.run([progress, stop])
+            summary = station.run([progress, tally, stop])
         finally:
             progress.finish()
-    _tell(station, summary)
+    _tell(station, summary, tally)
     return summary.exit_code
 
 
-def _tell(station: Station, summary: Summary) -> None:
+def _tell(station: Station, summary: Summary, tally: Tally) -> None:
     """Say what came of it."""
+    from edge_seg.cli.result import checks, describe
+
     out, outbox = station.config.results.folder, station.output.outbox
+    console = station.config.console
+    wordy = not (console.quiet or console.json)
+    if wordy and tally.last is not None and (station.source.total == 1 or station.source.live):
+        for line in describe(tally.last, out):
+            click.echo(line)
     for problem in (*station.output.troubles, *summary.problems):
         complain(problem)
     problems = summary.failed + summary.rejected
@@ -93,8 +103,13 @@ def _tell(station: Station, summary: Summary) -> None:
         complain(f"{waiting} results wait for {outbox.archive} ({outbox.trouble}): sent when run again with --send")
     if outbox is not None and outbox.last_refusal is not None:
         complain(f"{outbox.refused} results were set aside in {outbox.folder / 'refused'} ({outbox.last_refusal})")
-    if not station.config.console.quiet:
-        parts = [f"{summary.done} done", f"{summary.failed} failed"]
+    if not console.quiet:
+        for line in checks(summary, out / "records.jsonl"):
+            complain(line)
+        if wordy and (speed := tally.speed(waited=station.source.endless)):
+            say(speed)
+        parts = [f"{summary.done} done", *([f"{summary.to_check} to check"] if summary.to_check else [])]
+        parts += [f"{summary.failed} failed"]
         parts += [f"{summary.rejected} rejected (--no-gate segments them all the same)"] if summary.rejected else []
         parts += [f"{summary.skipped} done before (--again repeats them)"] if summary.skipped else []
         others = station.source.passed_over

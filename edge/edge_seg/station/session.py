@@ -51,7 +51,9 @@ class Summary:
 
     Attributes:
         done, skipped, rejected, failed: films segmented, done before, rejected by the gate, not to be had.
+        to_check: of those that are done, how many a person is asked to check.
         problems: of the first `MOST_PROBLEMS` that were rejected or failed, what is wrong.
+        checks: of the first `MOST_PROBLEMS` to check, why.
         codes: exit codes of all problems.
         interrupted: whether Ctrl-C or SIGTERM ended it.
     """
@@ -60,7 +62,9 @@ class Summary:
     skipped: int = 0
     rejected: int = 0
     failed: int = 0
+    to_check: int = 0
     problems: list[str] = field(default_factory=list)
+    checks: list[str] = field(default_factory=list)
     codes: set[int] = field(default_factory=set)
     interrupted: bool = False
 
@@ -91,6 +95,10 @@ class Summary:
             self._note(f"{content.source}: rejected: {'; '.join(record.quality.rejections)}", InputError.exit_code)
         else:
             self.done += 1
+            if reasons := record.quality.warnings:
+                self.to_check += 1
+                if len(self.checks) < MOST_PROBLEMS:
+                    self.checks.append(f"{record.source}: {'; '.join(reasons)}")
 
     def _note(self, problem: str, code: int) -> None:
         self.codes.add(code)

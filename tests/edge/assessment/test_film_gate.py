@@ -99,12 +99,35 @@ def test_what_is_no_film_is_rejected(dtype: type) -> None:
         (np.full((300, 300), top, dtype), "blank"),
         (ramp, "no-detail"),
         (noise(dtype, rng).pixels, "noise-or-print"),
-        (page.astype(dtype) * (top // 255), "noise-or-print"),
+        (page.astype(dtype) * (top // 255), "few-levels"),
         (phantom(60, 54, seed=0).film.pixels.astype(dtype), "too-small"),
     ):
         quality = look(Film(picture))
         assert quality.verdict == REJECT, code
         assert code in codes(quality)
+
+
+def masks_of_a_chest() -> list[np.ndarray]:
+    """As they are saved: two levels, three, small numbers, enlarged, in JPEG."""
+    made = phantom(400, 360, seed=4).masks
+    lungs = np.where(made["right_lung"] | made["left_lung"], np.uint8(255), np.uint8(0))
+    three = np.where(made["cardiomediastinum"], np.uint8(127), lungs)
+    _, jpeg = cv2.imencode(".jpg", lungs, [cv2.IMWRITE_JPEG_QUALITY, 60])
+    numbers = (lungs // 255 * 3 + (three == 127) * 7).astype(np.uint8)
+    return [lungs, three, numbers, cv2.resize(lungs, (720, 800)), cv2.imdecode(jpeg, cv2.IMREAD_GRAYSCALE), 255 - lungs]
+
+
+@pytest.mark.parametrize("number", range(6))
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_mask_is_no_film(number: int, dtype: type) -> None:
+    quality = look(Film(masks_of_a_chest()[number].astype(dtype) * dtype(np.iinfo(dtype).max // 255)))
+    assert (quality.verdict, codes(quality)) == (REJECT, {"few-levels"})
+
+
+def test_one_bright_pixel_makes_no_mask_of_a_film() -> None:
+    film = phantom(600, 540, seed=3, bits=16).film
+    film.pixels[5, 5] = 65535
+    assert look(film).verdict == ACCEPT
 
 
 def test_what_should_be_known_of_a_film_is_warned_of() -> None:

@@ -34,6 +34,8 @@ FROZEN_S = 3.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 30.0
 """Pauses before a failed camera is opened again; each is twice the one before, up to the longest."""
 
+_DEMO_EVERY_S = 0.25
+
 
 @dataclass(frozen=True)
 class CameraOptions:
@@ -227,31 +229,37 @@ class DemoCamera(Source):
     """A breathing synthetic chest in place of a camera, to try the path of a film without hardware.
 
     Args:
-        frames: stop after this number of films; `None` for no limit.
-        height, width: of each frame.
-        seed: of the anatomy.
+        frames: stop after this number of films; `None` goes on, at the pace of a breath.
+        height, width: of each frame; by default frames of 1,024 pixels a side, painted beforehand.
+        seed: of the anatomy of other frames.
     """
 
     live = True
 
-    def __init__(self, frames: int | None = None, height: int = 1024, width: int = 1024, seed: int = 0) -> None:
+    def __init__(
+        self, frames: int | None = None, height: int | None = None, width: int | None = None, seed: int = 0
+    ) -> None:
         self.total = frames
-        self._frames, self._shape, self._seed = frames, (height, width), seed
+        self._frames, self._seed = frames, seed
+        self._shape = None if height is None or width is None else (height, width)
 
     def state(self) -> list[SourceState]:
         """See `Source.state`."""
         return [SourceState("camera demo", age_s=0.0)]
 
-    def __iter__(self) -> Iterator[Arrival]:
-        from edge_seg.phantom import phantom
-
-        delivered = 0
+    def __iter__(self) -> Iterator[Arrival | None]:
+        delivered, due = 0, time.monotonic()
         while self._frames is None or delivered < self._frames:
+            if self._frames is None and time.monotonic() < due:
+                time.sleep(IDLE_S)
+                yield None
+                continue
+            due = time.monotonic() + _DEMO_EVERY_S
             start = time.perf_counter()
-            made = phantom(*self._shape, seed=self._seed, phase=(delivered % 12) / 12)
+            pixels = self._frame(delivered)
             delivered += 1
             film = Film(
-                made.film.pixels,
+                pixels,
                 name=f"demo-{delivered:06d}.png",
                 source="camera demo",
                 taken_at=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
@@ -260,3 +268,11 @@ class DemoCamera(Source):
                 warnings=("synthetic film",),
             )
             yield Arrival(film)
+
+    def _frame(self, number: int) -> np.ndarray:
+        from edge_seg.phantom.breath import STEPS, breath_frame
+        from edge_seg.phantom.film import phantom
+
+        if self._shape is None:
+            return breath_frame(number)
+        return phantom(*self._shape, seed=self._seed, phase=(number % STEPS) / STEPS).film.pixels

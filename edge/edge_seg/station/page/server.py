@@ -11,7 +11,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote
 
-from edge_seg.address import is_loopback, parse_address
+from edge_seg.address import is_loopback, parse_address, reachable_host
 from edge_seg.connections import Caps, Connection, ConnectionServer, within
 from edge_seg.errors import DeviceError
 from edge_seg.log import room_logger
@@ -65,9 +65,10 @@ class PageServer:
         limits: to what may be asked.
 
     Attributes:
-        address: of the page, without a token.
+        address: of the page as a browser elsewhere has it, without a token.
         url: to open, with the token where one is needed.
         port: that it listens at.
+        is_local: whether only this machine can look.
 
     Raises:
         UsageError: no such address.
@@ -96,8 +97,10 @@ class PageServer:
                 f"--view {host}:{port}: the port cannot be had ({error.strerror or error}): choose another"
             ) from error
         self.port = self._server.port
+        host = reachable_host(host)
         shown = f"[{host}]" if ":" in host else host
         self.address = f"{'http' if tls is None else 'https'}://{shown}:{self.port}/"
+        self.is_local = self._here
         self.url = self.address + ("" if token is None else f"?token={quote(token, safe='')}")
 
     def close(self) -> None:
