@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge_seg.errors import OutputError
 from edge_seg.storage import write_atomically
@@ -41,7 +43,7 @@ class Index:
         self.covered = self._kept = 0
         self._load()
 
-    def get(self, key: str) -> int | None:
+    def get(self, key: bytes) -> int | None:
         """Offset of the last line put under a key, or of another key's by an accident of hashes; `None` is certain."""
         number = _number(key)
         if number in self._fresh:
@@ -50,9 +52,16 @@ class Index:
         found = at < len(self._keys) and int(self._keys[at]) == number
         return int(self._offsets[at]) if found else None
 
-    def put(self, key: str, offset: int) -> None:
+    def put(self, key: bytes, offset: int) -> None:
         """Note the line at an offset under a key."""
         self._fresh[_number(key)] = offset
+
+    def put_all(self, entries: Iterable[tuple[bytes, int]]) -> None:
+        """Note many lines, with their offsets in rising order, in little memory."""
+        self._merge()
+        numbered = ((_number(key), offset) for key, offset in entries)
+        found = np.fromiter(numbered, np.dtype([("key", np.uint64), ("offset", np.uint64)]))
+        self._merge_in(found["key"], found["offset"])
 
     def clear(self) -> None:
         """Forget everything: the journal is another one."""
@@ -68,9 +77,14 @@ class Index:
         self.covered = max(0, self.covered - cut)
         self._kept = 0
 
+    @property
+    def is_worth_saving(self) -> bool:
+        """Whether so much is new that the next start would have to read much."""
+        return len(self._fresh) >= WORTH_KEEPING
+
     def save(self) -> None:
         """Write the file if there is enough to be worth it; a disk that does not take it loses nothing but time."""
-        if len(self._fresh) < WORTH_KEEPING and self._kept == self.covered:
+        if self._kept == self.covered:
             return
         self._merge()
         if len(self._keys) < WORTH_KEEPING:
@@ -85,16 +99,18 @@ class Index:
         self._kept = self.covered
 
     def _merge(self) -> None:
-        if not self._fresh:
-            return
-        fresh = np.fromiter(self._fresh.keys(), np.uint64, len(self._fresh))
-        keys = np.concatenate([self._keys, fresh])
-        offsets = np.concatenate([self._offsets, np.fromiter(self._fresh.values(), np.uint64, len(self._fresh))])
-        # Of equal keys the last offset counts.
-        order = np.lexsort((offsets, keys))
+        if self._fresh:
+            fresh = np.fromiter(self._fresh.keys(), np.uint64, len(self._fresh))
+            self._merge_in(fresh, np.fromiter(self._fresh.values(), np.uint64, len(self._fresh)))
+            self._fresh = {}
+
+    def _merge_in(self, keys: NDArray[np.uint64], offsets: NDArray[np.uint64]) -> None:
+        keys, offsets = np.concatenate([self._keys, keys]), np.concatenate([self._offsets, offsets])
+        # Of equal keys the last one counts.
+        order = np.argsort(keys, kind="stable")
         keys, offsets = keys[order], offsets[order]
-        last = np.append(keys[1:] != keys[:-1], True)
-        self._keys, self._offsets, self._fresh = keys[last], offsets[last], {}
+        last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]
+        self._keys, self._offsets = keys[last], offsets[last]
 
     def _load(self) -> None:
         try:
@@ -117,6 +133,5 @@ class Index:
             return digest.hexdigest()
 
 
-def _number(key: str) -> int:
-    digest = hashlib.blake2b(key.encode(errors="surrogatepass"), digest_size=8).digest()
-    return int.from_bytes(digest, "little")
+def _number(key: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little")

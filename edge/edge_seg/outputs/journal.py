@@ -29,6 +29,10 @@ REMOVED_NAME = "removed.jsonl"
 STATE_FOLDER = ".edge-seg"
 """Folder in the output folder for what the program needs to know and people do not."""
 
+_SOURCE, _STEM = b"source ", b"stem "  # what the keys of the index begin with
+
+_READ_AHEAD = 1 << 16  # bytes; lines of some thousand bytes are read faster than by the usual 8,192
+_LONGEST_LINE = 1 << 20  # bytes of a record, many times over
 _PIECE = 4 << 20  # bytes that are copied, or looked through, at a time
 
 _log = room_logger(__name__)
@@ -44,11 +48,12 @@ _HEAD = re.compile(
     + _TEXT
     + rb', (?:"stem": '
     + _TEXT
-    + rb', (?:"dicom": (?:null|\{[^{}]*\}), )?(?:"patient": \{[^{}]*\}, )?'
-    + rb'"film": \{"height": [^{}]*"unique_name": (true|false))?'
+    + rb', (?:"dicom": (?:null|\{[^{}]*\}), )?(?:"patient": \{[^{}]*\}, )?"film": \{"height": )?'
 )
-_LAST_FIELD = {b"done": (b', "files": [', 4000), b"failed": (b', "exit_code": ', 100)}
-"""How the last field of a record begins, and within how many bytes of the end."""
+_UNIQUE = b'"unique_name": '
+_END = {b"done": re.compile(rb'(?:"\}|\[)\]\}\n'), b"failed": re.compile(rb'"exit_code": \d+\}\n')}
+"""How the last field of a record ends: `files`, `exit_code`."""
+_END_BYTES = 40
 
 _PARSED_WHOLE = 4 << 20
 """Bytes of new lines that are parsed at the start, which finds any damage at once."""
@@ -114,10 +119,8 @@ class Journal:
         """
         try:
             with self.path.open("rb") as file:
-                file.seek(offset)
-                while data := file.readline():
-                    yield Line(offset, offset + len(data), _record_in(data))
-                    offset += len(data)
+                for start, end, data in _lines(file, offset):
+                    yield Line(start, end, _record_in(data))
         except FileNotFoundError:
             return
         except OSError as error:
@@ -162,9 +165,12 @@ class Journal:
                 f"{self.path}: cannot be written ({error.strerror or error}): free space, or choose another --out"
             ) from error
         for line in data.splitlines(keepends=True):
-            self._note(line, offset)
+            for key in _keys(line, parsed=False):
+                self._index.put(key, offset)
             offset += len(line)
         self._index.covered = offset
+        if self._index.is_worth_saving:
+            self._index.save()
 
     def cut(self, offset: int) -> Iterator[None]:
         """Remove all before an offset, a piece at a time: lines may be appended between two pieces.
@@ -203,7 +209,7 @@ class Journal:
             with self.path.open("rb") as source, self._aside.open("ab") as aside:
                 _as_private(source, aside)
                 source.seek(line.offset)
-                aside.write(source.read(line.end - line.offset))
+                _copy(source, aside, line.end)
                 aside.flush()
                 os.fsync(aside.fileno())
         except OSError as error:
@@ -214,7 +220,7 @@ class Journal:
         """Keep the index for the next start, where it is worth it."""
         self._index.save()
 
-    def _find(self, key: str, is_it: Callable[[AnyRecord], bool]) -> tuple[int, AnyRecord] | None:
+    def _find(self, key: bytes, is_it: Callable[[AnyRecord], bool]) -> tuple[int, AnyRecord] | None:
         offset = self._index.get(key)
         if offset is None:
             return None
@@ -235,8 +241,7 @@ class Journal:
     def _read(self, offset: int) -> AnyRecord | None:
         try:
             with self.path.open("rb") as file:
-                file.seek(offset)
-                return _record_in(file.readline())
+                return next((_record_in(data) for _, _, data in _lines(file, offset)), None)
         except FileNotFoundError:
             return None
 
@@ -263,43 +268,31 @@ class Journal:
         Raises:
             OutputError: not a single line is ours.
         """
-        bad, good, offset = [], self._index.covered, self._index.covered
         if not self.size:
             self._index.clear()
             return []
-        foreign, parsed = "", parsed or self.size - offset <= _PARSED_WHOLE
-        with self.path.open("rb") as file:
-            file.seek(offset)
-            for data in file:
-                if self._note(data, offset, parsed):
-                    good += 1
-                else:
-                    bad.append(Line(offset, offset + len(data), None))
+        bad: list[Line] = []
+        good, covered, foreign = self._index.covered, self._index.covered, ""
+        parsed = parsed or self.size - covered <= _PARSED_WHOLE
+
+        def entries() -> Iterator[tuple[bytes, int]]:
+            nonlocal good, covered, foreign
+            for offset, end, data in _lines(file, covered):
+                keys = _keys(data, parsed)
+                good += bool(keys)
+                if not keys:
+                    bad.append(Line(offset, end, None))
                     foreign = foreign or _why_foreign(data, len(bad))
-                offset += len(data)
+                for key in keys:
+                    yield key, offset
+                covered = end
+
+        with self.path.open("rb", _READ_AHEAD) as file:
+            self._index.put_all(entries())
         if bad and not good and foreign:
             raise self._unreadable(foreign)
-        self._index.covered = offset
+        self._index.covered = covered
         return bad
-
-    def _note(self, data: bytes, offset: int, parsed: bool = False) -> bool:
-        """Index a line; whether it is a record."""
-        match = None if parsed else _HEAD.match(data)
-        if match and _looks_whole(data, match):
-            _, source, stem, unique = match.groups()
-            self._put(_plain(source), _plain(stem) if stem and unique == b"false" else None, offset)
-            return True
-        record = _record_in(data)
-        if record is None:
-            return False
-        named = isinstance(record, DoneRecord) and not record.film.unique_name
-        self._put(record.source, record.stem if isinstance(record, DoneRecord) and named else None, offset)
-        return True
-
-    def _put(self, source: str, stem: str | None, offset: int) -> None:
-        self._index.put(_source_key(source), offset)
-        if stem is not None:
-            self._index.put(_stem_key(stem), offset)
 
     def _leave_out(self, bad: list[Line]) -> None:
         """Move damaged lines into a file of their own."""
@@ -310,7 +303,7 @@ class Journal:
             _as_private(source, rest)
             for line in bad:
                 _copy(source, rest, line.offset)
-                aside.write(source.read(line.end - line.offset))
+                _copy(source, aside, line.end)
             _copy(source, rest, None)
             for file in (aside, rest):
                 file.flush()
@@ -325,13 +318,60 @@ class Journal:
         return OutputError(f"{self.path}: cannot be read ({reason}): move it away, or choose another --out")
 
 
-def _looks_whole(data: bytes, match: re.Match[bytes]) -> bool:
-    """Whether a line with the head of a record has its other fields, and nothing that JSON of ours has not."""
-    status, unique = match.group(1), match.group(4)
-    if (status == b"done") != (unique is not None) or not data.isascii() or b"\0" in data:
-        return False
-    last, within = _LAST_FIELD[status]
-    return data.endswith(b"}\n") and data.find(last, -within) >= 0
+def _lines(file: BinaryIO, offset: int) -> Iterator[tuple[int, int, bytes]]:
+    """Lines from an offset on: where each begins and ends, and its bytes; none of one longer than any record."""
+    file.seek(offset)
+    while data := file.readline(_LONGEST_LINE):
+        end = offset + len(data)
+        if len(data) == _LONGEST_LINE and not data.endswith(b"\n"):
+            data = b""
+            while more := file.readline(_PIECE):
+                end += len(more)
+                if more.endswith(b"\n"):
+                    break
+        yield offset, end, data
+        offset = end
+
+
+def _keys(data: bytes, parsed: bool) -> tuple[bytes, ...]:
+    """Keys of a line, by which it is found; none where it is no record.
+
+    Args:
+        data: the line.
+        parsed: whether it is parsed even if it looks whole.
+    """
+    keys = None if parsed else _keys_at_a_glance(data)
+    if keys is None:
+        record = _record_in(data)
+        return () if record is None else _keys_of(record)
+    return keys
+
+
+def _keys_at_a_glance(data: bytes) -> tuple[bytes, ...] | None:
+    """Keys of a line that looks like a whole record of ours; `None` where only parsing can tell."""
+    match = _HEAD.match(data)
+    if match is None or not data.isascii() or b"\0" in data or not data.endswith(b"}\n"):
+        return None
+    status, source, stem = match.groups()
+    if (status == b"done") != (stem is not None) or _END[status].search(data, len(data) - _END_BYTES) is None:
+        return None
+    if stem is None:
+        return (_source_key(_plain(source)),)
+    at = data.find(_UNIQUE, match.end(), data.find(b"}", match.end()))
+    if at < 0:
+        return None
+    if not data.startswith(b"false", at + len(_UNIQUE)):
+        return (_source_key(_plain(source)),)
+    if b"\\" in match[0]:
+        return _source_key(_plain(source)), _stem_key(_plain(stem))
+    # Of ASCII, lower case is what `casefold` makes.
+    return _SOURCE + source, _STEM + stem.lower()
+
+
+def _keys_of(record: AnyRecord) -> tuple[bytes, ...]:
+    if isinstance(record, DoneRecord) and not record.film.unique_name:
+        return _source_key(record.source), _stem_key(record.stem)
+    return (_source_key(record.source),)
 
 
 def _record_in(data: bytes) -> AnyRecord | None:
@@ -411,9 +451,9 @@ def _plain(text: bytes) -> str:
     return text.decode("ascii") if b"\\" not in text else str(json.loads(b'"' + text + b'"'))
 
 
-def _source_key(source: str) -> str:
-    return f"source {source}"
+def _source_key(source: str) -> bytes:
+    return _SOURCE + source.encode(errors="surrogatepass")
 
 
-def _stem_key(stem: str) -> str:
-    return f"stem {stem.casefold()}"
+def _stem_key(stem: str) -> bytes:
+    return _STEM + stem.casefold().encode(errors="surrogatepass")

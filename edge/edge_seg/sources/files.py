@@ -114,7 +114,19 @@ def read_film(path: str | Path) -> Film:
         InputError: it cannot be read, or is not a film.
     """
     path = Path(path)
-    data = read_regular(path)
+    return film_in(read_regular(path), path)
+
+
+def film_in(data: bytes, path: Path) -> Film:
+    """The film in the bytes of a picture or DICOM file.
+
+    Args:
+        data: the whole file.
+        path: where it came from; it is not opened.
+
+    Raises:
+        InputError: they are not a film.
+    """
     named_so = path.suffix.lower() in (".dcm", ".dicom")
     if is_dicom(data) or (picture_kind(data) is None and (named_so or may_be_dataset(data))):
         return decode_dicom(data, path)

@@ -17,7 +17,7 @@ from edge_seg.outputs import index as index_module
 from edge_seg.outputs import journal as journal_module
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.outputs.journal import Journal
-from edge_seg.record import DoneRecord, record_from_json, record_of, record_of_failure
+from edge_seg.record import AnyRecord, DoneRecord, record_from_json, record_of, record_of_failure
 
 
 @pytest.fixture(scope="module")
@@ -137,14 +137,14 @@ def test_a_long_journal_is_indexed_without_being_parsed_and_the_index_lasts(
     records = [*(named(done, number) for number in range(60)), failure, named(done, 3)]
     (tmp_path / "records.jsonl").write_text("".join(json.dumps(one.to_json()) + "\n" for one in records))
 
-    def parse(data: bytes) -> None:
+    def parse(data: bytes, parsed: bool = False) -> None:
         raise AssertionError(f"parsed: {data[:80]!r}")
 
     with monkeypatch.context() as patch:
         patch.setattr(journal_module, "_record_in", parse)
         Journal(tmp_path)
         # Now from the index's own file, without a look at the lines.
-        patch.setattr(Journal, "_note", parse)
+        patch.setattr(journal_module, "_keys", parse)
         journal = Journal(tmp_path)
     assert journal.last_of("films/ä bad.png") == failure
     assert journal.last_of("films/59.png") == named(done, 59)
@@ -204,3 +204,49 @@ def test_lines_that_come_while_the_head_is_cut_stay(
     for number in range(3, 24):
         assert journal.last_of(f"films/{number}.png") == named(done, number)
     assert not list(tmp_path.glob(".*draft"))
+
+
+def test_a_line_longer_than_any_record_is_set_aside_without_being_held_in_memory(
+    tmp_path: Path, done: DoneRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut may leave a file system with many zeros where a line should be."""
+    monkeypatch.setattr(journal_module, "_LONGEST_LINE", 1 << 14)
+    monkeypatch.setattr(journal_module, "_PIECE", 1 << 12)
+    first, last = (json.dumps(named(done, number).to_json()).encode() for number in (1, 2))
+    zeros = bytes(100_000) + b"\n"
+    (tmp_path / "records.jsonl").write_bytes(first + b"\n" + zeros + last + b"\n")
+    held: list[int] = []
+    record_in = journal_module._record_in
+
+    def parse(data: bytes) -> AnyRecord | None:
+        held.append(len(data))
+        return record_in(data)
+
+    monkeypatch.setattr(journal_module, "_record_in", parse)
+    journal = Journal(tmp_path)
+    assert max(held) <= 1 << 14
+    assert [record.name for record in journal] == ["1.png", "2.png"]
+    assert journal.damaged == 1
+    assert (tmp_path / "records.damaged.jsonl").read_bytes() == zeros
+
+
+def test_the_index_is_saved_while_a_run_goes_on(
+    tmp_path: Path, done: DoneRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device runs for a year and loses its power: the next start does not read that year."""
+    monkeypatch.setattr(index_module, "WORTH_KEEPING", 20)
+    journal = Journal(tmp_path)
+    for number in range(25):
+        journal.append(named(done, number).to_json())
+    # Not closed.
+    looked_at: list[bytes] = []
+    keys = journal_module._keys
+
+    def look(data: bytes, parsed: bool) -> tuple[bytes, ...]:
+        looked_at.append(data)
+        return keys(data, parsed)
+
+    monkeypatch.setattr(journal_module, "_keys", look)
+    again = Journal(tmp_path)
+    assert len(looked_at) <= 15
+    assert all(again.last_of(f"films/{number}.png") == named(done, number) for number in range(25))
