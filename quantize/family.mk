@@ -15,7 +15,7 @@ SCORED := $(FILMS) $(ADULTS) $(DATA)/adult-visible/montgomery $(DATA)/visible-lu
 HOUSE := $(dir $(lastword $(MAKEFILE_LIST)))
 
 TRAIN := edge-seg train $(FILMS) --picture-every 0
-QUANTIZE := edge-seg quantize --epochs 1 --films-per-epoch 1200 --learning-rate 1e-4 --validation-films 40 --about $(HOUSE)about/lungs.json --licence $(HOUSE)../LICENSE
+QUANTIZE := edge-seg quantize --epochs 1 --films-per-epoch 800 --learning-rate 1e-4 --validation-films 30 --about $(HOUSE)about/lungs.json --licence $(HOUSE)../LICENSE
 SCORE := edge-seg benchmark $(addprefix --data ,$(SCORED)) $(addprefix --should-reject ,$(REJECT)) --write-scores
 # Less of the changes that blur what an outline is: for the last epochs.
 LIGHTLY := $(addprefix --augmentation ,bend=0.006 tone=0.3 equalisation=0.1 resolution=0.1 compression=0.1 tubes=0.1)
@@ -32,7 +32,7 @@ lungs-nano lungs lungs-large: %: $(RUNS)/%.tflite
 
 # First small, then at full size, which costs half of the time; what is quantised is the mean of both.
 $(RUNS)/plain-small/.done:
-	$(TRAIN) --network lungs-large --size 192 --epochs 30 --films-per-epoch 1200 --learning-rate 2e-3 --balance 0.35 \
+	$(TRAIN) --network lungs-large --size 192 --epochs 30 --films-per-epoch 800 --learning-rate 2e-3 --balance 0.35 \
 		--validation-films 100 --out $(@D)
 	touch $@
 $(RUNS)/plain/.done: $(RUNS)/plain-small/.done
@@ -53,8 +53,11 @@ $(RUNS)/plain-taught/.done: $(RUNS)/plain-mean/.done $(RUNS)/teacher.tflite
 $(RUNS)/large-mean/.done: $(RUNS)/plain-mean/.done $(RUNS)/plain-taught/.done
 	python -m edge_seg_train.averaging $(^D) --out $(@D)
 	touch $@
-$(RUNS)/lungs-large/.done: $(RUNS)/large-mean/.done
-	$(ADULT) --from $(<D) --epochs 4 --out $(@D)
+$(RUNS)/large-adult/.done: $(RUNS)/large-mean/.done
+	$(ADULT) --from $(<D) --network lungs-large --epochs 4 --out $(@D)
+	touch $@
+$(RUNS)/lungs-large/.done: $(RUNS)/large-adult/.done
+	$(ADULT) --from $(<D) --network lungs-large --epochs 4 --learning-rate 6e-4 --seed 1 --out $(@D)
 	touch $@
 $(RUNS)/lungs-large.tflite: $(RUNS)/lungs-large/.done
 	$(QUANTIZE) $(<D) --out $@
@@ -72,7 +75,7 @@ $(RUNS)/link-taught/.done: $(RUNS)/link/.done $(RUNS)/teacher.tflite
 		--learning-rate 1e-3 --balance 0.3 --validation-films 120 --out $(@D)
 	touch $@
 $(RUNS)/lungs/.done: $(RUNS)/link-taught/.done
-	$(ADULT) --from $(<D) --size 224 --epochs 8 --out $(@D)
+	$(ADULT) --from $(<D) --network lungs --epochs 8 --out $(@D)
 	touch $@
 $(RUNS)/lungs.tflite: $(RUNS)/lungs/.done
 	$(QUANTIZE) $(<D) --out $@
@@ -82,7 +85,7 @@ $(RUNS)/nano/.done: $(RUNS)/teacher.tflite
 		--balance 0.25 --validation-films 120 --out $(@D)
 	touch $@
 $(RUNS)/lungs-nano/.done: $(RUNS)/nano/.done
-	$(ADULT) --from $(<D) --size 192 --epochs 8 --out $(@D)
+	$(ADULT) --from $(<D) --network lungs-nano --epochs 8 --out $(@D)
 	touch $@
 $(RUNS)/lungs-nano.tflite: $(RUNS)/lungs-nano/.done
 	$(QUANTIZE) $(<D) --out $@

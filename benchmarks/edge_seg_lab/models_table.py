@@ -21,8 +21,9 @@ BEGIN, END = "<!-- models:begin -->", "<!-- models:end -->"
 _COLUMNS = (
     ("paediatric", "whole_lung"),
     ("adult", "whole_lung"),
-    ("adult", "cardiomediastinum"),
-    ("visible-lung", "visible_lung"),
+    ("adult-v7", "whole_lung"),
+    ("jsrt", "heart"),
+    ("montgomery", "visible_lung"),
 )
 """Sets and regions of the short table; the two definitions of lung stand in columns of their own."""
 

@@ -170,7 +170,7 @@ class DoneRecord(Record):
         structures: definitions of the outlined structures, by name.
         areas, widths, ratios: measurements, see `assessment.measurements`.
         flagged: under the same names as the measurements, why each is not to be trusted; empty where all are.
-        estimated_dice: see `Segmentation.trust`.
+        estimated_dice, estimated_dice_bound: see `Segmentation.trust` and `trust_bound`.
         cardiothoracic_of: see `Measurements`.
         timings_ms: milliseconds of each stage, writing included.
         products: what was asked to be written.
@@ -190,6 +190,7 @@ class DoneRecord(Record):
     ratios: dict[str, float | None] = field(default_factory=dict)
     flagged: dict[str, dict[str, str]] = field(default_factory=dict)
     estimated_dice: float | None = None
+    estimated_dice_bound: float | None = None
     cardiothoracic_of: str = ""
     timings_ms: dict[str, float] = field(default_factory=dict)
     model: ModelFacts
@@ -253,6 +254,7 @@ def record_of(
         ratios=measurements.ratios,
         flagged=flags if segmentation.low_trust else {},
         estimated_dice=segmentation.trust,
+        estimated_dice_bound=segmentation.trust_bound,
         cardiothoracic_of=measurements.cardiothoracic_of,
         timings_ms=timings_ms,
         model=ModelFacts.of(segmentation.manifest),

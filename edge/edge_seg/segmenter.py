@@ -46,7 +46,8 @@ class Segmentation:
         warnings: what a reader of the result should know.
         quality: what the gate found on the film and its outlines.
         gate: whether there was a gate to find anything.
-        trust: estimated Dice of the whole lung, `None` where the model has no calibration or the film was rejected.
+        trust: estimated Dice of the lungs, `None` where the model has no calibration or the film was rejected.
+        trust_bound: Dice that nine films of ten like this one reach; `None` where the calibration has no bound.
         trust_features: what the estimate is made from, empty where the model outlines no lungs.
         lung: definition of lung that the masks follow, `whole`, `visible`, or `own` where the model's structures have
             one of their own; `None` where they are of something else.
@@ -64,6 +65,7 @@ class Segmentation:
     quality: Quality = field(default_factory=Quality)
     gate: bool = False
     trust: float | None = None
+    trust_bound: float | None = None
     trust_features: dict[str, float] = field(default_factory=dict, repr=False)
     lung: str | None = None
 
@@ -74,7 +76,7 @@ class Segmentation:
 
     @property
     def low_trust(self) -> bool:
-        """Whether the estimated Dice is so low that no measurement is to be used unchecked."""
+        """Whether the Dice may be so low that no measurement is to be used unchecked."""
         return self.quality.has("low-trust")
 
     @property
@@ -192,8 +194,10 @@ class Segmenter:
                 "measure", lambda: measure(masks, taken, self.lung or "whole", sides=sure_of_sides)
             )
         trust = self._calibration.estimate(sure) if self._calibration and sure else None
-        if trust is not None and trust < LOW_TRUST:
-            low = f"low trust, estimated Dice {trust:.2f}: check the outlines and every number taken from them"
+        bound = self._calibration.bound(sure) if self._calibration and sure else None
+        if trust is not None and (trust if bound is None else bound) < LOW_TRUST:
+            least = "" if bound is None else f", perhaps {bound:.2f}"
+            low = f"low trust, estimated Dice {trust:.2f}{least}: check the outlines and every number taken from them"
             quality = Quality((*quality.findings, Finding("low-trust", WARN, low)))
         return Segmentation(
             film=taken,
@@ -213,6 +217,7 @@ class Segmenter:
             quality=quality,
             gate=self.gate,
             trust=trust,
+            trust_bound=bound,
             trust_features=sure,
             lung=self.lung,
         )

@@ -32,7 +32,7 @@ from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable, mea
 from edge_seg_quantize.manifest import PIECES_FILMS, in_one_piece, make_manifest
 from edge_seg_quantize.representative import evenly_of_each
 from edge_seg_quantize.settings import QuantizeSettings
-from edge_seg_quantize.trust import with_trust
+from edge_seg_quantize.trust import trusted_region, with_trust
 
 _BACKUP = "quantisation"  # folder in a run for the checkpoints of its fine-tuning
 
@@ -101,11 +101,11 @@ def check_calibratable(structures: tuple[Structure, ...], films: list[LabelledFi
     """Let validation films through that the trust score can be calibrated on, where the model has one.
 
     Raises:
-        InputError: none outlines both lungs.
+        InputError: none outlines the lungs.
     """
     if "whole" not in lung_definitions(structures):
         return
-    if not any({"right_lung", "left_lung"} <= film.load()[1].keys() for film in films):
+    if not any(trusted_region(film.load()[1]) for film in films):
         raise InputError(
             "no validation film outlines both lungs, and the trust score is calibrated on those: outline some, or say "
             "by --lung of `edge-seg train` what else the outlines mean"
@@ -182,10 +182,12 @@ def _write(
     except ModelError as error:
         refusal = error
     say("calibrating the trust score")
+    # Of the model that ships; the others' outlines differ too little for a calibration of their own.
+    trust = with_trust(models["qat"], validation).manifest.trust
     place = {"qat": out if refusal is None else _beside(out, "refused")}
     for kind, file in models.items():
         path = place.get(kind, _beside(out, kind))
-        checked = with_trust(replace(file, manifest=replace(file.manifest, checks=report.to_json())), validation)
+        checked = replace(file, manifest=replace(file.manifest, checks=report.to_json(), trust=trust))
         write_atomically(path, checked.to_bytes())
         say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
     if refusal is None:

@@ -23,7 +23,7 @@ def test_the_family_is_whole() -> None:
 def test_each_outlines_the_same_structures_by_both_definitions(name: str) -> None:
     manifest = ModelFile.read(name).manifest
     assert manifest.name == name
-    assert [s.name for s in manifest.structures] == [s.name for s in CHEST][: len(manifest.structures)]
+    assert [s.name for s in manifest.structures] == [s.name for s in CHEST]
     assert lung_definitions(manifest.structures) == ("whole", "visible")
 
 
@@ -41,8 +41,8 @@ def test_each_has_gate_trust_scores_and_card(name: str) -> None:
     assert manifest.expects == "chest"
     assert manifest.trust
     scored = {(s["dataset"], s["region"]) for s in manifest.scores if s["metric"] == "dice"}
-    assert {("paediatric", "whole_lung"), ("adult", "whole_lung"), ("adult", "cardiomediastinum")} <= scored
-    assert ("visible-lung", "visible_lung") in scored
+    assert {("paediatric", "whole_lung"), ("adult", "whole_lung"), ("adult-v7", "whole_lung")} <= scored
+    assert {("adult", "cardiomediastinum"), ("jsrt", "heart"), ("montgomery", "visible_lung")} <= scored
     assert RESEARCH_USE in model.card
     assert all(picture in model.card for picture in model.associated if picture.endswith(".png"))
     assert model.licence
@@ -53,5 +53,5 @@ def test_each_keeps_within_its_size_and_time() -> None:
     assert inspect_model(ModelFile.read("lungs")).file_bytes <= 1_000_000
     assert inspect_model(ModelFile.read("lungs-large")).file_bytes <= 1_000_000
     # As their own cards say, measured on one machine: nothing is timed here.
-    assert measured_ms("lungs-nano") <= measured_ms("lungs") / 3
+    assert measured_ms("lungs-nano") <= 0.4 * measured_ms("lungs")
     assert measured_ms("lungs") < measured_ms("lungs-large")

@@ -19,7 +19,7 @@ _BINS = 10
 
 @dataclass(frozen=True)
 class EstimatePair:
-    """Estimated and true Dice of one film under one corruption."""
+    """Estimated and true Dice of one film under one corruption, and the estimate's lower bound if it has one."""
 
     dataset: str
     split: str
@@ -29,6 +29,7 @@ class EstimatePair:
     severity: int
     estimate: float
     dice: float
+    bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,13 @@ class Reliability:
     Attributes:
         films, patients: how many.
         with_corruptions: pairs: the films as they are and under every corruption.
-        poor, flagged: shares of the pairs whose Dice, and whose estimate, is below `LOW_TRUST`.
+        poor: share of the pairs whose Dice is below `LOW_TRUST`.
+        flagged: share whose bound is below it, or whose estimate is where there is no bound.
         spearman: rank correlation with its interval; `None` where it is not defined.
         auroc: of finding poor films by a low estimate, with its interval; `None` where it is not defined.
         mean_absolute_error: of the estimate.
         bins: tenths by rising estimate.
+        covered: share of the pairs whose Dice reaches its bound; `None` without bounds.
     """
 
     dataset: str
@@ -65,6 +68,7 @@ class Reliability:
     auroc: Interval | None
     mean_absolute_error: float
     bins: tuple[EstimateBin, ...]
+    covered: float | None = None
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def measure_reliability(scores: Sequence[CorruptedScore]) -> TrustFigures | None
         `None` without any estimate.
     """
     pairs = [
-        EstimatePair(s.dataset, s.split, s.film, s.patient, s.corruption, s.severity, s.estimate, s.dice)
+        EstimatePair(s.dataset, s.split, s.film, s.patient, s.corruption, s.severity, s.estimate, s.dice, s.bound)
         for s in scores
         if s.region == REGION and s.estimate is not None
     ]
@@ -113,6 +117,8 @@ def summarise_reliability(pairs: Sequence[EstimatePair]) -> Reliability:
     estimate = np.array([pair.estimate for pair in pairs], np.float64)
     truth = np.array([pair.dice for pair in pairs], np.float64)
     poor = truth < LOW_TRUST
+    least = np.array([pair.estimate if pair.bound is None else pair.bound for pair in pairs], np.float64)
+    bounded = all(pair.bound is not None for pair in pairs)
     bins = np.array_split(np.argsort(estimate, kind="stable"), min(_BINS, len(pairs)))
     return Reliability(
         pairs[0].dataset,
@@ -121,9 +127,10 @@ def summarise_reliability(pairs: Sequence[EstimatePair]) -> Reliability:
         len(set(patients)),
         len(pairs),
         float(poor.mean()),
-        float(np.mean(estimate < LOW_TRUST)),
+        float(np.mean(least < LOW_TRUST)),
         bootstrap(lambda weights: spearman(estimate, truth, weights), patients),
         bootstrap(lambda weights: area_under_curve(-estimate, poor, weights), patients),
         float(np.abs(estimate - truth).mean()),
         tuple(EstimateBin(float(estimate[b].mean()), float(truth[b].mean()), len(b)) for b in bins),
+        float(np.mean(truth >= least)) if bounded else None,
     )

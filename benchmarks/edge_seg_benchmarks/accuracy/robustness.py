@@ -20,7 +20,10 @@ CLEAN = "none"
 
 @dataclass(frozen=True)
 class CorruptedScore:
-    """Dice of one region on one film under one corruption, and the model's own estimate of the whole lung's Dice."""
+    """Dice of one region on one film under one corruption, and the model's own estimate of the lungs' Dice.
+
+    `bound` is the lower bound of the estimate, `None` where the model has none.
+    """
 
     dataset: str
     split: str
@@ -32,6 +35,7 @@ class CorruptedScore:
     dose: float
     dice: float
     estimate: float | None
+    bound: float | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +99,7 @@ def _score(segmenter: Segmenter, dataset: str, split: str, labelled: LabelledFil
         for region, (truth, valid) in truth_regions(planes).items():
             if region in predicted:
                 value = dice(truth, predicted[region], valid)
-                scores.append(of_film(region, name, severity, dose, value, result.trust))
+                scores.append(of_film(region, name, severity, dose, value, result.trust, result.trust_bound))
     return scores
 
 

@@ -17,7 +17,7 @@ import numpy as np
 from edge_seg.typed_json import read_fields
 
 LOW_TRUST = 0.85
-"""Below this estimated Dice an outline is to be checked by a person."""
+"""An outline whose Dice may lie below this is to be checked by a person."""
 
 _SURE = 2.2  # logit of 0.9
 
@@ -31,6 +31,7 @@ class Calibration:
         centre, spread: of each feature on the films it was fitted on.
         weights, bias: of the standardised features; the sum is the logit of the estimated Dice.
         facts: what it was fitted on and how well it does there.
+        margin: how far below the estimate, as logits, the bound lies; `None` where none was calibrated.
     """
 
     features: tuple[str, ...]
@@ -39,14 +40,22 @@ class Calibration:
     weights: tuple[float, ...]
     bias: float
     facts: dict[str, Any]
+    margin: float | None = None
 
     def estimate(self, found: Mapping[str, float]) -> float:
-        """Estimated whole-lung Dice of a film, 0 to 1, from its features."""
+        """Estimated Dice of a film's lungs, 0 to 1, from its features."""
+        return round(_probability(self.logit(found)), 4)
+
+    def bound(self, found: Mapping[str, float]) -> float | None:
+        """Dice that nine films of ten like this one reach, `None` where no margin was calibrated."""
+        return None if self.margin is None else round(_probability(self.logit(found) - self.margin), 4)
+
+    def logit(self, found: Mapping[str, float]) -> float:
+        """Logit of the estimate."""
         values = np.array([found[name] for name in self.features])
         # Far outside what was calibrated on, a linear model promises anything.
         standard = np.clip((values - self.centre) / self.spread, -6, 6)
-        logit = float(standard @ np.array(self.weights)) + self.bias
-        return round(float(1 / (1 + np.exp(-logit))), 4)
+        return float(standard @ np.array(self.weights)) + self.bias
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a manifest."""
@@ -57,6 +66,7 @@ class Calibration:
             "weights": list(self.weights),
             "bias": self.bias,
             "facts": self.facts,
+            "margin": self.margin,
         }
 
     @classmethod
@@ -97,6 +107,10 @@ def lung_features(logits: np.ndarray) -> dict[str, float]:
         "fragments": float(max(pieces)),
         "raggedness": float(np.log(max(outline, 1.0) / np.sqrt(max(sizes.sum(), 1.0)))),
     }
+
+
+def _probability(logit: float) -> float:
+    return float(1 / (1 + np.exp(-logit)))
 
 
 def _logit(value: float) -> float:

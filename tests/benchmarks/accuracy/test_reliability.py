@@ -86,6 +86,17 @@ def test_estimates_are_held_against_the_truth() -> None:
     assert asdict(row.bins[0]) == pytest.approx({"estimate": truth[:4].mean() + 0.01, "dice": truth[:4].mean(), "n": 4})
 
 
+def test_a_film_is_flagged_by_its_bound_where_it_has_one_and_bounds_are_counted() -> None:
+    truth = np.linspace(0.5, 0.98, 40)
+    found = measure_reliability(
+        [score(i, v, v + 0.01, bound=v + (0.02 if i < 4 else -0.1)) for i, v in enumerate(truth)]
+    )
+    assert found is not None
+    row = found.datasets[0]
+    assert row.covered == 0.9
+    assert row.flagged == np.mean((truth - 0.1 < LOW_TRUST) | (truth + 0.02 < LOW_TRUST) & (np.arange(40) < 4))
+
+
 def test_estimates_that_tell_nothing_are_told_as_such() -> None:
     rng = np.random.default_rng(3)
     pairs = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -54,6 +55,15 @@ def test_the_estimate_is_a_dice_and_is_bounded_far_outside() -> None:
     assert 0 < unsure < sure < 1
     wild = dict.fromkeys(found.features, 1e9)
     assert found.estimate(wild) == pytest.approx(1 / (1 + np.exp(-8)), abs=1e-4)
+
+
+def test_the_bound_lies_its_margin_below_the_estimate_and_is_not_there_without_one() -> None:
+    found = replace(calibration(), margin=0.5)
+    features = lung_features(two_lungs(3))
+    logit = np.log(found.estimate(features) / (1 - found.estimate(features)))
+    assert found.bound(features) == pytest.approx(1 / (1 + np.exp(0.5 - logit)), abs=2e-4)
+    assert calibration().bound(features) is None
+    assert Calibration.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 def test_a_calibration_survives_the_manifest() -> None:

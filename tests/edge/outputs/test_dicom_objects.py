@@ -90,7 +90,7 @@ def test_the_very_mask_comes_back_in_the_films_study(segmenter: Segmenter, tmp_p
     back = highdicom.seg.segread(tmp_path / "seg.dcm")
     header = pydicom.dcmread(tmp_path / "film.dcm")
     pixels = back.get_pixels_by_source_instance([header.SOPInstanceUID])
-    assert pixels.shape == (1, 400, 360, 3)
+    assert pixels.shape == (1, 400, 360, 4)
     for number, structure in enumerate(found.structures):
         assert np.array_equal(pixels[0, ..., number].astype(bool), found.masks[structure.name])
         description = back.get_segment_description(number + 1)
