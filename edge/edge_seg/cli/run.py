@@ -66,20 +66,20 @@ def run(file: Path | None, **parameters: Any) -> int:
         log_to_standard_error(console.log_level)
     for line in config.in_clear:
         complain(line)
-    stop = Stop()
-    with native_libraries_quiet():
-        segmenter = load_segmenter(config.model)
-    for note in segmenter.runtime.notes:
-        complain(note)
-    with Station(config, segmenter) as station:
-        if not console.quiet:
-            say_ready(station)
-        source, tally = station.source, Tally()
-        progress = Progress(source.total, source.live, console.quiet, console.verbose, console.json)
-        try:
-            summary = station.run([progress, tally, stop])
-        finally:
-            progress.finish()
+    with Stop() as stop:
+        with native_libraries_quiet():
+            segmenter = load_segmenter(config.model)
+        for note in segmenter.runtime.notes:
+            complain(note)
+        with Station(config, segmenter) as station:
+            if not console.quiet:
+                say_ready(station)
+            source, tally = station.source, Tally()
+            progress = Progress(source.total, source.live, console.quiet, console.verbose, console.json)
+            try:
+                summary = station.run([progress, tally, stop])
+            finally:
+                progress.finish()
     _tell(station, summary, tally)
     return summary.exit_code
 

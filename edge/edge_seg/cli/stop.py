@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from typing import Any
 
 from edge_seg.station.session import Observer
 
@@ -11,15 +12,24 @@ from edge_seg.station.session import Observer
 class Stop(Observer):
     """Takes SIGTERM, by which a service is stopped, as Ctrl-C; both are raised again where Python lost them.
 
-    An exception that a signal raises while a module is imported can end in a callback that ignores it.
+    An exception that a signal raises while a module is imported can end in a callback that ignores it. The handlers of
+    before are back when it is left.
     """
 
     def __init__(self) -> None:
         self._asked = False
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Stop:
         if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, self._ask)
+            self._before[signal.SIGTERM] = signal.signal(signal.SIGTERM, self._ask)
             if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-                signal.signal(signal.SIGINT, self._ask)
+                self._before[signal.SIGINT] = signal.signal(signal.SIGINT, self._ask)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
 
     def tick(self) -> None:
         """See `Observer.tick`."""

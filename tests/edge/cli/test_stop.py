@@ -12,19 +12,23 @@ SCRIPT = """
 import os, signal, sys
 from edge_seg.cli.stop import Stop
 
-stop = Stop()
-stop.tick()
-try:
-    os.kill(os.getpid(), int(sys.argv[1]))
-    print("nothing came")
-except KeyboardInterrupt:
-    pass
-# Whoever caught that forgot it.
-try:
+number = int(sys.argv[1])
+before = signal.getsignal(number)
+with Stop() as stop:
     stop.tick()
-    print("it was lost")
-except KeyboardInterrupt:
-    print("it came again")
+    try:
+        os.kill(os.getpid(), number)
+        print("nothing came")
+    except KeyboardInterrupt:
+        pass
+    # Whoever caught that forgot it.
+    try:
+        stop.tick()
+        print("it was lost")
+    except KeyboardInterrupt:
+        print("it came again")
+if signal.getsignal(number) is not before:
+    print("the handler stays")
 """
 
 
