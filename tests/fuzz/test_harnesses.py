@@ -55,11 +55,13 @@ def test_nothing_that_comes_from_outside_raises_hangs_or_takes_gigabytes(name: s
             str(corpus),
             *([str(kept)] if kept.is_dir() else []),
         ],
-        capture_output=True,
+        # libFuzzer writes to standard error, and atheris what was raised to standard output.
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    executed = [line for line in done.stderr.splitlines() if "number_of_executed_units" in line]
+    assert done.returncode == 0, done.stdout[-3000:]
+    executed = [line for line in done.stdout.splitlines() if "number_of_executed_units" in line]
     print(name, *executed)
     assert executed

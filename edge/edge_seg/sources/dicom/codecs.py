@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from edge_seg.errors import InputError
+from edge_seg.sources.dicom import gdcm_frame
 from edge_seg.sources.dicom.attributes import number
 
 _STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -39,38 +40,57 @@ def decode_pixels(dataset: Any, path: str) -> np.ndarray:
 
 def decodable_syntaxes() -> list[str]:
     """UIDs of the transfer syntaxes in which the installed codecs can decode a film."""
-    from pydicom.pixels import get_decoder
     from pydicom.uid import AllTransferSyntaxes, JPEGExtended12Bit
 
     found = []
     for syntax in AllTransferSyntaxes:
         try:
-            decoder = get_decoder(syntax)
+            decoder = _decoder(syntax)
         except NotImplementedError:
             # Video, and others that no film comes in.
             continue
         # Films of this one have 12 bits, and others than gdcm decode 8 alone.
-        if "gdcm" in decoder.available_plugins if syntax == JPEGExtended12Bit else decoder.is_available:
+        usable = _in_order(decoder)
+        if gdcm_frame.PLUGIN in usable if syntax == JPEGExtended12Bit else usable or not syntax.is_encapsulated:
             found.append(str(syntax))
     return found
 
 
 def _decode(described: Any, syntax: Any) -> np.ndarray:
-    from pydicom.pixels import get_decoder
-    from pydicom.uid import JPEG2000TransferSyntaxes, JPEGExtended12Bit, RLELossless
+    from pydicom.uid import JPEGExtended12Bit
 
     if syntax == JPEGExtended12Bit:
         return _decode_extended(described)
-    decoder = get_decoder(syntax)
-    preferred = ["pylibjpeg"] if syntax in (*JPEG2000TransferSyntaxes, RLELossless) else []
-    for plugin in set(preferred) & set(decoder.available_plugins):
+    decoder = _decoder(syntax)
+    *others, last = _in_order(decoder) or [""]
+    for plugin in others:
         try:
             return np.asarray(decoder.as_array(described, raw=True, decoding_plugin=plugin)[0])
         except BaseException as error:
             if isinstance(error, (*_STOPS, MemoryError)):
                 raise
-    # Whichever can.
-    return np.asarray(decoder.as_array(described, raw=True)[0])
+    return np.asarray(decoder.as_array(described, raw=True, decoding_plugin=last)[0])
+
+
+def _decoder(syntax: Any) -> Any:
+    """pydicom's decoder, which knows gdcm in a process of its own too.
+
+    Raises:
+        NotImplementedError: a syntax of video, or none at all.
+    """
+    from pydicom.pixels import get_decoder
+
+    decoder = get_decoder(syntax)
+    if gdcm_frame.is_available(str(syntax)) and gdcm_frame.PLUGIN not in decoder.available_plugins:
+        decoder.add_plugin(gdcm_frame.PLUGIN, (gdcm_frame.__name__, gdcm_frame.decode_frame.__name__))
+    return decoder
+
+
+def _in_order(decoder: Any) -> list[str]:
+    """The installed codecs that may decode in this process, fastest first: gdcm aborts on damaged frames."""
+    preferred = [gdcm_frame.PLUGIN, "pylibjpeg"]
+    found = [plugin for plugin in decoder.available_plugins if plugin != "gdcm"]
+    return sorted(found, key=lambda plugin: preferred.index(plugin) if plugin in preferred else len(preferred))
 
 
 def _decode_extended(described: Any) -> np.ndarray:
@@ -78,27 +98,13 @@ def _decode_extended(described: Any) -> np.ndarray:
 
     They are decoded with all 12 bits and cut off here.
     """
-    import gdcm
     from pydicom.encaps import generate_frames
 
-    fragment = gdcm.Fragment()
-    fragment.SetByteStringValue(next(generate_frames(described.PixelData, number_of_frames=1)))
-    fragments = gdcm.SequenceOfFragments.New()
-    fragments.AddFragment(fragment)
-    element = gdcm.DataElement(gdcm.Tag(0x7FE0, 0x0010))
-    element.SetValue(fragments.__ref__())
-    image = gdcm.Image()
-    image.SetNumberOfDimensions(2)
-    image.SetDimensions((described.Columns, described.Rows, 1))
-    image.SetDataElement(element)
-    kind = gdcm.PhotometricInterpretation.GetPIType("MONOCHROME2")
-    image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
-    image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType("1.2.840.10008.1.2.4.51")))
+    frame = next(generate_frames(described.PixelData, number_of_frames=1))
     wide = described.BitsAllocated == 16
-    bits = 12 if wide else 8
-    image.SetPixelFormat(gdcm.PixelFormat(1, described.BitsAllocated, bits, bits - 1, 0))
-    # It gives bytes as text.
-    values = np.frombuffer(image.GetBuffer().encode("utf-8", "surrogateescape"), np.uint16 if wide else np.uint8)
+    size, form = (described.Columns, described.Rows), (described.BitsAllocated, 12 if wide else 8, 0)
+    decoded = gdcm_frame.decode_described(frame, str(described.file_meta.TransferSyntaxUID), size, form)
+    values = np.frombuffer(decoded, np.uint16 if wide else np.uint8)
     top = (1 << described.BitsStored) - 1
     return np.minimum(values.reshape(described.Rows, described.Columns), values.dtype.type(top))
 

@@ -1,0 +1,61 @@
+"""Encoded pixels: what gdcm decodes is what it is, and a frame that it dies of is an error."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pydicom
+import pytest
+from edge_seg.errors import InputError
+from edge_seg.phantom.film import Phantom
+from edge_seg.sources.dicom import decode_dicom
+from edge_seg.sources.dicom.gdcm_frame import decode_described
+from edge_seg.sources.files import read_film
+from pydicom.encaps import encapsulate
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit
+
+MakeFilm = Callable[..., Path]
+
+pytest.importorskip("gdcm", reason="python-gdcm is not installed: pip install edge-seg[clinic]")
+
+
+def save_encoded(path: Path, frame: bytes, syntax: str) -> Path:
+    dataset = pydicom.dcmread(path)
+    dataset.PixelData = encapsulate([frame])
+    dataset["PixelData"].VR = "OB"
+    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.save_as(path)
+    return path
+
+
+def test_a_jpeg_film_has_the_pixels_that_another_decoder_finds(made: Phantom, make_film: MakeFilm) -> None:
+    grey = (made.film.pixels >> 4).astype(np.uint8)
+    jpeg = cv2.imencode(".jpg", grey)[1]
+    film = read_film(save_encoded(make_film(pixels=grey), jpeg.tobytes(), JPEGBaseline8Bit))
+    assert np.abs(film.pixels.astype(int) - cv2.imdecode(jpeg, cv2.IMREAD_UNCHANGED)).max() <= 1
+
+
+def test_a_frame_that_makes_gdcm_abort_is_an_error() -> None:
+    jpeg = bytearray(cv2.imencode(".jpg", np.zeros((64, 64), np.uint8))[1])
+    assert decode_described(bytes(jpeg), JPEGBaseline8Bit, (64, 64), (8, 8, 0)) == bytes(64 * 64)
+    # No marker follows the start of the image: gdcm throws what its Python module does not catch.
+    jpeg[2] = 0
+    with pytest.raises(ValueError, match="gdcm cannot decode it"):
+        decode_described(bytes(jpeg), JPEGBaseline8Bit, (64, 64), (8, 8, 0))
+
+
+@pytest.mark.parametrize("at", [2, 4])
+def test_damaged_jpeg_2000_is_no_work_for_gdcm(at: int, make_film: MakeFilm) -> None:
+    path = make_film()
+    dataset = pydicom.dcmread(path)
+    dataset.compress(JPEG2000Lossless)
+    start = dataset.PixelData.index(b"\xff\x4f\xff\x51")
+    data = bytearray(dataset.PixelData)
+    data[start + at : start + at + 4] = bytes(4)
+    dataset["PixelData"].value = bytes(data)
+    dataset.save_as(path)
+    with pytest.raises(InputError):
+        decode_dicom(path.read_bytes(), path)
