@@ -26,7 +26,7 @@ def save_encoded(path: Path, frame: bytes, syntax: str) -> Path:
     dataset = pydicom.dcmread(path)
     dataset.PixelData = encapsulate([frame])
     dataset["PixelData"].VR = "OB"
-    dataset.file_meta.TransferSyntaxUID = syntax
+    dataset.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
     dataset.save_as(path)
     return path
 
