@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import random
 import shutil
@@ -26,6 +25,7 @@ import numpy as np
 import pydicom
 import pytest
 from edge_seg.phantom import phantom, write_dicom
+from edge_seg_lab.station_process import control_group, free_port, whole_records
 from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,
@@ -106,7 +106,7 @@ class Device:
         return said
 
     def records(self) -> list[dict[str, Any]]:
-        return records_in(self.out)
+        return whole_records(self.out)
 
     def wait_for(self, count: int, seconds: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + seconds
@@ -172,22 +172,9 @@ class Senders:
             time.sleep(0.05)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def records_in(out: Path) -> list[dict[str, Any]]:
-    """Every whole line of the records; none before the first film is done."""
-    path = out / "records.jsonl"
-    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
-    return [json.loads(line) for line in whole.splitlines()]
-
-
 def check(out: Path, acknowledged: list[str], *, all_of_them: bool = True) -> None:
     """Every film that a sender was told was taken has exactly one result, whole; nothing waits."""
-    records = records_in(out)
+    records = whole_records(out)
     assert {record["status"] for record in records} <= {"done"}
     count = Counter(record["film"]["sha256"] for record in records)
     assert set(count.values()) <= {1}
@@ -417,26 +404,6 @@ def test_a_film_that_kills_the_process_is_set_aside(tmp_path: Path, tiny_model: 
     assert sum(record["status"] == "done" for record in device.records()) == 2
 
 
-@contextlib.contextmanager
-def small_memory(megabytes: int) -> Iterator[tuple[Path, Path]]:
-    """A control group with a memory limit and no swap, and the file that holds its peak."""
-    root = Path("/sys/fs/cgroup")
-    old = (root / "memory" / "memory.limit_in_bytes").exists()
-    group = (root / "memory" if old else root) / f"edge-seg-test-{os.getpid()}"
-    limit = "memory.limit_in_bytes" if old else "memory.max"
-    try:
-        group.mkdir()
-        (group / limit).write_text(str(megabytes * 2**20))
-    except OSError as error:
-        if group.is_dir():
-            group.rmdir()
-        pytest.skip(f"no control group can be made here ({error.strerror})")
-    try:
-        yield group, group / ("memory.max_usage_in_bytes" if old else "memory.peak")
-    finally:
-        group.rmdir()
-
-
 def test_in_256_mb_the_shipped_model_takes_the_load(tmp_path: Path) -> None:
     """Films of 2,000 x 2,000 pixels and 16 bit, 8 MB each uncompressed, by four senders at once."""
     made = []
@@ -449,8 +416,12 @@ def test_in_256_mb_the_shipped_model_takes_the_load(tmp_path: Path) -> None:
             dataset.compress(JPEG2000Lossless, generate_instance_uid=False)
         dataset.save_as(path)
         made.append(path)
-    with small_memory(256) as (group, peak):
-        device = Device(tmp_path / "out", "lungs", group)
+    with contextlib.ExitStack() as opened:
+        try:
+            group = opened.enter_context(control_group(256))
+        except OSError as error:
+            pytest.skip(f"no control group can be made here ({error.strerror})")
+        device = Device(tmp_path / "out", "lungs", group.folder)
         device.wait_until_it_listens()
         start = time.monotonic()
         senders = Senders(device.port, made)
@@ -459,7 +430,6 @@ def test_in_256_mb_the_shipped_model_takes_the_load(tmp_path: Path) -> None:
         taken = time.monotonic() - start
         status = Path(f"/proc/{device.process.pid}/status").read_text()
         resident = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-        reached = int(peak.read_text()) / 2**20
-        print(f"{len(made)} films: {taken:.1f} s, peak {int(resident) / 1024:.0f} MiB, of the group {reached:.0f} MiB")
+        print(f"{len(made)} films: {taken:.1f} s, peak {int(resident) / 1024:.0f} MiB, group {group.peak_mb:.0f} MiB")
         device.stop()
     check(tmp_path / "out", list(map(str, made)))

@@ -1,0 +1,200 @@
+"""A station with years of records: how soon it starts, in how much memory, and how it removes old results.
+
+`python -m edge_seg_lab.long_records` makes an output folder of so many films, starts a station without its index and
+again with it, asks for the page, and has half of the results removed, while it kills the station now and then.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+import urllib.request
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+import cv2
+import numpy as np
+from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.journal import RECORDS_NAME, REMOVED_NAME
+from edge_seg.phantom import phantom
+from edge_seg.segmenter import Segmenter
+
+from edge_seg_lab.station_process import StationProcess, free_port
+
+_SIDE = 256
+_OLD_DAYS, _KEPT_DAYS = 40, 30
+_REQUESTS = 200
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start of a station, to the record of its first film.
+
+    Attributes:
+        seconds, processor_s: on the clock, and of the processor, which other programs do not lengthen.
+        resident_mb: MiB that its memory reached by then.
+    """
+
+    seconds: float
+    processor_s: float
+    resident_mb: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was measured.
+
+    Attributes:
+        records: in the folder, half of them old.
+        journal_mb: size of their file in MB.
+        first: start without an index; later: start with it.
+        page_ms: 99th percentile of an answer of the page.
+        kills: of the station while old results were removed.
+        retention_s: seconds until all old results were removed, starts after kills included.
+        retention_mb: MiB that its memory reached meanwhile.
+        wrong: old results that stayed, young ones that went, and films that did not stay done.
+    """
+
+    records: int
+    journal_mb: float
+    first: Start
+    later: Start
+    page_ms: float
+    kills: int
+    retention_s: float
+    retention_mb: float
+    wrong: int
+
+
+def measure(records: int, kills: int, work: Path, model: str = "lungs-nano") -> Outcome:
+    """Measure it.
+
+    Args:
+        records: films in the folder.
+        kills: of the station while it removes half of their results.
+        work: folder for films and results.
+        model: shipped name or file.
+
+    Raises:
+        RuntimeError: the station ended by itself, or took too long.
+    """
+    out, watched = work / "out", work / "watched"
+    watched.mkdir(parents=True)
+    fill(out, records, model)
+    size = (out / RECORDS_NAME).stat().st_size / 1e6
+    port = free_port()
+    words = ["--watch", str(watched), "--model", model, "--view", str(port), "--no-gate"]
+    starts = []
+    for number in range(2):
+        # Given by name: a film in a watched folder is left to settle first.
+        station = StationProcess(out, [str(_film(work, number)), *words])
+        starts.append(_first_film(station))
+        page_ms = _page_ms(port)
+        station.stop()
+    begun = time.monotonic()
+    words = [*words, "--keep-days", str(_KEPT_DAYS)]
+    for number in range(1, kills + 1):
+        station, left = StationProcess(out, words), records // 2 * (kills + 1 - number) // (kills + 1)
+        station.wait_for(partial(_at_most, left, out, records), "old results are removed")
+        station.kill()
+    station, young = StationProcess(out, words), records - records // 2 + len(starts)
+    station.wait_for(lambda: _lines(out / RECORDS_NAME) <= young, "the journal is cut")
+    seconds, reached = time.monotonic() - begun, station.resident_mb
+    station.stop()
+    wrong = _wrong(out, records)
+    return Outcome(
+        records, round(size, 1), starts[0], starts[1], page_ms, kills, round(seconds, 1), round(reached, 1), wrong
+    )
+
+
+def fill(out: Path, count: int, model: str) -> None:
+    """An output folder of so many films, the first half of them old; each has an overlay."""
+    output = OutputFolder(out)
+    plain = output.write(Segmenter.load(model)(phantom(_SIDE, _SIDE, seed=0).film)).to_json()
+    output.close()
+    for path in out.glob("*.png"):
+        path.unlink()
+    now = datetime.now(timezone.utc)
+    with (out / RECORDS_NAME).open("w") as file:
+        for number in range(count):
+            stamp = now - timedelta(days=_OLD_DAYS) if number < count // 2 else now
+            file.write(json.dumps(_record(plain, number, stamp)) + "\n")
+            (out / f"f{number}.overlay.png").write_bytes(b"png")
+
+
+def _record(plain: dict[str, Any], number: int, stamp: datetime) -> dict[str, Any]:
+    stem = f"f{number}"
+    files = [{"name": f"{stem}.overlay.png", "bytes": 3, "sha256": f"{number:064x}"}]
+    own = {"name": f"{stem}.png", "source": f"films/{stem}.png", "stem": stem, "files": files}
+    return {**plain, **own, "film": {**plain["film"], "sha256": f"{number:064x}"}, "recorded_at": stamp.isoformat()}
+
+
+def _film(folder: Path, number: int) -> Path:
+    path = folder / f"new-{number}.png"
+    path.write_bytes(cv2.imencode(".png", phantom(_SIDE, _SIDE, seed=number).film.pixels)[1].tobytes())
+    return path
+
+
+def _first_film(station: StationProcess) -> Start:
+    size = (station.out / RECORDS_NAME).stat().st_size
+    station.wait_for(lambda: (station.out / RECORDS_NAME).stat().st_size > size, "the first film is done")
+    seconds = time.monotonic() - station.started
+    return Start(round(seconds, 2), round(station.processor_s, 2), round(station.resident_mb, 1))
+
+
+def _page_ms(port: int) -> float:
+    taken = []
+    for _ in range(_REQUESTS):
+        start = time.perf_counter()
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/state", timeout=30) as answer:
+            answer.read()
+        taken.append((time.perf_counter() - start) * 1000)
+    return float(np.percentile(taken, 99).round(1))
+
+
+def _at_most(left: int, out: Path, records: int) -> bool:
+    """Whether no more old results are there; they go in order, so their number is found by halving."""
+    low, high = 0, records // 2
+    while low < high:
+        middle = (low + high) // 2
+        if (out / f"f{middle}.overlay.png").exists():
+            high = middle
+        else:
+            low = middle + 1
+    return records // 2 - low <= left
+
+
+def _lines(path: Path) -> int:
+    with path.open("rb") as file:
+        return sum(1 for _ in file)
+
+
+def _wrong(out: Path, records: int) -> int:
+    half = records // 2
+    there = {path.name for path in out.glob("f*.overlay.png")}
+    stayed = sum(f"f{number}.overlay.png" in there for number in range(half))
+    gone = sum(f"f{number}.overlay.png" not in there for number in range(half, records))
+    with (out / REMOVED_NAME).open() as file:
+        done = {json.loads(line)["source"] for line in file}
+    return stayed + gone + sum(f"films/f{number}.png" not in done for number in range(half))
+
+
+@click.command()
+@click.option("--records", default=200_000, show_default=True, help="Films in the folder.")
+@click.option("--kills", default=3, show_default=True, help="Of the station while it removes half of the results.")
+@click.option("--model", default="lungs-nano", show_default=True, help="Shipped name or file.")
+def main(records: int, kills: int, model: str) -> None:
+    """Print what was measured as JSON; exit code 1 where retention went wrong."""
+    with tempfile.TemporaryDirectory(prefix="long-records-") as work:
+        found = measure(records, kills, Path(work), model)
+    click.echo(json.dumps(asdict(found), indent=2))
+    raise SystemExit(bool(found.wrong))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""A station as its own process, in a control group of its own if need be: what is measured of it, and how it dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_seg.outputs.journal import RECORDS_NAME
+
+PATIENCE_S = 1800.0
+"""What must happen may take this long on a busy machine."""
+
+_ROOT = Path("/sys/fs/cgroup")
+_INTERRUPTED = 130  # exit code of a run that was asked to stop
+
+
+@dataclass(frozen=True)
+class ControlGroup:
+    """A control group with a limit of memory and no swap.
+
+    Attributes:
+        folder: of the group.
+        peak_file: holds the bytes that it reached.
+    """
+
+    folder: Path
+    peak_file: Path
+
+    @property
+    def peak_mb(self) -> float:
+        """MiB that its processes have reached, with what the kernel keeps of their files."""
+        return int(self.peak_file.read_text()) / 2**20
+
+
+@contextmanager
+def control_group(megabytes: int) -> Iterator[ControlGroup]:
+    """A control group of so many MiB, removed afterwards; of version 1 or 2, whichever the machine has.
+
+    Raises:
+        OSError: none can be made here.
+    """
+    old = (_ROOT / "memory" / "memory.limit_in_bytes").exists()
+    folder = (_ROOT / "memory" if old else _ROOT) / f"edge-seg-{os.getpid()}"
+    folder.mkdir()
+    try:
+        (folder / ("memory.limit_in_bytes" if old else "memory.max")).write_text(str(megabytes * 2**20))
+        yield ControlGroup(folder, folder / ("memory.max_usage_in_bytes" if old else "memory.peak"))
+    finally:
+        folder.rmdir()
+
+
+class StationProcess:
+    """`edge-seg run` as a process that writes to a folder.
+
+    Args:
+        out: folder of results.
+        words: other arguments of `edge-seg run`.
+        group: that it runs in.
+    """
+
+    def __init__(self, out: Path, words: list[str], group: ControlGroup | None = None) -> None:
+        self.out = out
+        self._group = group
+        self.started = time.monotonic()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "edge_seg.cli.main", "run", *words, "--out", str(out), "--quiet"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=None if group is None else self._enter,
+        )
+
+    def _enter(self) -> None:
+        assert self._group is not None
+        (self._group.folder / "cgroup.procs").write_text(str(os.getpid()))
+
+    @property
+    def resident_mb(self) -> float:
+        """MiB of memory at their highest."""
+        return self._status("VmHWM") / 1024
+
+    @property
+    def processor_s(self) -> float:
+        """Seconds of the processor that it has had."""
+        facts = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
+
+    @property
+    def threads(self) -> int:
+        """Threads that it has."""
+        return self._status("Threads")
+
+    @property
+    def descriptors(self) -> int:
+        """Files and sockets that it has open."""
+        return sum(1 for _ in Path(f"/proc/{self._process.pid}/fd").iterdir())
+
+    def _status(self, name: str) -> int:
+        lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
+
+    def wait_for(self, done: Callable[[], bool], what: str) -> None:
+        """Return once something has happened.
+
+        Raises:
+            RuntimeError: the process ended first, or it took longer than `PATIENCE_S`.
+        """
+        end = time.monotonic() + PATIENCE_S
+        while not done():
+            if self._process.poll() is not None:
+                said = self._process.stderr.read() if self._process.stderr else ""
+                raise RuntimeError(f"the station ended before {what}: {said[-1000:]}")
+            if time.monotonic() > end:
+                raise RuntimeError(f"{what}: not within {PATIENCE_S:.0f} s")
+            time.sleep(0.01)
+
+    def wait_for_port(self, port: int) -> None:
+        """Return once something listens at a port."""
+
+        def listens() -> bool:
+            try:
+                with socket.create_connection(("127.0.0.1", port), 1):
+                    return True
+            except OSError:
+                return False
+
+        self.wait_for(listens, f"something listens at port {port}")
+
+    def kill(self) -> None:
+        """Kill -9."""
+        self._process.kill()
+        self._process.communicate()
+
+    def stop(self) -> None:
+        """Ask it to end, as systemd does.
+
+        Raises:
+            RuntimeError: it ended otherwise.
+        """
+        self._process.send_signal(signal.SIGTERM)
+        said = self._process.communicate(timeout=PATIENCE_S)[1]
+        if self._process.returncode != _INTERRUPTED:
+            raise RuntimeError(f"the station ended with {self._process.returncode}: {said[-1000:]}")
+
+
+def free_port() -> int:
+    """A port that nothing listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def whole_records(out: Path) -> list[dict[str, Any]]:
+    """Every whole line of the records of a folder; none before the first film is done."""
+    path = out / RECORDS_NAME
+    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
+    return [json.loads(line) for line in whole.splitlines()]
