@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import shutil
@@ -28,6 +30,7 @@ from edge_seg.station import health as health_module
 from edge_seg.station.health import Health
 from edge_seg.station.page import PageLimits, PageServer
 from edge_seg.station.session import Summary, run_session
+from edge_seg.tls import server_context
 
 HOSTILE = "<img src=x onerror=document.title='owned'>&<script>document.title='owned'</script>\"'"
 
@@ -276,26 +279,46 @@ def test_addresses(health: Health, page: PageServer) -> None:
         PageServer(str(page.port), health)
 
 
-@pytest.mark.slow
-def test_hostile_texts_stay_texts_in_a_real_browser(page: PageServer, tmp_path: Path) -> None:
+def in_a_browser(url: str, tmp_path: Path, *more: str) -> str:
+    """What a real browser makes of a page."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("Chromium is not installed")
     options = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    options += ["--disable-component-update", "--disable-sync", "--virtual-time-budget=5000"]
-    seen = subprocess.run(
-        [browser, *options, f"--user-data-dir={tmp_path}", "--dump-dom", page.url],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    dom = seen.stdout
+    options += ["--disable-component-update", "--disable-sync", "--virtual-time-budget=5000", *more]
+    command = [browser, *options, f"--user-data-dir={tmp_path}", "--dump-dom", url]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+
+
+@pytest.mark.slow
+def test_hostile_texts_stay_texts_in_a_real_browser(page: PageServer, tmp_path: Path) -> None:
+    dom = in_a_browser(page.url, tmp_path)
     assert "<title>edge-seg</title>" in dom
     assert "&lt;img src=x onerror=" in dom
     assert '<img src="x"' not in dom
     assert "good.png" in dom
     assert "rejected, 1 failed" in dom
     assert 'src="overlay/3"' in dom
+
+
+@pytest.mark.slow
+def test_a_real_browser_over_https(health: Health, certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    """It keeps the cookie, which is for TLS only, and asks for films with it; a stranger's certificate stops it."""
+    with closing(PageServer("0", health, "word of the owner", tls=server_context(*certificate))) as page:
+        assert page.url.startswith("https://")
+        trusted = f"--ignore-certificate-errors-spki-list={key_hash(certificate[0])}"
+        dom = in_a_browser(page.url, tmp_path / "trusting", trusted)
+        assert "rejected, 1 failed" in dom
+        assert 'src="overlay/3"' in dom
+        assert "word of the owner" not in dom
+        assert "good.png" not in in_a_browser(page.url, tmp_path / "wary")
+
+
+def key_hash(cert: Path) -> str:
+    """Base64 of the SHA-256 of a certificate's key, by which Chromium is told to trust it."""
+    pem = subprocess.run(["openssl", "x509", "-in", cert, "-pubkey", "-noout"], capture_output=True, check=True).stdout
+    der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=pem, capture_output=True, check=True)
+    return base64.b64encode(hashlib.sha256(der.stdout).digest()).decode()
 
 
 def test_a_run_prints_where_its_page_is(tmp_path: Path) -> None:
