@@ -1,15 +1,11 @@
-"""Outline one film and print what was measured: python segment_a_film.py chest.png overlay.png."""
+"""Outline one film and print what was measured: python segment_a_film.py chest.png results."""
 
 import sys
-from pathlib import Path
 
-import cv2
 from edge_seg import Segmenter
-from edge_seg.outputs.overlay import draw_overlay
-from edge_seg.sources import read_film
 
-film = read_film(Path(sys.argv[1]))
-result = Segmenter.load("lungs")(film)
+segmenter = Segmenter.load()
+result = segmenter(sys.argv[1])
 
 for finding in result.quality.findings:
     print(f"{finding.verdict}: {finding.text}")
@@ -19,4 +15,5 @@ for name, ratio in result.measurements.ratios.items():
     print(f"{name}: {'withheld' if ratio is None else round(ratio, 3)}")
 print(f"estimated Dice: {result.trust}" + (", check it" if result.low_trust else ""))
 
-cv2.imwrite(sys.argv[2], draw_overlay(result))
+record = result.save(sys.argv[2])
+print("written:", *(file.name for file in record.files))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import threading
@@ -33,10 +34,19 @@ def test_it_is_short_documented_and_tested(path: Path) -> None:
 
 def test_segment_a_film(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "chest.png"), phantom(512, 480, seed=1).film.pixels)
-    said = run("segment_a_film", tmp_path / "chest.png", tmp_path / "overlay.png")
+    said = run("segment_a_film", tmp_path / "chest.png", tmp_path / "results")
     assert "right_lung: " in said
     assert "cardiothoracic: 0." in said
-    assert cv2.imread(str(tmp_path / "overlay.png")) is not None
+    assert cv2.imread(str(tmp_path / "results" / "chest.overlay.png")) is not None
+
+
+def test_segment_many_films(tmp_path: Path) -> None:
+    names = [tmp_path / f"{seed}.png" for seed in range(3)]
+    for seed, name in enumerate(names):
+        cv2.imwrite(str(name), phantom(256, 240, seed=seed).film.pixels)
+    said = run("segment_many_films", *names[:2], tmp_path / "absent.png", names[2]).splitlines()
+    assert [line.partition(":")[0] for line in said] == ["0.png", "1.png", "absent.png", "2.png"]
+    assert "cannot be read" in said[2]
 
 
 def test_watch_a_folder(tmp_path: Path) -> None:
@@ -80,3 +90,19 @@ def test_train_and_quantize(tmp_path: Path) -> None:
     said = run("train_and_quantize", tmp_path / "films", tmp_path / "run", tmp_path / "mine.tflite")
     assert "best weights: " in said
     assert (tmp_path / "mine.tflite").is_file()
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs() -> None:
+    pytest.importorskip("nbmake")
+    pytest.importorskip("ipykernel")
+    words = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbmake"]
+    done = subprocess.run(
+        [*words, str(ROOT / "examples" / "tutorial.ipynb")], capture_output=True, text=True, timeout=600
+    )
+    assert "1 passed" in done.stdout, done.stdout
+
+
+def test_the_tutorial_holds_no_results() -> None:
+    cells = json.loads((ROOT / "examples" / "tutorial.ipynb").read_text())["cells"]
+    assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)

@@ -119,7 +119,7 @@ def benchmark(
     """Report latency against Dice for MODEL... side by side (shipped names or files).
 
     The first model is the reference of the speed-ups. Dice is compared with the float32 model of the same name. A
-    stopped run resumes where it was. Needs `pip install 'edge-seg[report]'`, but no TensorFlow.
+    stopped run resumes where it was. Needs `pip install '.[report]'`, but no TensorFlow.
     """
     from edge_seg import Segmenter
     from edge_seg.model_file import ModelFile

@@ -16,9 +16,9 @@ import cv2
 import numpy as np
 from edge_seg import Segmenter
 from edge_seg.cli.main import run_command
-from edge_seg.cli.quiet import native_libraries_quiet
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
+from edge_seg.quiet import native_libraries_quiet
 from edge_seg.sources import open_source, read_film
 from edge_seg.station.session import run_session
 

@@ -1,7 +1,7 @@
 """edge-seg: segmentation of X-ray films on small devices. Research use only, not for diagnosis.
 
 >>> from edge_seg import Segmenter
->>> result = Segmenter.load("lungs")(image)  # doctest: +SKIP
+>>> result = Segmenter.load()("chest.png")  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -14,24 +14,28 @@ from edge_seg.notice import RESEARCH_USE
 from edge_seg.version import __version__
 
 if TYPE_CHECKING:
-    from edge_seg.film import Film
-    from edge_seg.segmenter import Segmentation, Segmenter
+    from edge_seg.film import Failure, Film
+    from edge_seg.interface import Segmentation, Segmenter
+    from edge_seg.sources.files import read_film
     from edge_seg.station.config import StationConfig
     from edge_seg.station.station import Station
 
 # Loaded when first asked for: the command's help needs neither numpy nor OpenCV.
 _HOMES = {
+    "Failure": "edge_seg.film",
     "Film": "edge_seg.film",
-    "Segmentation": "edge_seg.segmenter",
-    "Segmenter": "edge_seg.segmenter",
+    "Segmentation": "edge_seg.interface",
+    "Segmenter": "edge_seg.interface",
     "Station": "edge_seg.station.station",
     "StationConfig": "edge_seg.station.config",
+    "read_film": "edge_seg.sources.files",
 }
 
 __all__ = [
     "RESEARCH_USE",
     "DeviceError",
     "EdgeSegError",
+    "Failure",
     "Film",
     "InputError",
     "ModelError",
@@ -42,6 +46,7 @@ __all__ = [
     "StationConfig",
     "UsageError",
     "__version__",
+    "read_film",
 ]
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from edge_seg.errors import DeviceError, EdgeSegError, first_line
 from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling, usable_cores
+from edge_seg.install import install_command
 
 if TYPE_CHECKING:
     from edge_seg.station.config import StationConfig
@@ -30,7 +31,6 @@ _REQUIRED = {
     "flatbuffers": ("flatbuffers", "flatbuffers"),
     "pydicom": ("pydicom", "pydicom"),
 }
-_REINSTALL = "pip install --force-reinstall edge-seg"
 _DICOM_PORT = 11112  # registered for DICOM with IANA; only root may take 104
 
 
@@ -118,13 +118,13 @@ def _models() -> Iterator[Finding]:
         return
     models = shipped_models()
     if not models:
-        yield Finding("models", "missing", "none shipped", _REINSTALL)
+        yield Finding("models", "missing", "none shipped", install_command(anew=True))
     for name, path in models.items():
         try:
             manifest = ModelFile.read(path).manifest
             yield Finding(f"model {name}", "ok", f"{manifest.version} {manifest.quantisation}, checksum holds")
         except EdgeSegError as error:
-            yield Finding(f"model {name}", "missing", str(error), _REINSTALL)
+            yield Finding(f"model {name}", "missing", str(error), install_command(anew=True))
 
 
 def _codecs() -> Iterator[Finding]:
@@ -188,7 +188,7 @@ def _extras() -> Iterator[Finding]:
     }.items():
         absent = [name for name in modules if importlib.util.find_spec(name) is None]
         if absent:
-            yield Finding(f"[{extra}]", "absent", f"without {', '.join(absent)}", f"pip install 'edge-seg[{extra}]'")
+            yield Finding(f"[{extra}]", "absent", f"without {', '.join(absent)}", install_command(extra))
         else:
             yield Finding(f"[{extra}]", "ok", "installed")
 

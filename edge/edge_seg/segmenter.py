@@ -30,6 +30,7 @@ from edge_seg.structures import (
 )
 
 _Result = TypeVar("_Result")
+_Segmenter = TypeVar("_Segmenter", bound="Segmenter")
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ class Segmenter:
         UsageError: the model cannot give lungs of that definition.
 
     >>> import numpy as np
-    >>> from edge_seg import Segmenter
+    >>> from edge_seg.segmenter import Segmenter
     >>> result = Segmenter.load("lungs")(np.zeros((480, 640), np.uint8))
     >>> result.masks["right_lung"].shape
     (480, 640)
@@ -142,7 +143,7 @@ class Segmenter:
 
     @classmethod
     def load(
-        cls,
+        cls: type[_Segmenter],
         model: str | Path = "lungs",
         *,
         threads: int | None = None,
@@ -150,8 +151,8 @@ class Segmenter:
         lung: str | None = None,
         gate: bool = True,
         delegate: str = "auto",
-    ) -> Segmenter:
-        """A segmenter for a shipped model (by name) or a model file (by path); see `accelerator.open_runtime`.
+    ) -> _Segmenter:
+        """A segmenter for a shipped model (by name) or a model file (by path); see `runtime.edge_tpu.open_runtime`.
 
         Raises:
             ModelError: no such model, or damaged.

@@ -78,7 +78,7 @@ def quantize(
 
     Quantization-aware fine-tuning, conversion at batch 1, and acceptance: int8 all through and within the Dice budget,
     or it is set aside as refused. The float32, float16, dynamic-range and post-training int8 models are written beside
-    it. Needs `pip install 'edge-seg[train]'`.
+    it. Needs `pip install '.[train]'`.
     """
     if edgetpu:
         # Known before hours of training, not after.

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import edge_seg_benchmarks
 import pytest
 from edge_seg.errors import InputError
 from edge_seg_benchmarks.schema import Report
@@ -57,6 +58,15 @@ def test_version_2_is_read_with_everything_in_its_place() -> None:
     assert report.datasets[0].facts == {"licence": "CC"}
     assert report.reference_timing is not None
     assert Report.from_json(report.to_json()) == report
+
+
+def test_a_report_is_as_its_schema_says() -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    written = json.loads(Report.from_json(version_2()).to_text())
+    schema = json.loads((Path(edge_seg_benchmarks.__file__).parent / "schemas" / "report.json").read_text())
+    jsonschema.validate(written, schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({**written, "models": [{}]}, schema)
 
 
 @pytest.mark.parametrize(

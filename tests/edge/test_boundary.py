@@ -10,11 +10,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from edge_seg import Film, InputError, ModelError, OutputError, Segmentation, Segmenter
+from edge_seg import Film, InputError, ModelError, OutputError
 from edge_seg.boundary import film_boundary
 from edge_seg.film import Arrival, Failure
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.record import DoneRecord
+from edge_seg.segmenter import Segmentation, Segmenter
 from edge_seg.sources import Source, files, open_source
 from edge_seg.station.session import run_session
 

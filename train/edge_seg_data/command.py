@@ -21,7 +21,7 @@ def check(folders: tuple[str, ...], out: Path | None, as_json: bool, skip_bad: b
     """Say what FOLDER... holds and how it is read: films, masks, patients, splits, and everything that is wrong.
 
     A FOLDER is a data set; its layout is recognised, or named as LAYOUT=PATH. The exit code is 3 where training on it
-    would be wrong. Needs `pip install 'edge-seg[data]'`.
+    would be wrong. Needs `pip install '.[data]'`.
     """
     from edge_seg_data import Options, inspect_dataset
     from edge_seg_data.check import check_dataset

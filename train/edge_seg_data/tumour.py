@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from edge_seg.errors import InputError, UsageError
 from edge_seg.film import Film
+from edge_seg.install import install_command
 
 from edge_seg_data.dataset import Dataset, LabelledFilm, Outlines
 from edge_seg_data.finding import Found
@@ -52,7 +53,7 @@ def _fields(path: Path, *fields: str) -> list[np.ndarray]:
     try:
         import h5py
     except ImportError as error:
-        raise UsageError("MATLAB files need h5py: pip install 'edge-seg[data]'") from error
+        raise UsageError(f"MATLAB files need h5py: {install_command('data')}") from error
     try:
         with h5py.File(path) as file:
             return [np.asarray(file["cjdata"][field]) for field in fields]

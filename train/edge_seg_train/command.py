@@ -207,7 +207,7 @@ def train(
     """Train a network on DATASET..., or resume the run in --out.
 
     A DATASET is a folder; its layout is recognised, or named as LAYOUT=PATH. With a run in --out and no DATASET, that
-    run resumes with its own settings. Needs `pip install 'edge-seg[train]'`.
+    run resumes with its own settings. Needs `pip install '.[train]'`.
     """
     from edge_seg_train.data import open_run_datasets
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import keras
 from edge_seg.errors import UsageError
 from edge_seg.hardware import usable_cores
+from edge_seg.install import install_command
 
 
 @contextmanager
@@ -43,7 +44,7 @@ def describe_devices(devices: tuple[str, ...] = ()) -> str:
     names = [tf.config.experimental.get_device_details(gpu).get("device_name", gpu.name) for gpu in gpus]
     if names:
         return f"GPU: {', '.join(names)}"
-    return f"CPU, {usable_cores()} cores (for an NVIDIA GPU: pip install 'edge-seg[gpu]')"
+    return f"CPU, {usable_cores()} cores (for an NVIDIA GPU: {install_command('gpu')})"
 
 
 @contextmanager

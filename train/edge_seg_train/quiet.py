@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from edge_seg.cli.quiet import native_libraries_quiet
+from edge_seg.quiet import native_libraries_quiet
 
 _NVIDIA_DRIVER = Path("/dev/nvidiactl")
 

@@ -1,4 +1,4 @@
-"""Other engines for the same network, measured beside LiteRT; `pip install 'edge-seg[peers]'`."""
+"""Other engines for the same network, measured beside LiteRT; `pip install '.[peers]'`."""
 
 from __future__ import annotations
 

@@ -108,8 +108,9 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
         extra = _EXTRAS_OF_MODULES.get(error.name or "") or _EXTRAS.get(verb)
         if debug or (error.name or "").startswith("edge_seg"):
             raise
-        what = f"'edge-seg[{extra}]'" if extra else "--force-reinstall edge-seg"
-        complain(f"{error.name} is not installed: pip install {what}")
+        from edge_seg.install import install_command
+
+        complain(f"{error.name} is not installed: {install_command(extra or '', anew=not extra)}")
         code = DeviceError.exit_code
     _give_up_standard_error()
     sys.exit(code if isinstance(code, int) else 0)

@@ -52,7 +52,6 @@ def run(file: Path | None, **parameters: Any) -> int:
         say(_NO_SOURCE)
         return UsageError.exit_code
     from edge_seg.cli.progress import Progress
-    from edge_seg.cli.quiet import native_libraries_quiet
     from edge_seg.cli.ready import say_ready
     from edge_seg.cli.result import Tally
     from edge_seg.cli.stop import Stop
@@ -67,8 +66,7 @@ def run(file: Path | None, **parameters: Any) -> int:
     for line in config.in_clear:
         complain(line)
     with Stop() as stop:
-        with native_libraries_quiet():
-            segmenter = load_segmenter(config.model)
+        segmenter = load_segmenter(config.model)
         for note in segmenter.runtime.notes:
             complain(note)
         with Station(config, segmenter) as station:

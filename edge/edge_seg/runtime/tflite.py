@@ -11,6 +11,7 @@ import numpy as np
 
 from edge_seg.errors import DeviceError, ModelError, first_line
 from edge_seg.hardware import usable_cores
+from edge_seg.quiet import native_libraries_quiet
 from edge_seg.runtime.protocol import TensorSpec
 
 ENGINES = {
@@ -49,10 +50,11 @@ class TFLiteRuntime:
         cores = usable_cores()
         self.threads = max(1, min(threads or cores, cores))
         try:
-            self._interpreter = interpreter_class(
-                model_content=flatbuffer, num_threads=self.threads, experimental_delegates=list(delegates) or None
-            )
-            self._interpreter.allocate_tensors()
+            with native_libraries_quiet():
+                self._interpreter = interpreter_class(
+                    model_content=flatbuffer, num_threads=self.threads, experimental_delegates=list(delegates) or None
+                )
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self.name} refuses the model ({first_line(error)}): make it again") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()

@@ -1,6 +1,6 @@
 """Films that a scanner or PACS sends: a DICOM storage service (C-STORE, C-ECHO).
 
-Needs `pip install 'edge-seg[clinic]'`.
+Needs `pip install '.[clinic]'`.
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_seg import Film, Segmentation, Segmenter
+from edge_seg import Film
 from edge_seg.errors import OutputError
 from edge_seg.film import Arrival, Outcome
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom
 from edge_seg.record import DoneRecord
+from edge_seg.segmenter import Segmentation, Segmenter
 from edge_seg.sources.ahead import one_ahead
 from edge_seg.sources.source import Source
 from edge_seg.sources.together import Together

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from edge_seg.errors import InputError, UsageError
+from edge_seg.install import install_command
 
 from edge_seg_data.dataset import Outlines
 
@@ -141,5 +142,5 @@ def pycocotools_mask() -> Any:
     try:
         from pycocotools import mask
     except ImportError as error:
-        raise UsageError("outlines of annotation programs need pycocotools: pip install 'edge-seg[data]'") from error
+        raise UsageError(f"outlines of annotation programs need pycocotools: {install_command('data')}") from error
     return mask

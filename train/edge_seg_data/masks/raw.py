@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from edge_seg.errors import InputError, UsageError
 from edge_seg.film import check_size
+from edge_seg.install import install_command
 from edge_seg.sources.header import is_cut_off
 from edge_seg.sources.image import read_bytes
 
@@ -155,7 +156,7 @@ def _open_picture(data: bytes) -> Any:
     try:
         from PIL import Image
     except ImportError as error:
-        raise UsageError("data sets need Pillow: pip install 'edge-seg[data]'") from error
+        raise UsageError(f"data sets need Pillow: {install_command('data')}") from error
     return Image.open(io.BytesIO(data))
 
 
@@ -226,7 +227,7 @@ def _read_nifti(path: Path) -> RawMask:
     try:
         import nibabel
     except ImportError as error:
-        raise UsageError("NIfTI masks need nibabel: pip install 'edge-seg[data]'") from error
+        raise UsageError(f"NIfTI masks need nibabel: {install_command('data')}") from error
     try:
         image: Any = nibabel.load(path)
         values = np.asarray(image.dataobj)

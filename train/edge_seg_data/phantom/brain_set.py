@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 import numpy as np
 from edge_seg.errors import EdgeSegError, OutputError, UsageError
+from edge_seg.install import install_command
 
 from edge_seg_data.phantom.brain import BrainSlice, brain_slice
 
@@ -52,7 +53,7 @@ def write_brain_slice(path: Path, made: BrainSlice, patient: str) -> None:
     try:
         import h5py
     except ImportError as error:
-        raise UsageError("MATLAB files need h5py: pip install 'edge-seg[data]'") from error
+        raise UsageError(f"MATLAB files need h5py: {install_command('data')}") from error
     fields = {
         "PID": (np.array([[ord(letter)] for letter in patient], np.uint16), "char"),
         "image": (made.image.T, "int16"),

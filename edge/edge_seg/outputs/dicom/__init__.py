@@ -1,6 +1,6 @@
 """DICOM objects of a result, in the study of its film: segmentation (SEG), overlay (SC) and measurement report (SR).
 
-Needs `pip install 'edge-seg[clinic]'`. All carry the patient and study of the film, so they may go only where the film
+Needs `pip install '.[clinic]'`. All carry the patient and study of the film, so they may go only where the film
 may.
 """
 
@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from edge_seg.errors import DeviceError
+from edge_seg.install import install_command
 from edge_seg.outputs.dicom.header import study_header
 from edge_seg.outputs.dicom.report import report_object
 from edge_seg.outputs.dicom.secondary_capture import capture_object
@@ -52,7 +53,7 @@ def require_highdicom() -> None:
         DeviceError: highdicom is not installed.
     """
     if importlib.util.find_spec("highdicom") is None:
-        raise DeviceError("DICOM results need highdicom: pip install 'edge-seg[clinic]'")
+        raise DeviceError(f"DICOM results need highdicom: {install_command('clinic')}")
 
 
 def make_objects(segmentation: Segmentation, overlay: np.ndarray) -> DicomResults:

@@ -1,6 +1,6 @@
 """Results on their way to an archive: kept until it has taken them, however long the network is away.
 
-Needs `pip install 'edge-seg[clinic]'`. The archive is a PACS (`AE@HOST:PORT`) or a DICOMweb service (`https://...`).
+Needs `pip install '.[clinic]'`. The archive is a PACS (`AE@HOST:PORT`) or a DICOMweb service (`https://...`).
 """
 
 from edge_seg.outputs.outbox.address import archive_at

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from edge_seg.errors import DeviceError, InputError, UsageError
+from edge_seg.install import install_command
 from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble, allowed_s
 from edge_seg.outputs.outbox.parcel import Parcel
 
@@ -68,7 +69,7 @@ class DicomWebArchive(Archive):
                 "what the service asks for goes into EDGE_SEG_SEND_AUTHORIZATION"
             )
         if importlib.util.find_spec("dicomweb_client") is None:
-            raise DeviceError("sending to DICOMweb needs dicomweb-client: pip install 'edge-seg[clinic]'")
+            raise DeviceError(f"sending to DICOMweb needs dicomweb-client: {install_command('clinic')}")
         return DicomWebArchive(text.rstrip("/"), authorization)
 
     def __str__(self) -> str:

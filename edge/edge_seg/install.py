@@ -1,0 +1,35 @@
+"""How more of edge-seg is installed here: by the way that it came, since no package index has it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import shlex
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+
+def install_command(extra: str = "", *, anew: bool = False) -> str:
+    """The command that installs edge-seg with an extra.
+
+    What was installed from a checkout or a file is installed from there again (`direct_url.json`, PEP 610).
+
+    Args:
+        extra: `clinic`, for example; empty for none.
+        anew: whether to install what is there already once more.
+    """
+    source, editable = _source()
+    wanted = shlex.quote(f"{source}[{extra}]") if extra else shlex.quote(source)
+    return " ".join(["pip install", *["--force-reinstall"] * anew, *["--editable"] * editable, wanted])
+
+
+def _source() -> tuple[str, bool]:
+    """Where this installation came from, and whether it follows a checkout."""
+    try:
+        noted = json.loads(importlib.metadata.distribution("edge-seg").read_text("direct_url.json") or "{}")
+        address = urlsplit(noted["url"])
+        editable = bool(noted.get("dir_info", {}).get("editable"))
+    except (importlib.metadata.PackageNotFoundError, KeyError, ValueError):
+        return "edge-seg", False
+    place = Path(unquote(address.path))
+    return (str(place), editable) if address.scheme == "file" and place.exists() else ("edge-seg", False)
