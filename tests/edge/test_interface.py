@@ -113,7 +113,7 @@ def test_a_result_is_saved_and_described_as_run_does(result: Segmentation, tmp_p
 
 def test_many_films_keep_their_order_and_one_bad_film_stops_none(segmenter: Segmenter, chest: Path) -> None:
     films = [phantom(160, 150, seed=seed).film for seed in range(5)]
-    given = [*films[:2], chest.parent / "absent.png", *films[2:]]
+    given: list[Film | Path] = [*films[:2], chest.parent / "absent.png", *films[2:]]
     alone = list(segmenter.map(given))
     together = list(segmenter.map(iter(given), workers=3))
     for one, other in zip(alone, together, strict=True):
