@@ -11,8 +11,7 @@ import sys
 from pathlib import Path
 
 import tomllib
-
-_NAME = re.compile(r"[A-Za-z0-9._-]+")
+from packaging.requirements import Requirement
 
 _HEAD = """\
 # Versions that edge-seg's tests ran with, for devices that must not change by themselves:
@@ -33,14 +32,14 @@ def closure(project: Path) -> dict[str, str]:
     waiting = [*stated["dependencies"], *stated["optional-dependencies"]["clinic"]]
     found: dict[str, str] = {}
     while waiting:
-        requirement = waiting.pop()
-        name = normal(_NAME.match(requirement)[0])  # type: ignore[index]
-        if name in found or "extra ==" in requirement:
+        requirement = Requirement(waiting.pop())
+        name = normal(requirement.name)
+        if name in found or (requirement.marker and not requirement.marker.evaluate({"extra": ""})):
             continue
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            # For another processor, or an older Python.
+            # Not in the environment of the tests yet.
             continue
         waiting += importlib.metadata.requires(name) or ()
     return found
