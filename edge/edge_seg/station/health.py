@@ -71,6 +71,11 @@ class Health(Observer):
         """Whether the session stirs."""
         return time.monotonic() - self._ticked < STUCK_S
 
+    def recent(self) -> list[dict[str, Any]]:
+        """The newest films in short, newest first."""
+        with self._lock:
+            return list(self._recent)
+
     def overlay(self, number: int) -> Path | None:
         """The overlay of a recent film by its number, `None` where there is none."""
         with self._lock:

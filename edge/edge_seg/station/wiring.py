@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge_seg import interface
 from edge_seg.address import with_user
 from edge_seg.errors import UsageError
 from edge_seg.outputs.folder import OutputFolder
@@ -98,9 +99,17 @@ def open_page(config: StationConfig, health: Health) -> PageServer | None:
     if view.address is None:
         return None
     # Python's HTTP takes 50 ms to load, which a station without a page need not wait for.
-    from edge_seg.station.page import PageServer
+    from edge_seg.station.page import Api, PageServer
 
-    return PageServer(view.address, health, view.token, tls=_server_tls(view.tls_cert, view.tls_key))
+    api = Api(health, partial(_another_segmenter, config.model))
+    return PageServer(view.address, health, view.token, tls=_server_tls(view.tls_cert, view.tls_key), api=api)
+
+
+def _another_segmenter(config: ModelConfig) -> interface.Segmenter:
+    """On one core of the CPU, beside the session's own, which serves one thread and may hold the accelerator."""
+    return interface.Segmenter.load(
+        config.name, threads=1, engine=config.engine, lung=config.lung, gate=config.gate, delegate="cpu"
+    )
 
 
 def _server_tls(cert: Path | None, key: Path | None, ca: Path | None = None) -> ssl.SSLContext | None:

@@ -63,6 +63,12 @@ def is_for_this_machine(request: Request) -> bool:
     return host is not None and is_loopback(host[1] or host[2])
 
 
+def is_from_elsewhere(request: Request) -> bool:
+    """Whether a browser sends a request for a page that lies elsewhere (`Origin`, RFC 6454)."""
+    origin = request.headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
+
+
 def _cookies(request: Request) -> Iterable[str]:
     for part in request.headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")

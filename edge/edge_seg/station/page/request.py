@@ -16,7 +16,7 @@ class BadRequest(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """A request without a body.
+    """A request, its body left out.
 
     Attributes:
         method: `GET`, for example.
@@ -30,6 +30,13 @@ class Request:
     path: str
     query: Mapping[str, list[str]]
     headers: Mapping[str, str]
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body that follows, `None` where that is not told: nothing is read in chunks here."""
+        told = self.headers.get("content-length", "")
+        plain = re.fullmatch("[0-9]{1,12}", told) is not None and "transfer-encoding" not in self.headers
+        return int(told) if plain else None
 
 
 def parse_request(head: bytes) -> Request:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from http import HTTPStatus
 from importlib import resources
-from pathlib import Path
 
 from edge_seg.station.health import Health
+from edge_seg.station.page.answer import Answer
 from edge_seg.station.page.metrics import metrics
 
 HEALTH = "/healthz"
 """The one route that needs no token."""
 
-_TEXT = "text/plain; charset=utf-8"
 _ASSETS = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
@@ -24,21 +22,6 @@ _ASSETS = {
 }
 _PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
 _OVERLAY = re.compile(r"/overlay/([0-9]{1,18})")
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What is sent back.
-
-    Attributes:
-        status: of HTTP.
-        body: bytes, or a file whose bytes they are.
-        kind: media type.
-    """
-
-    status: HTTPStatus
-    body: bytes | Path
-    kind: str = _TEXT
 
 
 def health_answer(health: Health) -> Answer:

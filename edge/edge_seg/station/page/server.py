@@ -16,9 +16,11 @@ from edge_seg.connections import Caps, Connection, ConnectionServer, within
 from edge_seg.errors import DeviceError
 from edge_seg.log import room_logger
 from edge_seg.station.health import Health
-from edge_seg.station.page.access import Access, Entry, is_for_this_machine
+from edge_seg.station.page.access import Access, Entry, is_for_this_machine, is_from_elsewhere
+from edge_seg.station.page.answer import Answer, refusal
+from edge_seg.station.page.api import PREFIX, SEGMENT, Api
 from edge_seg.station.page.request import BadRequest, Request, parse_request
-from edge_seg.station.page.routes import HEALTH, Answer, answer, health_answer
+from edge_seg.station.page.routes import HEALTH, answer, health_answer
 
 _LOG = room_logger(__name__)
 
@@ -44,12 +46,20 @@ class PageLimits:
     Attributes:
         request_s: seconds in which a request must have come as a whole.
         answer_s: seconds in which its answer must have been taken as a whole.
+        body_bytes: of a film that is sent.
+        body_s: seconds in which it must have come as a whole.
+        segment_s: seconds in which it must be segmented.
+        films: that are sent and segmented at the same time; the others are asked to come again.
         wrong_token_s: seconds that a wrong token waits for its answer, so that guessing takes years.
         caps: connections at the same time.
     """
 
     request_s: float = 10.0
     answer_s: float = 60.0
+    body_bytes: int = 64_000_000
+    body_s: float = 60.0
+    segment_s: float = 60.0
+    films: int = 2
     wrong_token_s: float = 0.5
     caps: Caps = field(default_factory=Caps)
 
@@ -63,6 +73,7 @@ class PageServer:
         token: who looks from elsewhere must know it; made up where none is given.
         tls: certificate and key; without it the page is served in clear.
         limits: to what may be asked.
+        api: answers what other programs ask; without it there is nothing below `/v1`.
 
     Attributes:
         address: of the page as a browser elsewhere has it, without a token.
@@ -83,13 +94,16 @@ class PageServer:
         *,
         tls: ssl.SSLContext | None = None,
         limits: PageLimits | None = None,
+        api: Api | None = None,
     ) -> None:
         host, port = parse_address(address, "--view", 8080)
         self._health, self._limits = health, limits or PageLimits()
         self._here = is_loopback(host)
         token = None if self._here else token or secrets.token_urlsafe(16)
         self._access = Access(token, secure=tls is not None)
+        self._api, self._films = api, 0
         self._readers = ThreadPoolExecutor(_READERS, "page")
+        self._workers = ThreadPoolExecutor(1, "segment")
         try:
             self._server = ConnectionServer(host, port, self._serve, "page", self._limits.caps, tls)
         except OSError as error:
@@ -106,7 +120,8 @@ class PageServer:
     def close(self) -> None:
         """Serve no more."""
         self._server.close()
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._readers, self._workers):
+            threads.shutdown(wait=False, cancel_futures=True)
 
     async def _serve(self, connection: Connection) -> None:
         """Answer one request."""
@@ -119,14 +134,15 @@ class PageServer:
             return
         connection.has_asked = True
         headers: dict[str, str] = {}
-        found = await self._answer(request, headers)
+        found = await self._answer(request, headers, connection)
         await within(self._limits.answer_s, _send(connection, found, headers, with_body=request.method != "HEAD"))
 
-    async def _answer(self, request: Request, headers: dict[str, str]) -> Answer:
+    async def _answer(self, request: Request, headers: dict[str, str], connection: Connection) -> Answer:
         if self._here and not is_for_this_machine(request):
             return Answer(HTTPStatus.FORBIDDEN, b"this page is for this machine alone\n")
-        if request.method not in ("GET", "HEAD"):
-            headers["Allow"] = "GET, HEAD"
+        sends = request.path == SEGMENT and self._api is not None
+        if request.method not in (("POST",) if sends else ("GET", "HEAD")):
+            headers["Allow"] = "POST" if sends else "GET, HEAD"
             return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"nothing can be changed here\n")
         if request.path == HEALTH:
             return health_answer(self._health)
@@ -136,11 +152,54 @@ class PageServer:
             if "token" in request.query or "authorization" in request.headers:
                 await asyncio.sleep(self._limits.wrong_token_s)
             return Answer(HTTPStatus.UNAUTHORIZED, b"open the address that edge-seg run printed, with its token\n")
-        found = await asyncio.get_running_loop().run_in_executor(self._readers, answer, request.path, self._health)
+        if sends:
+            return await self._segment(request, headers, connection)
+        loop = asyncio.get_running_loop()
+        if self._api is not None and request.path.startswith(PREFIX):
+            found = await loop.run_in_executor(self._readers, self._api.get, request.path)
+        else:
+            found = await loop.run_in_executor(self._readers, answer, request.path, self._health)
         if entry is Entry.BROUGHT_TOKEN:
             # So that the address that is shown, and copied, need not hold the token for ever.
             headers["Set-Cookie"] = self._access.cookie
         return found
+
+    async def _segment(self, request: Request, headers: dict[str, str], connection: Connection) -> Answer:
+        """The answer to a film that is sent."""
+        limits, length = self._limits, request.length
+        if is_from_elsewhere(request):
+            return refusal(HTTPStatus.FORBIDDEN, "a page of another machine may not send films")
+        if not length:
+            return refusal(HTTPStatus.BAD_REQUEST, "send the film's bytes as the body, with Content-Length")
+        if length > limits.body_bytes:
+            return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {limits.body_bytes:,} bytes")
+        if self._films >= limits.films:
+            headers["Retry-After"] = "1"
+            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "busy with other films: try again")
+        self._films += 1
+        held = True
+
+        def let_go(*_: object) -> None:
+            self._films -= 1
+
+        try:
+            if request.headers.get("expect", "").lower() == "100-continue":
+                connection.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            data = await within(limits.body_s, connection.reader.readexactly(length))
+            assert self._api is not None
+            accept = request.headers.get("accept", "")
+            work = asyncio.get_running_loop().run_in_executor(self._workers, self._api.segment, data, accept)
+            # A thread cannot be stopped: its place is free when it ends, not when nobody waits for it any more.
+            work.add_done_callback(let_go)
+            held = False
+            return await within(limits.segment_s, asyncio.shield(work))
+        except asyncio.TimeoutError:
+            if held:
+                raise
+            return refusal(HTTPStatus.GATEWAY_TIMEOUT, f"not done within {limits.segment_s:.0f} s")
+        finally:
+            if held:
+                let_go()
 
 
 async def _send(connection: Connection, sent: Answer, headers: dict[str, str], *, with_body: bool) -> None:

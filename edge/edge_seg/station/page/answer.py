@@ -1,0 +1,37 @@
+"""What the page's server sends back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is sent back.
+
+    Attributes:
+        status: of HTTP.
+        body: bytes, or a file whose bytes they are.
+        kind: media type.
+    """
+
+    status: HTTPStatus
+    body: bytes | Path
+    kind: str = TEXT
+
+
+def json_answer(content: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Answer:
+    """An answer for programs."""
+    return Answer(status, json.dumps(content).encode(), JSON)
+
+
+def refusal(status: HTTPStatus, why: str) -> Answer:
+    """An answer for programs that says why there is nothing else."""
+    return json_answer({"error": " ".join(why.split())}, status)
