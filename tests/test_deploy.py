@@ -57,6 +57,23 @@ def test_every_option_that_the_page_names_exists() -> None:
     assert named <= OPTIONS | {"--system-site-packages"}
 
 
+def test_the_files_that_the_pages_commands_name_lie_where_they_are_typed() -> None:
+    lines = [
+        line
+        for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)
+        for line in block.replace("\\\n", " ").splitlines()
+    ]
+    named = [
+        word
+        for line in lines
+        for word in shlex.split(line, comments=True)
+        if re.fullmatch(r"[\w/-]+\.(toml|service)", word)
+    ]
+    here = [name for name in named if not name.startswith("/")]
+    assert {Path(name).name for name in here} == {"station.toml", "edge-seg.service"}
+    assert all((DEPLOY.parent / name).is_file() for name in here)
+
+
 def test_the_unit_is_watched_limited_and_shut_in() -> None:
     service = unit()
     assert service["Type"] == "notify"

@@ -56,7 +56,18 @@ class Health(Observer):
             if record is not None:
                 if isinstance(record, DoneRecord):
                     self._inference_s += record.timings_ms.get("inference", 0.0) / 1000
-                self._recent.appendleft({"number": summary.count, **_in_short(record)})
+                self._add({"number": summary.count, **_in_short(record)})
+
+    def _add(self, film: dict[str, Any]) -> None:
+        """Note a film; frames of a camera are one entry for each state, or they would crowd the films out."""
+        film["frames"] = 1
+        if film["source"].startswith("camera "):
+            for older in self._recent:
+                if (older["source"], older["status"]) == (film["source"], film["status"]):
+                    film["frames"] += older["frames"]
+                    self._recent.remove(older)
+                    break
+        self._recent.appendleft(film)
 
     def tick(self) -> None:
         """See `Observer.tick`."""

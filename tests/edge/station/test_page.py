@@ -279,6 +279,32 @@ def test_addresses(health: Health, page: PageServer) -> None:
         PageServer(str(page.port), health)
 
 
+def test_without_javascript_the_same_films_can_be_read(page: PageServer) -> None:
+    assert b'url=plain"></noscript>' in get(page, "/")[1]
+    status, body, headers = get(page, "/plain")
+    assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    text = body.decode()
+    assert '<a href="overlay/1">good.png</a>' in text
+    assert "cardiothoracic ratio 0." in text
+    assert "whole lung" in text
+    assert "<img" not in text
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+
+
+def test_frames_of_a_camera_are_one_line_and_crowd_no_film_out(tmp_path: Path, health: Health) -> None:
+    segmenter = health._segmenter
+    film = replace(phantom(200, 180, seed=1).film, name="good.png", source="films/good.png")
+    frames = [replace(film, name=f"camera-{n}.png", source="camera 0") for n in range(6)]
+    source, output = Films(film, *frames), OutputFolder(tmp_path)
+    seen = Health(segmenter, source, output)
+    run_session(source, segmenter, output, [seen])
+    newest, first = seen.recent()
+    assert (newest["source"], newest["frames"], newest["number"]) == ("camera 0", 6, 7)
+    assert (first["source"], first["frames"]) == ("films/good.png", 1)
+    assert seen.overlay(7) is not None
+
+
 def in_a_browser(url: str, tmp_path: Path, *more: str) -> str:
     """What a real browser makes of a page."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

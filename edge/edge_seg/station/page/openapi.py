@@ -52,7 +52,7 @@ def description() -> dict[str, Any]:
 
 
 def _segment() -> dict[str, Any]:
-    body = {"application/octet-stream": {}, "image/png": {}, "image/jpeg": {}, "application/dicom": {}}
+    body: dict[str, Any] = {"application/octet-stream": {}, "image/png": {}, "image/jpeg": {}, "application/dicom": {}}
     found = {
         **_json(_reference("Result")),
         **_binary("image/png"),

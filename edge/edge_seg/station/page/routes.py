@@ -11,6 +11,7 @@ from importlib import resources
 from edge_seg.station.health import Health
 from edge_seg.station.page.answer import Answer
 from edge_seg.station.page.metrics import metrics
+from edge_seg.station.page.plain import plain_page
 
 HEALTH = "/healthz"
 """The one route that needs no token."""
@@ -53,7 +54,12 @@ def _metrics(health: Health) -> bytes:
     return metrics(health.state()).encode(errors="replace")
 
 
+def _plain(health: Health) -> bytes:
+    return plain_page(health.state()).encode(errors="replace")
+
+
 _REPORTS: dict[str, tuple[Callable[[Health], bytes], str]] = {
     "/state": (_state, "application/json"),
+    "/plain": (_plain, "text/html; charset=utf-8"),
     "/metrics": (_metrics, "text/plain; version=0.0.4; charset=utf-8"),
 }

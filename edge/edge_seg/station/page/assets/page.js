@@ -5,6 +5,7 @@ const EVERY_MS = 1000;
 const at = (id) => document.getElementById(id);
 let chosen = null;  // number of the film that somebody chose to look at; the newest otherwise
 let shown = null;
+let listed = [];  // numbers of the films in the table, for the keyboard
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -31,13 +32,25 @@ const trust = (film) => number(film.estimated_dice, 2) + (film.low_trust ? " low
 function title(film) {
   const patient = film.patient;
   const named = patient ? [patient.name.replaceAll("^", " ").trim(), patient.id].filter(Boolean).join(", ") : "";
-  return named || film.name;
+  return named || shortName(film);
+}
+
+// A camera's frame is named by its microsecond, a received film by 45 digits: neither tells anybody anything.
+function shortName(film) {
+  if (film.source.startsWith("camera ")) return film.source + (film.frames > 1 ? `, ${film.frames} frames` : "");
+  const stem = film.name.replace(/\.[^.]*$/, "");
+  return stem.length > 24 ? `${stem.slice(0, 8)}\u2026${stem.slice(-8)}` : stem;
+}
+
+function clock(film) {
+  return new Date(film.taken_at || film.recorded_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }
 
 function showFilm(film) {
   at("film-name").textContent = film ? title(film) : "No film yet";
   const picture = at("overlay");
   picture.hidden = !(film && film.overlay);
+  at("zoom").hidden = picture.hidden;
   at("no-overlay").hidden = !picture.hidden;
   at("no-overlay").textContent = film ? "There is no picture of this film." : "The first film appears here by itself.";
   if (!picture.hidden && shown !== film.number) {
@@ -53,24 +66,58 @@ function showFilm(film) {
     ...Object.entries(film.areas || {}).map(([name, one]) => [name.replaceAll("_", " "), area(one)]),
     ["Recorded", new Date(film.recorded_at).toLocaleString()],
     ["Frame age", number(film.age_s, 2, " s")],
+    ["Name", film.name],
     ["From", film.source],
   ]);
 }
 
-function showRecent(films, current) {
+function showRecent(all, current) {
+  const films = at("only-checks").checked ? all.filter((film) => film.status !== "done") : all;
+  listed = films.map((film) => film.number);
+  at("no-films").hidden = films.length > 0;
+  const focused = document.activeElement && document.activeElement.dataset.number;
   at("films").replaceChildren(...films.map((film) => {
     const row = element("tr");
     const name = element("td");
     const button = element("button", title(film));
     button.type = "button";
+    button.title = film.name;
+    button.dataset.number = film.number;
+    if (film === current) button.setAttribute("aria-current", "true");
     name.append(button);
-    row.append(name, element("td", film.status, film.status), element("td", lungs(film)), element("td", ratio(film)),
+    row.append(element("td", clock(film)), name, element("td", film.status, film.status), element("td", lungs(film)), element("td", ratio(film)),
       element("td", trust(film)));
-    row.setAttribute("aria-selected", String(film === current));
+    if (film === current) row.className = "current";
     row.addEventListener("click", () => { chosen = film.number; refresh(); });
     return row;
   }));
+  // The table is made anew each second; whoever was in it with the keyboard stays where they were.
+  if (focused) at("films").querySelector(`button[data-number="${Number(focused)}"]`)?.focus();
 }
+
+function step(by) {
+  const place = listed.indexOf(chosen === null ? listed[0] : chosen);
+  const next = listed[Math.min(listed.length - 1, Math.max(0, place + by))];
+  if (next !== undefined) { chosen = next; refresh(); }
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT") return;
+  const does = { ArrowDown: () => step(1), ArrowUp: () => step(-1), z: zoom,
+    c: () => { at("only-checks").click(); }, n: () => { chosen = null; refresh(); } }[event.key];
+  if (does) { event.preventDefault(); does(); }
+});
+
+function zoom() {
+  const frame = at("frame");
+  const large = frame.classList.toggle("zoomed");
+  at("zoom").setAttribute("aria-pressed", String(large));
+  if (large) frame.scrollTo((frame.scrollWidth - frame.clientWidth) / 2, (frame.scrollHeight - frame.clientHeight) / 2);
+}
+
+at("zoom").addEventListener("click", zoom);
+at("overlay").addEventListener("dblclick", zoom);
+at("only-checks").addEventListener("change", () => refresh());
 
 function span(seconds) {
   const minutes = Math.floor(seconds / 60);
