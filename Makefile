@@ -24,12 +24,12 @@ demo: $(DEVICE)/.installed
 
 # In two processes, but those that share an emulator or an environment one after another.
 test: $(TESTS)/.installed
-	$(TESTS)/bin/python -m pytest -q -n 2 --dist loadfile -m 'not device'
+	$(TESTS)/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -m 'not device'
 	$(TESTS)/bin/python -m pytest -q -m device
 
 # What is done in two minutes: nothing slow, no TensorFlow, no real radiographs.
 fast: $(TESTS)/.installed
-	$(TESTS)/bin/python -m pytest -q -rfE -n 2 --dist loadfile --fast
+	$(TESTS)/bin/python -m pytest -q -rfE -n 2 --dist loadfile --no-loadscope-reorder --fast
 
 # What emulates 64-bit ARM or builds another environment, one after another.
 device: $(TESTS)/.installed

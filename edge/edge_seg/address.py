@@ -6,7 +6,7 @@ import re
 
 from edge_seg.errors import UsageError
 
-_SECRET_NAME = re.compile("pass|pwd|pw|pin|user|usr|login|token|key|auth|secret|code", re.IGNORECASE)
+_SECRET_NAME = "pass|pwd|pw|pin|user|usr|login|token|key|auth|secret|code"
 
 HIDDEN = "***"
 """Stands in place of a secret."""
@@ -134,6 +134,6 @@ def with_user(address: str, user: str | None, password: str | None) -> str:
 
 def _hide_value(part: str) -> str:
     name, mark, value = part.partition("=")
-    if re.fullmatch("[0-9]{1,3}", value) and not _SECRET_NAME.search(name):
+    if re.fullmatch("[0-9]{1,3}", value) and not re.search(_SECRET_NAME, name, re.IGNORECASE):
         return part
     return f"{name}{mark}{HIDDEN}" if mark else HIDDEN

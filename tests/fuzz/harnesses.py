@@ -271,6 +271,9 @@ def main(words: list[str]) -> None:
     harness = HARNESSES[name]
     with atheris.instrument_imports(include=list(harness.modules)):
         run = harness.make()
+        # What is imported at the first input is instrumented too, and no time limit ends it half imported.
+        for seed in harness.seeds():
+            run(seed)
 
     def once(data: Any) -> None:
         run(bytes(data))

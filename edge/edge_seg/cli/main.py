@@ -6,7 +6,6 @@ import importlib
 import os
 import sys
 from contextlib import suppress
-from difflib import get_close_matches
 
 import click
 
@@ -45,6 +44,8 @@ class _Verbs(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in VERBS:
+            from difflib import get_close_matches
+
             like = get_close_matches(cmd_name, VERBS, 1)
             hint = f"did you mean `edge-seg {like[0]}`?" if like else f"choose from {', '.join(VERBS)}"
             raise click.UsageError(f"there is no command `{cmd_name}`: {hint}", ctx)

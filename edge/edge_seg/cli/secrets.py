@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 
@@ -21,11 +20,16 @@ def arguments_of_process() -> list[str]:
     """
     kept = os.environ.pop(_VARIABLE, None)
     if kept is not None:
+        # Imported here, as below, because help does not need it.
+        import json
+
         return [str(word) for word in json.loads(kept)]
     arguments = sys.argv[1:]
     shown = hide_secrets(arguments)
     head = sys.orig_argv[: len(sys.orig_argv) - len(arguments)]
     if shown != arguments and [*head, *arguments] == sys.orig_argv and os.name == "posix":
+        import json
+
         os.environ[_VARIABLE] = json.dumps(arguments)
         os.execv(sys.executable, [*head, *shown])
     return arguments

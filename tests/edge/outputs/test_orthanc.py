@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+from edge_seg.outputs.outbox.archive import PATIENCE_S
 from edge_seg.phantom import phantom, write_dicom
 from pydicom.uid import generate_uid
 
@@ -257,9 +258,8 @@ def slow_link() -> Iterator[Link]:
 def test_nothing_is_lost_on_a_slow_link_that_breaks(
     make_orthanc: Callable[..., Orthanc], slow_link: Link, tmp_path: Path
 ) -> None:
-    count = int(
-        os.environ.get("EDGE_SEG_LINK_FILMS", "40")
-    )  # 200 take six minutes on a machine with nothing else to do
+    # 200 take six minutes on a machine with nothing else to do.
+    count = int(os.environ.get("EDGE_SEG_LINK_FILMS", "20"))
     orthanc = make_orthanc(host=slow_link.host, inside=slow_link.inside)
     films = tmp_path / "films"
     films.mkdir()
@@ -270,7 +270,8 @@ def test_nothing_is_lost_on_a_slow_link_that_breaks(
     with running(*arguments) as process:
         wait_for(lambda: orthanc.get("/statistics")["CountInstances"] > count // 2, seconds=900)
         slow_link.switch("down")
-        time.sleep(40)
+        # Longer than what is on its way is waited for, so that an association breaks.
+        time.sleep(PATIENCE_S + 5)
         slow_link.switch("up")
         process.communicate(timeout=1500)
     # What the first run left when the link was down, the next one sends.
