@@ -19,13 +19,14 @@ from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.storage import write_atomically
 from edge_seg.structures import Structure, lung_definitions
 from edge_seg_data import Dataset, LabelledFilm, evenly_spaced
-from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
+from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.checkpoint import WEIGHTS_NAME
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.data import SPLITS_NAME, anonymous_splits, open_run_datasets
-from edge_seg_train.loop import pack_training_films
+from edge_seg_train.loop import pack_training_films, training_drawing
 from edge_seg_train.losses import training_loss
 from edge_seg_train.memory import keep_freed_memory
+from edge_seg_train.packing import PackedFilms, network_input, pack
 
 from edge_seg_quantize import convert, qat
 from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable, measure
@@ -67,7 +68,8 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     # What can be known is said before hours of fine-tuning, not after.
     check_measurable(validation, config.structures)
     say("reading films")
-    films = pack_training_films(config, datasets)
+    # What the network learned from others, it is its own best witness of now.
+    films = pack_training_films(replace(config, distill=(str(run),) if config.distill else ()), datasets)
     manifest = make_manifest(config, record, settings, in_one_piece(films.labels[..., : len(config.structures)]))
     check_calibratable(manifest.structures, validation)
 
@@ -243,18 +245,10 @@ def _validation_films(datasets: list[Dataset], limit: int) -> list[LabelledFilm]
 
 
 def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings) -> TrainingBatches:
-    wanted = settings.films_per_epoch or config.films_per_epoch or len(films)
-    return TrainingBatches(
-        films,
-        config.batch_size,
-        max(1, wanted // config.batch_size),
-        config.network.channels,
-        config.augmentation,
-        config.balance,
-        # Other films than the float run saw in its first epochs.
-        seed=config.seed + 1,
-        shares=tuple(share for _, share in config.shares),
-    )
+    wanted = settings.films_per_epoch or config.films_per_epoch
+    # Other films than the float run saw in its first epochs.
+    drawn = replace(config, films_per_epoch=wanted, seed=config.seed + 1)
+    return TrainingBatches(training_drawing(drawn, films), config.network.channels)
 
 
 def _fine_tuned(
@@ -272,7 +266,7 @@ def _fine_tuned(
         qat.keep_batch_statistics(aware)
     say(f"quantization-aware fine-tuning: {settings.epochs} epochs")
     batches = _batches(config, films, settings)
-    loss = training_loss(config.loss, config.structures, config.regions)
+    loss = training_loss(config.loss, config.structures, config.regions, config.distill_weight)
     qat.fine_tune(aware, batches, loss, settings.epochs, settings.learning_rate, settings.quiet, backup)
     return aware
 

@@ -26,10 +26,10 @@ from edge_seg_quantize.command import quantize as quantize_command
 from edge_seg_quantize.manifest import in_one_piece
 from edge_seg_quantize.pipeline import export_float, quantize
 from edge_seg_quantize.settings import QuantizeSettings
-from edge_seg_train.batches import pack
 from edge_seg_train.command import train
 from edge_seg_train.config import read_config
 from edge_seg_train.losses import bce_loss
+from edge_seg_train.packing import pack
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 

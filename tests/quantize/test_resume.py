@@ -13,9 +13,11 @@ import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before Tens
 import tf_keras
 from edge_seg_quantize import qat
 from edge_seg_train.augmentation import NO_AUGMENTATION
-from edge_seg_train.batches import PackedFilms, TrainingBatches
+from edge_seg_train.batches import TrainingBatches
+from edge_seg_train.drawing import Drawing
 from edge_seg_train.losses import bce_loss
 from edge_seg_train.network import PRESETS, build
+from edge_seg_train.packing import PackedFilms
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
@@ -45,7 +47,7 @@ def test_fine_tuning_goes_on_after_its_last_epoch(tmp_path: Path) -> None:
     )
 
     def run(kind: type[TrainingBatches]) -> tuple[object, TrainingBatches]:
-        batches = kind(films, 4, 3, config.channels, NO_AUGMENTATION)
+        batches = kind(Drawing(films, 4, 3, NO_AUGMENTATION), config.channels)
         model = qat.quantization_aware(build(tf_keras, config))
         qat.fine_tune(model, batches, bce_loss, 3, 1e-3, quiet=True, backup=tmp_path / "backup")
         return model, batches

@@ -175,6 +175,11 @@ def find_rooms(rooms: Rooms, layout: str) -> Found:
     return found
 
 
+def find_films(folder: Path, layout: str) -> Found:
+    """Films of a folder that nobody outlined."""
+    return Found(layout, {path: {} for path in list_files(folder) if is_film_file(path)})
+
+
 def find_flat(folder: Path, layout: str) -> Found | None:
     """Films and masks in one folder, told apart by the word for a mask in a name."""
     files = [path for path in list_files(folder) if is_film_file(path) or is_mask_file(path)]

@@ -16,6 +16,7 @@ from edge_seg_data.reading import Layout, Options, read_dataset
 _PAIRS = "images/ and masks/ (or imgs, CXR_png, img; labels, ann, ...), names alike or with a word such as _mask"
 _STRUCTURES = "images/ and a folder of masks for each structure"
 _SPLITS = "train/, val/ and test/, each with images/ and masks/"
+_ALONE = "a folder called unlabelled: images/ without masks, to be learned from other networks (--distill)"
 _FLAT = "one folder: NAME.png and NAME_mask.png"
 
 
@@ -41,6 +42,11 @@ def _split_folders(folder: Path) -> Found | None:
 
 def _flat(folder: Path) -> Found | None:
     return finding.find_flat(folder, _FLAT)
+
+
+def _films_alone(folder: Path) -> Found | None:
+    films = finding.film_folder(finding.folders_of(folder))
+    return finding.find_films(films, _ALONE) if films else None
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -79,6 +85,7 @@ LAYOUTS: dict[str, Layout] = {
     "splits": Layout(_SPLITS, _split_folders),
     "annotations": Layout(drawn.TITLE, drawn.find),
     "flat": Layout(_FLAT, _flat),
+    "unlabelled": Layout(_ALONE, _films_alone, default_split="train", folder_names=("unlabelled",)),
 }
 """Known layouts, asked in this order."""
 

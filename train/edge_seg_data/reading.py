@@ -123,7 +123,7 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
     films = _with_patients_of_equal_films(films, {str(path): look.content for path, look in looks.items()})
     problems += [*_twice(films), *_index_problems(folder, index, films, looks)]
     films = list(split_by_patient(_default_split(films, layout), options.known))
-    problems += [*_leaks(films, looks), *_no_split(films)]
+    problems += [*_leaks(films, looks), *(_no_split(films) if encodings or found.drawn else [])]
     masked = [name for encoding in encodings.values() for name in encoding.structures]
     outlined = dict.fromkeys((*masked, *found.drawn_structures))
     structures = layout.structures or tuple(name for name in outlined if name not in layout.hidden)

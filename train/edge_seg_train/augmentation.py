@@ -61,7 +61,12 @@ class Augmentation:
     opacity: float = 0.0
 
     def __call__(
-        self, grey: np.ndarray, labels: np.ndarray, rng: np.random.Generator, aspect_known: bool = True
+        self,
+        grey: np.ndarray,
+        labels: np.ndarray,
+        rng: np.random.Generator,
+        aspect_known: bool = True,
+        outlines: int | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
         """A changed copy of one film.
 
@@ -70,6 +75,8 @@ class Augmentation:
             labels: `(height, width, structures)` uint8 of 0, 1 and 127.
             rng: source of chance.
             aspect_known: false where the film may be squashed.
+            outlines: number of label planes that are outlines, all of them by default; what stands behind them only
+                moves with the film.
 
         Returns:
             Film and labels of the same shapes and types.
@@ -77,7 +84,7 @@ class Augmentation:
         grey, labels = self._move(grey, labels, rng, self.stretch if aspect_known else self.unknown_stretch)
         picture = grey.astype(np.float32) / 255
         if rng.random() < self.opacity:
-            picture = operations.opacities(picture, labels, rng)
+            picture = operations.opacities(picture, labels[..., :outlines], rng)
         if rng.random() < self.tubes:
             picture = operations.tubes(picture, rng)
         picture = self._expose(picture, rng)
@@ -104,26 +111,21 @@ class Augmentation:
         centre = np.array([width / 2, height / 2])
         shift = rng.uniform(-self.shift, self.shift, 2) * (width, height)
         rotate = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-        linear = rotate @ np.diag([size * aspect, size / aspect])
-        place = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=2).astype(np.float32)
-        back = np.linalg.inv(linear)
-        source = (place - (centre + shift).astype(np.float32)) @ back.T.astype(np.float32) + centre.astype(np.float32)
-        if self.bend:
-            coarse = rng.normal(0, self.bend, (5, 5, 2)).astype(np.float32) * np.float32((width + height) / 2)
-            source = source + cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
-        across, down = (np.ascontiguousarray(source[:, :, axis]) for axis in (0, 1))
+        back = np.linalg.inv(rotate @ np.diag([size * aspect, size / aspect]))
+        origin = centre - back @ (centre + shift)
+        columns, rows = np.arange(width), np.arange(height)
+        coarse = rng.normal(0, self.bend, (5, 5, 2)) * (width + height) / 2 if self.bend else None
+        source = []
+        for axis in (0, 1):
+            along = (back[axis, 0] * columns + origin[axis]).astype(np.float32)
+            place = along + (back[axis, 1] * rows).astype(np.float32)[:, None]
+            if coarse is not None:
+                bent = np.ascontiguousarray(coarse[:, :, axis], np.float32)
+                place += cv2.resize(bent, (width, height), interpolation=cv2.INTER_CUBIC)
+            source.append(place)
+        across, down = source
         moved = cv2.remap(grey, across, down, cv2.INTER_LINEAR, borderValue=0)
-        planes = [
-            cv2.remap(
-                np.ascontiguousarray(labels[:, :, k]),
-                across,
-                down,
-                cv2.INTER_NEAREST,
-                borderValue=IGNORE if (labels[:, :, k] == IGNORE).all() else 0,
-            )
-            for k in range(labels.shape[2])
-        ]
-        return moved, np.stack(planes, axis=2)
+        return moved, _moved_labels(labels, across, down)
 
     def _expose(self, picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         picture = picture ** np.float32(np.exp(rng.uniform(-self.gamma, self.gamma)))
@@ -144,6 +146,19 @@ class Augmentation:
         if noise > 0:
             picture = picture + rng.standard_normal(picture.shape, np.float32) * np.float32(noise)
         return picture
+
+
+def _moved_labels(labels: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Labels moved as their film: 0 beyond its edge, and planes that are ignored stay ignored."""
+    planes = range(labels.shape[2])
+    known = [k for k in planes if labels[0, 0, k] != IGNORE or not (labels[..., k] == IGNORE).all()]
+    moved = np.full_like(labels, IGNORE)
+    # OpenCV moves up to four planes at once.
+    for start in range(0, len(known), 4):
+        some = known[start : start + 4]
+        found = cv2.remap(np.ascontiguousarray(labels[..., some]), across, down, cv2.INTER_NEAREST, borderValue=0)
+        moved[..., some] = found.reshape(*labels.shape[:2], len(some))
+    return moved
 
 
 NO_AUGMENTATION = Augmentation(*[0.0] * len(fields(Augmentation)))

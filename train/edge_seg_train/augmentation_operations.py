@@ -11,6 +11,7 @@ import numpy as np
 
 _WHITE_QUANTILE = 0.85  # about where a film's dense soft tissue lies
 _GREYS = 256
+_STEPS = 4095  # of a tone curve between black and white
 
 
 def opacities(picture: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -146,7 +147,8 @@ def _soft_tissue(picture: np.ndarray) -> np.float32:
 
 
 def _through(picture: np.ndarray, curve: np.ndarray) -> np.ndarray:
-    return np.interp(picture, np.linspace(0, 1, len(curve)), curve).astype(np.float32)
+    fine = np.interp(np.linspace(0, 1, _STEPS + 1), np.linspace(0, 1, len(curve)), curve).astype(np.float32)
+    return fine[np.rint(np.clip(picture, 0, 1) * np.float32(_STEPS)).astype(np.int32)]
 
 
 def _to_8_bit(picture: np.ndarray) -> np.ndarray:

@@ -47,7 +47,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     """
     import keras
 
-    from edge_seg_train.loop import code_version, pack_training_films
+    from edge_seg_train.loop import code_version, pack_training_films, training_drawing
 
     keep_freed_memory()
     if (out / CONFIG_NAME).exists():
@@ -62,16 +62,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     films = pack_training_films(config, datasets)
     estimate_batch_statistics(
         model,
-        TrainingBatches(
-            films,
-            config.batch_size,
-            BATCHES,
-            config.network.channels,
-            config.augmentation,
-            config.balance,
-            config.seed,
-            tuple(share for _, share in config.shares),
-        ),
+        TrainingBatches(replace(training_drawing(config, films), steps=BATCHES), config.network.channels),
     )
     out.mkdir(parents=True, exist_ok=True)
     store_splits(out, datasets)

@@ -186,6 +186,27 @@ class Names(click.ParamType):
 )
 @click.option("--teacher", metavar="MODEL", help="Model that adds outlines where films have none and it is confident.")
 @click.option(
+    "--distill",
+    metavar="MODEL|RUN",
+    multiple=True,
+    help="Also learn the probabilities of this run, or of a shipped model's weights, on films without outlines too "
+    "(unlabelled=FOLDER); repeatable: the mean of all.",
+)
+@click.option(
+    "--distill-weight",
+    type=click.FloatRange(min=0),
+    default=TrainConfig.distill_weight,
+    show_default=True,
+    help="Weight of what --distill adds to the loss.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    show_default=True,
+    help="Processes that augment films beside the one that trains; worth the number of cores where a GPU waits.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=TrainConfig.seed,
@@ -201,6 +222,7 @@ def train(
     structures: tuple[str, ...] | None,
     augment: bool,
     start: str | None,
+    workers: int,
     quiet: bool,
     **settings: object,
 ) -> None:
@@ -226,7 +248,7 @@ def train(
     from edge_seg_train.loop import train as run_training
 
     epochs = finished_epochs(out)
-    weights = run_training(config, out, datasets=opened, quiet=quiet)
+    weights = run_training(config, out, datasets=opened, quiet=quiet, workers=workers)
     if not quiet and epochs and epochs == finished_epochs(out):
         click.echo(
             f"{out} was finished before, after {epochs} epochs, and learned nothing new: raise --epochs to go on, or "
@@ -256,7 +278,7 @@ def _refuse_settings(run: Path) -> None:
     given = [
         max(parameter.opts, key=len)
         for parameter in context.command.params
-        if parameter.name not in ("datasets", "out", "quiet", "epochs")
+        if parameter.name not in ("datasets", "out", "quiet", "epochs", "workers")
         and context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
     ]
     if given:
@@ -292,6 +314,7 @@ def _config(
     changed = settings.pop("augmentation")
     if settings["teacher"] and settings["teacher"] not in shipped_models():
         settings["teacher"] = str(Path(settings["teacher"]).expanduser().resolve())
+    settings["distill"] = tuple(_weights_of(run) for run in settings["distill"])
     given = {key: value for key, value in settings.items() if value is not None and key != "freeze"}
     absolute = tuple(_absolute(path) for path in datasets)
     config = TrainConfig(
@@ -367,8 +390,13 @@ def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
         return "", None
     if start in shipped_weights() and (Path(start) / CONFIG_NAME).is_file():
         raise UsageError(f"--from {start}: a shipped model and a run here have that name: give {Path(start).resolve()}")
-    where = start if start in shipped_weights() else str(Path(start).expanduser().resolve())
+    where = _weights_of(start)
     return where, read_pretrained(where, weights=False).network
+
+
+def _weights_of(name: str) -> str:
+    """A shipped model's name as it is, and a run by its whole path."""
+    return name if name in shipped_weights() else str(Path(name).expanduser().resolve())
 
 
 def _absolute(dataset: str) -> str:

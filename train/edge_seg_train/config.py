@@ -46,6 +46,8 @@ class TrainConfig:
         seed: of weights, films and augmentation.
         start: run, or shipped model, whose weights this one starts from; empty starts from chance.
         teacher: shipped model, or model file, that outlines what nobody did on films to train on; empty is none.
+        distill: runs, or names of shipped weights, whose probabilities are learned beside the outlines.
+        distill_weight: weight of their loss against that of the outlines.
         skip_bad: leave out films that cannot be read.
         freeze: keep the encoder and all batch statistics as they are.
     """
@@ -78,6 +80,8 @@ class TrainConfig:
     regions: tuple[str, ...] = ()
     shares: tuple[tuple[str, float], ...] = ()
     averaging: float = 0.0
+    distill: tuple[str, ...] = ()
+    distill_weight: float = 1.0
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -93,7 +97,7 @@ class TrainConfig:
         """The configuration that `to_json` gave."""
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in raw.items() if key in known}
-        for name in ("datasets", "structures", "devices", "regions"):
+        for name in ("datasets", "structures", "devices", "regions", "distill"):
             values[name] = tuple(values.get(name, ()))
         values["shares"] = tuple((name, float(share)) for name, share in values.get("shares", ()))
         values["network"] = NetworkConfig(**values["network"])

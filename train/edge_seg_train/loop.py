@@ -25,15 +25,18 @@ from edge_seg.storage import write_atomically
 from edge_seg_data import Dataset, evenly_spaced
 
 from edge_seg_train import checkpoint
-from edge_seg_train.batches import PackedFilms, TrainingBatches, network_input, pack
+from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.data import open_run_datasets, store_splits
 from edge_seg_train.devices import describe_devices, training_scope
+from edge_seg_train.distillation import with_probabilities
+from edge_seg_train.drawing import Drawing, drawing_processes
 from edge_seg_train.history import LOG_NAME
 from edge_seg_train.losses import region_parts, training_loss
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.metrics import Overlap, overlap_metrics
 from edge_seg_train.network import build
+from edge_seg_train.packing import PackedFilms, network_input, pack
 from edge_seg_train.pictures import write_picture
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
@@ -44,7 +47,9 @@ _PICTURED = 4  # films in a picture
 _STEPS_BETWEEN_CHECKS = 16  # each costs a wait for the device
 
 
-def train(config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = None, quiet: bool = False) -> Path:
+def train(
+    config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = None, quiet: bool = False, workers: int = 0
+) -> Path:
     """Train a network, or go on with a run that was stopped.
 
     Args:
@@ -53,6 +58,7 @@ def train(config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = No
             and at the end `best.model.weights.h5` with the weights of the best epoch, `curves.png` and `report.html`.
         datasets: those of the configuration, where they are open already.
         quiet: no progress bars.
+        workers: processes that change films beside the one that trains; 0 is none. The same films come either way.
 
     Returns:
         Path of the best weights.
@@ -85,7 +91,7 @@ def train(config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = No
         if not quiet:
             click.echo(f"training on {describe_devices(config.devices)}", err=True)
         if len(history) < config.epochs and not should_stop(config, history):
-            _fit(config, run, model, history, films, held_out, replicas, quiet)
+            _fit(config, run, model, history, films, held_out, replicas, quiet, workers)
             _summarise(config, run, model, history, held_out, replicas, quiet)
     return run / f"best.{checkpoint.WEIGHTS_NAME}"
 
@@ -99,36 +105,47 @@ def _fit(
     held_out: PackedFilms,
     replicas: int,
     quiet: bool,
+    workers: int,
 ) -> None:
-    batches = _batches(config, films)
-    batches.epoch = len(history)
-    model.fit(
-        batches,
-        epochs=config.epochs,
-        initial_epoch=len(history),
-        validation_data=_validation(held_out, config.network.channels, replicas),
-        validation_batch_size=config.batch_size,
-        callbacks=[
-            *_averaged(config),
-            _Epochs(config, run, history, held_out, replicas),
-            *([] if quiet else [_TimeLeft(config)]),
-            *_tensorboard(run),
-        ],
-        verbose=0 if quiet else 1,
-        shuffle=False,
-    )
+    drawing = training_drawing(config, films)
+    with drawing_processes(drawing, workers) as pool:
+        # Two threads for each process, so that none waits for its next batch.
+        batches = TrainingBatches(
+            drawing, config.network.channels, pool, workers=2 * max(1, workers), max_queue_size=2 * workers + 10
+        )
+        batches.epoch = len(history)
+        model.fit(
+            batches,
+            epochs=config.epochs,
+            initial_epoch=len(history),
+            validation_data=_validation(held_out, config.network.channels, replicas),
+            validation_batch_size=config.batch_size,
+            callbacks=[
+                *_averaged(config),
+                _Epochs(config, run, history, held_out, replicas),
+                *([] if quiet else [_TimeLeft(config)]),
+                *_tensorboard(run),
+            ],
+            verbose=0 if quiet else 1,
+            shuffle=False,
+        )
 
 
 def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
-    """All films of the training splits, taught by the run's teacher if it has one.
+    """All films of the training splits, with what the run's teacher and the runs to distill make of them.
 
     Raises:
-        InputError: a film cannot be read.
+        InputError: a film or a run cannot be read.
         ModelError: the teacher cannot be read.
+        UsageError: a run to distill does not fit, or films have neither outlines nor a network to learn from.
     """
+    nobodys = [dataset.name for dataset in datasets if not dataset.structures]
+    if nobodys and not (config.distill or config.teacher):
+        raise UsageError(f"{nobodys[0]}: its films have no outlines: name a network to learn them from by --distill")
     teacher = Teacher(config.teacher) if config.teacher else None
     groups = [d.split("train") for d in datasets]
-    return pack(groups, config.structures, _input_shape(config), teacher, config.regions)
+    films = pack(groups, config.structures, _input_shape(config), teacher, config.regions)
+    return with_probabilities(films, groups, config.distill, config.structures)
 
 
 def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
@@ -161,7 +178,7 @@ def code_version() -> str:
 def _check_labels(films: PackedFilms, config: TrainConfig) -> None:
     outlined = [name for k, name in enumerate(config.structures) if (films.labels[..., k] == 1).any()]
     for name in config.structures:
-        if name not in outlined:
+        if name not in outlined and not config.distill:
             raise InputError(f"no film to train on has an outline of {name}: choose from {', '.join(outlined)}")
     for name, labels in zip(films.names, films.labels, strict=True):
         if config.output == "softmax" and ((labels[..., : len(config.structures)] == 1).sum(axis=2) > 1).any():
@@ -188,20 +205,26 @@ def _input_shape(config: TrainConfig) -> tuple[int, int]:
     return config.network.height, config.network.width
 
 
-def _batches(config: TrainConfig, films: PackedFilms) -> TrainingBatches:
-    steps = max(1, (config.films_per_epoch or len(films)) // config.batch_size)
-    return TrainingBatches(
+def training_drawing(config: TrainConfig, films: PackedFilms) -> Drawing:
+    """How the run draws and changes its films."""
+    return Drawing(
         films,
         config.batch_size,
-        steps,
-        config.network.channels,
+        max(1, (config.films_per_epoch or len(films)) // config.batch_size),
         config.augmentation,
         config.balance,
         config.seed,
         tuple(share for _, share in config.shares),
-        workers=2,
-        use_multiprocessing=False,
+        _outlines(config),
     )
+
+
+def _outlines(config: TrainConfig) -> int:
+    return len(config.structures) + len(config.regions)
+
+
+def _loss(config: TrainConfig) -> Any:
+    return training_loss(config.loss, config.structures, config.regions, config.distill_weight)
 
 
 def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dict[str, float]]]:
@@ -209,7 +232,7 @@ def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dic
     keras.config.set_dtype_policy("mixed_float16" if config.mixed_precision else "float32")
     found = checkpoint.newest(run)
     if found is not None:
-        loss = training_loss(config.loss, config.structures, config.regions)
+        loss = _loss(config)
         model = keras.models.load_model(found.model, custom_objects={loss.__name__: loss, "Overlap": Overlap})
         return model, found.history
     try:
@@ -223,8 +246,8 @@ def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dic
         freeze(model)
     model.compile(
         _optimizer(config),
-        loss=training_loss(config.loss, config.structures, config.regions),
-        metrics=overlap_metrics(region_parts(config.structures, config.regions)),
+        loss=_loss(config),
+        metrics=overlap_metrics(region_parts(config.structures, config.regions), _outlines(config)),
     )
     return model, []
 

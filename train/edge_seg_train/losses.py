@@ -72,23 +72,47 @@ def with_regions(logits: Any, parts: Sequence[Parts]) -> Any:
     return ops.concatenate([logits, ops.log(q + _LEAST) - ops.log(1 - q + _LEAST)], axis=-1)
 
 
-def training_loss(name: str, structures: Sequence[str], regions: Sequence[str]) -> Callable[[Any, Any], Any]:
+def training_loss(
+    name: str, structures: Sequence[str], regions: Sequence[str], distill_weight: float = 1.0
+) -> Callable[[Any, Any], Any]:
     """The loss of that name on labels of structures and, after them, of regions derived from them.
+
+    Labels may have probabilities of each structure behind them, as `distillation` gives them: their loss is added.
 
     Args:
         name: of `LOSSES`.
         structures: what the network outlines.
         regions: names of `structures.DERIVED` that have planes of labels.
+        distill_weight: of the probabilities' loss against that of the labels.
     """
     loss, parts = LOSSES[name], region_parts(structures, regions)
-    if not parts:
-        return loss
+    outlined = len(structures) + len(parts)
 
-    def on_regions(labels: Any, logits: Any) -> Any:
-        return loss(labels, with_regions(structure_logits(labels[..., : -len(parts)], logits), parts))
+    def on_all(labels: Any, logits: Any) -> Any:
+        found = structure_logits(labels[..., : len(structures)], logits)
+        total = loss(labels[..., :outlined], with_regions(found, parts))
+        if labels.shape[-1] == outlined:
+            return total
+        return total + distill_weight * distillation_loss(labels[..., outlined:], found)
 
-    on_regions.__name__ = loss.__name__
-    return on_regions
+    on_all.__name__ = loss.__name__
+    return on_all
+
+
+def distillation_loss(probabilities: Any, logits: Any) -> Any:
+    """Binary cross-entropy against probabilities and half of soft Dice with them. `(batch,)` float32.
+
+    Args:
+        probabilities: `(batch, height, width, structures)` uint8 of 0 to 255.
+        logits: of the same shape, one sigmoid each.
+    """
+    truth, x = ops.cast(probabilities, "float32") / 255, ops.cast(logits, "float32")
+    cost = ops.maximum(x, 0.0) - x * truth + ops.log1p(ops.exp(-ops.abs(x)))
+    p = ops.sigmoid(x)
+    both = ops.sum(truth * p, axis=(1, 2))
+    sizes = ops.sum(truth, axis=(1, 2)) + ops.sum(p, axis=(1, 2))
+    apart = 1 - (2 * both + _SMOOTH) / (sizes + _SMOOTH)
+    return ops.mean(cost, axis=(1, 2, 3)) + ops.mean(apart, axis=-1) / 2
 
 
 def dice_loss(labels: Any, logits: Any) -> Any:

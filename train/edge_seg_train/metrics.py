@@ -24,18 +24,22 @@ class Overlap(keras.metrics.Metric):
     Args:
         kind: `dice`, `iou`, `recall` or `precision`.
         regions: what the derived regions are made of whose labels stand behind those of the structures.
+        outlines: number of label planes that are outlines; 0 is all.
 
     A structure that is labelled but absent scores 1 where nothing is predicted and 0 otherwise.
     """
 
-    def __init__(self, kind: str, name: str | None = None, regions: Sequence[Parts] = (), **options: Any) -> None:
+    def __init__(
+        self, kind: str, name: str | None = None, regions: Sequence[Parts] = (), outlines: int = 0, **options: Any
+    ) -> None:
         super().__init__(name=name or kind, **options)
-        self.kind, self.regions = kind, regions
+        self.kind, self.regions, self.outlines = kind, regions, outlines
         self.total = self.add_weight(name="total", initializer="zeros")
         self.count = self.add_weight(name="count", initializer="zeros")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Add a batch: labels `(batch, height, width, structures)` and logits of them, or of a softmax."""
+        y_true = y_true[..., : self.outlines or None]
         truth, valid = split_labels(y_true)
         structures = y_true[..., : y_true.shape[-1] - len(self.regions)]
         found = _with_region_masks(structure_logits(structures, y_pred), self.regions) * valid
@@ -54,12 +58,12 @@ class Overlap(keras.metrics.Metric):
 
     def get_config(self) -> dict[str, Any]:
         """What rebuilds the metric."""
-        return {**super().get_config(), "kind": self.kind, "regions": self.regions}
+        return {**super().get_config(), "kind": self.kind, "regions": self.regions, "outlines": self.outlines}
 
 
-def overlap_metrics(regions: Sequence[Parts] = ()) -> list[Overlap]:
+def overlap_metrics(regions: Sequence[Parts] = (), outlines: int = 0) -> list[Overlap]:
     """One metric of each kind."""
-    return [Overlap(kind, regions=regions) for kind in _FORMULAS]
+    return [Overlap(kind, regions=regions, outlines=outlines) for kind in _FORMULAS]
 
 
 def _with_region_masks(logits: Any, regions: Sequence[Parts]) -> Any:

@@ -14,8 +14,8 @@ import numpy as np
 from edge_seg.storage import write_atomically
 from edge_seg_data.scores import dice
 
-from edge_seg_train.batches import PackedFilms
 from edge_seg_train.config import read_config
+from edge_seg_train.packing import PackedFilms
 from edge_seg_train.schedule import History, best_epoch
 
 CURVES_NAME, REPORT_NAME = "curves.png", "report.html"

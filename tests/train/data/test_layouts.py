@@ -160,6 +160,20 @@ def test_folders_that_are_not_read_are_told(tmp_path: Path) -> None:
     assert [p.text for p in report.problems if p.kind == "ignored-folders"] == ["folders that are not read: overlays"]
 
 
+def test_films_that_nobody_outlined_are_for_training_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "unlabelled"
+    for i in range(COUNT):
+        save(folder / "images" / f"f{i}.png", _MADE[i].film.pixels)
+    dataset = open_dataset(folder)
+    assert (dataset.layout, dataset.structures, dataset.report and dataset.report.problems) == ("unlabelled", (), ())
+    assert [film.split for film in dataset.films] == ["train"] * COUNT
+    assert dataset.films[0].load()[1] == {}
+    renamed = folder.rename(tmp_path / "other")
+    with pytest.raises(InputError, match="no layout fits"):
+        open_dataset(renamed)
+    assert len(open_dataset(f"unlabelled={renamed}").films) == COUNT
+
+
 def test_a_bare_name_is_a_path_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("pairs", "montgomery"):

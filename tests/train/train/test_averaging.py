@@ -12,9 +12,11 @@ keras = pytest.importorskip("keras")
 
 from edge_seg.errors import UsageError
 from edge_seg_train.averaging import average, estimate_batch_statistics
-from edge_seg_train.batches import TrainingBatches, pack
+from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import read_config
+from edge_seg_train.drawing import Drawing
 from edge_seg_train.network import build
+from edge_seg_train.packing import pack
 from edge_seg_train.pretrained import load_pretrained, read_pretrained
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
@@ -55,7 +57,7 @@ def test_batch_statistics_are_those_of_the_films(runs: list[Path], chests: Path)
     model = build(keras, config.network)
     load_pretrained(model, config.structures, read_pretrained(str(runs[0])))
     films = pack([open_dataset(chests).split("train")], config.structures, (32, 32))
-    batches = TrainingBatches(films, 4, 6, 1, config.augmentation, 1.0, 0)
+    batches = TrainingBatches(Drawing(films, 4, 6, config.augmentation))
     estimate_batch_statistics(model, batches)
     # The first convolution sees the films themselves, so its statistics can be had by hand.
     first = keras.Model(model.inputs, model.get_layer("down0_a").output)

@@ -90,10 +90,10 @@ def test_the_seed_preset_trains_with_the_seeds_settings(chests: Path, tmp_path: 
 @pytest.mark.slow
 def test_the_metrics_in_the_log_are_those_of_the_best_weights(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
     from edge_seg_data.scores import dice
-    from edge_seg_train.batches import network_input
     from edge_seg_train.data import open_run_datasets
     from edge_seg_train.loop import validation_films
     from edge_seg_train.network import build
+    from edge_seg_train.packing import network_input
 
     assert edge_seg("train", chests, "--out", tmp_path, "--epochs", 2, "--films-per-epoch", 40, *TINY)[0] == 0
     config = read_config(tmp_path)[0]

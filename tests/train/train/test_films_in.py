@@ -16,9 +16,11 @@ from edge_seg.phantom import phantom
 from edge_seg_data import LabelledFilm
 from edge_seg_train import augmentation_operations as operations
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
-from edge_seg_train.batches import PackedFilms, TrainingBatches, lay, network_input
+from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import TrainConfig
+from edge_seg_train.drawing import Drawing, drawing_processes
 from edge_seg_train.network import PRESETS
+from edge_seg_train.packing import PackedFilms, lay, network_input
 from edge_seg_train.schedule import best_epoch, learning_rate, should_stop
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -122,23 +124,48 @@ def test_regions_are_learned_from_the_outlines_they_derive_from() -> None:
 
 
 def test_a_batch_depends_on_seed_epoch_and_step_alone() -> None:
-    first, second = (TrainingBatches(packed(), 2, 3, 1, Augmentation(), seed=5) for _ in range(2))
+    first, second = (TrainingBatches(Drawing(packed(), 2, 3, Augmentation(), seed=5)) for _ in range(2))
     for _ in range(2):
         for step in (2, 0, 1):
             np.testing.assert_array_equal(first[step][0], second[step][0])
         first.on_epoch_end()
         second.on_epoch_end()
-    resumed = TrainingBatches(packed(), 2, 3, 1, Augmentation(), seed=5)
+    resumed = TrainingBatches(Drawing(packed(), 2, 3, Augmentation(), seed=5))
     resumed.epoch = 2
     np.testing.assert_array_equal(resumed[1][0], first[1][0])
     assert not np.array_equal(first[0][0], first[1][0])
 
 
+def test_processes_make_the_batches_that_one_process_makes() -> None:
+    drawing = Drawing(packed(), 4, 3, replace(Augmentation(), opacity=0.5), shares=(1, 2), seed=3, outlines=2)
+    with drawing_processes(drawing, 2) as pool:
+        there = TrainingBatches(drawing, 1, pool)
+        here = TrainingBatches(drawing, 1)
+        for _ in range(2):
+            for step in range(3):
+                for one, other in zip(there[step], here[step], strict=True):
+                    np.testing.assert_array_equal(one, other)
+            there.on_epoch_end()
+            here.on_epoch_end()
+
+
+def test_planes_behind_the_outlines_move_with_them_and_whiten_nothing() -> None:
+    films = packed(1)
+    moving = replace(NO_AUGMENTATION, rotation=10, bend=0.01)
+    both = np.concatenate([films.labels[0], films.labels[0] * 255], axis=2)
+    _, labels = moving(films.grey[0], both, np.random.default_rng(1), outlines=4)
+    np.testing.assert_array_equal(labels[..., :4] * 255, labels[..., 4:])
+    nobody = np.full_like(films.labels[0], pixels.IGNORE)
+    white = replace(NO_AUGMENTATION, opacity=1.0)
+    planes = np.concatenate([nobody, films.labels[0]], axis=2)
+    grey, _ = white(films.grey[0], planes, np.random.default_rng(1), outlines=4)
+    np.testing.assert_array_equal(grey, films.grey[0])
+
+
 @pytest.mark.parametrize(("balance", "share"), [(1.0, 1 / 6), (0.0, 1 / 2)])
 def test_balance_draws_sets_as_it_says(balance: float, share: float) -> None:
     films = packed()
-    batches = TrainingBatches(films, 10, 60, 1, NO_AUGMENTATION, balance)
-    drawn = films.origin[batches._epoch_order()]
+    drawn = films.origin[Drawing(films, 10, 60, NO_AUGMENTATION, balance)._epoch_order(0)]
     assert np.mean(drawn == 0) == pytest.approx(share, abs=0.01)
 
 

@@ -19,12 +19,12 @@ keras = pytest.importorskip("keras")
 from edge_seg_data import open_dataset
 from edge_seg_data.scores import dice
 from edge_seg_train import checkpoint
-from edge_seg_train.batches import network_input
 from edge_seg_train.config import read_config
 from edge_seg_train.loop import validation_films
 from edge_seg_train.losses import bce_dice_loss
 from edge_seg_train.metrics import Overlap
 from edge_seg_train.network import build
+from edge_seg_train.packing import network_input
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 

@@ -108,6 +108,21 @@ def test_a_derived_region_costs_what_its_probability_costs_and_nothing_where_it_
     np.testing.assert_allclose(np.asarray(loss(both, logits)), np.asarray(bce_loss(labels, logits)), rtol=1e-5)
 
 
+def test_probabilities_behind_the_labels_add_their_loss_and_do_not_score() -> None:
+    labels, logits = sample(8)
+    there = np.random.default_rng(9).integers(0, 256, labels.shape).astype(np.uint8)
+    both = np.concatenate([labels, there], -1)
+    alone, taught = (np.asarray(training_loss("bce", STRUCTURES, (), 0.5)(y, logits)) for y in (labels, both))
+    truth, p = there / 255, 1 / (1 + np.exp(-logits))
+    cost = -(truth * np.log(p) + (1 - truth) * np.log(1 - p)).mean(axis=(1, 2, 3))
+    shared = 1 - (2 * (truth * p).sum(axis=(1, 2)) + 1) / (truth.sum(axis=(1, 2)) + p.sum(axis=(1, 2)) + 1)
+    np.testing.assert_allclose(taught - alone, 0.5 * (cost + shared.mean(axis=-1) / 2), rtol=1e-4)
+    scores = [Overlap("dice", outlines=labels.shape[-1]) for _ in range(2)]
+    scores[0].update_state(labels, logits)
+    scores[1].update_state(both, logits)
+    assert float(scores[0].result()) == float(scores[1].result())
+
+
 def test_masks_of_derived_regions_are_those_of_the_device() -> None:
     labels, logits = sample(7)
     masks = {name: logits[..., k] > 0 for k, name in enumerate(STRUCTURES)}

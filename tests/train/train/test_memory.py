@@ -40,15 +40,17 @@ from edge_seg_train.memory import keep_freed_memory
 told = keep_freed_memory() if sys.argv[1] == "told" else None
 import keras, numpy as np
 from edge_seg_train.augmentation import NO_AUGMENTATION
-from edge_seg_train.batches import PackedFilms, TrainingBatches
+from edge_seg_train.batches import TrainingBatches
+from edge_seg_train.drawing import Drawing
 from edge_seg_train.losses import LOSSES
 from edge_seg_train.network import PRESETS, build
+from edge_seg_train.packing import PackedFilms
 config = replace(PRESETS["lungs"], height=128, width=160)
 model = build(keras, config)
 model.compile("adam", loss=LOSSES["bce+dice"])
 grey, labels = np.zeros((8, 128, 160), np.uint8), np.zeros((8, 128, 160, 3), np.uint8)
 films = PackedFilms(grey, labels, ("",) * 8, np.zeros(8, int), np.ones(8, bool))
-batches = TrainingBatches(films, 8, 4, 1, NO_AUGMENTATION, workers=2)
+batches = TrainingBatches(Drawing(films, 8, 4, NO_AUGMENTATION), workers=2)
 counts = []
 class Count(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):

@@ -13,7 +13,7 @@ from edge_seg import pixels
 from edge_seg.phantom import phantom
 from edge_seg_data import LabelledFilm
 from edge_seg_data.scores import dice
-from edge_seg_train.batches import lay, pack
+from edge_seg_train.packing import lay, pack
 from edge_seg_train.teacher import Teacher
 
 pytestmark = pytest.mark.training

@@ -1,0 +1,85 @@
+"""A small network learns what others make of films, on films without outlines too."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+keras = pytest.importorskip("keras")
+
+from edge_seg.errors import UsageError
+from edge_seg.phantom import phantom
+from edge_seg_data import open_dataset
+from edge_seg_train.config import TrainConfig
+from edge_seg_train.distillation import with_probabilities
+from edge_seg_train.loop import pack_training_films, train, training_drawing
+from edge_seg_train.network import PRESETS, build
+from edge_seg_train.packing import network_input, pack
+from edge_seg_train.pretrained import load_pretrained, read_pretrained
+
+pytestmark = [pytest.mark.training, pytest.mark.slow]
+
+LUNGS = ("right_lung", "left_lung")
+
+
+@pytest.fixture(scope="module")
+def unlabelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("films") / "unlabelled"
+    (folder / "images").mkdir(parents=True)
+    for seed in range(6):
+        cv2.imwrite(str(folder / "images" / f"{seed}.png"), phantom(224, 200, seed=seed).film.pixels)
+    return folder
+
+
+def test_probabilities_are_the_mean_of_the_networks_at_the_films_size(unlabelled: Path) -> None:
+    groups = [open_dataset(unlabelled).split("train")]
+    films = pack(groups, LUNGS, (96, 96))
+    taught = with_probabilities(films, groups, ["lungs", "lungs-nano"], LUNGS).labels
+    assert taught.shape == (6, 96, 96, 4)
+    np.testing.assert_array_equal(taught[..., :2], films.labels)
+    alone = [with_probabilities(films, groups, [name], LUNGS).labels[..., 2:] for name in ("lungs", "lungs-nano")]
+    np.testing.assert_allclose(taught[..., 2:], np.mean(alone, axis=0), atol=1)
+    masks = phantom(96, 86, seed=0).masks
+    right = taught[0, :, 5:91, 2] > 127
+    assert (right & masks["right_lung"]).sum() * 2 / (right.sum() + masks["right_lung"].sum()) > 0.9
+
+
+def test_a_network_with_the_same_input_gives_its_own_probabilities(unlabelled: Path) -> None:
+    groups = [open_dataset(unlabelled).split("train")]
+    films = pack(groups, LUNGS, (192, 192))
+    taught = with_probabilities(films, groups, ["lungs-nano"], LUNGS).labels[..., 2:]
+    found = read_pretrained("lungs-nano")
+    model = build(keras, found.network)
+    load_pretrained(model, found.outputs, found)
+    at = [found.outputs.index(name) for name in LUNGS]
+    logits = np.asarray(model.predict_on_batch(network_input(films.grey, 1)))[..., at]
+    np.testing.assert_allclose(taught / 255, 1 / (1 + np.exp(-logits)), atol=3e-3)
+
+
+def test_what_does_not_fit_is_refused(unlabelled: Path) -> None:
+    groups = [open_dataset(unlabelled).split("train")]
+    with pytest.raises(UsageError, match="knows nothing of tumour"):
+        with_probabilities(pack(groups, ("tumour",), (96, 96)), groups, ["lungs"], ("tumour",))
+    with pytest.raises(UsageError, match="is not shaped like"):
+        with_probabilities(pack(groups, LUNGS, (96, 64)), groups, ["lungs"], LUNGS)
+    config = TrainConfig((str(unlabelled),), LUNGS, PRESETS["tiny"])
+    with pytest.raises(UsageError, match="--distill"):
+        pack_training_films(config, [open_dataset(unlabelled)])
+
+
+def test_a_run_learns_from_films_that_nobody_outlined(unlabelled: Path, tmp_path: Path) -> None:
+    network = replace(PRESETS["tiny"], height=32, width=32, outputs=2)
+    config = TrainConfig((str(unlabelled),), LUNGS, network, epochs=3, batch_size=3, learning_rate=0.02)
+    config = replace(config, picture_every=0, distill=("lungs",))
+    datasets = [open_dataset(unlabelled)]
+    train(config, tmp_path / "run", datasets=datasets, quiet=True, workers=1)
+    with (tmp_path / "run" / "log.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < losses[0]
+    drawing = training_drawing(config, pack_training_films(config, datasets))
+    assert drawing(0, 0)[1].shape == (3, 32, 32, 4)

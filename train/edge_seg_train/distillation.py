@@ -1,0 +1,88 @@
+"""What other networks make of films, for a smaller one to learn (Hinton et al. 2015, "Distilling the knowledge in a
+neural network"): the mean of their probabilities, on films that nobody outlined too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from edge_seg import pixels
+from edge_seg.errors import UsageError
+from edge_seg.hardware import usable_cores
+from edge_seg_data import LabelledFilm
+
+from edge_seg_train.config import BACKGROUND, read_config
+from edge_seg_train.network import build
+from edge_seg_train.packing import PackedFilms, network_input
+from edge_seg_train.pretrained import load_pretrained, read_pretrained
+
+_BATCH = 32
+
+
+def with_probabilities(
+    films: PackedFilms, groups: Sequence[Sequence[LabelledFilm]], runs: Sequence[str], structures: Sequence[str]
+) -> PackedFilms:
+    """The films with the runs' probabilities of each structure behind their labels.
+
+    Args:
+        films: packed from `groups`.
+        groups: films by data set.
+        runs: folders of training runs, or names of shipped weights.
+        structures: that are wanted, in order; each run must know them.
+
+    Raises:
+        InputError: a run or a film cannot be read.
+        UsageError: a run lacks a structure, or its input has another shape than a multiple of the films'.
+    """
+    if not runs:
+        return films
+    height, width = films.grey.shape[1:]
+    every = [film for group in groups for film in group]
+    total = np.zeros((len(films), height, width, len(structures)), np.float32)
+    laid: dict[tuple[int, int], np.ndarray] = {}
+    for run in runs:
+        model, outputs, output = _network(run)
+        shape = model.input_shape[1], model.input_shape[2]
+        if shape[0] * width != shape[1] * height:
+            raise UsageError(f"{run}: its input of {shape[0]}x{shape[1]} is not shaped like {height}x{width}")
+        at = _channels(run, outputs, structures)
+        if shape not in laid:
+            laid[shape] = films.grey if shape == (height, width) else _lay(every, shape)
+        for start in range(0, len(films), _BATCH):
+            batch = network_input(laid[shape][start : start + _BATCH], model.input_shape[3])
+            logits = np.asarray(model.predict_on_batch(batch), np.float32)
+            found = pixels.structure_logits(logits, output)[..., at]
+            for number, one in enumerate(1 / (1 + np.exp(-found)), start):
+                total[number] += cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA).reshape(total.shape[1:])
+    taught = np.rint(total * (255 / len(runs))).astype(np.uint8)
+    return replace(films, labels=np.concatenate([films.labels, taught], axis=3))
+
+
+def _network(run: str) -> tuple[Any, tuple[str, ...], str]:
+    """The network of a run or of shipped weights, what its channels are, and how they are meant."""
+    import keras
+
+    found = read_pretrained(run)
+    model = build(keras, found.network)
+    load_pretrained(model, found.outputs, found)
+    output = read_config(Path(run))[0].output if Path(run).is_dir() else "sigmoid"
+    return model, found.outputs, output
+
+
+def _channels(run: str, outputs: Sequence[str], structures: Sequence[str]) -> list[int]:
+    known = [name for name in outputs if name != BACKGROUND]
+    missing = [name for name in structures if name not in known]
+    if missing:
+        raise UsageError(f"{run}: knows nothing of {missing[0]}, which is to be learned: choose another --distill")
+    return [known.index(name) for name in structures]
+
+
+def _lay(films: Sequence[LabelledFilm], shape: tuple[int, int]) -> np.ndarray:
+    with ThreadPoolExecutor(max(4, usable_cores())) as pool:
+        return np.stack(list(pool.map(lambda film: pixels.to_input(film.load()[0], shape)[0], films)))

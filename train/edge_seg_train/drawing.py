@@ -1,0 +1,113 @@
+"""Which films make a batch, and how each is changed: a pure function of seed, epoch and step.
+
+A resumed run sees what the killed one would have, however the batches are made. Processes make them for a machine whose
+accelerator learns faster than one process changes films; they load no framework.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge_seg_train.augmentation import Augmentation
+from edge_seg_train.packing import NO_FILMS, PackedFilms
+
+
+@dataclass
+class Drawing:
+    """Draws and changes the films of a batch.
+
+    Attributes:
+        films: packed films.
+        batch_size: films a batch.
+        steps: batches an epoch.
+        augmentation: what is done to each film.
+        balance: films are drawn from each data set with probability proportional to its size to this power:
+            1 draws every film equally often, 0 every data set.
+        seed: of all chance.
+        shares: in place of `balance`, how often films of each data set are drawn.
+        outlines: number of label planes that are outlines; those behind them are probabilities.
+    """
+
+    films: PackedFilms
+    batch_size: int
+    steps: int
+    augmentation: Augmentation
+    balance: float = 1.0
+    seed: int = 0
+    shares: Sequence[float] = ()
+    outlines: int | None = None
+
+    def __post_init__(self) -> None:
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def __call__(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Batch `index` of an epoch: grey `(batch, height, width)` and labels, both uint8."""
+        chosen = self._epoch_order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        rng = np.random.default_rng((self.seed, epoch, index, 1))
+        films = self.films
+        made = [
+            self.augmentation(films.grey[i], films.labels[i], rng, films.aspect_known[i], self.outlines) for i in chosen
+        ]
+        return np.stack([grey for grey, _ in made]), np.stack([labels for _, labels in made])
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        if self._order is None or self._order[0] != epoch:
+            rng = np.random.default_rng((self.seed, epoch))
+            wanted, count = self.steps * self.batch_size, len(self.films)
+            # Systematic sampling: each film comes as often as its weight says, give or take one.
+            marks = (np.arange(wanted) + rng.random()) / wanted
+            shuffled = rng.permutation(count)
+            weight = self._weights()[shuffled]
+            chosen = shuffled[np.minimum(np.searchsorted(np.cumsum(weight), marks), count - 1)]
+            self._order = epoch, rng.permutation(chosen)
+        return self._order[1]
+
+    def _weights(self) -> np.ndarray:
+        sizes = np.bincount(self.films.origin)
+        if self.shares:
+            weight = np.array(self.shares, np.float64)[self.films.origin] / sizes[self.films.origin]
+        else:
+            weight = (sizes[self.films.origin] ** (self.balance - 1.0)).astype(np.float64)
+        return np.asarray(weight / weight.sum())
+
+
+@contextmanager
+def drawing_processes(drawing: Drawing, count: int) -> Iterator[ProcessPoolExecutor | None]:
+    """A pool whose processes make batches of the drawing, by `draw`; none for a count of 0.
+
+    The films go to the processes by files in a temporary folder (`TMPDIR`), which takes as much room as they do.
+    """
+    if not count:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="edge-seg-films-") as folder:
+        drawing.films.save(Path(folder))
+        # Not by fork: frameworks have threads by now, and what those hold would stay locked in the child.
+        context = get_context("spawn")
+        with ProcessPoolExecutor(
+            count, context, initializer=_begin, initargs=(folder, replace(drawing, films=NO_FILMS))
+        ) as pool:
+            yield pool
+
+
+def draw(epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """What `Drawing` gives, in a process of `drawing_processes`."""
+    return _drawings[0](epoch, index)
+
+
+_drawings: list[Drawing] = []
+
+
+def _begin(folder: str, drawing: Drawing) -> None:
+    # The processes share the cores among themselves.
+    cv2.setNumThreads(1)
+    _drawings.append(replace(drawing, films=PackedFilms.mapped(Path(folder))))
