@@ -186,7 +186,7 @@ class ModelFile:
         with zipfile.ZipFile(file, "a", zipfile.ZIP_DEFLATED) as archive:
             for name, content in (*((name, text.encode()) for name, text in texts.items()), *self.associated.items()):
                 if content:
-                    archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content)
+                    archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), content, zipfile.ZIP_DEFLATED)
         return file.getvalue()
 
     @classmethod
