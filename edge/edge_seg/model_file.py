@@ -204,6 +204,8 @@ class ModelFile:
                 entries = archive.infolist()
                 if sum(entry.file_size for entry in entries) > LARGEST_FILE:
                     raise ModelError(f"{where}: what it packs is over {LARGEST_FILE >> 20} MB: fetch or make it again")
+                if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in entries):
+                    raise ModelError(f"{where}: damaged, or packed by another program: fetch or make it again")
                 start = min(entry.header_offset for entry in entries)
                 files = {name: archive.read(name) for name in names}
             texts = {name: files.pop(name, b"").decode() for name in (MANIFEST_NAME, CARD_NAME, LICENCE_NAME)}
