@@ -55,6 +55,8 @@ def test_a_turned_film_is_rejected_with_the_turn_that_rights_it(turns: int, way:
     quality = look(turned(film, turns))
     assert (quality.verdict, codes(quality)) == (REJECT, {"turned"})
     assert quality.findings[0].text.endswith(way)
+    (said,) = look(replace(turned(film, turns), orientation_known=True)).findings
+    assert "against what its header says" in said.text
 
 
 def test_wrong_polarity_is_corrected_and_said(segmenter: Segmenter) -> None:
@@ -67,9 +69,15 @@ def test_wrong_polarity_is_corrected_and_said(segmenter: Segmenter) -> None:
     np.testing.assert_array_equal(bad.masks["right_lung"], good.masks["right_lung"])
 
 
-def test_a_header_that_tells_black_from_white_is_believed() -> None:
+def test_a_header_that_tells_black_from_white_is_believed_unless_the_picture_is_surely_a_negative() -> None:
     film = replace(negative(phantom(600, 540, seed=2).film), polarity_known=True)
-    assert codes(look(film)) == {"not-a-chest-film"}
+    (finding,) = look(film).findings
+    assert (finding.code, finding.verdict) == ("inverted", WARN)
+    assert "against what its header says" in finding.text
+    # A hip is as like a negative of a chest as this is.
+    odd = replace(film, pixels=cv2.GaussianBlur(film.pixels[:, 150:], (0, 0), 3))
+    assert codes(look(replace(odd, polarity_known=False))) == {"inverted"}
+    assert codes(look(odd)) == {"not-a-chest-film"}
 
 
 def test_a_rejected_film_has_empty_masks_of_its_size_and_no_numbers(segmenter: Segmenter) -> None:
