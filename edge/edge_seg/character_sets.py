@@ -11,6 +11,7 @@ import codecs
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 _SINGLE_BYTE = {
     13: "shift_jis",  # half-width katakana, one byte each
@@ -86,6 +87,31 @@ class CharacterSets:
             elif (codec := _codec(term)) is not None:
                 return cls(codec, ())
         return cls(None, tuple(numbers))
+
+    @classmethod
+    def of(cls, header: Any) -> CharacterSets:
+        """Of pydicom's dataset."""
+        value = getattr(header.get_item("SpecificCharacterSet"), "value", None)
+        if isinstance(value, (bytes, bytearray)):
+            value = bytes(value).decode("ascii", "replace")
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            value = "\\".join(str(part) for part in value)
+        return cls.declared(str(value or "").strip(" \0").split("\\"))
+
+    def text(self, header: Any, keyword: str) -> tuple[str, bool]:
+        """An attribute of pydicom's dataset as `decode` reads it, several values with backslashes between them.
+
+        Raises:
+            Exception: of many kinds, where the attribute is damaged: pydicom converts some values when asked for them.
+        """
+        value = getattr(header.get_item(keyword), "value", None)
+        # pydicom keeps the bytes of names that it has decoded.
+        value = getattr(value, "original_string", value)
+        if isinstance(value, (bytes, bytearray)):
+            return self.decode(bytes(value))
+        if isinstance(value, Sequence) and not isinstance(value, str):
+            return "\\".join(str(part) for part in value), True
+        return "" if value is None else str(value), True
 
     def decode(self, data: bytes) -> tuple[str, bool]:
         """The text, and whether that is what the standard says; if not, it is UTF-8 where it can be, or Latin-1.

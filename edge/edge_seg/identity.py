@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from edge_seg.character_sets import CharacterSets
 from edge_seg.film import Film
 
 
@@ -48,13 +49,16 @@ def identity_of(film: Film, names: bool = False) -> Identity:
     header = film.header
     if header is None:
         return Identity()
-    uids = Uids(*(_text(header, tag) for tag in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")))
-    return Identity(uids, Patient(_text(header, "PatientName"), _text(header, "PatientID")) if names else None)
+    sets = CharacterSets.of(header)
+    uids = Uids(*(_text(header, sets, tag) for tag in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")))
+    if not names:
+        return Identity(uids)
+    return Identity(uids, Patient(_text(header, sets, "PatientName"), _text(header, sets, "PatientID")))
 
 
-def _text(header: Any, keyword: str) -> str:
+def _text(header: Any, sets: CharacterSets, keyword: str) -> str:
     try:
-        return str(header.get(keyword) or "").strip()
+        return sets.text(header, keyword)[0].strip(" \0")
     # pydicom raises what it likes on a damaged value, and a header must not cost the film.
     except Exception:
         return ""

@@ -213,7 +213,7 @@ class OutputFolder:
         if "mask" in self.products and segmented:
             for name, mask in segmentation.masks.items():
                 write(f"{name}.png", encode_png(mask.view(np.uint8) * np.uint8(255)))
-        overlay = draw_overlay(segmentation) if self.products & {"overlay", "dicom"} else None
+        overlay = draw_overlay(segmentation, names=self._with_names) if self.products & {"overlay", "dicom"} else None
         if overlay is not None and "overlay" in self.products:
             write("overlay.png", encode_png(overlay))
         if overlay is None or "dicom" not in self.products or not segmented:

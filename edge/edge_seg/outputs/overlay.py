@@ -25,10 +25,14 @@ _PAPER = (24, 22, 20)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
-def draw_overlay(segmentation: Segmentation) -> np.ndarray:
+def draw_overlay(segmentation: Segmentation, *, names: bool = False) -> np.ndarray:
     """Film with outlines above a strip of text, `(height, width, 3)` uint8 in OpenCV's channel order.
 
     At most `LONGEST_SIDE` pixels a side without the strip; small films are enlarged to be legible.
+
+    Args:
+        segmentation: what to draw.
+        names: whether what tells a patient's films from others, the time of exposure, may be written on it.
     """
     film = segmentation.film
     longest = max(film.shape)
@@ -58,7 +62,7 @@ def draw_overlay(segmentation: Segmentation) -> np.ndarray:
     if spare:
         sides = spare // 2, spare - spare // 2
         picture = cv2.copyMakeBorder(picture, 0, 0, *sides, cv2.BORDER_CONSTANT, value=_PAPER)
-    return np.vstack([picture, _strip(segmentation, picture.shape[1])])
+    return np.vstack([picture, _strip(segmentation, picture.shape[1], names)])
 
 
 def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -73,16 +77,17 @@ def _tint(colour: tuple[int, ...]) -> np.ndarray:
     return (np.arange(256)[:, None] * (1 - _TINT) + np.array(colour) * _TINT).astype(np.uint8)[None]
 
 
-def _strip(segmentation: Segmentation, width: int) -> np.ndarray:
+def _strip(segmentation: Segmentation, width: int, names: bool) -> np.ndarray:
     """Names and areas, then film, warnings and what made them; each line shrinks to fit."""
     film, manifest = segmentation.film, segmentation.manifest
     rejected = segmentation.quality.verdict == REJECT
+    taken_at = film.taken_at if names or film.header is None else None
     entries = [
         (_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}") for s in segmentation.structures if not rejected
     ]
     threads = f"{segmentation.threads} thread{'s' if segmentation.threads > 1 else ''}"
     lines = [
-        (" | ".join(filter(None, (film.name, film.view, film.taken_at))), _INK),
+        (" | ".join(filter(None, (film.name, film.view, taken_at))), _INK),
         (
             f"{manifest.name} {manifest.version} {manifest.quantisation} ({manifest.flatbuffer_sha256[:8]})"
             f" on {segmentation.runtime}, {segmentation.delegate}, {threads}",

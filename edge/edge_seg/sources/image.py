@@ -13,13 +13,14 @@ from edge_seg.errors import InputError
 from edge_seg.film import Film, check_size
 from edge_seg.sources.header import read_header
 from edge_seg.sources.png import essential_png, set_upright
-from edge_seg.sources.tiff import TiffError, separate_planes
+from edge_seg.sources.tiff import TiffError, separate_planes, white_is_zero
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 
 LARGEST_BYTES = 160_000_000
 """What a picture may take while it is decoded: 80 million pixels of 16 bits, or 53 million of three colours."""
 
+_BIG_TIFF = (b"II+\0", b"MM\0+")
 _NO_PICTURE = "not a picture that can be decoded: give PNG, JPEG, TIFF or DICOM"
 
 
@@ -47,7 +48,8 @@ def decode_picture(data: bytes, path: Path) -> Film:
     start = time.perf_counter()
     header = read_header(data)
     if header is None:
-        raise InputError(f"{path}: {_NO_PICTURE}")
+        kind = "a BigTIFF, which is not read: save it as TIFF" if data[:4] in _BIG_TIFF else _NO_PICTURE
+        raise InputError(f"{path}: {kind}")
     check_size(str(path), header.height, header.width)
     if header.height * header.width * header.pixel_bytes > LARGEST_BYTES:
         size = f"{header.width} x {header.height} pixels of {header.pixel_bytes} bytes"
@@ -80,12 +82,7 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
     if kind == "JPEG":
         return _open(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if kind == "TIFF":
-        opened = [_open(plane, cv2.IMREAD_UNCHANGED) for plane in _planes(data)]
-        planes = [plane for plane in opened if plane is not None and plane.shape == _shape(opened[0])]
-        if planes and len(planes) == len(opened):
-            # OpenCV's order of colours.
-            return np.dstack([*planes[2::-1], *planes[3:]])
-        return _open(data, cv2.IMREAD_UNCHANGED)
+        return _decode_tiff(data)
     picture = _open(data, cv2.IMREAD_UNCHANGED)
     if picture is not None and picture.ndim == 3 and picture.shape[2] == 3:
         del picture
@@ -93,15 +90,29 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
     return picture
 
 
+def _decode_tiff(data: bytes) -> np.ndarray | None:
+    """OpenCV takes planes for stripes, and heeds in pixels of 8 bits alone that zero is white."""
+    try:
+        opened, inverted = [_open(plane, cv2.IMREAD_UNCHANGED) for plane in separate_planes(data)], white_is_zero(data)
+    except TiffError:
+        return None
+    if not opened:
+        picture = _open(data, cv2.IMREAD_UNCHANGED)
+        inverted = inverted and picture is not None and picture.dtype == np.uint16
+    else:
+        planes = [plane for plane in opened if plane is not None and plane.shape == _shape(opened[0])]
+        if len(planes) != len(opened):
+            return None
+        # OpenCV's order of colours; what lies behind grey is transparency.
+        picture = np.dstack([*planes[2::-1], *planes[3:]] if len(planes) > 2 else planes)
+    if inverted and picture is not None:
+        grey = picture if picture.ndim == 2 else picture[:, :, :1]
+        np.subtract(np.iinfo(picture.dtype).max, grey, out=grey)
+    return picture
+
+
 def _shape(plane: np.ndarray | None) -> tuple[int, ...]:
     return () if plane is None else plane.shape
-
-
-def _planes(data: bytes) -> list[bytes]:
-    try:
-        return separate_planes(data)
-    except TiffError:
-        return []
 
 
 def to_grey(picture: np.ndarray, name: str) -> np.ndarray:

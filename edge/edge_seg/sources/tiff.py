@@ -28,6 +28,8 @@ _TAGS = {
 _SIZES = {1: "B", 3: "H", 4: "I"}  # bytes, shorts and longs: all that sizes and offsets come as
 _MOST_ENTRIES = 4096
 _SEPARATE = 2
+_WHITE_IS_ZERO = 0
+_GREY_OR_RGB = (_WHITE_IS_ZERO, 1, 2)  # of Photometric Interpretation
 
 
 class TiffError(ValueError):
@@ -83,6 +85,15 @@ def read_directory(data: bytes) -> Directory:
     return Directory(order, values)
 
 
+def white_is_zero(data: bytes) -> bool:
+    """Whether the least value of a grey picture is white.
+
+    Raises:
+        TiffError: the directory is damaged.
+    """
+    return read_directory(data).number("PhotometricInterpretation", 1) == _WHITE_IS_ZERO
+
+
 def separate_planes(data: bytes) -> list[bytes]:
     """Each colour plane as a grey TIFF of its own; none where the colours of a pixel lie together.
 
@@ -90,21 +101,19 @@ def separate_planes(data: bytes) -> list[bytes]:
     those of its plane alone.
 
     Raises:
-        TiffError: the directory is damaged.
+        TiffError: the directory is damaged, or the planes are of other colours than red, green and blue.
     """
     directory = read_directory(data)
     colours = directory.number("SamplesPerPixel", 1)
     if directory.number("PlanarConfiguration", 1) != _SEPARATE or not 1 < colours <= 4:
         return []
-    places, lengths = next(
-        (directory.values[_TAGS[f"{kind}Offsets"]], directory.values[_TAGS[f"{kind}ByteCounts"]], kind)[:2]
-        for kind in ("Strip", "Tile")
-        if _TAGS[f"{kind}Offsets"] in directory.values and _TAGS[f"{kind}ByteCounts"] in directory.values
-    )
-    if len(places) % colours or len(places) != len(lengths):
+    if directory.number("PhotometricInterpretation", 1) not in _GREY_OR_RGB:
+        raise TiffError("planes of other colours")
+    kind = "Strip" if _TAGS["StripOffsets"] in directory.values else "Tile"
+    places, lengths = (directory.values.get(_TAGS[f"{kind}{what}"], ()) for what in ("Offsets", "ByteCounts"))
+    if not places or len(places) % colours or len(places) != len(lengths):
         raise TiffError("planes of unlike size")
     each = len(places) // colours
-    kind = "Strip" if _TAGS["StripOffsets"] in directory.values else "Tile"
     return [
         _plane(data, directory, kind, places[k * each : (k + 1) * each], lengths[k * each : (k + 1) * each])
         for k in range(colours)

@@ -119,6 +119,16 @@ def test_the_overlay_is_small_looks_the_same_and_says_that_it_is_lossy(found: Se
     assert RESEARCH_USE in capture.ImageComments
 
 
+def test_the_overlay_says_when_a_film_was_taken_only_where_names_were_asked_for(found: Segmentation) -> None:
+    undated = replace(found, film=replace(found.film, taken_at=None))
+    assert found.film.taken_at is not None
+    np.testing.assert_array_equal(draw_overlay(found), draw_overlay(undated))
+    assert (draw_overlay(found, names=True) != draw_overlay(undated, names=True)).any()
+    # A camera's picture is of nobody known.
+    frame = replace(found, film=replace(found.film, header=None))
+    assert (draw_overlay(frame) != draw_overlay(undated)).any()
+
+
 def numbers(report: Any) -> dict[tuple[str, str], tuple[float, str]]:
     """Values and units of a report by what was measured of what."""
     taken = {}

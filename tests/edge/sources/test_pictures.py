@@ -78,8 +78,30 @@ def test_tiff_planes_one_behind_another_are_those_side_by_side(order: Order, dep
     assert film.colour == side_by_side.colour > 0
 
 
-def planar_tiff(picture: np.ndarray, order: Order, rows: int) -> bytes:
-    """A deflated RGB TIFF with separate planes, `rows` to a strip."""
+@pytest.mark.parametrize("colours", [1, 2])
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+def test_a_tiff_whose_zero_is_white(colours: int, depth: type) -> None:
+    top = np.iinfo(depth).max
+    upright: np.ndarray = GREY.astype(depth) * (257 if depth is np.uint16 else 1)
+    picture = np.dstack([top - upright, np.full_like(upright, top)])[:, :, :colours]
+    film = decode_picture(planar_tiff(picture, "<", len(GREY), photometric=0), PATH)
+    np.testing.assert_array_equal(film.pixels, upright)
+
+
+@pytest.mark.parametrize("photometric", [5, 6, 8])
+def test_planes_of_other_colours_than_red_green_and_blue_are_refused(photometric: int) -> None:
+    picture = np.dstack([GREY] * 3)
+    with pytest.raises(InputError, match="no codec here decodes"):
+        decode_picture(planar_tiff(picture, "<", len(GREY), photometric), PATH)
+
+
+def test_a_bigtiff_is_refused_as_such() -> None:
+    with pytest.raises(InputError, match="a BigTIFF, which is not read"):
+        decode_picture(b"II+\0\x08\0\0\0" + bytes(40), PATH)
+
+
+def planar_tiff(picture: np.ndarray, order: Order, rows: int, photometric: int = 2) -> bytes:
+    """A deflated TIFF with separate planes, `rows` to a strip."""
     height, width, colours = picture.shape
     out = io.BytesIO((b"II*\0" if order == "<" else b"MM\0*") + bytes(4))
     out.seek(8)
@@ -95,19 +117,19 @@ def planar_tiff(picture: np.ndarray, order: Order, rows: int) -> bytes:
     for values in (places, lengths):
         out.write(np.asarray(values, f"{order}u4").tobytes())
     bits = out.tell()
-    out.write(np.full(colours, picture.dtype.itemsize * 8, f"{order}u2").tobytes() + bytes(2))
+    out.write(np.full(colours, picture.dtype.itemsize * 8, f"{order}u4").tobytes())
     start = out.tell()
     out.write(struct.pack(f"{order}H", 10))
     for tag, kind, count, value in (
         (256, 4, 1, width),
         (257, 4, 1, height),
-        (258, 3, colours, bits),
+        (258, 4, 1, picture.dtype.itemsize * 8) if colours == 1 else (258, 4, colours, bits),
         (259, 4, 1, 8),
-        (262, 4, 1, 2),
-        (273, 4, len(places), tables),
+        (262, 4, 1, photometric),
+        (273, 4, len(places), places[0] if len(places) == 1 else tables),
         (277, 4, 1, colours),
         (278, 4, 1, rows),
-        (279, 4, len(places), tables + 4 * len(places)),
+        (279, 4, len(places), lengths[0] if len(places) == 1 else tables + 4 * len(places)),
         (284, 4, 1, 2),
     ):
         out.write(struct.pack(f"{order}HHII", tag, kind, count, value))

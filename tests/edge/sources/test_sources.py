@@ -128,6 +128,10 @@ def test_a_damaged_grey_value_table_is_one_line(tmp_path: Path) -> None:
     table["LUTData"].VR = "US"
     dataset.VOILUTSequence = [table]
     dataset.save_as(tmp_path / "film.dcm")
+    # How it is shown is for the picture to decide then; what it means is not.
+    assert any("VOI table in the header shows nothing" in said for said in read_film(tmp_path / "film.dcm").warnings)
+    dataset.ModalityLUTSequence = [table]
+    dataset.save_as(tmp_path / "film.dcm")
     with pytest.raises(InputError, match="grey-value table is damaged"):
         read_film(tmp_path / "film.dcm")
 

@@ -136,7 +136,7 @@ class _Reader:
 
     def __init__(self, header: Any) -> None:
         self._header = header
-        self._sets = CharacterSets.declared(self._bare("SpecificCharacterSet").split("\\"))
+        self._sets = CharacterSets.of(header)
         self.invalid: list[str] = []
         self.guessed: list[str] = []
 
@@ -150,18 +150,10 @@ class _Reader:
             return ""
 
     def _decoded(self, keyword: str) -> str:
-        element = self._header.get_item(keyword)
-        value = getattr(element, "value", None)
-        # pydicom keeps the bytes of names that it has decoded.
-        value = getattr(value, "original_string", value)
-        if isinstance(value, (bytes, bytearray)):
-            decoded, sure = self._sets.decode(bytes(value))
-            if not sure:
-                self.guessed.append(keyword)
-            return decoded
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return "\\".join(str(part) for part in value)
-        return "" if value is None else str(value)
+        decoded, sure = self._sets.text(self._header, keyword)
+        if not sure:
+            self.guessed.append(keyword)
+        return decoded
 
     def values(self, keyword: str) -> list[str]:
         """The attribute's values, none where it is missing, empty or invalid."""
@@ -202,16 +194,6 @@ class _Reader:
         if self.guessed:
             notes.append(f"not in the character set that the film's header declares: {_titles(self.guessed)}")
         return notes
-
-    def _bare(self, keyword: str) -> str:
-        """An attribute of ASCII, before the character set is known."""
-        element = self._header.get_item(keyword)
-        value = getattr(element, "value", None)
-        if isinstance(value, (bytes, bytearray)):
-            return bytes(value).decode("ascii", "replace").strip(" \0")
-        if isinstance(value, Sequence) and not isinstance(value, str):
-            return "\\".join(str(part) for part in value)
-        return str(value or "")
 
 
 def _is_valid(vr: str, text: str) -> bool:

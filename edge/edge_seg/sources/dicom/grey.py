@@ -5,6 +5,7 @@ The steps of PS3.4 section N.2 one after another, on a table of all values that 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +22,7 @@ _NARROWEST = 0.02  # of a window that most of the film's values span
 _THINNEST_FRAME = 0.02  # of a side; an edge of one value that is thinner moves nothing
 _LEAST_FILM = 0.1  # of the pixels within a frame; where there is less, it is no film with a frame
 _Window = tuple[float, float]
+_DAMAGED = (ValueError, TypeError, AttributeError, IndexError)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,23 @@ class Grey:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Rendering:
+    """What each value is shown as.
+
+    Attributes:
+        shown: whole numbers from 0 on.
+        windows: on that scale; one of them must leave something to see.
+        failed: what to say where none does.
+        is_table: whether a table has put the values where they are to be, so that no window is left to apply.
+    """
+
+    shown: np.ndarray
+    windows: list[_Window]
+    failed: tuple[str, ...]
+    is_table: bool = False
+
+
 def grey_values(dataset: Any, stored: np.ndarray, path: str) -> Grey:
     """The film's grey values.
 
@@ -57,22 +76,22 @@ def grey_values(dataset: Any, stored: np.ndarray, path: str) -> Grey:
     low, high = _ends(stored, padding)
     stored, unit, offset = _in_16_bits(stored, low, high)
     values = np.arange(int((high - low) / unit + 0.5) + 1) if unit != 1 else np.arange(high - low + 1)
-    try:
-        shown, windows = _transformed(dataset, values * unit + offset)
-    except (ValueError, TypeError, AttributeError, IndexError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: its grey-value table is damaged ({reason}): send it again") from error
+    real, slope = _modality_values(dataset, values * unit + offset, path)
     inverted, polarity_known, said = _polarity(dataset)
-    if inverted:
-        top = shown.max()
-        shown, windows = top - shown, [(top - b, top - a) for a, b in windows]
-    pixels = _look_up(shown.astype(np.uint16), stored, 0 if unit != 1 else low)
-    if padding is not None:
-        pixels[padding] = 0
-    usable = [window for window in windows if _shows(window, pixels, padding)]
-    if windows and not usable:
-        said = (*said, "the window in the header shows nothing of this film: percentiles of its pixels instead")
-    return Grey(pixels, usable[0] if usable else None, padding, polarity_known, (*notes, *said))
+    for way in _renderings(dataset, real, slope):
+        shown, windows = way.shown, way.windows
+        if inverted:
+            top = shown.max()
+            shown, windows = top - shown, [(top - b, top - a) for a, b in windows]
+        pixels = _look_up(shown.astype(np.uint16), stored, 0 if unit != 1 else low)
+        if padding is not None:
+            pixels[padding] = 0
+        usable = [window for window in windows if _shows(window, pixels, padding)]
+        if usable:
+            break
+        said = (*said, *way.failed)
+    window = usable[0] if usable and not way.is_table else None
+    return Grey(pixels, window, padding, polarity_known, (*notes, *said))
 
 
 def _padding(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
@@ -149,27 +168,44 @@ def _in_16_bits(stored: np.ndarray, low: int, high: int) -> tuple[np.ndarray, fl
     return coarse, unit, low
 
 
-def _transformed(dataset: Any, values: np.ndarray) -> tuple[np.ndarray, list[_Window]]:
-    """What each stored value is shown as, from 0 on, and the VOI windows on that scale."""
-    slope = intercept = None
+def _modality_values(dataset: Any, values: np.ndarray, path: str) -> tuple[np.ndarray, float]:
+    """What the stored values mean (PS3.3 C.11.1), and how far apart neighbours are.
+
+    Raises:
+        InputError: the table that says it is damaged.
+    """
     tables = items(dataset, "ModalityLUTSequence")
-    if tables:
-        real = _apply_table(tables[0], values)
-        slope, intercept = 1.0, 0.0
-    else:
-        slope, intercept = number(dataset, "RescaleSlope", 1.0) or 1.0, number(dataset, "RescaleIntercept", 0.0)
-        real = values * slope + intercept
+    if not tables:
+        slope = number(dataset, "RescaleSlope", 1.0) or 1.0
+        return values * slope + number(dataset, "RescaleIntercept", 0.0), slope
+    try:
+        return _apply_table(tables[0], values), 1.0
+    except _DAMAGED as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: its grey-value table is damaged ({reason}): send it again") from error
+
+
+def _renderings(dataset: Any, real: np.ndarray, slope: float) -> Iterator[_Rendering]:
+    """The ways to show the values, the best first: a VOI table counts before a window (PS3.3 C.11.2.1 allows both)."""
     tables = items(dataset, "VOILUTSequence")
     if tables:
-        real, slope = _apply_table(tables[0], np.trunc(real)), 1.0
-        return _from_zero(real, slope, [])
+        failed = ("the VOI table in the header shows nothing of this film: not used",)
+        try:
+            table = _apply_table(tables[0], np.trunc(real))
+        except _DAMAGED:
+            table = np.zeros(len(real))
+        shown, _ = _from_zero(table, 1.0, [])
+        yield _Rendering(shown, [(0.0, float(shown.max()))] if shown.any() else [], failed, is_table=True)
     windows = _windows(dataset, min(1.0, abs(slope)))
+    failed = ("the window in the header shows nothing of this film: percentiles of its pixels instead",)
     if text(dataset, "VOILUTFunction") == "SIGMOID" and windows:
         low, high = windows[0]
         # PS3.3 C.11.2.1.3.1; what it gives is to be shown as it is.
         steep = -4 * (real - (low + high) / 2) / (high - low)
-        return np.rint(_TOP / (1 + np.exp(steep.clip(-60, 60)))), [(0.0, float(_TOP))]
-    return _from_zero(real, slope, windows)
+        yield _Rendering(np.rint(_TOP / (1 + np.exp(steep.clip(-60, 60)))), [(0.0, float(_TOP))], failed)
+        windows = []
+    shown, windows = _from_zero(real, slope, windows)
+    yield _Rendering(shown, windows, failed if windows else ())
 
 
 def _from_zero(real: np.ndarray, slope: float, windows: list[_Window]) -> tuple[np.ndarray, list[_Window]]:

@@ -47,7 +47,10 @@ def spacing_of(dataset: Any) -> Spacing:
         if is_nonsense(dataset, name) or (any(numbers(dataset, name)) and _pair(dataset, name) is None)
     )
     found = _choose(dataset)
-    aspect = found.mm[0] / found.mm[1] if found.mm else _aspect_ratio(dataset)
+    ratio = _aspect_ratio(dataset)
+    aspect = found.mm[0] / found.mm[1] if found.mm else ratio or 1.0
+    if ratio and abs(ratio / aspect - 1) > _SQUARE:
+        wrong = (*wrong, f"pixel aspect ratio contradicts {found.origin} in the header: not used")
     if not 1 / _SKEWEST <= aspect <= _SKEWEST:
         note = f"pixels {aspect:.3g} times as high as wide by the header: not believed, nothing is given in mm"
         return Spacing(notes=(*wrong, note))
@@ -80,10 +83,10 @@ def _at_detector(dataset: Any, mm: tuple[float, float], origin: str) -> Spacing:
     return Spacing(mm, origin, "detector", notes=("spacing is that of the detector, not corrected for magnification",))
 
 
-def _aspect_ratio(dataset: Any) -> float:
+def _aspect_ratio(dataset: Any) -> float | None:
     """Pixel Aspect Ratio (0028,0034), vertical over horizontal (PS3.3 C.7.6.3.1.7)."""
     ratio = _pair(dataset, "PixelAspectRatio")
-    return ratio[0] / ratio[1] if ratio else 1.0
+    return ratio[0] / ratio[1] if ratio else None
 
 
 def _pair(dataset: Any, keyword: str) -> tuple[float, float] | None:

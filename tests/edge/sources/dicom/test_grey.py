@@ -124,6 +124,36 @@ def test_a_window_that_is_none_is_not_heeded(window: tuple[str, str], tmp_path: 
     assert decode_dicom(data, path).window is None
 
 
+@pytest.mark.parametrize("shown", [[7] * 4096, [0] * 4095 + [65535], [1, 2, 3]], ids=["flat", "one value", "cut off"])
+def test_a_table_that_shows_nothing_gives_way_to_the_window(shown: list[int], made: Phantom, read_with: Read) -> None:
+    table = pydicom.Dataset()
+    table.LUTDescriptor, table.LUTData = [4096, 0, 16], np.asarray(shown, "<u2").tobytes()
+    table["LUTData"].VR = "OW"
+    window = {"WindowCenter": "2048", "WindowWidth": "3000"}
+    film = read_with(made.film.pixels, VOILUTSequence=[table], **window)
+    assert any("VOI table in the header shows nothing" in warning for warning in film.warnings)
+    np.testing.assert_array_equal(seen(film), seen(read_with(made.film.pixels, **window)))
+
+
+def test_signed_values_that_lie_in_the_upper_bits_are_all_used(made: Phantom, read_with: Read) -> None:
+    lifted = ((made.film.pixels.astype(int) - 2048) << 4).astype(np.int16)
+    film = read_with(lifted, BitsStored=12, HighBit=15)
+    np.testing.assert_array_equal(seen(film), seen(read_with(made.film.pixels)))
+
+
+def test_padding_and_pixels_that_are_not_square_on_a_turned_film(made: Phantom, read_with: Read) -> None:
+    plain = (made.film.pixels + 1).astype(np.uint16)
+    framed = cv2.copyMakeBorder(np.repeat(plain, 2, 0), 12, 9, 14, 5, cv2.BORDER_CONSTANT, value=0)
+    film = read_with(
+        framed[:, ::-1].T,
+        PatientOrientation=["F", "R"],
+        PixelPaddingValue=0,
+        PixelAspectRatio=[2, 1],
+        ImagerPixelSpacing=None,
+    )
+    assert np.abs(seen(film) - seen(read_with(plain))).max() <= 2
+
+
 def test_values_that_lie_in_the_upper_bits_are_all_used(made: Phantom, read_with: Read) -> None:
     lifted = (made.film.pixels.astype(np.uint16) << 4).astype(np.uint16)
     film = read_with(lifted, BitsStored=12, HighBit=15)

@@ -66,6 +66,9 @@ def test_what_is_not_believed_is_said_and_gives_no_millimetres(read_with: Read) 
     film = read_with(ImagerPixelSpacing=[0.5, 50])
     assert film.spacing_mm is None
     assert any("not believed" in warning for warning in film.warnings)
+    for ratio, said in (([2, 1], True), ([1, 1], False)):
+        film = read_with(ImagerPixelSpacing=[0.5, 0.5], PixelAspectRatio=ratio)
+        assert any("aspect ratio contradicts ImagerPixelSpacing" in warning for warning in film.warnings) == said
 
 
 @pytest.mark.parametrize(("years", "sure"), [("040Y", False), ("006M", True), ("", True), ("nine", True)])
