@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from edge_seg.segmenter import Segmentation
 from edge_seg.sources.dicom import decode_dicom
 from edge_seg.sources.files import read_film
 from edge_seg.sources.listing import Listing
+from pydicom.uid import ExplicitVRLittleEndian
 
 _SHARE_OF_PADDING = 0.05
 _SLOPES = (1.0, 0.1, 0.001, 1 / 4095)
@@ -128,16 +130,11 @@ def other_ways(pixels: np.ndarray) -> Iterator[Way]:
     for axis, name in enumerate(("rows", "columns")):
         halved = np.rint(pixels.reshape(_in_pairs(pixels.shape, axis)).mean(axis=axis + 1)).astype(np.uint16)
         long, flat = ([2, 1], [1, 2]) if axis == 0 else ([1, 2], [2, 1])
-        yield Way(f"{name} halved", halved, {"PixelAspectRatio": long}, lambda mask, axis=axis: mask.repeat(2, axis))
-        yield Way(
-            f"{name} doubled",
-            pixels.repeat(2, axis),
-            {"PixelAspectRatio": flat},
-            lambda mask, axis=axis: mask[::2] if axis == 0 else mask[:, ::2],
-        )
+        yield Way(f"{name} halved", halved, {"PixelAspectRatio": long}, partial(np.repeat, repeats=2, axis=axis))
+        every_other = partial(np.take, indices=range(0, 2 * pixels.shape[axis], 2), axis=axis)
+        yield Way(f"{name} doubled", pixels.repeat(2, axis), {"PixelAspectRatio": flat}, every_other)
     for slope in _SLOPES:
-        attributes = {"RescaleSlope": f"{slope:.10g}", "RescaleIntercept": "0"}
-        yield Way(f"slope {slope:.3g}", pixels, attributes)
+        yield Way(f"slope {slope:.3g}", pixels, {"RescaleSlope": f"{slope:.10g}", "RescaleIntercept": "0"})
 
 
 def as_dicom(pixels: np.ndarray, **attributes: Any) -> Film:
@@ -156,7 +153,7 @@ def as_dicom(pixels: np.ndarray, **attributes: Any) -> Film:
     dataset.PixelData = np.ascontiguousarray(pixels).tobytes()
     dataset["PixelData"].VR = "OW"
     dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1"
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     file = io.BytesIO()
     dataset.save_as(file, enforce_file_format=True)
     return decode_dicom(file.getvalue(), Path("film.dcm"))
