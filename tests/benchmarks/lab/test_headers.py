@@ -43,6 +43,8 @@ def test_real_films_stay_the_same_film_however_they_are_written(films_folder: Pa
     result = CliRunner().invoke(headers.main, [str(films_folder / "adult" / "images"), "--films", "4"])
     assert result.exit_code == 0, result.output
     for line in result.output.splitlines()[2:]:
-        _, _, _, dice, ratio = (part.strip("| ") for part in line.split(" | "))
-        assert float(dice) >= 0.995, line
-        assert float(ratio) <= 0.003, line
+        kind, _, _, dice, ratio = (part.strip("| ") for part in line.split(" | "))
+        # Half of what the network saw is lost there, and the masks' steps are twice as long.
+        lost = kind.endswith("halved")
+        assert float(dice) >= (0.985 if lost else 0.995), line
+        assert float(ratio) <= (0.005 if lost else 0.003), line
