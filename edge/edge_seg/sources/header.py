@@ -13,16 +13,23 @@ from dataclasses import dataclass
 
 from edge_seg.sources.tiff import TiffError, read_directory
 
-_PNG = b"\x89PNG\r\n\x1a\n"
-_JPEG_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF markers; ITU-T T.81 table B.1
+AVIF = "AVIF or HEIC"
+_PNG, _PNG_HEAD = b"\x89PNG\r\n\x1a\n", b"\0\0\0\x0dIHDR"
+_JPEG_FRAMES = ({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}) | {0xF7}  # SOF markers: ITU-T T.81 table B.1, T.87 table C.1
 _JPEG_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
+_JPEG_LS = 0xF7
 _JPEG_BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
+_JPEG_MOST_SCANS = 100
+"""Scans of a JPEG; encoders make some ten, and each takes as long as the whole picture."""
+
 # In the data of a scan each 0xff is followed by 0, or by a restart mark.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # by colour type, as they are decoded
-_PORTABLE = re.compile(rb"P([2356])(?:\s+(?:#[^\n]*\n\s*)*)(\d{1,9})\s+(?:#[^\n]*\n\s*)*(\d{1,9})\s+(\d{1,5})\s")
+_COMMENTS = rb"\s+(?:#[^\r\n]*[\r\n]\s*)*"  # decoders end one at either
+_PORTABLE = re.compile(rb"P([2356])" + _COMMENTS + rb"(\d{1,9})" + _COMMENTS + rb"(\d{1,9})\s+(\d{1,5})\s")
 _SEARCHED = 1 << 16
+_LARGEST_TILE = 1024  # pixels a side, of a picture that is smaller
 
 
 @dataclass(frozen=True)
@@ -72,14 +79,13 @@ def is_cut_off(data: bytes) -> bool:
 
 
 def _png(data: bytes) -> PictureHeader:
-    height, width, depth, colours = _png_facts(data)
-    whole = any(kind == b"IEND" for kind, _, _ in png_chunks(data))
-    return PictureHeader("PNG", height, width, _PNG_CHANNELS[colours] * (2 if depth == 16 else 1), whole)
-
-
-def _png_facts(data: bytes) -> tuple[int, int, int, int]:
+    kinds = [kind for kind, _, _ in png_chunks(data)]
+    # Another chunk before it, or a second one, may give the decoder another size.
+    if data[8:16] != _PNG_HEAD or kinds.count(b"IHDR") > 1:
+        raise IndexError("no header, or several")
     width, height, depth, colours = struct.unpack(">IIBB", data[16:26])
-    return height, width, depth, colours
+    whole = b"IEND" in kinds
+    return PictureHeader("PNG", height, width, _PNG_CHANNELS[colours] * (2 if depth == 16 else 1), whole)
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
@@ -98,7 +104,7 @@ def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
 
 
 def _jpeg(data: bytes) -> PictureHeader:
-    position, size, pixel_bytes = 2, None, 0
+    position, size, pixel_bytes, channels, scans = 2, None, 0, 0, 0
     while position + 4 <= len(data):
         if data[position] != 0xFF:
             break
@@ -111,8 +117,17 @@ def _jpeg(data: bytes) -> PictureHeader:
         if marker in _JPEG_FRAMES and size is None:
             size = struct.unpack(">HH", data[position + 5 : position + 9])
             channels = max(1, data[position + 9])
-            # A progressive picture keeps its coefficients, of 16 bits, until its end.
             pixel_bytes = channels * (3 if marker in _JPEG_PROGRESSIVE else 1)
+            if marker == _JPEG_LS:
+                # What looks like a mark in its data is none.
+                return PictureHeader("JPEG", size[0], size[1], pixel_bytes)
+        if marker == _JPEG_START_OF_SCAN:
+            scans += 1
+            if scans > _JPEG_MOST_SCANS:
+                raise IndexError("too many scans")
+            # A picture in several scans keeps its coefficients, of 16 bits, until its end.
+            if data[position + 4] < channels:
+                pixel_bytes = channels * 3
         position += 2 + struct.unpack(">H", data[position + 2 : position + 4])[0]
         if marker == _JPEG_START_OF_SCAN:
             found = _JPEG_MARKER.search(data, position)
@@ -130,7 +145,12 @@ def _tiff(data: bytes) -> PictureHeader:
     depth = -(-directory.number("BitsPerSample", 1) // 8)
     # Palettes become colours; OpenCV reads those of 8 bits as four.
     pixel_bytes = 4 if depth == 1 and channels > 1 else channels * depth
-    return PictureHeader("TIFF", directory.number("ImageLength"), directory.number("ImageWidth"), pixel_bytes)
+    height, width = directory.number("ImageLength"), directory.number("ImageWidth")
+    # A tile is decoded whole, however little of it lies in the picture.
+    tile_height, tile_width = directory.number("TileLength", 0), directory.number("TileWidth", 0)
+    if tile_height > max(height, _LARGEST_TILE) or tile_width > max(width, _LARGEST_TILE):
+        raise TiffError(f"tiles of {tile_width} x {tile_height} pixels")
+    return PictureHeader("TIFF", height, width, pixel_bytes)
 
 
 def _bmp(data: bytes) -> PictureHeader:
@@ -159,14 +179,33 @@ def _avif(data: bytes) -> PictureHeader:
     # Image spatial extents, of as many pictures as the file has (ISO/IEC 23008-12 section 6.5.3).
     sizes = [struct.unpack(">II", found[1]) for found in re.finditer(rb"ispe\0{4}(.{8})", data[:_SEARCHED], re.DOTALL)]
     width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
-    return PictureHeader("AVIF or HEIC", height, width, 8)
+    return PictureHeader(AVIF, height, width, 8)
 
 
 def _jpeg_2000(data: bytes) -> PictureHeader:
-    at = data.index(b"\xff\x4f\xff\x51", 0, _SEARCHED) + 8
+    # Size and count of tiles: ISO/IEC 15444-1 annex A.5.1.
+    at = _codestream(data) + 8
+    if data[at - 8 : at - 4] != b"\xff\x4f\xff\x51":
+        raise IndexError("no codestream")
     right, lower, left, upper = struct.unpack(">IIII", data[at : at + 16])
     channels = struct.unpack(">H", data[at + 32 : at + 34])[0]
     return PictureHeader("JPEG 2000", lower - upper, right - left, 6 * channels)
+
+
+def _codestream(data: bytes) -> int:
+    """Where the codestream of a JPEG 2000 file begins: in its box, or at the start of a file without boxes."""
+    if data[:2] == b"\xff\x4f":
+        return 0
+    position = 0
+    while True:
+        length, kind = struct.unpack(">I4s", data[position : position + 8])
+        head = 16 if length == 1 else 8
+        if kind == b"jp2c":
+            return position + head
+        length = struct.unpack(">Q", data[position + 8 : position + 16])[0] if length == 1 else length
+        if length < head:
+            raise IndexError("a box of no length")
+        position += length
 
 
 def _portable(data: bytes) -> PictureHeader:
@@ -199,7 +238,7 @@ _NAMES: dict[Callable[[bytes], PictureHeader], str] = {
     _bmp: "BMP",
     _webp: "WebP",
     _gif: "GIF",
-    _avif: "AVIF or HEIC",
+    _avif: AVIF,
     _jpeg_2000: "JPEG 2000",
     _portable: "PNM",
 }

@@ -11,16 +11,17 @@ import numpy as np
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film, check_size
-from edge_seg.sources.header import read_header
+from edge_seg.sources.header import AVIF, read_header
 from edge_seg.sources.png import essential_png, set_upright
 from edge_seg.sources.tiff import TiffError, separate_planes, white_is_zero
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 
-LARGEST_BYTES = 160_000_000
-"""What a picture may take while it is decoded: 80 million pixels of 16 bits, or 53 million of three colours."""
+LARGEST_BYTES = 100_000_000
+"""What a picture may take while it is decoded: 50 million pixels of 16 bits, or 33 million of three colours."""
 
 _BIG_TIFF = (b"II+\0", b"MM\0+")
+_BAND = 256  # rows
 _NO_PICTURE = "not a picture that can be decoded: give PNG, JPEG, TIFF or DICOM"
 
 
@@ -75,6 +76,9 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
 
     OpenCV heeds the orientation of 8-bit pictures without transparency, and of TIFF always; that of a PNG is ours.
     """
+    if kind == AVIF:
+        # What its frames really measure stands in their own bits, which are not looked into here.
+        return None
     if kind == "PNG":
         plain, orientation = essential_png(data)
         picture = _open(plain, cv2.IMREAD_UNCHANGED)
@@ -125,17 +129,22 @@ def to_grey(picture: np.ndarray, name: str) -> np.ndarray:
         raise InputError(f"{name}: pixels are {picture.dtype}: save the film with 8 or 16 bits a pixel")
     if picture.ndim == 2:
         return picture
-    if picture.shape[2] in (2, 4):
-        full = np.iinfo(picture.dtype).max
-        alpha = picture[:, :, -1:].astype(np.uint32)
-        colour = (picture[:, :, :-1] * alpha // full).astype(picture.dtype)
-    else:
-        colour = picture
+    colour = _on_black(picture) if picture.shape[2] in (2, 4) else picture
     if colour.shape[2] == 1:
         return np.ascontiguousarray(colour[:, :, 0])
     if np.array_equal(colour[:, :, 0], colour[:, :, 1]) and np.array_equal(colour[:, :, 1], colour[:, :, 2]):
         return np.ascontiguousarray(colour[:, :, 0])
     return cv2.cvtColor(np.ascontiguousarray(colour), cv2.COLOR_BGR2GRAY)
+
+
+def _on_black(picture: np.ndarray) -> np.ndarray:
+    """The colours of a picture with transparency; a few rows at a time, since they take four times their memory."""
+    colour = np.empty((*picture.shape[:2], picture.shape[2] - 1), picture.dtype)
+    full = np.iinfo(picture.dtype).max
+    for top in range(0, len(picture), _BAND):
+        band = picture[top : top + _BAND]
+        colour[top : top + _BAND] = band[:, :, :-1] * band[:, :, -1:].astype(np.uint32) // full
+    return colour
 
 
 def colour_of(picture: np.ndarray) -> float:

@@ -78,7 +78,8 @@ def read_directory(data: bytes) -> Directory:
         for index in range(count):
             entry = data[start + 2 + 12 * index : start + 14 + 12 * index]
             tag, kind, many = struct.unpack(f"{order}HHI", entry[:8])
-            if tag in _TAGS.values() and kind in _SIZES:
+            # Of a tag that is there twice decoders take the first.
+            if tag in _TAGS.values() and tag not in values and kind in _SIZES:
                 values[tag] = _values(data, entry, f"{order}{{}}{_SIZES[kind]}", many)
     except struct.error as error:
         raise TiffError(str(error)) from error

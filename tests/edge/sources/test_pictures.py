@@ -15,7 +15,7 @@ import pytest
 from edge_seg import InputError
 from edge_seg.phantom import phantom
 from edge_seg.sources.header import read_header
-from edge_seg.sources.image import decode_picture
+from edge_seg.sources.image import decode_picture, to_grey
 
 Order = Literal["<", ">"]
 """Of bytes in a TIFF."""
@@ -197,6 +197,41 @@ BOMBS = {
     + b"\3\1\x11\0\2\x11\0\3\x11\0"
     + b"\xff\xd9",
     "TIFF of huge arrays": b"II*\0\x08\0\0\0" + struct.pack("<HHHII", 1, 273, 4, 0x40000000, 8) + bytes(4),
+    "size in another chunk": b"\x89PNG\r\n\x1a\n"
+    + chunk(b"tEXt", struct.pack(">IIBBBBB", 48, 48, 8, 0, 0, 0, 0))
+    + header_of(0, 8, 30_000)[8:]
+    + chunk(b"IDAT", zlib.compress(bytes(1000)))
+    + chunk(b"IEND", b""),
+    "two headers": header_of(0, 8, 48)
+    + header_of(0, 8, 30_000)[8:]
+    + chunk(b"IDAT", zlib.compress(bytes(1000)))
+    + chunk(b"IEND", b""),
+    "JPEG of many scans": b"\xff\xd8\xff\xc2\0\x0b\x08\2\0\2\0\1\1\x11\0"
+    + b"\xff\xda\0\x08\1\1\0\1\x3f\x10\0" * 200
+    + b"\xff\xd9",
+    "JPEG in a scan for each colour": b"\xff\xd8\xff\xc0\0\x11\x08"
+    + struct.pack(">HH", 5000, 5000)
+    + b"\3\1\x11\0\2\x11\0\3\x11\0"
+    + b"\xff\xda\0\x08\1\1\0\0\x3f\0\0" * 3
+    + b"\xff\xd9",
+    "comment that ends otherwise": b"P5 #x\r30000 30000 255\n48 48 255\n" + bytes(48 * 48),
+    "TIFF with two widths": b"II*\0\x08\0\0\0\4\0"
+    + b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in ((256, 30_000), (256, 48), (257, 30_000), (257, 48)))
+    + bytes(4),
+    "TIFF of one large tile": b"II*\0\x08\0\0\0\5\0"
+    + b"".join(
+        struct.pack("<HHII", tag, 4, 1, n) for tag, n in ((256, 48), (257, 48), (258, 8), (322, 28_000), (323, 28_000))
+    )
+    + bytes(4),
+    "JPEG 2000 with a decoy": struct.pack(">I4sI", 12, b"jP  ", 0x0D0A870A)
+    + b"".join(
+        struct.pack(">I4s8sIIII", 56, kind, b"\xff\x4f\xff\x51\0\x2f\0\0", side, side, 0, 0)
+        + bytes(17)
+        + b"\1"
+        + bytes(6)
+        for kind, side in ((b"free", 48), (b"jp2c", 30_000))
+    ),
+    "AVIF": b"\0\0\0\x18ftypavif\0\0\0\0avifmif1\0\0\0\x14ispe\0\0\0\0" + struct.pack(">II", 48, 48) + bytes(64),
     "TIFF without end": b"II*\0\x08\0\0\0\xff\xff" + bytes(40),
 }
 
@@ -209,6 +244,16 @@ def test_bombs_are_refused_before_they_are_decoded(data: bytes) -> None:
     assert tracemalloc.get_traced_memory()[1] < 5e6
     tracemalloc.stop()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_transparency_lies_on_black(dtype: type) -> None:
+    chance = np.random.default_rng(0)
+    full = np.iinfo(dtype).max
+    picture = chance.integers(0, full, (600, 80, 4), dtype)
+    expected = (picture[:, :, :3].astype(np.float64) * picture[:, :, 3:] / full).astype(dtype)
+    grey = cv2.cvtColor(expected, cv2.COLOR_BGR2GRAY)
+    np.testing.assert_array_equal(to_grey(picture, "film"), grey)
 
 
 def test_profiles_and_texts_of_a_png_are_kept_from_the_decoder() -> None:

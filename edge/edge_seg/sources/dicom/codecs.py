@@ -10,7 +10,9 @@ import numpy as np
 from edge_seg.errors import InputError
 from edge_seg.sources.dicom import gdcm_frame
 from edge_seg.sources.dicom.attributes import number
+from edge_seg.sources.header import picture_size
 
+_RLE = "1.2.840.10008.1.2.5"
 _STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
@@ -24,6 +26,8 @@ def decode_pixels(dataset: Any, path: str) -> np.ndarray:
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     described, shift = _described(dataset)
+    if syntax.is_encapsulated:
+        _refuse_other_size(described, path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -54,6 +58,27 @@ def decodable_syntaxes() -> list[str]:
         if gdcm_frame.PLUGIN in usable if syntax == JPEGExtended12Bit else usable or not syntax.is_encapsulated:
             found.append(str(syntax))
     return found
+
+
+def _refuse_other_size(described: Any, path: str) -> None:
+    """Refuse a frame that says of itself that it has another size: codecs believe it and ask for gigabytes.
+
+    Raises:
+        InputError: it has, or does not say which.
+    """
+    from pydicom.encaps import generate_frames
+
+    if described.file_meta.TransferSyntaxUID == _RLE:
+        # Its segments say nothing of the size.
+        return
+    try:
+        size = picture_size(next(generate_frames(described.PixelData, number_of_frames=1)))
+    except Exception as error:
+        raise InputError(f"{path}: the fragments of the pixels are damaged: send it again") from error
+    if size != (described.Rows, described.Columns):
+        said = f"of {size[1]} x {size[0]} pixels" if size else "damaged, or of no known kind,"
+        problem = f"the encoded picture is {said} where the header says {described.Columns} x {described.Rows}"
+        raise InputError(f"{path}: {problem}: send it again")
 
 
 def _decode(described: Any, syntax: Any) -> np.ndarray:
