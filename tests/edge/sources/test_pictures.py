@@ -251,7 +251,7 @@ def test_transparency_lies_on_black(dtype: type) -> None:
     chance = np.random.default_rng(0)
     full = np.iinfo(dtype).max
     picture = chance.integers(0, full, (600, 80, 4), dtype)
-    expected = (picture[:, :, :3].astype(np.float64) * picture[:, :, 3:] / full).astype(dtype)
+    expected: np.ndarray = (picture[:, :, :3].astype(np.float64) * picture[:, :, 3:] / full).astype(dtype)
     grey = cv2.cvtColor(expected, cv2.COLOR_BGR2GRAY)
     np.testing.assert_array_equal(to_grey(picture, "film"), grey)
 
