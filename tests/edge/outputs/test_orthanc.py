@@ -82,7 +82,7 @@ def check_results(orthanc: Orthanc, sent: pydicom.Dataset, folder: Path) -> None
         back[modality] = pydicom.dcmread(path)
         assert back[modality].PatientName == sent.PatientName
     masks = highdicom.seg.segread(folder / "SEG.dcm").get_pixels_by_source_instance([sent.SOPInstanceUID])
-    assert masks.shape == (1, sent.Rows, sent.Columns, 3)
+    assert masks.shape == (1, sent.Rows, sent.Columns, 4)
     assert masks.any(axis=(0, 1, 2)).all()
     assert highdicom.sr.srread(folder / "SR.dcm").content.get_planar_roi_measurement_groups()
     if shutil.which("dciodvfy"):
