@@ -13,6 +13,8 @@ import os, signal, sys
 from edge_seg.cli.stop import Stop
 
 number = int(sys.argv[1])
+# A shell that starts tests in the background has them ignore Ctrl-C.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 before = signal.getsignal(number)
 with Stop() as stop:
     stop.tick()
