@@ -102,8 +102,8 @@ def measure(records: int, kills: int, work: Path, model: str = "lungs-nano") -> 
         station, left = StationProcess(out, words), records // 2 * (kills + 1 - number) // (kills + 1)
         station.wait_for(partial(_at_most, left, out, records), "old results are removed")
         station.kill()
-    station, young = StationProcess(out, words), records - records // 2 + len(starts)
-    station.wait_for(lambda: _lines(out / RECORDS_NAME) <= young, "the journal is cut")
+    station, whole = StationProcess(out, words), (out / RECORDS_NAME).stat().st_size
+    station.wait_for(lambda: (out / RECORDS_NAME).stat().st_size < whole * 3 / 4, "the journal is cut")
     seconds, reached = time.monotonic() - begun, station.resident_mb
     station.stop()
     wrong = _wrong(out, records)
@@ -167,11 +167,6 @@ def _at_most(left: int, out: Path, records: int) -> bool:
         else:
             low = middle + 1
     return records // 2 - low <= left
-
-
-def _lines(path: Path) -> int:
-    with path.open("rb") as file:
-        return sum(1 for _ in file)
 
 
 def _wrong(out: Path, records: int) -> int:

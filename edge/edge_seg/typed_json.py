@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import math
 import types
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 _Made = TypeVar("_Made")
 
@@ -46,65 +46,96 @@ def read_fields(kind: type[_Made], raw: Mapping[str, Any], where: str = "", *, n
     >>> read_fields(Structure, {"name": "heart", "title": "heart", "colour": "#ff0000"}).title
     'heart'
     """
-    hints = _hints(kind)  # type: ignore[arg-type]
-    declared = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]
-    if not newer and (unknown := sorted(raw.keys() - declared.keys())):
-        raise ValueError(f"{_join(where, unknown[0])} is unknown")
-    values = {}
-    for name, item in declared.items():
-        if name in raw:
-            values[name] = _read(hints[name], raw[name], _join(where, name), newer)
-        elif item.default is MISSING and item.default_factory is MISSING:
-            raise ValueError(f"{_join(where, name)} is missing")
-    return kind(**values)
+    made: _Made = _object_reader(kind, newer)(raw, where)  # type: ignore[arg-type]
+    return made
+
+
+_Reader: TypeAlias = Callable[[Any, str], Any]
+"""Makes a value of JSON what a field declares; the text names the field."""
+
+
+# A station reads some hundred thousand records: what a type asks for is looked up once.
+@cache
+def _object_reader(kind: Any, newer: bool) -> _Reader:
+    hints = get_type_hints(kind)
+    declared = {item.name: _reader(hints[item.name], newer) for item in fields(kind)}
+    needed = [one.name for one in fields(kind) if one.default is MISSING and one.default_factory is MISSING]
+
+    def read(raw: Any, where: str) -> Any:
+        _expect(isinstance(raw, Mapping), "an object", raw, where)
+        if not newer and (unknown := sorted(raw.keys() - declared.keys())):
+            raise ValueError(f"{_join(where, unknown[0])} is unknown")
+        for name in needed:
+            if name not in raw:
+                raise ValueError(f"{_join(where, name)} is missing")
+        return kind(**{name: one(raw[name], _join(where, name)) for name, one in declared.items() if name in raw})
+
+    return read
 
 
 @cache
-def _hints(kind: Any) -> dict[str, Any]:
-    return get_type_hints(kind)
-
-
-def _read(kind: Any, value: Any, where: str, newer: bool) -> Any:
-    origin = get_origin(kind)
+def _reader(kind: Any, newer: bool) -> _Reader:
+    origin, kinds = get_origin(kind), get_args(kind)
     if kind is Any:
-        return _finite(value, where)
+        return _finite
     if origin in (Union, types.UnionType):
-        return _read_union(get_args(kind), value, where, newer)
+        return _union_reader(kinds, newer)
     if origin is tuple:
-        return _read_tuple(get_args(kind), value, where, newer)
+        return _tuple_reader(kinds, newer)
     if origin is dict:
-        _expect(isinstance(value, dict), "an object", value, where)
-        inner = get_args(kind)[1]
-        return {key: _read(inner, item, _join(where, key), newer) for key, item in value.items()}
+        return _dict_reader(kinds[1], newer)
     if is_dataclass(kind) and isinstance(kind, type):
+        return _object_reader(kind, newer)
+    return _read_float if kind is float else _plain_reader(kind)
+
+
+def _union_reader(kinds: tuple[Any, ...], newer: bool) -> _Reader:
+    (kind,) = (one for one in kinds if one is not type(None))
+    inner, optional = _reader(kind, newer), type(None) in kinds
+    return lambda value, where: None if value is None and optional else inner(value, where)
+
+
+def _tuple_reader(kinds: tuple[Any, ...], newer: bool) -> _Reader:
+    inner = [_reader(kind, newer) for kind in kinds if kind is not Ellipsis]
+    any_length = Ellipsis in kinds
+
+    def read(value: Any, where: str) -> tuple[Any, ...]:
+        _expect(isinstance(value, list | tuple), "a list", value, where)
+        if not any_length:
+            _expect(len(value) == len(inner), f"a list of {len(inner)}", value, where)
+        readers = inner * len(value) if any_length else inner
+        return tuple(one(item, f"{where}[{i}]") for i, (one, item) in enumerate(zip(readers, value, strict=True)))
+
+    return read
+
+
+def _dict_reader(kind: Any, newer: bool) -> _Reader:
+    inner = _reader(kind, newer)
+
+    def read(value: Any, where: str) -> dict[str, Any]:
         _expect(isinstance(value, dict), "an object", value, where)
-        return read_fields(kind, value, where, newer=newer)
-    if kind is float:
-        _expect(isinstance(value, int | float) and not isinstance(value, bool), "a number", value, where)
-        return _finite(float(value), where)
+        return {key: inner(item, _join(where, key)) for key, item in value.items()}
+
+    return read
+
+
+def _read_float(value: Any, where: str) -> float:
+    _expect(isinstance(value, int | float) and not isinstance(value, bool), "a number", value, where)
+    return float(_finite(float(value), where))
+
+
+def _plain_reader(kind: Any) -> _Reader:
     # A bool is an int to Python, and no number to whoever reads a manifest.
-    matches = isinstance(value, kind) and (kind is not int or not isinstance(value, bool))
-    _expect(matches, _NAMES.get(kind, str(kind)), value, where)
-    return value
+    exactly, expected = kind is int, _NAMES.get(kind, str(kind))
+
+    def read(value: Any, where: str) -> Any:
+        _expect(isinstance(value, kind) and not (exactly and isinstance(value, bool)), expected, value, where)
+        return value
+
+    return read
 
 
 _NAMES = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
-
-
-def _read_union(kinds: tuple[Any, ...], value: Any, where: str, newer: bool) -> Any:
-    if value is None and type(None) in kinds:
-        return None
-    (kind,) = (one for one in kinds if one is not type(None))
-    return _read(kind, value, where, newer)
-
-
-def _read_tuple(kinds: tuple[Any, ...], value: Any, where: str, newer: bool) -> tuple[Any, ...]:
-    _expect(isinstance(value, list | tuple), "a list", value, where)
-    if len(kinds) == 2 and kinds[1] is Ellipsis:
-        return tuple(_read(kinds[0], item, f"{where}[{i}]", newer) for i, item in enumerate(value))
-    _expect(len(value) == len(kinds), f"a list of {len(kinds)}", value, where)
-    both = enumerate(zip(kinds, value, strict=True))
-    return tuple(_read(kind, item, f"{where}[{i}]", newer) for i, (kind, item) in both)
 
 
 def _finite(value: Any, where: str) -> Any:

@@ -88,8 +88,6 @@ class OutputFolder:
             self._lock.release()
             raise
         self._names = Names(self._owner_of_stem)
-        # Before this offset all results are removed; the lines are cut once that is worth it.
-        self._head = 0
 
     def close(self) -> None:
         """Send on what can be sent, and let other runs write to the folder."""
@@ -273,21 +271,29 @@ class OutputFolder:
                 if line.record is not None:
                     self._remove_files(line.record, line.offset)
                     also(line.record.source)
-            self._head = batch[-1].end
-            if self._records.edition != edition:
+            self._flush()
+            if self._records.edition == edition:
+                self._records.pass_over(batch[-1].end)
+            else:
                 # Lines were left out: what is removed already is gone through once more.
-                self._head, edition = 0, self._records.edition
+                edition = self._records.edition
             yield len(records)
         # A long journal is written anew once in a while, not for every film.
-        if self._head and self._head >= self._records.size * _WORTH_CUTTING:
-            for _ in self._records.cut(self._head):
+        if self._records.head and self._records.head >= self._records.size * _WORTH_CUTTING:
+            for _ in self._records.cut():
                 yield 0
-            self._head = 0
+
+    def _flush(self) -> None:
+        """Make removals last: what is passed over is never looked at again."""
+        try:
+            flush_folder(self.folder)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
 
     def _next_to_go(self, is_to_go: Callable[[AnyRecord, int], bool]) -> list[Line]:
         batch: list[Line] = []
         freed = 0
-        for line in self._records.lines(self._head):
+        for line in self._records.lines(self._records.head):
             if line.record is not None and not is_to_go(line.record, freed):
                 break
             batch.append(line)

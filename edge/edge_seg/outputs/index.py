@@ -90,7 +90,7 @@ class Index:
         if len(self._keys) < WORTH_KEEPING:
             return
         payload = self._keys.tobytes() + self._offsets.tobytes()
-        head = {"covered": self.covered, "journal": self._mark(self.covered), "crc32": zlib.crc32(payload)}
+        head = {"covered": self.covered, "journal": mark_of(self._journal, self.covered), "crc32": zlib.crc32(payload)}
         try:
             self._path.parent.mkdir(exist_ok=True)
             write_atomically(self._path, json.dumps(head).encode() + b"\n", payload)
@@ -116,7 +116,7 @@ class Index:
         try:
             line, _, payload = self._path.read_bytes().partition(b"\n")
             head = json.loads(line)
-            if head["crc32"] != zlib.crc32(payload) or head["journal"] != self._mark(head["covered"]):
+            if head["crc32"] != zlib.crc32(payload) or head["journal"] != mark_of(self._journal, head["covered"]):
                 return
             both = np.frombuffer(payload, np.uint64).reshape(2, -1)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -124,13 +124,18 @@ class Index:
         self._keys, self._offsets = both
         self.covered = self._kept = head["covered"]
 
-    def _mark(self, covered: int) -> str:
-        """What the journal is known by: its first bytes, and those before the end of what is covered."""
-        with self._journal.open("rb") as file:
-            digest = hashlib.sha256(file.read(min(_MARK, covered)))
-            file.seek(max(0, covered - _MARK))
-            digest.update(file.read(min(_MARK, covered)))
-            return digest.hexdigest()
+
+def mark_of(journal: Path, covered: int) -> str:
+    """What a journal is known by whose first `covered` bytes were dealt with: its first bytes, and the last of those.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with journal.open("rb") as file:
+        digest = hashlib.sha256(file.read(min(_MARK, covered)))
+        file.seek(max(0, covered - _MARK))
+        digest.update(file.read(min(_MARK, covered)))
+        return digest.hexdigest()
 
 
 def _number(key: bytes) -> int:

@@ -17,9 +17,9 @@ from typing import Any, BinaryIO
 
 from edge_seg.errors import OutputError
 from edge_seg.log import room_logger
-from edge_seg.outputs.index import Index
+from edge_seg.outputs.index import Index, mark_of
 from edge_seg.record import AnyRecord, DoneRecord, record_from_json
-from edge_seg.storage import DRAFT_SUFFIX, flush_folder
+from edge_seg.storage import DRAFT_SUFFIX, flush_folder, write_atomically
 from edge_seg.typed_json import parse_object
 
 RECORDS_NAME = "records.jsonl"
@@ -74,6 +74,7 @@ class Journal:
     Attributes:
         damaged: how many lines were set aside since it was opened.
         edition: changes when lines are left out, so that offsets known before mean nothing.
+        head: offset of the first line that is still wanted, as `pass_over` was told, at an earlier start too.
 
     Args:
         folder: output folder; must exist.
@@ -88,8 +89,10 @@ class Journal:
         self.damaged = self.edition = 0
         self._aside = folder / f"{self.path.stem}.damaged.jsonl"
         self._index = Index(folder / STATE_FOLDER / f"{self.path.stem}.index", self.path)
+        self._head_path = folder / STATE_FOLDER / f"{self.path.stem}.head"
         try:
             self._cut_torn_line()
+            self.head = self._known_head()
             self._repair()
             self._index.save()
         except OSError as error:
@@ -172,8 +175,16 @@ class Journal:
         if self._index.is_worth_saving:
             self._index.save()
 
-    def cut(self, offset: int) -> Iterator[None]:
-        """Remove all before an offset, a piece at a time: lines may be appended between two pieces.
+    def pass_over(self, end: int) -> None:
+        """Note that no line before an offset is wanted any more; a disk that does not take it costs time alone."""
+        self.head = end
+        with suppress(OSError, OutputError):
+            self._head_path.parent.mkdir(exist_ok=True)
+            head = {"head": end, "journal": mark_of(self.path, end)}
+            write_atomically(self._head_path, json.dumps(head).encode(), lasting=False)
+
+    def cut(self) -> Iterator[None]:
+        """Remove all before the head, a piece at a time: lines may be appended between two pieces.
 
         Raises:
             OutputError: the disk takes no change; the journal is as it was.
@@ -182,7 +193,7 @@ class Journal:
         try:
             with self.path.open("rb") as source, draft.open("wb") as target:
                 _as_private(source, target)
-                source.seek(offset)
+                source.seek(self.head)
                 while piece := source.read(_PIECE):
                     target.write(piece)
                     if len(piece) == _PIECE:
@@ -196,8 +207,9 @@ class Journal:
         except OSError as error:
             draft.unlink(missing_ok=True)
             raise OutputError(f"{self.path}: cannot be written ({error.strerror}): free space") from error
-        self._index.shift(offset)
+        self._index.shift(self.head)
         self._index.save()
+        self.head = 0
 
     def set_aside(self, line: Line) -> None:
         """Keep a damaged line, which is about to be cut, in the file of those.
@@ -255,6 +267,16 @@ class Journal:
         if bad:
             self._leave_out(bad)
             self.edition += 1
+            self.head = 0
+
+    def _known_head(self) -> int:
+        """What `pass_over` was told before the program ended; 0 where the journal is no longer the one of then."""
+        try:
+            kept = parse_object(self._head_path.read_text())
+            head = kept["head"]
+            return int(head) if 0 < head <= self.size and kept["journal"] == mark_of(self.path, head) else 0
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0
 
     def _cut_torn_line(self) -> None:
         """Drop a last line without its end: the machine stopped while it was written, so its film is not done."""
