@@ -86,7 +86,7 @@ def _tell(station: Station, summary: Summary, tally: Tally) -> None:
     """Say what came of it."""
     from edge_seg.cli.result import checks, describe
 
-    out, outbox = station.config.results.folder, station.output.outbox
+    out, output = station.config.results.folder, station.output
     console = station.config.console
     wordy = not (console.quiet or console.json)
     if wordy and tally.last is not None and (station.source.total == 1 or station.source.live):
@@ -97,10 +97,13 @@ def _tell(station: Station, summary: Summary, tally: Tally) -> None:
     problems = summary.failed + summary.rejected
     if problems > len(summary.problems):
         complain(f"and {problems - len(summary.problems)} more: see {out / 'records.jsonl'}")
-    if outbox is not None and (waiting := len(outbox)):
-        complain(f"{waiting} results wait for {outbox.archive} ({outbox.trouble}): sent when run again with --send")
-    if outbox is not None and outbox.last_refusal is not None:
-        complain(f"{outbox.refused} results were set aside in {outbox.folder / 'refused'} ({outbox.last_refusal})")
+    for outbox, what, option in ((output.outbox, "results", "--send"), (output.notices, "records", "--notify")):
+        if outbox is not None and (waiting := len(outbox)):
+            complain(
+                f"{waiting} {what} wait for {outbox.archive} ({outbox.trouble}): sent when run again with {option}"
+            )
+        if outbox is not None and outbox.last_refusal is not None:
+            complain(f"{outbox.refused} {what} were set aside in {outbox.folder / 'refused'} ({outbox.last_refusal})")
     if not console.quiet:
         for line in checks(summary, out / "records.jsonl"):
             complain(line)

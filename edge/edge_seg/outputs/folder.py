@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
@@ -52,6 +54,7 @@ class OutputFolder:
 
     Attributes:
         outbox: where given, sends DICOM results on.
+        notices: where given, sends each record on.
 
     Args:
         folder: made if absent.
@@ -66,6 +69,7 @@ class OutputFolder:
 
     def __init__(self, folder: Path, products: Iterable[str] = USUAL_PRODUCTS, *, names: bool = False) -> None:
         self.outbox: Outbox | None = None
+        self.notices: Outbox | None = None
         self._with_names = names
         self.folder = folder
         self.products = frozenset(products)
@@ -91,8 +95,9 @@ class OutputFolder:
 
     def close(self) -> None:
         """Send on what can be sent, and let other runs write to the folder."""
-        if self.outbox is not None:
-            self.outbox.close()
+        for sending in (self.outbox, self.notices):
+            if sending is not None:
+                sending.close()
         if self._lock is None:
             return
         for part in (self._records, self._removed, self.clock):
@@ -236,6 +241,9 @@ class OutputFolder:
             OutputError: it cannot be written.
         """
         self._hold()
+        if self.notices is not None:
+            # Before the record: of a film that is done or failed somebody is sure to be told, at worst twice.
+            self.notices.put_bytes(f"{secrets.token_hex(8)}.json", json.dumps(record.to_json()).encode())
         self._records.append(record.to_json())
 
     def _hold(self) -> None:

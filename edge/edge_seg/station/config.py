@@ -27,6 +27,8 @@ ARGUMENTS = "FILE|FOLDER|GLOB"
 
 _SEND_SECURELY = "set archive.tls (--send-tls), or give an https:// address"
 
+_NOTIFY_SECURELY = "give notify.address (--notify) as https://... or mqtts://..."
+
 _NAMES_OF_KINDS = {
     bool: "true or false",
     int: "a whole number",
@@ -270,6 +272,32 @@ class ArchiveConfig(_Group):
 
 
 @dataclass(frozen=True)
+class NotifyConfig(_Group):
+    """Who is told of each film."""
+
+    address: str | None = _setting(
+        None,
+        "--notify",
+        "Send the record of each film on as JSON, to a webhook or an MQTT broker.",
+        metavar="https://HOST/...|mqtt://HOST/TOPIC",
+    )
+    authorization: str | None = _setting(
+        None,
+        "",
+        "Value of the Authorization header that the webhook asks for, or USER:PASSWORD for the broker.",
+        environment="EDGE_SEG_NOTIFY_AUTHORIZATION",
+        secret=True,
+    )
+    tls_ca: Path | None = _setting(
+        None,
+        "--notify-tls-ca",
+        "Authority of the webhook or the broker, or its own certificate (PEM).",
+        metavar="FILE",
+        shown_default="those of the system",
+    )
+
+
+@dataclass(frozen=True)
 class ConsoleConfig(_Group):
     """What the command prints."""
 
@@ -304,6 +332,7 @@ class StationConfig:
     retention: RetentionConfig = field(default_factory=RetentionConfig)
     view: ViewConfig = field(default_factory=ViewConfig)
     archive: ArchiveConfig = field(default_factory=ArchiveConfig)
+    notify: NotifyConfig = field(default_factory=NotifyConfig)
     console: ConsoleConfig = field(default_factory=ConsoleConfig)
 
     @property
@@ -331,6 +360,9 @@ class StationConfig:
         to = self.archive.address
         if to is not None and not self._archive_is_secure(to):
             found.append(f"results on their way to {without_secrets(to)} can be read along: {_SEND_SECURELY}")
+        told = self.notify.address
+        if told is not None and _is_in_clear(told):
+            found.append(f"records on their way to {without_secrets(told)} can be read along: {_NOTIFY_SECURELY}")
         return found
 
     def _archive_is_secure(self, address: str) -> bool:
@@ -500,3 +532,15 @@ def _from_environment() -> Values:
         if key.setting.environment and (value := os.environ.get(key.setting.environment)):
             found.setdefault(key.group, {})[key.name] = value
     return found
+
+
+def _is_in_clear(url: str) -> bool:
+    """Whether others on the network can read what is sent to a URL."""
+    # Imported here because help loads this module and does not need it.
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "mqtt") and not is_loopback(parts.hostname or "")
+    except ValueError:
+        return False

@@ -17,7 +17,7 @@ from edge_seg.film import Failure, Film
 from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.outputs.outbox import REASONS_NAME
+from edge_seg.outputs.outbox import REASONS_NAME, Outbox
 from edge_seg.record import AnyRecord, DoneRecord, FailedRecord
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import Source
@@ -97,7 +97,7 @@ class Health(Observer):
         """All of it, as JSON has it; see `docs/service.md`."""
         with self._lock:
             summary, recent, waiting = self._summary, list(self._recent), self._waiting
-        manifest, runtime, outbox = self._segmenter.manifest, self._segmenter.runtime, self._output.outbox
+        manifest, runtime = self._segmenter.manifest, self._segmenter.runtime
         state: dict[str, Any] = {
             "notice": RESEARCH_USE,
             "edge_seg": __version__,
@@ -115,15 +115,8 @@ class Health(Observer):
             },
             "inference_s": round(self._inference_s, 3),
             "sources": [vars(one) for one in self._source.state()],
-            "outbox": None
-            if outbox is None
-            else {
-                "waiting": len(outbox),
-                "refused": outbox.refused,
-                "sent": outbox.sent,
-                "trouble": outbox.trouble,
-                "last_refusal": outbox.last_refusal,
-            },
+            "outbox": _of_outbox(self._output.outbox),
+            "notices": _of_outbox(self._output.notices),
             "free_bytes": _free(self._output.folder),
             "board": board_name(),
             "temperature_c": temperature_c(),
@@ -138,14 +131,16 @@ class Health(Observer):
         found += [waiting] if waiting else []
         found += self._output.troubles
         found += [f"{one['name']} {one['trouble']}" for one in state["sources"] if one["trouble"]]
-        if state["outbox"] and state["outbox"]["trouble"]:
-            found.append(f"results wait: {state['outbox']['trouble']}")
-        if state["outbox"] and state["outbox"]["refused"]:
-            reason = state["outbox"]["last_refusal"]
-            found.append(
-                f"{state['outbox']['refused']} results were set aside: see outbox/refused/{REASONS_NAME}"
-                f"{f' (the last: {reason})' if reason else ''}"
-            )
+        for name, what in (("outbox", "results"), ("notices", "records")):
+            sending = state[name]
+            if sending and sending["trouble"]:
+                found.append(f"{what} wait: {sending['trouble']}")
+            if sending and sending["refused"]:
+                reason = sending["last_refusal"]
+                found.append(
+                    f"{sending['refused']} {what} were set aside: see {name}/refused/{REASONS_NAME}"
+                    f"{f' (the last: {reason})' if reason else ''}"
+                )
         if state["free_bytes"] is not None and state["free_bytes"] < LITTLE_SPACE_BYTES:
             found.append(f"only {state['free_bytes'] / 1e6:.0f} MB of disk are free")
         if state["temperature_c"] is not None and state["temperature_c"] >= HOT_C:
@@ -189,3 +184,15 @@ def _free(folder: Path) -> int | None:
         return shutil.disk_usage(folder).free
     except OSError:
         return None
+
+
+def _of_outbox(outbox: Outbox | None) -> dict[str, Any] | None:
+    if outbox is None:
+        return None
+    return {
+        "waiting": len(outbox),
+        "refused": outbox.refused,
+        "sent": outbox.sent,
+        "trouble": outbox.trouble,
+        "last_refusal": outbox.last_refusal,
+    }

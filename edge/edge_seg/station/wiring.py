@@ -10,7 +10,7 @@ from edge_seg import interface
 from edge_seg.address import with_user
 from edge_seg.errors import UsageError
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.outputs.outbox import Outbox, archive_at
+from edge_seg.outputs.outbox import Outbox, archive_at, receiver_at
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import CameraOptions, Source, forget_received, open_source
 from edge_seg.station.config import ModelConfig, StationConfig
@@ -38,23 +38,29 @@ def load_segmenter(config: ModelConfig) -> Segmenter:
 
 
 def open_output(config: StationConfig) -> OutputFolder:
-    """The folder of results, with its outbox where results are sent on.
+    """The folder of results, with an outbox where results or records are sent on.
 
     Raises:
         OutputError: the folder cannot be made or written, or another run writes to it.
-        UsageError: an unknown product, or no address of an archive.
+        UsageError: an unknown product, or no address of an archive or of a receiver of records.
     """
     results, send = config.results, config.archive.address
     archive = None
     if send is not None:
         archive = archive_at(send, tls=_send_tls(config), authorization=config.archive.authorization)
+    receiver = None
+    if config.notify.address is not None:
+        tls, authorization = _notify_tls(config), config.notify.authorization
+        receiver = receiver_at(config.notify.address, tls=tls, authorization=authorization)
     output = OutputFolder(results.folder, [*results.save, *(["dicom"] if archive else [])], names=results.names)
-    if archive is not None:
-        try:
+    try:
+        if archive is not None:
             output.outbox = Outbox(results.folder / "outbox", archive, config.listener.ae_title)
-        except BaseException:
-            output.close()
-            raise
+        if receiver is not None:
+            output.notices = Outbox(results.folder / "notices", receiver, config.listener.ae_title)
+    except BaseException:
+        output.close()
+        raise
     return output
 
 
@@ -127,3 +133,11 @@ def _send_tls(config: StationConfig) -> ssl.SSLContext | None:
     from edge_seg.tls import client_context
 
     return client_context(archive.tls_ca, archive.tls_cert, archive.tls_key)
+
+
+def _notify_tls(config: StationConfig) -> ssl.SSLContext | None:
+    if config.notify.tls_ca is None:
+        return None
+    from edge_seg.tls import client_context
+
+    return client_context(config.notify.tls_ca)

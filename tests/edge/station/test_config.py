@@ -98,7 +98,7 @@ def test_every_setting_can_be_given_in_a_file_and_on_the_command_line(tmp_path: 
     assert parsed("a.png", "films/*.dcm", *words) == config
     # What a file can say has an option, but for what must not be seen in a list of processes.
     without = {f"{key.group}.{key.name}" for key in keys() if not key.setting.option}
-    assert without == {"cameras.user", "cameras.password", "archive.authorization"}
+    assert without == {"cameras.user", "cameras.password", "archive.authorization", "notify.authorization"}
     options = {option for parameter in run.params for option in parameter.opts}
     assert {key.setting.option for key in keys()} - {"", ARGUMENTS} <= options
 

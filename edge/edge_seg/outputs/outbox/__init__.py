@@ -1,10 +1,12 @@
-"""Results on their way to an archive: kept until it has taken them, however long the network is away.
+"""Results on their way to who wants them: kept until they are taken, however long the network is away.
 
-Needs `pip install '.[clinic]'`. The archive is a PACS (`AE@HOST:PORT`) or a DICOMweb service (`https://...`).
+DICOM results go to an archive: a PACS (`AE@HOST:PORT`) or a DICOMweb service (`https://...`), which need
+`pip install '.[clinic]'`. Records go to a webhook (`https://...`) or an MQTT broker (`mqtt://...`, which needs
+`pip install '.[mqtt]'`).
 """
 
-from edge_seg.outputs.outbox.address import archive_at
+from edge_seg.outputs.outbox.address import archive_at, receiver_at
 from edge_seg.outputs.outbox.archive import Archive
 from edge_seg.outputs.outbox.queue import REASONS_NAME, Outbox
 
-__all__ = ["REASONS_NAME", "Archive", "Outbox", "archive_at"]
+__all__ = ["REASONS_NAME", "Archive", "Outbox", "archive_at", "receiver_at"]

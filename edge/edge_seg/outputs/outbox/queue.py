@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edge_seg.errors import OutputError
 from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble
-from edge_seg.storage import DRAFT_SUFFIX, flush_folder
+from edge_seg.storage import DRAFT_SUFFIX, flush_folder, write_atomically
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
 """After a vain attempt the next comes after the first pause, then after twice as long, up to the longest."""
@@ -105,6 +105,11 @@ class Outbox:
             flush_folder(self.folder)
         except OSError as error:
             raise OutputError(f"{target}: cannot be written ({error.strerror or error}): free space") from error
+        self._news.set()
+
+    def put_bytes(self, name: str, data: bytes) -> None:
+        """Send bytes on, under the name of a file; see `put`."""
+        write_atomically(self.folder / name, data)
         self._news.set()
 
     def close(self) -> None:

@@ -11,7 +11,7 @@ def metrics(state: dict[str, Any]) -> str:
     Args:
         state: see `health.Health.state`.
     """
-    outbox = state["outbox"] or {}
+    outbox, notices = state["outbox"] or {}, state["notices"] or {}
     waiting = [one["waiting"] for one in state["sources"] if one["waiting"] is not None]
     ages = [one for one in state["sources"] if one["age_s"] is not None]
     lines: list[str] = []
@@ -38,6 +38,9 @@ def metrics(state: dict[str, Any]) -> str:
     add("outbox_waiting", "gauge", "Results that wait for the archive.", ("", outbox.get("waiting")))
     add("outbox_refused", "gauge", "Results that the archive refused.", ("", outbox.get("refused")))
     add("outbox_sent_total", "counter", "Results that the archive has taken.", ("", outbox.get("sent")))
+    add("notices_waiting", "gauge", "Records that wait for who is notified.", ("", notices.get("waiting")))
+    add("notices_refused", "gauge", "Records that who is notified refused.", ("", notices.get("refused")))
+    add("notices_sent_total", "counter", "Records that who is notified has taken.", ("", notices.get("sent")))
     add(
         "camera_age_seconds",
         "gauge",
