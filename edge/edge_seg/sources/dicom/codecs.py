@@ -31,7 +31,8 @@ def decode_pixels(dataset: Any, path: str) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _decode(described, syntax) >> shift
+            stored = _decode(described, syntax)
+            return stored >> shift if shift else stored
     # Codecs are many, some native, and raise what they like, PanicException among it, which is no Exception.
     except BaseException as error:
         if isinstance(error, _STOPS):

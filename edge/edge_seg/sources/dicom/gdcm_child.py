@@ -8,6 +8,21 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+MOST_MEMORY = 500_000_000
+"""Bytes of address space; a film of 24 million pixels of 16 bits, the largest that is decoded, takes under 400 MB."""
+
+
+def limit_memory() -> None:
+    """Have what a damaged frame asks for beyond `MOST_MEMORY` refused by the system, where it can do that."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    try:
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
+    except (ValueError, OSError):  # a lower one is set, or the system (macOS) knows none
+        return
+
 
 def decode(frame: bytes, words: Sequence[str]) -> bytes:
     """Values of a frame, a row after the other, in the machine's byte order.
@@ -40,4 +55,5 @@ def decode(frame: bytes, words: Sequence[str]) -> bytes:
 if __name__ == "__main__":
     # The modules beside this one have everyday names, which would hide others.
     del sys.path[0]
+    limit_memory()
     sys.stdout.buffer.write(decode(sys.stdin.buffer.read(), sys.argv[1:]))

@@ -124,7 +124,11 @@ def _inflated(data: bytes, path: str) -> bytes:
 
 def _film(dataset: Any, path: Path) -> Film:
     where = str(path)
-    grey = grey_values(dataset, decode_pixels(dataset, where), where)
+    stored = decode_pixels(dataset, where)
+    # As large as what was decoded of them, which comes beside them.
+    del dataset[_PIXEL_DATA]
+    grey = grey_values(dataset, stored, where)
+    del stored
     orientation, orientation_known, notes = orientation_of(dataset, where)
     spacing = spacing_of(dataset)
     part = text(dataset, "BodyPartExamined")

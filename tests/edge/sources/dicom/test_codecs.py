@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +47,15 @@ def test_a_frame_that_makes_gdcm_abort_is_an_error() -> None:
     jpeg[2] = 0
     with pytest.raises(ValueError, match="gdcm cannot decode it"):
         decode_described(bytes(jpeg), JPEGBaseline8Bit, (64, 64), (8, 8, 0))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its address space")
+def test_a_frame_that_asks_for_gigabytes_gets_none() -> None:
+    jpeg = bytearray(cv2.imencode(".jpg", np.zeros((64, 64), np.uint8))[1])
+    start = jpeg.index(b"\xff\xc0") + 5
+    jpeg[start : start + 4] = struct.pack(">HH", 30_000, 30_000)
+    with pytest.raises(ValueError, match="gdcm cannot decode it"):
+        decode_described(bytes(jpeg), JPEGBaseline8Bit, (30_000, 30_000), (8, 8, 0))
 
 
 @pytest.mark.parametrize("at", [2, 4])

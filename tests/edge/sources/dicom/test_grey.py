@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -262,3 +263,16 @@ def test_an_edge_of_one_value_is_left_out_whichever_way_the_film_lies(
     edged = cv2.copyMakeBorder(plain, 0, 30, 12, 0, cv2.BORDER_CONSTANT, value=0)
     film = read_with(turn(edged))
     np.testing.assert_array_equal(film.pixels[film.upright.box], turn(plain) - plain.min())
+
+
+def test_a_film_of_32_bits_is_read_in_little_more_memory_than_its_file(make_film: Callable[..., Path]) -> None:
+    stored = np.arange(4000 * 250, dtype=np.uint32).reshape(4000, 250) << 10
+    data = make_film(pixels=stored).read_bytes()
+    decode_dicom(data, Path("warm.dcm"))
+    tracemalloc.start()
+    try:
+        decode_dicom(data, Path("film.dcm"))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2.9 * len(data)
