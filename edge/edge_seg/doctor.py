@@ -183,6 +183,7 @@ def _extras() -> Iterator[Finding]:
     for extra, modules in {
         "data": ("h5py",),
         "clinic": ("pynetdicom", "highdicom"),
+        "archive": ("pyarrow", "distributed"),
         "report": ("matplotlib", "jinja2", "psutil", "scipy"),
         "train": ("tensorflow", "tf_keras", "tensorflow_model_optimization"),
     }.items():

@@ -25,6 +25,18 @@ def station_options(command: _Command) -> _Command:
     return command
 
 
+def some_station_options(*wanted: str) -> Callable[[_Command], _Command]:
+    """Gives a command the options of some settings (`model.name`), as `station_options` does of all."""
+
+    def decorate(command: _Command) -> _Command:
+        for key in reversed(keys()):
+            if f"{key.group}.{key.name}" in wanted:
+                command = _option(key)(command)
+        return command
+
+    return decorate
+
+
 def given_values(parameters: dict[str, Any]) -> Values:
     """The settings among a command's parameters that were given."""
     found: dict[str, dict[str, object]] = {}

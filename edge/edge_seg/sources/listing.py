@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -90,8 +91,7 @@ class Listing:
             try:
                 folder = known[path] = self._folder(path)
             except OSError as error:
-                reason = f"cannot be listed ({error.strerror}): check its permissions"
-                self._tell(found, [_problem(path, reason)])
+                self._tell(found, [_not_listed(path, error)])
                 if path == self._root:
                     found.gone = True
                     return found
@@ -103,6 +103,20 @@ class Listing:
             waiting += reversed(folder.folders)
         self._known = known
         return found
+
+    def walk(self) -> Iterator[Looked]:
+        """What lies there, folder by folder, of which none is remembered: of millions of films few are in memory."""
+        waiting = [self._root]
+        while waiting:
+            path = waiting.pop()
+            self._films.clear()
+            try:
+                folder = self._folder(path)
+            except OSError as error:
+                yield Looked(problems=[_not_listed(path, error)], gone=path == self._root)
+                continue
+            yield Looked(folder.films, folder.problems, others=folder.others)
+            waiting += reversed(folder.folders)
 
     def _tell(self, found: Looked, problems: list[Failure]) -> None:
         for problem in problems:
@@ -200,6 +214,10 @@ def _is_ours(entry: os.DirEntry[str]) -> bool:
         return read_regular(Path(entry.path), 1) in (b"", b"{")
     except InputError:
         return True
+
+
+def _not_listed(path: Path, error: OSError) -> Failure:
+    return _problem(path, f"cannot be listed ({error.strerror}): check its permissions")
 
 
 def _problem(path: Path, what: str) -> Failure:

@@ -1,0 +1,86 @@
+"""Engines: who segments the films of an archive. Whatever one believes, a shard is done when its part is there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from functools import partial
+
+from edge_seg.archive.contents import Archive
+from edge_seg.archive.guard import TIMEOUT_S, Guard
+from edge_seg.archive.shards import Counts, run_shards
+from edge_seg.errors import DeviceError, UsageError
+from edge_seg.hardware import usable_cores
+
+Told = Callable[[int, Counts], None]
+"""Is told each shard that is done, and what became of its films."""
+
+
+def run(
+    address: str,
+    *,
+    workers: int | None = None,
+    shard: tuple[int, int] | None = None,
+    dask: str | None = None,
+    timeout_s: float = TIMEOUT_S,
+    told: Told = lambda shard, counts: None,
+    model: str | None = None,
+    lung: str | None = None,
+    gate: bool | None = None,
+) -> Counts:
+    """Segment the films of an archive whose parts are not there yet.
+
+    Args:
+        address: path or URL of the archive's folder.
+        workers: processes that segment, each on one core; by default one for each core that may be used.
+        shard: `(i, n)`: of n such runs, on as many machines as there are, this is run i, from 0 to n - 1.
+        dask: address of a Dask scheduler (`tcp://HOST:8786`) whose workers segment, or `local` for a cluster of its own
+            on this machine.
+        timeout_s: seconds for one film.
+        told: called for each shard that is done.
+        model, lung, gate: what the archive must have been planned with; `None` is not asked for.
+
+    Returns:
+        What became of the films of this run; films whose parts were there before do not count.
+
+    Raises:
+        UsageError: no archive, planned with something else, or a request that makes no sense.
+        DeviceError, ModelError: films cannot be segmented on this machine; none of them is marked for it.
+        InputError, OutputError: the archive cannot be read or written.
+    """
+    archive = Archive(address)
+    archive.check(model, lung, gate)
+    if workers is not None and workers < 1:
+        raise UsageError(f"{workers} workers: give 1 or more")
+    index, of = shard or (0, 1)
+    if not 0 <= index < of:
+        raise UsageError(f"--shard {index}/{of}: of {of} runs the first is 0/{of}, the last {of - 1}/{of}")
+    archive.store.sweep("records")
+    there = archive.parts()
+    todo = [one for one in range(index, archive.settings.shards, of) if one not in there]
+    engine = run_locally if dask is None else partial(_run_on_dask, scheduler=dask)
+    total = Counts()
+    for one, counts in engine(archive, todo, workers or usable_cores(), timeout_s) if todo else ():
+        total.add_counts(counts)
+        told(one, counts)
+    left = set(todo) - archive.parts().keys()
+    if left:
+        raise DeviceError(f"{address}: {len(left)} shards are not done, their workers were lost: run it again")
+    return total
+
+
+def run_locally(archive: Archive, todo: list[int], workers: int, timeout_s: float) -> Iterator[tuple[int, Counts]]:
+    """Segment shards on this machine; see `run_shards`."""
+    films = sum(map(archive.settings.films_of, todo))
+    with ExitStack() as stack:
+        guards = [stack.enter_context(closing(Guard(archive, timeout_s))) for _ in range(min(workers, films))]
+        yield from run_shards(archive, todo, guards)
+
+
+def _run_on_dask(
+    archive: Archive, todo: list[int], workers: int, timeout_s: float, scheduler: str
+) -> Iterator[tuple[int, Counts]]:
+    # Half a second to load, which the other engines need not wait for.
+    from edge_seg.archive.on_dask import run_on_dask
+
+    return run_on_dask(archive, todo, workers, timeout_s, scheduler)

@@ -1,0 +1,17 @@
+"""Whether a film is still what was planned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from edge_seg.errors import InputError
+
+
+def check_unchanged(source: str, planned: Sequence[int | None], found: Sequence[int | None]) -> None:
+    """Compare size in bytes and time of the last change (ns) with those planned, where they are known.
+
+    Raises:
+        InputError: the film has changed.
+    """
+    if any(then is not None and then != now for then, now in zip(planned, found, strict=True)):
+        raise InputError(f"{source}: has changed since it was planned: plan it anew")
