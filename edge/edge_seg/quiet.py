@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 _lock = threading.Lock()
 _inside = 0
 _kept: int | None = None
+_written: int | None = None
+_dropped = False
 
 
 @contextmanager
@@ -24,11 +26,26 @@ def native_libraries_quiet() -> Iterator[None]:
     try:
         yield
     finally:
-        _leave()
+        _leave(dropped=True)
+
+
+@contextmanager
+def native_failures_quiet() -> Iterator[None]:
+    """What is written to the process's standard error while this lasts comes afterwards, and not where it raises.
+
+    Rust's panics write some lines there before they become an exception, which says all that is to be known.
+    """
+    _enter()
+    raised = True
+    try:
+        yield
+        raised = False
+    finally:
+        _leave(dropped=raised)
 
 
 def _enter() -> None:
-    global _inside, _kept
+    global _inside, _kept, _written, _dropped
     with _lock:
         _inside += 1
         if _inside > 1:
@@ -36,17 +53,27 @@ def _enter() -> None:
         # A program without a standard error has nothing to keep quiet.
         with suppress(OSError, AttributeError):
             sys.stderr.flush()
-            _kept = os.dup(2)
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, 2)
-            os.close(nowhere)
+            _kept, _dropped = os.dup(2), False
+            # A system without files in memory loses what is written meanwhile.
+            _written = os.memfd_create("stderr") if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
+            os.dup2(_written, 2)
 
 
-def _leave() -> None:
-    global _inside, _kept
+def _leave(dropped: bool) -> None:
+    global _inside, _kept, _written, _dropped
     with _lock:
         _inside -= 1
-        if _inside == 0 and _kept is not None:
-            os.dup2(_kept, 2)
-            os.close(_kept)
-            _kept = None
+        _dropped |= dropped
+        if _inside > 0 or _kept is None:
+            return
+        os.dup2(_kept, 2)
+        os.close(_kept)
+        _kept = None
+        if _written is None:
+            return
+        with suppress(OSError):
+            size = os.lseek(_written, 0, os.SEEK_CUR)
+            if size and not _dropped:
+                os.write(2, os.pread(_written, size, 0))
+        os.close(_written)
+        _written = None

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from edge_seg.errors import InputError
+from edge_seg.quiet import native_failures_quiet
 from edge_seg.sources.dicom import gdcm_frame
 from edge_seg.sources.dicom.attributes import number
 from edge_seg.sources.header import picture_size
@@ -91,11 +93,18 @@ def _decode(described: Any, syntax: Any) -> np.ndarray:
     *others, last = _in_order(decoder) or [""]
     for plugin in others:
         try:
-            return np.asarray(decoder.as_array(described, raw=True, decoding_plugin=plugin)[0])
+            return _decode_by(plugin, decoder, described)
         except BaseException as error:
             if isinstance(error, (*_STOPS, MemoryError)):
                 raise
-    return np.asarray(decoder.as_array(described, raw=True, decoding_plugin=last)[0])
+    return _decode_by(last, decoder, described)
+
+
+def _decode_by(plugin: str, decoder: Any, described: Any) -> np.ndarray:
+    # The codec of this encoding is written in Rust, and panics on damaged segments.
+    quiet = native_failures_quiet() if decoder.UID == _RLE else nullcontext()
+    with quiet:
+        return np.asarray(decoder.as_array(described, raw=True, decoding_plugin=plugin)[0])
 
 
 def _decoder(syntax: Any) -> Any:

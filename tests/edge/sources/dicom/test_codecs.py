@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -13,11 +15,12 @@ import pydicom
 import pytest
 from edge_seg.errors import InputError
 from edge_seg.phantom.film import Phantom
+from edge_seg.quiet import native_failures_quiet, native_libraries_quiet
 from edge_seg.sources.dicom import decode_dicom
 from edge_seg.sources.dicom.gdcm_frame import decode_described
 from edge_seg.sources.files import read_film
-from pydicom.encaps import encapsulate
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit
+from pydicom.encaps import encapsulate, generate_frames
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 MakeFilm = Callable[..., Path]
 
@@ -47,6 +50,30 @@ def test_a_frame_that_makes_gdcm_abort_is_an_error() -> None:
     jpeg[2] = 0
     with pytest.raises(ValueError, match="gdcm cannot decode it"):
         decode_described(bytes(jpeg), JPEGBaseline8Bit, (64, 64), (8, 8, 0))
+
+
+def test_a_codec_that_panics_says_nothing_of_its_own(make_film: MakeFilm, capfd: pytest.CaptureFixture[str]) -> None:
+    path = make_film()
+    dataset = pydicom.dcmread(path)
+    dataset.compress(RLELossless)
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    count, first, second = struct.unpack("<3L", frame[:12])
+    # Two values more in the first segment than the film has pixels.
+    longer = struct.pack("<3L", count, first, second + 2) + frame[12:second] + b"\xff\0" + frame[second:]
+    film = read_film(save_encoded(path, longer, RLELossless))
+    np.testing.assert_array_equal(film.pixels, read_film(make_film("plain.dcm")).pixels)
+    assert capfd.readouterr().err == ""
+
+
+def test_what_others_say_meanwhile_comes_afterwards(capfd: pytest.CaptureFixture[str]) -> None:
+    with native_failures_quiet():
+        os.write(2, b"a warning of another thread\n")
+    with suppress(ValueError), native_failures_quiet():
+        os.write(2, b"a panic\n")
+        raise ValueError("damaged")
+    with native_libraries_quiet(), native_failures_quiet():
+        os.write(2, b"a greeting\n")
+    assert capfd.readouterr().err == "a warning of another thread\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to its address space")
