@@ -90,6 +90,16 @@ class StationProcess:
         return self._status("VmHWM") / 1024
 
     @property
+    def now_mb(self) -> float:
+        """MiB of memory at this moment."""
+        return self._status("VmRSS") / 1024
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it runs."""
+        return self._process.poll() is None
+
+    @property
     def processor_s(self) -> float:
         """Seconds of the processor that it has had."""
         facts = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
