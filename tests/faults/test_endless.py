@@ -19,7 +19,7 @@ import pytest
 from edge_seg.phantom import phantom
 from edge_seg_lab.station_process import StationProcess
 
-FRAMES = int(os.environ.get("EDGE_SEG_FRAMES", "2000"))
+FRAMES = int(os.environ.get("EDGE_SEG_FRAMES", "1000"))
 WATCHED = int(os.environ.get("EDGE_SEG_WATCHED", "100"))
 PATIENCE_S = 1800
 
