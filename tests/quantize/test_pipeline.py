@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,11 +148,13 @@ def test_the_trust_score_is_calibrated_and_tells_good_outlines_from_bad(model: P
 def test_the_manifest_says_what_a_run_started_from_and_names_no_folder_of_this_machine(
     run: Path, tmp_path: Path
 ) -> None:
-    words = "--network lungs --size 64 --base 6 --epochs 1 --films-per-epoch 8 --batch-size 8 -q".split()  # noqa: SIM905
-    chests = read_config(run)[0].datasets[0]
-    arguments = [chests, "--from", str(run), "--out", str(tmp_path / "more"), *words]
-    assert CliRunner().invoke(train, arguments, catch_exceptions=False).exit_code == 0
-    export_float(tmp_path / "more", tmp_path / "more.tflite", QuantizeSettings("more"))
+    # As `edge-seg train --from` leaves it, whose own test is in `tests/train`.
+    more = tmp_path / "more"
+    shutil.copytree(run, more)
+    raw = json.loads((more / "config.json").read_text())
+    raw["config"] |= {"start": str(run), "epochs": 1}
+    (more / "config.json").write_text(json.dumps(raw))
+    export_float(more, tmp_path / "more.tflite", QuantizeSettings("more"))
     manifest = ModelFile.read(tmp_path / "more.tflite").manifest
     assert manifest.training["settings"]["epochs"] == 1
     assert manifest.training["started_from"]["run"] == run.name
@@ -246,13 +249,14 @@ def test_a_float_tensor_stops_a_model() -> None:
 
 
 def test_the_seed_network_converts() -> None:
-    from dataclasses import replace
-
     import tf_keras
     from edge_seg_train.network import PRESETS, build
 
-    model = build(tf_keras, replace(PRESETS["seed"], height=64, width=64))
-    assert model.count_params() == 31_055_297
+    small = replace(PRESETS["seed"], height=64, width=64)
+    assert build(tf_keras, small).count_params() == 31_055_297
+    # The same layers, of fewer channels: a converter's work grows with the weights.
+    model = build(tf_keras, replace(small, base=8))
     films = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
-    assert len(convert.to_float32(model)) > 4 * 31_000_000
+    # Less than all weights: batch statistics go into those of the convolutions.
+    assert len(convert.to_float32(model)) > 3.9 * model.count_params()
     assert purity_violations(convert.to_int8_after_training(model, films)) == []

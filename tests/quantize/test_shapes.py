@@ -49,9 +49,18 @@ def made(chests: Path, folder: Path, *words: str) -> Path:
     return model
 
 
-def test_a_softmax_over_background_right_and_left(chests: Path, tmp_path: Path) -> None:
-    model = made(chests, tmp_path, "--output", "softmax", "--structures", "right_lung,left_lung")
-    segmenter = Segmenter.load(model, gate=False)
+OWN = "the lung above the dome of the diaphragm"
+
+
+@pytest.fixture(scope="module")
+def softmax(chests: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of classes that exclude each other, of a lung defined in words of one's own."""
+    words = ("--output", "softmax", "--structures", "right_lung,left_lung", "--lung", OWN)
+    return made(chests, tmp_path_factory.mktemp("softmax"), *words)
+
+
+def test_a_softmax_over_background_right_and_left(softmax: Path) -> None:
+    segmenter = Segmenter.load(softmax, gate=False)
     assert segmenter.manifest.output == "softmax"
     assert segmenter.runtime.output.shape[-1] == 3
     film = phantom(160, 144, seed=100)
@@ -76,18 +85,16 @@ def test_one_class_with_dropout(chests: Path, tmp_path: Path) -> None:
     assert segmenter.manifest.expects == "chest"
 
 
-def test_a_lung_defined_in_words_of_ones_own_is_called_so_everywhere(chests: Path, tmp_path: Path) -> None:
-    words = "the lung above the dome of the diaphragm"
-    model = made(chests, tmp_path, "--structures", "right_lung,left_lung", "--lung", words)
+def test_a_lung_defined_in_words_of_ones_own_is_called_so_everywhere(softmax: Path, tmp_path: Path) -> None:
     film = tmp_path / "film.png"
     cv2.imwrite(str(film), phantom(160, 144, seed=100).film.pixels)
     out = tmp_path / "out"
     with pytest.raises(SystemExit) as end:
-        main(["run", str(film), "--model", str(model), "--out", str(out), "--no-gate", "-q"])
+        main(["run", str(film), "--model", str(softmax), "--out", str(out), "--no-gate", "-q"])
     assert end.value.code == 0
     record = json.loads((out / "records.jsonl").read_text())
     assert record["lung"] == "own"
-    assert record["structures"] == {"right_lung": words, "left_lung": words}
+    assert record["structures"] == {"right_lung": OWN, "left_lung": OWN}
     assert set(record["areas"]) == {"right_lung", "left_lung", "own_lung"}
 
 
