@@ -14,11 +14,13 @@ from edge_seg_benchmarks.accuracy.agreement import measure_agreement
 from edge_seg_benchmarks.accuracy.failures import worst_failures
 from edge_seg_benchmarks.accuracy.film_gate import measure_film_gate
 from edge_seg_benchmarks.accuracy.films import PHANTOM
+from edge_seg_benchmarks.accuracy.masks import score_masks
 from edge_seg_benchmarks.accuracy.reliability import measure_reliability
 from edge_seg_benchmarks.accuracy.robustness import score_corrupted, summarise_corrupted
 from edge_seg_benchmarks.accuracy.score_cache import ScoreCache
 from edge_seg_benchmarks.accuracy.scores import FilmScore, dice_differences, main_region, subgroups, summarise
 from edge_seg_benchmarks.accuracy.scoring import score_all
+from edge_seg_benchmarks.accuracy.seen import seen_films
 from edge_seg_benchmarks.configurations import (
     ConfigurationReport,
     describe_configuration,
@@ -51,6 +53,7 @@ class Settings:
         repeats: rounds of the latency measurement.
         robustness: films of each data set that are corrupted and scored, with the last model; 0 for none.
         should_reject: files, folders and globs of pictures that the last model's film gate should reject.
+        masks: folders of masks that other programs made, to be scored too: `FOLDER` or `STRUCTURE=FOLDER`.
         time_only: names of models that are timed and not scored: references that were never trained.
         peak: whether this machine's peak is measured, for each number of threads.
         sustained: minutes of films one after another, with the last model; 0 for none.
@@ -64,6 +67,7 @@ class Settings:
     repeats: int = 30
     robustness: int = 0
     should_reject: tuple[str, ...] = ()
+    masks: tuple[str, ...] = ()
     time_only: tuple[str, ...] = ()
     peak: bool = True
     sustained: float = 0.0
@@ -106,7 +110,7 @@ def run_benchmark(
     """Score and time models; the first model is the reference of the speed-ups.
 
     Args:
-        models: read from files.
+        models: read from files; none where there are masks to score.
         datasets: films with outlines; without any, only latency is measured.
         settings: what to measure.
         cache: receives scores as they are computed, and gives those of a run that was stopped.
@@ -114,14 +118,43 @@ def run_benchmark(
 
     Raises:
         InputError: a data set has no films to score, or pictures to reject cannot be opened.
-        UsageError: there are pictures to reject and the last model has no film gate, or there are films to score and
-            every model is only timed.
+        UsageError: there are pictures to reject and the last model has no film gate, there are films to score and every
+            model is only timed, there are masks and no films, or there is nothing to measure.
         DeviceError: an engine is not installed.
     """
     before = machine_state()
+    if settings.masks and not datasets:
+        raise UsageError("masks are scored against outlines: give the films that they are of by --data")
+    if not models and not settings.masks:
+        raise UsageError("there is nothing to measure: give a model, or --masks FOLDER")
+    masks = tuple(score_masks(given, datasets, settings.split, settings.limit, say) for given in settings.masks)
+    report = Report(
+        notice=RESEARCH_USE,
+        command=settings.command,
+        machine=Machine(**vars(machine_facts()), before=before, during=before, after=before),
+        datasets=tuple(DatasetReport(d.name, d.layout, settings.split, settings.limit, d.facts) for d in datasets),
+        models=(),
+        reference=None,
+        masks=masks,
+    )
+    return _with_models(report, models, datasets, settings, cache, say) if models else report
+
+
+def _with_models(
+    report: Report,
+    models: Sequence[ModelFile],
+    datasets: Sequence[Dataset],
+    settings: Settings,
+    cache: ScoreCache | None,
+    say: _Say,
+) -> Report:
+    """The report with everything that is measured of models."""
     subjects = _open(models, settings)
     if datasets and not any(subject.scored for subject in subjects):
-        raise UsageError("there are films to score, but every model is only timed: remove --time-only or --data")
+        raise UsageError(
+            "there are films to score, but every model is only timed: remove --time-only or --data, or give a manifest "
+            "(edge-seg inspect --write-manifest) to a model that has none"
+        )
     last, split, limit = subjects[-1], settings.split, settings.limit
     # First, since it reports problems with a folder within seconds.
     film_gate = measure_film_gate(last.gated, datasets, split, limit, settings.should_reject, say)
@@ -133,11 +166,9 @@ def run_benchmark(
     sustained = measure_sustained(last.gated, settings.sustained, say)
     entries[-1] = replace(entries[-1], film_gate=film_gate, agreement=tuple(agreement), sustained=sustained)
     entries[-1] = _with_robustness(entries[-1], last.segmenter, datasets, settings, cache, say)
-    return Report(
-        notice=RESEARCH_USE,
-        command=settings.command,
-        machine=Machine(**vars(machine_facts()), before=before, during=latency.during, after=machine_state()),
-        datasets=tuple(DatasetReport(d.name, d.layout, split, limit, d.facts) for d in datasets),
+    return replace(
+        report,
+        machine=replace(report.machine, during=latency.during, after=machine_state()),
         models=tuple(entries),
         reference=None if reference is None else entries[reference].label,
         reference_timing=latency.reference,
@@ -216,6 +247,7 @@ def _describe(
         loss=() if reference is None else tuple(dice_differences(films, scores[reference])),
         subgroups=tuple(subgroups(films, main_region(score.region for score in films) or "")),
         films=tuple(films),
+        seen=tuple(seen_films(subject.model, films)),
         configurations=tuple(latency.configurations[place]),
     )
 

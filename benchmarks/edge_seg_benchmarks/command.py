@@ -37,9 +37,15 @@ def _distinct(context: click.Context, option: click.Parameter, values: tuple[Any
 
     To compare reports: edge-seg benchmark compare --help""",
 )
-@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.argument("models", metavar="[MODEL]...", nargs=-1)
 @click.option(
     "--data", "datasets", multiple=True, metavar="DATASET", help="Folder of a data set, or `phantom`; repeatable."
+)
+@click.option(
+    "--masks",
+    multiple=True,
+    metavar="[STRUCTURE=]FOLDER",
+    help="Also score the masks in a folder, whatever made them, against the films of --data; repeatable.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the report.")
 @click.option("--split", type=click.Choice(("train", "val", "test", "all")), default="test", show_default=True)
@@ -116,13 +122,14 @@ def benchmark(
     quiet: bool,
     **measured: Any,
 ) -> None:
-    """Report latency against Dice for MODEL... side by side (shipped names or files).
+    """Report latency against Dice for MODEL... side by side (shipped names or files, .tflite of any program).
 
     The first model is the reference of the speed-ups. Dice is compared with the float32 model of the same name. A
-    stopped run resumes where it was. Needs `pip install '.[report]'`, but no TensorFlow.
+    network without a manifest is timed and not scored. A stopped run resumes where it was. Needs
+    `pip install '.[report]'`, but no TensorFlow.
     """
     from edge_seg import Segmenter
-    from edge_seg.model_file import ModelFile
+    from edge_seg.inspection.tensors import find_network
 
     from edge_seg_benchmarks.accuracy.films import open_benchmark_data
     from edge_seg_benchmarks.accuracy.score_cache import ScoreCache
@@ -130,8 +137,14 @@ def benchmark(
     from edge_seg_benchmarks.instruction_counts import InstructionCounts
     from edge_seg_benchmarks.report.card import save_scores
     from edge_seg_benchmarks.report.folder import write_report
+    from edge_seg_benchmarks.report.warnings import warnings_of
 
-    files = [ModelFile.read(model) for model in models]
+    networks = [find_network(model) for model in models]
+    files = [network.drafted() for network in networks]
+    unknown = [file.manifest.name for file, network in zip(files, networks, strict=True) if network.file is None]
+    for name in unknown:
+        click.echo(f"{name}: has no manifest, so it is timed and not scored", err=True)
+    measured["time_only"] = (*measured["time_only"], *unknown)
     opened = [open_benchmark_data(name) for name in datasets]
     counts = InstructionCounts.read(instructions) if instructions else None
     cache = ScoreCache(out / "scores.part.jsonl")
@@ -146,6 +159,8 @@ def benchmark(
         for file, segmenter, entry in zip(files, segmenters, report.models, strict=True):
             save_scores(file, segmenter, opened, entry, report)
     cache.remove()
+    for line in warnings_of(report):
+        click.echo(f"edge-seg: {line}", err=True)
     click.echo(json.dumps(report.to_json()) if as_json else f"report: {page}")
 
 

@@ -13,9 +13,11 @@ from edge_seg.typed_json import parse_object, read_fields
 from edge_seg_benchmarks.accuracy.agreement import RatioAgreement
 from edge_seg_benchmarks.accuracy.failures import KnownFailure
 from edge_seg_benchmarks.accuracy.film_gate import FilmGateFigures
+from edge_seg_benchmarks.accuracy.masks import MaskReport
 from edge_seg_benchmarks.accuracy.reliability import TrustFigures
 from edge_seg_benchmarks.accuracy.robustness import CorruptedDice
 from edge_seg_benchmarks.accuracy.scores import DiceDifference, FilmScore, RegionScores, SubgroupDice
+from edge_seg_benchmarks.accuracy.seen import SeenFilms
 from edge_seg_benchmarks.configurations import ConfigurationReport
 from edge_seg_benchmarks.instruction_counts import InstructionCounts
 from edge_seg_benchmarks.latency.cold_start import ColdStart
@@ -67,6 +69,7 @@ class ModelReport(ModelFacts):
         loss: Dice minus that of the report's `reference`.
         subgroups: Dice of the main region by attributes of the films.
         films: the scores of every film.
+        seen: scored films that the model was trained with, per data set; empty where none is known.
         configurations: other engines and numbers of threads.
         robustness, trust, agreement, film_gate, failures, sustained: measured of the last model only.
     """
@@ -86,6 +89,7 @@ class ModelReport(ModelFacts):
     loss: tuple[DiceDifference, ...] = ()
     subgroups: tuple[SubgroupDice, ...] = ()
     films: tuple[FilmScore, ...] = ()
+    seen: tuple[SeenFilms, ...] = ()
     configurations: tuple[ConfigurationReport, ...] = ()
     robustness: tuple[CorruptedDice, ...] = ()
     trust: TrustFigures | None = None
@@ -104,11 +108,13 @@ class Report:
         command: how to repeat the run.
         machine: that it ran on.
         datasets: that were scored.
-        models: in the order they were given; the first is the reference of the speed-ups.
+        models: in the order they were given; the first is the reference of the speed-ups; none where masks
+            alone were scored.
         reference: label of the most accurate model, from which losses are counted; `None` without scores.
         reference_timing: how fast the machine was meanwhile; `None` in old reports.
         peak: of the machine, for each number of threads.
         instructions: on emulated ARM cores, where they were counted.
+        masks: scores of masks that other programs made.
         schema: version of these fields.
     """
 
@@ -121,6 +127,7 @@ class Report:
     reference_timing: ReferenceTimes | None = None
     peak: tuple[Peak, ...] = ()
     instructions: InstructionCounts | None = None
+    masks: tuple[MaskReport, ...] = ()
     schema: int = SCHEMA
 
     def to_json(self) -> dict[str, Any]:

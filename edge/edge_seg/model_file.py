@@ -29,6 +29,10 @@ LICENCE_NAME = "LICENSE"
 COMPILED_NAME = "edge_tpu.tflite"
 """The same network, compiled for the Edge TPU; optional."""
 OUTPUTS = ("sigmoid", "softmax")
+ARGMAX = "argmax"
+"""Output of networks that other programs made: the number of the class, 0 being the background."""
+MANIFEST_SUFFIX = ".edge_seg.json"
+"""Of a manifest that lies beside a network which holds none: `unet.edge_seg.json` beside `unet.tflite`."""
 SCHEMA = 1
 KINDS_OF_FILM = ("chest",)
 """Kinds of film that a model can expect; the film gate knows each of them."""
@@ -51,6 +55,23 @@ def _is_file_name(name: str) -> bool:
     return bool(name) and name.isprintable() and not set(name) & set('/\\:*?"<>|') and name.strip(". ") == name
 
 
+class NoManifestError(ModelError):
+    """A TFLite network without a manifest: another program made it, or the end of the file is missing."""
+
+
+@dataclass(frozen=True)
+class OtherNetwork:
+    """What a manifest says of a network that another program made.
+
+    Attributes:
+        output_index: which of its outputs is the segmentation, from 0.
+        probabilities: whether that is past its sigmoid or softmax; `None` goes by the operator that makes it.
+    """
+
+    output_index: int = 0
+    probabilities: bool | None = None
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What a model is, what it expects, and how well it does.
@@ -60,8 +81,8 @@ class Manifest:
         structures: the outputs, in the order of the network's output channels.
         input_height, input_width, input_channels: of the input tensor.
         mean, std: the network sees `(grey / 255 - mean) / std`.
-        output: `sigmoid`: one logit per structure, structures may overlap; or `softmax`: one per class, the background
-            first.
+        output: `sigmoid`: one logit per structure, structures may overlap; `softmax`: one per class, the background
+            first; or `argmax`: the number of the class.
         quantisation: `float32`, `float16` (weights alone), `dynamic` (int8 weights, float32 between), `int8-ptq` or
             `int8-qat`.
         thresholds: per structure, the probability above which a pixel belongs to it.
@@ -74,6 +95,7 @@ class Manifest:
         trust: calibration of the trust score; `None` without one.
         edge_tpu: compiler, outcome and checksum of the network compiled for the Edge TPU; `None` without one.
         flatbuffer_sha256: checksum (hex) of the flatbuffer.
+        other: of a network that another program made; `None` where edge-seg did.
     """
 
     name: str
@@ -96,15 +118,16 @@ class Manifest:
     trust: dict[str, Any] | None = None
     edge_tpu: dict[str, Any] | None = None
     flatbuffer_sha256: str = ""
+    other: OtherNetwork | None = None
 
     @property
     def output_channels(self) -> int:
-        """Channels of the network's output; the first channel of a softmax is the background.
+        """Channels of the output that the segmenter reads; the first channel of a softmax is the background.
 
         Raises:
             ModelError: this version does not know the kind of output.
         """
-        if self.output not in OUTPUTS:
+        if self.output not in (*OUTPUTS, ARGMAX):
             raise ModelError(f"{self.name}: output {self.output!r} is unknown: update edge-seg")
         return len(self.structures) + (self.output == "softmax")
 
@@ -115,7 +138,11 @@ class Manifest:
 
     def to_json(self) -> str:
         """The manifest as stored in the file."""
-        return json.dumps({"schema": SCHEMA, **asdict(self)}, indent=2) + "\n"
+        fields = asdict(self)
+        if self.other is None:
+            # Older versions refuse a field that they do not know.
+            del fields["other"]
+        return json.dumps({"schema": SCHEMA, **fields}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str = MANIFEST_NAME) -> Manifest:
@@ -178,6 +205,11 @@ class ModelFile:
     path: Path | None = None
     associated: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its file, or of the file that it would make."""
+        return self.path.stat().st_size if self.path else len(self.to_bytes())
+
     def to_bytes(self) -> bytes:
         """The file's bytes: flatbuffer, then zip. The same model gives the same bytes."""
         manifest = replace(self.manifest, flatbuffer_sha256=hashlib.sha256(self.flatbuffer).hexdigest())
@@ -200,7 +232,7 @@ class ModelFile:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 names = archive.namelist()
                 if MANIFEST_NAME not in names:
-                    raise ModelError(f"{where}: no manifest in this file: make it with `edge-seg quantize`")
+                    raise NoManifestError(f"{where}: {_NO_MANIFEST}")
                 entries = archive.infolist()
                 if sum(entry.file_size for entry in entries) > LARGEST_FILE:
                     raise ModelError(f"{where}: what it packs is over {LARGEST_FILE >> 20} MB: fetch or make it again")
@@ -211,6 +243,8 @@ class ModelFile:
             texts = {name: files.pop(name, b"").decode() for name in (MANIFEST_NAME, CARD_NAME, LICENCE_NAME)}
         # ValueError and RuntimeError: a flipped bit makes zipfile seek before the file, or ask for a password.
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, RuntimeError, NotImplementedError) as error:
+            if isinstance(error, zipfile.BadZipFile) and data[4:8] == b"TFL3":
+                raise NoManifestError(f"{where}: {_NO_MANIFEST}") from error
             raise ModelError(f"{where}: damaged, or not an edge-seg model ({error}): fetch or make it again") from error
         manifest = Manifest.from_json(texts[MANIFEST_NAME], where)
         flatbuffer = data[:start]
@@ -223,11 +257,16 @@ class ModelFile:
         return cls(manifest, flatbuffer, texts[CARD_NAME], texts[LICENCE_NAME], path, files)
 
     @classmethod
-    def read(cls, model: str | Path) -> ModelFile:
+    def read(cls, model: str | Path, manifest: Path | None = None) -> ModelFile:
         """Read a shipped model by name (`lungs`) or any model by path.
 
+        Args:
+            model: name or path.
+            manifest: of a network that holds none; by default the one beside it (`MANIFEST_SUFFIX`), if it is there.
+
         Raises:
-            ModelError: there is no such model, or it is damaged.
+            ModelError: there is no such model, or it is damaged, or the manifest is of another network.
+            NoManifestError: it has no manifest.
         """
         path = find_model(model)
         shipped = shipped_models()
@@ -241,7 +280,38 @@ class ModelFile:
             raise ModelError(
                 f"{path}: cannot be read ({error.strerror}): give a model file, or one of: {', '.join(shipped)}"
             ) from error
-        return cls.from_bytes(data, str(path), path)
+        beside = path.with_suffix(MANIFEST_SUFFIX)
+        try:
+            file = cls.from_bytes(data, str(path), path)
+        except NoManifestError:
+            if manifest is None and not beside.is_file():
+                raise
+            return _with_manifest(data, path, manifest or beside)
+        if manifest is not None:
+            raise ModelError(f"{path}: holds a manifest of its own: leave {manifest} out")
+        return file
+
+
+_NO_MANIFEST = (
+    "no manifest in this file: it is another program's network, or its end is missing; for the former let `edge-seg "
+    "inspect --write-manifest` draft one"
+)
+
+
+def _with_manifest(flatbuffer: bytes, path: Path, source: Path) -> ModelFile:
+    """Another program's network with the manifest of a file of its own."""
+    try:
+        text = source.read_text()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{source}: cannot be read ({error}): give a manifest (JSON)") from error
+    manifest = Manifest.from_json(text, str(source))
+    found = hashlib.sha256(flatbuffer).hexdigest()
+    if manifest.flatbuffer_sha256 not in ("", found):
+        raise ModelError(
+            f"{source}: is the manifest of another network than {path} (SHA-256 {found[:12]}...): draft anew"
+        )
+    manifest = replace(manifest, flatbuffer_sha256=found, other=manifest.other or OtherNetwork())
+    return ModelFile(manifest, flatbuffer, path=path)
 
 
 def shipped_models() -> dict[str, Path]:

@@ -162,18 +162,19 @@ def labels_to_input(labels: np.ndarray, letterbox: Letterbox) -> np.ndarray:
     return laid
 
 
-def input_table(mean: float, std: float, scale: float | None, zero_point: int) -> np.ndarray:
+def input_table(mean: float, std: float, scale: float | None, zero_point: int, dtype: str = "int8") -> np.ndarray:
     """All 256 grey values as the model's input wants them.
 
     `(grey / 255 - mean) / std`, then quantised where `scale` is given.
 
     Returns:
-        256 values, float32, or int8 where `scale` is given.
+        256 values, float32, or of `dtype` (int8, uint8) where `scale` is given.
     """
     real = (np.arange(256, dtype=np.float64) / 255.0 - mean) / std
     if scale is None:
         return real.astype(np.float32)
-    return np.clip(np.rint(real / scale) + zero_point, -128, 127).astype(np.int8)
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(real / scale) + zero_point, limits.min, limits.max).astype(dtype)
 
 
 def to_tensor(grey: np.ndarray, table: np.ndarray, channels: int) -> np.ndarray:
@@ -187,13 +188,13 @@ def structure_logits(logits: np.ndarray, output: str) -> np.ndarray:
 
     Args:
         logits: `(..., channels)` float32.
-        output: `sigmoid` gives them as they are; `softmax` has the background first, and the logit of a class is its
-            score less the log of the sum of the others' exponentials.
+        output: `softmax` has the background first, and the logit of a class is its score less the log of the sum of
+            the others' exponentials; any other gives them as they are.
 
     Returns:
         `(..., structures)` float32.
     """
-    if output == "sigmoid":
+    if output != "softmax":
         return logits
     found = np.empty((*logits.shape[:-1], logits.shape[-1] - 1), np.float32)
     for k in range(1, logits.shape[-1]):

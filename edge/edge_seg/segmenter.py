@@ -18,9 +18,12 @@ from edge_seg.assessment.sides import DISAGREE, MIRRORED, look_at_sides
 from edge_seg.assessment.trust import LOW_TRUST, Calibration, lung_features
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
+from edge_seg.inspection.flatbuffer import read_graph
+from edge_seg.inspection.tensors import ends_in_probabilities
 from edge_seg.model_file import Manifest, ModelFile
-from edge_seg.runtime import Runtime, TFLiteRuntime
-from edge_seg.runtime.edge_tpu import open_runtime
+from edge_seg.runtime import Runtime
+from edge_seg.runtime.adapted import AdaptedRuntime
+from edge_seg.runtime.edge_tpu import cpu_runtime, open_runtime
 from edge_seg.structures import (
     Structure,
     lung_definitions,
@@ -120,7 +123,7 @@ class Segmenter:
         self.lung = _definition(manifest, lung)
         self._calibration = _calibration(manifest)
         self._appearance = load_appearance(manifest.expects) if gate and manifest.expects else None
-        self.runtime = runtime = runtime or TFLiteRuntime(model.flatbuffer)
+        self.runtime = runtime = _adapted(runtime or cpu_runtime(model), model)
         expected = (1, *manifest.input_shape, manifest.input_channels)
         outputs = (1, *manifest.input_shape, manifest.output_channels)
         if runtime.input.shape != expected or runtime.output.shape != outputs:
@@ -129,12 +132,13 @@ class Segmenter:
                 f"{runtime.input.shape} -> {runtime.output.shape}: make the model again"
             )
         for spec in (runtime.input, runtime.output):
-            if spec.dtype not in ("int8", "float32") or (spec.scale is not None and not spec.scale > 0):
+            if spec.dtype not in ("int8", "uint8", "float32") or (spec.scale is not None and not spec.scale > 0):
                 raise ModelError(
                     f"{manifest.name}: a {spec.dtype} tensor of scale {spec.scale} goes in or out, "
-                    "int8 and float32 are supported: convert the model again"
+                    "int8, uint8 and float32 are supported: convert the model again"
                 )
-        self._table = pixels.input_table(manifest.mean, manifest.std, runtime.input.scale, runtime.input.zero_point)
+        taken = runtime.input
+        self._table = pixels.input_table(manifest.mean, manifest.std, taken.scale, taken.zero_point, taken.dtype)
 
     @property
     def gate(self) -> bool:
@@ -151,15 +155,18 @@ class Segmenter:
         lung: str | None = None,
         gate: bool = True,
         delegate: str = "auto",
+        manifest: Path | None = None,
     ) -> _Segmenter:
         """A segmenter for a shipped model (by name) or a model file (by path); see `runtime.edge_tpu.open_runtime`.
+
+        `manifest` is that of another program's network; see `ModelFile.read`.
 
         Raises:
             ModelError: no such model, or damaged.
             DeviceError: no engine to run it.
             UsageError: the model cannot give lungs of that definition.
         """
-        file = ModelFile.read(model)
+        file = ModelFile.read(model, manifest)
         runtime = open_runtime(file, delegate, threads=threads, engine=engine)
         return cls(file, runtime, lung=lung, gate=gate)
 
@@ -268,6 +275,20 @@ class Segmenter:
         named = {structure.name: mask for structure, mask in zip(manifest.structures, masks, strict=True)}
         derived = self.lung is not None and self.lung != lung_definitions(manifest.structures)[0]
         return logits, visible_lungs(named) if derived else named
+
+
+def _adapted(runtime: Runtime, model: ModelFile) -> Runtime:
+    """The runtime itself, or behind a translation of its tensors where another program made the network."""
+    other = model.manifest.other
+    if isinstance(runtime, AdaptedRuntime):
+        return runtime
+    if other is None and "uint8" not in (runtime.input.dtype, runtime.output.dtype):
+        return runtime
+    probabilities = other.probabilities if other else None
+    if probabilities is None:
+        graph = read_graph(model.flatbuffer)
+        probabilities = ends_in_probabilities(graph, other.output_index if other else 0)
+    return AdaptedRuntime(runtime, model.manifest, probabilities)
 
 
 def _calibration(manifest: Manifest) -> Calibration | None:

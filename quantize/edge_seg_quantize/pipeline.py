@@ -19,10 +19,11 @@ from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.storage import write_atomically
 from edge_seg.structures import Structure, lung_definitions
 from edge_seg_data import Dataset, LabelledFilm, evenly_spaced
+from edge_seg_data.splits import SPLITS_NAME
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.checkpoint import WEIGHTS_NAME
 from edge_seg_train.config import TrainConfig, read_config
-from edge_seg_train.data import SPLITS_NAME, anonymous_splits, open_run_datasets
+from edge_seg_train.data import anonymous_splits, open_run_datasets
 from edge_seg_train.loop import pack_training_films, training_drawing
 from edge_seg_train.losses import training_loss
 from edge_seg_train.memory import keep_freed_memory

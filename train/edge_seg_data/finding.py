@@ -55,7 +55,7 @@ MASK_FOLDERS = [
     "outlines",
     "manualmask",
 ]
-_NO_STRUCTURES = frozenset(
+NO_STRUCTURES = frozenset(
     [
         "overlay",
         "overlays",
@@ -72,6 +72,7 @@ _NO_STRUCTURES = frozenset(
         "output",
     ]
 )
+"""Words in names of folders and files that lie beside masks and hold none."""
 
 
 @dataclass
@@ -244,7 +245,7 @@ def _masks_in(folder: Path) -> list[Path]:
 
 
 def _may_hold_structure(name: str, path: Path) -> bool:
-    if name in SPLIT_NAMES or name in FILM_FOLDERS or set(words_of(name)) & _NO_STRUCTURES or not structure_of(name):
+    if name in SPLIT_NAMES or name in FILM_FOLDERS or set(words_of(name)) & NO_STRUCTURES or not structure_of(name):
         return False
     return any(is_mask_file(file) for file in list_files(path))
 

@@ -9,6 +9,9 @@ from dataclasses import replace
 
 from edge_seg_data.dataset import LabelledFilm
 
+SPLITS_NAME = "splits.json"
+"""File in a run, and in a model, that says which patient was in which split."""
+
 TEST_SHARE = 0.1
 VAL_SHARE = 0.1
 _FEWEST = 3  # patients; fewer are all trained on
@@ -18,6 +21,11 @@ def fraction_of(patient: str, seed: int = 0) -> float:
     """A number in [0, 1) that depends on the patient alone."""
     digest = hashlib.sha256(f"{seed}/{patient}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def anonymous(patient: str) -> str:
+    """A patient's identifier as a model holds it, which travels: 16 hexadecimal digits of its hash."""
+    return hashlib.sha256(patient.encode()).hexdigest()[:16]
 
 
 def split_by_patient(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,9 +10,7 @@ from edge_seg.errors import InputError
 from edge_seg.storage import write_atomically
 from edge_seg_data import Dataset, Options, open_dataset
 from edge_seg_data.progress import ProgressLine
-
-SPLITS_NAME = "splits.json"
-"""File in a run, and in a model, that says which patient was in which split."""
+from edge_seg_data.splits import SPLITS_NAME, anonymous
 
 
 def open_run_datasets(
@@ -64,5 +61,5 @@ def store_splits(run: Path, datasets: Sequence[Dataset]) -> None:
 
 def anonymous_splits(run: Path) -> bytes:
     """The splits of a run for a model file: patients by a hash of their identifier, since a model travels."""
-    hashed = {hashlib.sha256(patient.encode()).hexdigest()[:16]: split for patient, split in read_splits(run).items()}
+    hashed = {anonymous(patient): split for patient, split in read_splits(run).items()}
     return json.dumps({"patients_sha256": dict(sorted(hashed.items()))}, separators=(",", ":")).encode()

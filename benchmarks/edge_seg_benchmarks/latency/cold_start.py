@@ -20,10 +20,13 @@ import json, sys
 def memory(what):
     return int(next(l for l in open('/proc/self/status') if l.startswith(what)).split()[1]) * 1024
 from edge_seg import Segmenter
+from edge_seg.inspection.tensors import find_network
+from edge_seg.runtime.edge_tpu import open_runtime
 from edge_seg.sources import read_film
 film = read_film(sys.argv[3])
 before = memory("VmRSS")
-segmenter = Segmenter.load(sys.argv[1], threads=int(sys.argv[2]))
+model = find_network(sys.argv[1]).drafted()
+segmenter = Segmenter(model, open_runtime(model, threads=int(sys.argv[2])))
 segmenter.runtime.run(segmenter.prepare(film)[0])
 model = memory("VmRSS") - before
 segmenter(film)

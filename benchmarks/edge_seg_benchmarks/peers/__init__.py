@@ -7,9 +7,9 @@ from collections.abc import Callable
 from edge_seg.errors import DeviceError
 from edge_seg.hardware import usable_cores
 from edge_seg.model_file import ModelFile
-from edge_seg.runtime import Runtime, TFLiteRuntime
+from edge_seg.runtime import Runtime
 from edge_seg.runtime import tflite as runtime
-from edge_seg.runtime.edge_tpu import open_runtime
+from edge_seg.runtime.edge_tpu import cpu_runtime, open_runtime
 
 from edge_seg_benchmarks.peers.onnx import OnnxRuntime
 from edge_seg_benchmarks.peers.openvino import OpenVinoRuntime
@@ -48,5 +48,5 @@ def open_engine(engine: str, model: ModelFile, threads: int) -> Runtime:
             raise DeviceError("; ".join(opened.notes))
         return opened
     if engine not in _PEERS:
-        return TFLiteRuntime(model.flatbuffer, threads, engine)
+        return cpu_runtime(model, threads, engine)
     return _PEERS[engine](model.flatbuffer, max(1, min(threads, usable_cores())))

@@ -13,6 +13,9 @@ where this one takes 15, and 5.3 ms for `lungs-nano` where this one takes 2.3.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from edge_seg.errors import ModelError
 
 from edge_seg_benchmarks.peers.graph import GraphWriter
@@ -20,10 +23,14 @@ from edge_seg_benchmarks.peers.network import Network
 from edge_seg_benchmarks.peers.operators import TRANSLATIONS
 
 
-def to_onnx(network: Network) -> bytes:
+def to_onnx(network: Network, metadata: Mapping[str, str] = MappingProxyType({})) -> bytes:
     """The network as a serialised ONNX model, with the same input and output.
 
     Weights stored as float16, or as int8 beside float32 activations, become float32.
+
+    Args:
+        network: to translate.
+        metadata: texts that the model carries, by name (`metadata_props`).
 
     Raises:
         DeviceError: `onnx` is not installed.
@@ -33,6 +40,6 @@ def to_onnx(network: Network) -> bytes:
     writer.begin(network.input)
     for step in network.steps:
         if step.kind not in TRANSLATIONS:
-            raise ModelError(f"operator {step.kind} cannot be translated to ONNX: leave out the engine onnxruntime")
+            raise ModelError(f"operator {step.kind} cannot be translated to ONNX: build the network without it")
         TRANSLATIONS[step.kind](writer, step)
-    return writer.finish(network.input, network.output)
+    return writer.finish(network.input, network.output, metadata)

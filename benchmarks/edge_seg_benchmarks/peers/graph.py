@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -51,8 +51,8 @@ class GraphWriter:
             name = self.node("DequantizeLinear", [name, *self._scale(tensor)], INPUT)
         self.store(name, tensor)
 
-    def finish(self, source: NetworkTensor, result: NetworkTensor) -> bytes:
-        """The whole model, serialised, with the network's own input and output, channels last."""
+    def finish(self, source: NetworkTensor, result: NetworkTensor, metadata: Mapping[str, str]) -> bytes:
+        """The whole model, serialised, with the network's own input and output, channels last, and named texts."""
         name = self.node("Transpose", [self._stored[result.index]], OUTPUT, perm=_CHANNELS_LAST)
         if result.dtype == "int8":
             name = self.node("DequantizeLinear", [name, *self._scale(result, _UNSIGNED)], OUTPUT)
@@ -67,6 +67,7 @@ class GraphWriter:
             [self._onnx.numpy_helper.from_array(values, name) for name, values in self._constants.items()],
         )
         model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=_IR_VERSION)
+        helper.set_model_props(model, dict(metadata))
         return bytes(model.SerializeToString())
 
     def node(self, kind: str, inputs: Sequence[str], label: str, **attributes: Any) -> str:

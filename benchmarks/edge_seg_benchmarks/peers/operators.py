@@ -170,7 +170,7 @@ def _store_activated(writer: GraphWriter, name: str, step: Step) -> None:
     function = step.options.fusedActivationFunction
     if function not in _BOUNDS:
         raise ModelError(
-            f"activation {function} of {step.kind} cannot be translated to ONNX: leave out the engine onnxruntime"
+            f"activation {function} of {step.kind} cannot be translated to ONNX: build the network without it"
         )
     writer.store(name, step.outputs[0], _BOUNDS[function])
 

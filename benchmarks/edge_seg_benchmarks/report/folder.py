@@ -17,6 +17,7 @@ from edge_seg_benchmarks.configurations import ConfigurationReport
 from edge_seg_benchmarks.latency.stages import STAGES
 from edge_seg_benchmarks.report.pictures import data_uri, draw_examples, plot_pareto, plot_reliability, plot_sustained
 from edge_seg_benchmarks.report.tables import by_corruption, by_engine, by_region, ranked, scored_sets
+from edge_seg_benchmarks.report.warnings import warnings_of
 from edge_seg_benchmarks.schema import Report
 
 
@@ -48,7 +49,14 @@ def write_report(
         OutputError: it cannot be written.
     """
     out.mkdir(parents=True, exist_ok=True)
-    region = main_region(row.region for model in report.models for row in model.scores)
+    scores = [one.scores for one in report.models] + [one.scores for one in report.masks]
+    region = main_region(row.region for rows in scores for row in rows)
+    if not report.models:
+        facts = _facts_of_scores(report, region)
+        write_atomically(out / "report.json", report.to_text().encode())
+        write_atomically(out / "report.md", render("masks.md.j2", facts).encode())
+        write_atomically(out / "report.html", render("masks.html.j2", facts).encode())
+        return out / "report.html"
     plots = _plots(report, region)
     facts = _facts(report, region, set(plots))
     embedded = {
@@ -69,7 +77,7 @@ def _facts(report: Report, region: str | None, plots: set[str]) -> dict[str, obj
     """What the Markdown and the page both show."""
     configurations = _configurations(report)
     return {
-        "report": report,
+        **_facts_of_scores(report, region),
         "last": report.models[-1],
         "stages": STAGES,
         "plots": plots,
@@ -78,12 +86,20 @@ def _facts(report: Report, region: str | None, plots: set[str]) -> dict[str, obj
         "ranked": ranked(report.models, region),
         "engines": by_engine(report.models),
         "sets": scored_sets(report.models),
-        "regions": by_region(report.models),
-        "region": region,
         "robustness": by_corruption(report.models[-1].robustness),
         "trust": report.models[-1].trust,
         "film_gate": report.models[-1].film_gate,
         "agreement": report.models[-1].agreement,
+    }
+
+
+def _facts_of_scores(report: Report, region: str | None) -> dict[str, object]:
+    """What is shown whether there are models or masks alone."""
+    return {
+        "report": report,
+        "region": region,
+        "regions": by_region((*report.models, *report.masks)),
+        "warnings": warnings_of(report),
     }
 
 

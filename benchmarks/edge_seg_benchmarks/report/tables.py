@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from edge_seg_data.corruptions import CORRUPTIONS
 
+from edge_seg_benchmarks.accuracy.masks import MaskReport
 from edge_seg_benchmarks.accuracy.robustness import CLEAN, CorruptedDice
 from edge_seg_benchmarks.accuracy.scores import DiceDifference, MetricSummary, RegionScores, main_region
 from edge_seg_benchmarks.accuracy.statistics import rank_test
@@ -127,8 +128,8 @@ def by_engine(models: Sequence[ModelReport]) -> list[ModelEngines]:
     return found
 
 
-def by_region(models: Sequence[ModelReport]) -> list[RegionTable]:
-    """A table for each data set and region."""
+def by_region(models: Sequence[ModelReport | MaskReport]) -> list[RegionTable]:
+    """A table for each data set and region, of models and of masks."""
     tables: dict[tuple[str, str, str], RegionTable] = {}
     for model in models:
         lost = {(row.dataset, row.split, row.region): row for row in model.degradation}

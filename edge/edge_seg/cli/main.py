@@ -23,6 +23,7 @@ VERBS = {
     "train": ("edge_seg_train.command:train", "Train a network on your own films."),
     "quantize": ("edge_seg_quantize.command:quantize", "Make an int8 model of a training run."),
     "benchmark": ("edge_seg_benchmarks.command:benchmark", "Report latency against Dice for models."),
+    "export": ("edge_seg_benchmarks.export:export", "Write a model's network for ONNX runtimes."),
 }
 """Each verb's module and what it does; help shows it without loading any."""
 
@@ -37,8 +38,9 @@ _EXTRAS_OF_MODULES = {
     "tensorflow": "train",
     "tf_keras": "train",
     "keras": "train",
+    "onnx": "peers",
 }
-_EXTRAS = {"check": "data", "train": "train", "quantize": "train", "benchmark": "report"}
+_EXTRAS = {"check": "data", "train": "train", "quantize": "train", "benchmark": "report", "export": "peers"}
 
 
 class _Verbs(click.Group):

@@ -49,12 +49,17 @@ class ModelFacts:
 
 
 def inspect_model(model: ModelFile) -> ModelFacts:
-    """Count operators, multiply-accumulates and parameters of a model.
+    """Facts of a model; see `inspect_network`."""
+    return inspect_network(model.flatbuffer, model.size)
+
+
+def inspect_network(flatbuffer: bytes, file_bytes: int) -> ModelFacts:
+    """Count operators, multiply-accumulates and parameters of a TFLite network.
 
     Raises:
         ModelError: the flatbuffer cannot be read.
     """
-    graph = read_graph(model.flatbuffer)
+    graph = read_graph(flatbuffer)
     counts: Counter[tuple[str, int]] = Counter()
     macs: Counter[tuple[str, int]] = Counter()
     for operator in graph.operators:
@@ -68,8 +73,8 @@ def inspect_model(model: ModelFile) -> ModelFacts:
         sum(macs.values()),
         sum(prod(t.shape) for t in weights),
         sum(t.bytes for t in weights),
-        len(model.flatbuffer),
-        model.path.stat().st_size if model.path else len(model.to_bytes()),
+        len(flatbuffer),
+        file_bytes,
         tuple(_violations(graph)),
         predict_edge_tpu(graph),
     )

@@ -48,7 +48,11 @@ _ACTIVATION_FIELDS = {"AVERAGE_POOL_2D": 5, "CONCATENATION": 1, "MAX_POOL_2D": 5
 
 @dataclass(frozen=True)
 class Tensor:
-    """One tensor: `constant` where its values are in the file; `scales` counts its quantisation scales."""
+    """One tensor.
+
+    `constant` where its values are in the file; `scales` counts its quantisation scales, of which `scale` and
+    `zero_point` are the first.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -57,6 +61,8 @@ class Tensor:
     bytes: int
     scales: int
     static: bool
+    scale: float = 0.0
+    zero_point: int = 0
 
 
 @dataclass(frozen=True)
@@ -158,6 +164,13 @@ class _Table:
         start, count = self._table.Vector(at), self._table.VectorLen(at)
         return [int(n) for n in np.frombuffer(self._data, "<i4", count, start)]
 
+    def first(self, field: int, dtype: str) -> float:
+        """The first number of a vector, 0 where there is none."""
+        at = self._at(field)
+        if not at or not self._table.VectorLen(at):
+            return 0
+        return np.frombuffer(self._data, dtype, 1, self._table.Vector(at))[0].item()
+
     def length(self, field: int) -> int:
         at = self._at(field)
         return int(self._table.VectorLen(at)) if at else 0
@@ -182,6 +195,8 @@ def _tensor(tensor: _Table, sizes: list[int]) -> Tensor:
         size,
         quantisation.length(2) if quantisation else 0,
         all(n >= 0 for n in tensor.integers(7)),
+        float(quantisation.first(2, "<f4")) if quantisation else 0.0,
+        int(quantisation.first(3, "<i8")) if quantisation else 0,
     )
 
 

@@ -57,6 +57,12 @@ class EdgeTpuRuntime(TFLiteRuntime):
         super().__init__(compiled, 1, engine, delegates=[delegate])
 
 
+def cpu_runtime(model: ModelFile, threads: int | None = None, engine: str | None = None) -> TFLiteRuntime:
+    """A model's network on the CPU; see `TFLiteRuntime`."""
+    other = model.manifest.other
+    return TFLiteRuntime(model.flatbuffer, threads, engine, output=other.output_index if other else None)
+
+
 def open_runtime(
     model: ModelFile,
     delegate: str = "auto",
@@ -86,7 +92,7 @@ def open_runtime(
         raise UsageError(f"no delegate is called {delegate}: choose from {', '.join(DELEGATES)}")
     compiled = _compiled(model)
     if delegate == "cpu" or (delegate == "auto" and (compiled is None or not _is_here(library))):
-        return TFLiteRuntime(model.flatbuffer, threads, engine)
+        return cpu_runtime(model, threads, engine)
     if compiled is None:
         trouble: str | None = f"{model.manifest.name} is not compiled for it: edge-seg quantize --edgetpu"
     else:
@@ -96,7 +102,7 @@ def open_runtime(
                 return EdgeTpuRuntime(compiled, engine, library)
             except DeviceError as error:
                 trouble = str(error)
-    runtime = TFLiteRuntime(model.flatbuffer, threads, engine)
+    runtime = cpu_runtime(model, threads, engine)
     runtime.notes = (f"ran on the CPU, not on the Edge TPU: {trouble}",)
     return runtime
 

@@ -29,6 +29,7 @@ class TFLiteRuntime:
         threads: CPU threads; clamped to the cores this process may use, since more threads are slower.
         engine: `litert`, `tflite`, or `None` for the first one installed.
         delegates: as the engine's own `load_delegate` returns them.
+        output: which output is read, from 0; `None` where the model has one.
 
     Raises:
         DeviceError: no engine is installed, or the selected one does not work here.
@@ -44,6 +45,7 @@ class TFLiteRuntime:
         engine: str | None = None,
         *,
         delegates: Sequence[Any] = (),
+        output: int | None = None,
     ) -> None:
         interpreter_class, self.name = load_engine(engine)
         self.notes: tuple[str, ...] = ()
@@ -58,10 +60,13 @@ class TFLiteRuntime:
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self.name} refuses the model ({first_line(error)}): make it again") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
+        if len(inputs) != 1 or (output is None and len(outputs) != 1):
             raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is supported")
-        self._input_index, self._output_index = inputs[0]["index"], outputs[0]["index"]
-        self.input, self.output = _spec(inputs[0]), _spec(outputs[0])
+        if not 0 <= (output or 0) < len(outputs):
+            raise ModelError(f"the model has {len(outputs)} outputs, the manifest names number {output}: count from 0")
+        read = outputs[output or 0]
+        self._input_index, self._output_index = inputs[0]["index"], read["index"]
+        self.input, self.output = _spec(inputs[0]), _spec(read)
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
         """See `Runtime.run`."""

@@ -164,6 +164,13 @@ class ModelConfig(_Group):
     """What segments the films."""
 
     name: str = _setting("lungs", "--model", "Shipped model or model file.")
+    manifest: Path | None = _setting(
+        None,
+        "--manifest",
+        "Manifest of another program's .tflite (edge-seg inspect --write-manifest drafts one).",
+        metavar="FILE",
+        shown_default="the one beside it",
+    )
     lung: str | None = _setting(
         None,
         "--lung",

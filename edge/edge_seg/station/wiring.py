@@ -34,6 +34,7 @@ def load_segmenter(config: ModelConfig) -> Segmenter:
         lung=config.lung,
         gate=config.gate,
         delegate=config.delegate,
+        manifest=config.manifest,
     )
 
 

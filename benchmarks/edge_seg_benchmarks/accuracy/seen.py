@@ -1,0 +1,55 @@
+"""Scored films that a model has seen: of patients in the splits that it was trained with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from edge_seg.errors import ModelError
+from edge_seg.model_file import ModelFile
+from edge_seg_data.splits import SPLITS_NAME, anonymous
+
+from edge_seg_benchmarks.accuracy.scores import FilmScore
+
+
+@dataclass(frozen=True)
+class SeenFilms:
+    """Scored films of one data set that training had: their Dice says little of new films.
+
+    Attributes:
+        films: that were scored.
+        trained, validated: of them, those of patients in the model's training split and in its validation split.
+    """
+
+    dataset: str
+    split: str
+    films: int
+    trained: int
+    validated: int
+
+
+def seen_films(model: ModelFile, scores: Iterable[FilmScore]) -> list[SeenFilms]:
+    """Films that a model has seen, per data set; only sets with any.
+
+    Patients are known by name where the data set names them, and by the film's content otherwise.
+
+    Raises:
+        ModelError: the splits in the model cannot be read.
+    """
+    stored = model.associated.get(SPLITS_NAME)
+    if stored is None:
+        return []
+    try:
+        splits = dict(json.loads(stored)["patients_sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        name = model.manifest.name
+        raise ModelError(f"{name}: {SPLITS_NAME} in it cannot be read ({error}): make it again") from error
+    films: dict[tuple[str, str], dict[str, str]] = {}
+    for score in scores:
+        films.setdefault((score.dataset, score.split), {})[score.film] = splits.get(anonymous(score.patient), "")
+    counted = [
+        SeenFilms(*key, len(found), *(sum(split == one for split in found.values()) for one in ("train", "val")))
+        for key, found in films.items()
+    ]
+    return [one for one in counted if one.trained or one.validated]
