@@ -93,6 +93,7 @@ class Manifest:
         scores: one entry per data set and region: `{dataset, split, region, metric, mean, low, high, n, ...}`.
         checks: what acceptance measured.
         trust: calibration of the trust score; `None` without one.
+        gate: classifier of what the network saw, see `assessment.kinds`; `None` without one.
         edge_tpu: compiler, outcome and checksum of the network compiled for the Edge TPU; `None` without one.
         flatbuffer_sha256: checksum (hex) of the flatbuffer.
         other: of a network that another program made; `None` where edge-seg did.
@@ -116,6 +117,7 @@ class Manifest:
     scores: tuple[dict[str, Any], ...] = ()
     checks: dict[str, Any] = field(default_factory=dict)
     trust: dict[str, Any] | None = None
+    gate: dict[str, Any] | None = None
     edge_tpu: dict[str, Any] | None = None
     flatbuffer_sha256: str = ""
     other: OtherNetwork | None = None

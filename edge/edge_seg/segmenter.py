@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from edge_seg import pixels
 from edge_seg.assessment.appearance import load_appearance
-from edge_seg.assessment.film_gate import REJECT, WARN, Finding, Quality, look_at_film, look_at_masks
+from edge_seg.assessment.doubt import LUNGS, Doubt, Estimate, lung_signals, signals
+from edge_seg.assessment.film_gate import (
+    REJECT,
+    WARN,
+    Finding,
+    Quality,
+    corrected,
+    look_at_exposure,
+    look_at_film,
+    look_at_masks,
+    look_at_pose,
+)
+from edge_seg.assessment.kinds import INVERTED, Kinds
 from edge_seg.assessment.measurements import Area, Measurements, measure, measure_areas
 from edge_seg.assessment.sides import DISAGREE, MIRRORED, look_at_sides
-from edge_seg.assessment.trust import LOW_TRUST, Calibration, lung_features
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
 from edge_seg.inspection.flatbuffer import read_graph
 from edge_seg.inspection.tensors import ends_in_probabilities
 from edge_seg.model_file import Manifest, ModelFile
-from edge_seg.runtime import Runtime
+from edge_seg.runtime import PooledRuntime, Runtime, TensorSpec
 from edge_seg.runtime.adapted import AdaptedRuntime
 from edge_seg.runtime.edge_tpu import cpu_runtime, open_runtime
 from edge_seg.structures import (
@@ -52,7 +63,7 @@ class Segmentation:
         gate: whether there was a gate to find anything.
         trust: estimated Dice of the lungs, `None` where the model has no calibration or the film was rejected.
         trust_bound: Dice that nine films of ten like this one reach; `None` where the calibration has no bound.
-        trust_features: what the estimate is made from, empty where the model outlines no lungs.
+        estimates: estimated Dice and its bound of each structure and region that the model is calibrated for.
         lung: definition of lung that the masks follow, `whole`, `visible`, or `own` where the model's structures have
             one of their own; `None` where they are of something else.
     """
@@ -70,7 +81,7 @@ class Segmentation:
     gate: bool = False
     trust: float | None = None
     trust_bound: float | None = None
-    trust_features: dict[str, float] = field(default_factory=dict, repr=False)
+    estimates: dict[str, Estimate] = field(default_factory=dict, repr=False)
     lung: str | None = None
 
     @property
@@ -121,9 +132,11 @@ class Segmenter:
     ) -> None:
         self.manifest = manifest = model.manifest
         self.lung = _definition(manifest, lung)
-        self._calibration = _calibration(manifest)
+        self._doubt = _from_manifest(manifest, Doubt.from_json, manifest.trust)
         self._appearance = load_appearance(manifest.expects) if gate and manifest.expects else None
         self.runtime = runtime = _adapted(runtime or cpu_runtime(model), model)
+        self._pooled = runtime.pooled if isinstance(runtime, PooledRuntime) else None
+        self._kinds = _from_manifest(manifest, Kinds.from_json, manifest.gate) if gate and self._pooled else None
         expected = (1, *manifest.input_shape, manifest.input_channels)
         outputs = (1, *manifest.input_shape, manifest.output_channels)
         if runtime.input.shape != expected or runtime.output.shape != outputs:
@@ -139,6 +152,11 @@ class Segmenter:
                 )
         taken = runtime.input
         self._table = pixels.input_table(manifest.mean, manifest.std, taken.scale, taken.zero_point, taken.dtype)
+
+    @property
+    def pooled(self) -> TensorSpec | None:
+        """The output with the pooled features of the coarsest level; `None` where the network has none."""
+        return self._pooled
 
     @property
     def gate(self) -> bool:
@@ -178,35 +196,35 @@ class Segmenter:
         """
         taken = film if isinstance(film, Film) else Film(np.asarray(film))
         clock = _Stopwatch()
-        grey, letterbox = clock.time("pixels_in", lambda: pixels.to_input(taken, self.manifest.input_shape))
-        quality = clock.time("gate", lambda: self._look(taken, grey[letterbox.content]))
-        if quality.has("inverted"):
-            taken = inverted(taken)
-            grey, letterbox = pixels.to_input(taken, self.manifest.input_shape)
+        view = self._view(taken, clock)
+        quality, taken, letterbox = view.quality, view.film, view.letterbox
+        estimates: dict[str, Estimate] = {}
         if quality.verdict == REJECT:
             masks = {structure.name: np.zeros(taken.shape, bool) for structure in self.manifest.structures}
-            clock.ms.update(inference=0.0, pixels_out=0.0, trust=0.0, measure=0.0)
+            clock.ms.update(pixels_out=0.0, trust=0.0, measure=0.0)
             # The same keys as ever, so that whoever asks for an area gets 0 and not an error.
             empty = measure_areas(masks, taken.spacing_mm, self.lung or "whole")
-            measurements, sure = Measurements(empty, {}, {}), {}
+            measurements = Measurements(empty, {}, {})
         else:
-            output = clock.time("inference", lambda: self.runtime.run(self._tensor(grey)))
-            logits, masks = clock.time("pixels_out", lambda: self._decode(output, letterbox))
-            sure = clock.time("trust", lambda: self._trust_features(logits, letterbox))
+            logits, masks = clock.time("pixels_out", lambda: self._decode(view.output, letterbox))
+            estimates = clock.time("trust", lambda: self._estimates(logits[letterbox.content], view.pooled))
             if self._appearance is not None:
                 shown = {name: mask[taken.upright.box] for name, mask in masks.items()}
-                sides = self._look_at_sides(taken, quality, logits[letterbox.content], grey[letterbox.content])
+                sides = self._look_at_sides(taken, quality, logits[letterbox.content], view.grey[letterbox.content])
                 quality = Quality((*quality.findings, *look_at_masks(shown).findings, *sides))
             sure_of_sides = not (quality.has(MIRRORED) or quality.has(DISAGREE))
             measurements = clock.time(
                 "measure", lambda: measure(masks, taken, self.lung or "whole", sides=sure_of_sides)
             )
-        trust = self._calibration.estimate(sure) if self._calibration and sure else None
-        bound = self._calibration.bound(sure) if self._calibration and sure else None
-        if trust is not None and (trust if bound is None else bound) < LOW_TRUST:
-            least = "" if bound is None else f", perhaps {bound:.2f}"
-            low = f"low trust, estimated Dice {trust:.2f}{least}: check the outlines and every number taken from them"
-            quality = Quality((*quality.findings, Finding("low-trust", WARN, low)))
+        lungs = self._of_lungs(estimates)
+        if lungs is not None and self._doubt is not None:
+            least = lungs.dice if lungs.bound is None else lungs.bound
+            if least < self._doubt.low:
+                perhaps = "" if lungs.bound is None else f", perhaps {lungs.bound:.2f}"
+                text = (
+                    f"low trust, estimated Dice {lungs.dice:.2f}{perhaps}: check the outlines and every number of them"
+                )
+                quality = Quality((*quality.findings, Finding("low-trust", WARN, text)))
         return Segmentation(
             film=taken,
             masks=masks,
@@ -224,16 +242,15 @@ class Segmenter:
             ),
             quality=quality,
             gate=self.gate,
-            trust=trust,
-            trust_bound=bound,
-            trust_features=sure,
+            trust=lungs.dice if lungs else None,
+            trust_bound=lungs.bound if lungs else None,
+            estimates=estimates,
             lung=self.lung,
         )
 
     def look(self, film: Film) -> Quality:
-        """What the gate finds on a film before it is segmented; nothing where there is no gate."""
-        grey, letterbox = pixels.to_input(film, self.manifest.input_shape)
-        return self._look(film, grey[letterbox.content])
+        """What the gate finds on a film, without its outlines; nothing where there is no gate."""
+        return self._view(film, _Stopwatch(), inference=False).quality
 
     def prepare(self, film: Film) -> tuple[np.ndarray, pixels.Letterbox]:
         """The model's input tensor for a film, and where the film lies in it."""
@@ -242,20 +259,84 @@ class Segmenter:
 
     def logits(self, output: np.ndarray) -> np.ndarray:
         """Logits of the structures' probabilities, `(height, width, structures)` float32, of an output tensor."""
-        spec, raw = self.runtime.output, output[0]
-        if spec.scale is not None:
-            raw = (raw.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
-        return pixels.structure_logits(raw, self.manifest.output)
+        return pixels.structure_logits(_real(output[0], self.runtime.output), self.manifest.output)
 
     def _tensor(self, grey: np.ndarray) -> np.ndarray:
         return pixels.to_tensor(grey, self._table, self.manifest.input_channels)
 
-    def _trust_features(self, logits: np.ndarray, letterbox: pixels.Letterbox) -> dict[str, float]:
-        names = [structure.name for structure in self.manifest.structures]
-        if not lung_definitions(self.manifest.structures):
+    def observe(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Logits as of `logits`, and pooled features `(features,)` of an input picture `(height, width)` uint8.
+
+        The features are real values, `None` where the network gives none.
+        """
+        output, pooled = self._run(grey)
+        return self.logits(output).copy(), pooled
+
+    def _run(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        tensor = self._tensor(grey)
+        if self._pooled is None or not isinstance(self.runtime, PooledRuntime):
+            return self.runtime.run(tensor), None
+        output, pooled = self.runtime.run_pooled(tensor)
+        return output, None if pooled is None else _real(pooled.reshape(-1), self._pooled)
+
+    def _view(self, film: Film, clock: _Stopwatch, *, inference: bool = True) -> _View:
+        """A film as gate and network see it; without inference where the gate refuses it before, or needs none."""
+        grey, letterbox = clock.time("pixels_in", lambda: pixels.to_input(film, self.manifest.input_shape))
+        quality = clock.time("gate", lambda: self._look(film, grey[letterbox.content]))
+        view = _View(film, grey, letterbox, quality)
+        if quality.has(INVERTED):
+            view = self._exchanged(view, quality)
+        clock.ms["inference"] = 0.0
+        if quality.verdict == REJECT or not (inference or self._kinds):
+            return view
+        view = clock.time("inference", lambda: self._seen(view))
+        return clock.time("gate", lambda: self._judged(view)) if self._kinds else view
+
+    def _exchanged(self, view: _View, quality: Quality) -> _View:
+        """The view of the film with black and white exchanged."""
+        film = inverted(view.film)
+        grey, letterbox = pixels.to_input(film, self.manifest.input_shape)
+        return _View(film, grey, letterbox, quality)
+
+    def _seen(self, view: _View) -> _View:
+        output, pooled = self._run(view.grey)
+        return replace(view, output=output, pooled=pooled)
+
+    def _judged(self, view: _View) -> _View:
+        """The view with what the network takes it for among its findings."""
+        verdict, kind = self._verdict(view)
+        if verdict is not None and verdict.verdict == REJECT and (kind == INVERTED or view.quality.has(INVERTED)):
+            others = tuple(finding for finding in view.quality.findings if finding.code != INVERTED)
+            exchanged = others if view.quality.has(INVERTED) else (*others, corrected(view.film))
+            other = self._seen(self._exchanged(view, Quality(exchanged)))
+            found, _ = self._verdict(other)
+            if found is None or found.verdict != REJECT:
+                view, verdict = other, found
+        if verdict is not None and verdict.verdict == REJECT and self._appearance is not None:
+            pose = look_at_pose(view.film, view.grey[view.letterbox.content], self._appearance)
+            verdict = pose if pose is not None and pose.verdict == REJECT else verdict
+        return replace(view, quality=Quality((*view.quality.findings, *([verdict] if verdict else []))))
+
+    def _verdict(self, view: _View) -> tuple[Finding | None, str]:
+        """What is to be said of what the network takes a picture for, and the likeliest other kind."""
+        if self._kinds is None or view.pooled is None:
+            return None, ""
+        sight = self._kinds.sight(view.pooled)
+        return self._kinds.finding(sight), sight.kind
+
+    def _estimates(self, logits: np.ndarray, pooled: np.ndarray | None) -> dict[str, Estimate]:
+        if self._doubt is None:
             return {}
-        lungs = [names.index("right_lung"), names.index("left_lung")]
-        return lung_features(logits[letterbox.content][:, :, lungs])
+        names = [structure.name for structure in self.manifest.structures]
+        if self._doubt.of_lungs_alone:
+            return self._doubt.estimates(lung_signals(logits, names))
+        # Calibrated with the pooled features, it says nothing without them.
+        return {} if pooled is None else self._doubt.estimates(signals(logits, names, pooled))
+
+    def _of_lungs(self, estimates: Mapping[str, Estimate]) -> Estimate | None:
+        """The estimate for a film: of the lungs by the definition in use."""
+        wanted = ("visible_lung", "whole_lung", LUNGS) if self.lung == "visible" else ("whole_lung", LUNGS)
+        return next((estimates[name] for name in wanted if name in estimates), None)
 
     def _look_at_sides(self, film: Film, quality: Quality, logits: np.ndarray, grey: np.ndarray) -> tuple[Finding, ...]:
         if self._appearance is None or quality.has(MIRRORED):
@@ -264,10 +345,20 @@ class Segmenter:
         return look_at_sides(logits, names, grey, self._appearance, header_known=film.orientation_known)
 
     def _look(self, film: Film, grey: np.ndarray) -> Quality:
-        return look_at_film(film, grey, self._appearance) if self._appearance is not None else Quality()
+        if self._appearance is None:
+            return Quality()
+        if self._kinds is None:
+            return look_at_film(film, grey, self._appearance)
+        quality = look_at_exposure(film, grey)
+        pose = None if quality.verdict == REJECT else look_at_pose(film, grey, self._appearance)
+        # A glance tells how a film lies; whether it is one, and lies wrongly, the network tells.
+        return Quality((*quality.findings, *([pose] if pose is not None and pose.code == INVERTED else [])))
 
-    def _decode(self, output: np.ndarray, letterbox: pixels.Letterbox) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def _decode(
+        self, output: np.ndarray | None, letterbox: pixels.Letterbox
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Logits of an output tensor, and the masks at the film's own size."""
+        assert output is not None
         logits = self.logits(output)
         manifest = self.manifest
         thresholds = manifest.thresholds or (0.5,) * len(manifest.structures)
@@ -291,11 +382,13 @@ def _adapted(runtime: Runtime, model: ModelFile) -> Runtime:
     return AdaptedRuntime(runtime, model.manifest, probabilities)
 
 
-def _calibration(manifest: Manifest) -> Calibration | None:
-    if manifest.trust is None:
+def _from_manifest(
+    manifest: Manifest, read: Callable[[Mapping[str, Any]], _Result], raw: Mapping[str, Any] | None
+) -> _Result | None:
+    if raw is None:
         return None
     try:
-        return Calibration.from_json(manifest.trust)
+        return read(raw)
     except ValueError as error:
         raise ModelError(f"{manifest.name}: the manifest cannot be used ({error}): make the model again") from error
 
@@ -312,6 +405,24 @@ def _definition(manifest: Manifest, lung: str | None) -> str | None:
     return lung
 
 
+@dataclass(frozen=True)
+class _View:
+    """A film as the model sees it: black and white set right, its input picture, and what came out of the network."""
+
+    film: Film
+    grey: np.ndarray
+    letterbox: pixels.Letterbox
+    quality: Quality
+    output: np.ndarray | None = None
+    pooled: np.ndarray | None = None
+
+
+def _real(stored: np.ndarray, spec: TensorSpec) -> np.ndarray:
+    if spec.scale is None:
+        return stored
+    return (stored.astype(np.float32) - np.float32(spec.zero_point)) * np.float32(spec.scale)
+
+
 class _Stopwatch:
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
@@ -319,5 +430,6 @@ class _Stopwatch:
     def time(self, stage: str, work: Callable[[], _Result]) -> _Result:
         start = time.perf_counter()
         result = work()
-        self.ms[stage] = round((time.perf_counter() - start) * 1000, 3)
+        spent = (time.perf_counter() - start) * 1000
+        self.ms[stage] = round(self.ms.get(stage, 0.0) + spent, 3)
         return result

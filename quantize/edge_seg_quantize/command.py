@@ -61,6 +61,15 @@ from edge_seg_quantize.settings import QuantizeSettings
 )
 @click.option("--about", type=click.Path(path_type=Path), help="JSON file with additions to the model card.")
 @click.option("--licence", type=click.Path(path_type=Path), help="Licence text that travels with the model.")
+@click.option(
+    "--gate-negatives",
+    "negatives",
+    metavar="FOLDER",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    help="Pictures that the film gate should refuse, by kind in subfolders or index.csv (file, kind, source); without "
+    "any it goes by how films look at a glance; may be repeated.",
+)
 @click.option("--edgetpu", is_flag=True, help="Also compile it for the Edge TPU; needs edgetpu_compiler on the PATH.")
 @click.option("--float-only", is_flag=True, help="Write only the float32 model, as a reference.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")

@@ -1,15 +1,50 @@
 """Keras to TFLite at batch 1: float32, float16, dynamic range, post-training int8, and quantization-aware int8.
 
 Converting a frozen concrete function of static shape, not the Keras model, keeps SHAPE, PACK and STRIDED_SLICE out.
+
+Each flatbuffer has two outputs: the logits `(1, height, width, outputs)`, and `(1, 1, 1, 2 * channels)` of the coarsest
+level, the mean and the maximum of each channel over the picture. The film gate and the estimate of Dice look at those.
+They are added here, not to the network: they have no weights, and a training does not need them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+import tf_keras
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+_BATCH = 8
+_WRAPPED = "quant_"  # what the names of quantised layers begin with
+_LEAST = 1e-3  # of a range
+_ROOM = 1.25  # for pictures that are no films
+
+
+@dataclass(frozen=True)
+class PooledRanges:
+    """Largest mean and largest maximum of a channel of the coarsest level; ReLU makes the smallest 0."""
+
+    mean: float
+    most: float
+
+
+def pooled_ranges(model: Any, films: np.ndarray) -> PooledRanges:
+    """The ranges on films, with room for other pictures.
+
+    Args:
+        model: float or quantization-aware model.
+        films: `(films, height, width, channels)` float32, as the network sees them.
+    """
+    probe = tf_keras.Model(model.inputs, _coarsest(model))
+    found = []
+    for start in range(0, len(films), _BATCH):
+        coarse = probe(films[start : start + _BATCH], training=False)
+        found.append((float(tf.reduce_max(tf.reduce_mean(coarse, [1, 2]))), float(tf.reduce_max(coarse))))
+    mean, most = np.array(found).max(axis=0)
+    return PooledRanges(float(max(_ROOM * mean, _LEAST)), float(max(_ROOM * most, _LEAST)))
 
 
 def to_float32(model: Any) -> bytes:
@@ -45,9 +80,14 @@ def to_int8_after_training(model: Any, representative: np.ndarray) -> bytes:
     return converter.convert()
 
 
-def to_int8(model: Any) -> bytes:
-    """Flatbuffer in int8 of a model that learned its ranges in quantization-aware training (QAT)."""
-    return _int8(_converter(model)).convert()
+def to_int8(model: Any, ranges: PooledRanges) -> bytes:
+    """Flatbuffer in int8 of a model that learned its ranges in quantization-aware training (QAT).
+
+    Args:
+        model: quantization-aware model.
+        ranges: of the pooled features, which had no part in the training.
+    """
+    return _int8(_converter(model, ranges)).convert()
 
 
 def _int8(converter: Any) -> Any:
@@ -60,7 +100,36 @@ def _optimised(converter: Any) -> Any:
     return converter
 
 
-def _converter(model: Any) -> Any:
+def _converter(model: Any, ranges: PooledRanges | None = None) -> Any:
+    both = tf_keras.Model(model.inputs, [model.outputs[0], _coarsest(model)])
+
+    def network(film: Any) -> tuple[Any, Any]:
+        logits, coarse = both(film, training=False)
+        return logits, _pooled(coarse, ranges)
+
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="film")
-    function = tf.function(lambda film: model(film, training=False)).get_concrete_function(spec)
+    function = tf.function(network).get_concrete_function(spec)
     return tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(function)])
+
+
+def _coarsest(model: Any) -> Any:
+    """What the decoder begins with: the input of the first upsampling, at the coarsest level."""
+    first = next(layer for layer in model.layers if layer.name.removeprefix(_WRAPPED).startswith("up"))
+    return first.input
+
+
+def _pooled(coarse: Any, ranges: PooledRanges | None) -> Any:
+    """Mean and maximum of each channel, `(1, 1, 1, 2 * channels)`, by operators that an Edge TPU maps."""
+    mean = tf.reduce_mean(coarse, [1, 2], keepdims=True)
+    most = tf.nn.max_pool2d(coarse, coarse.shape[1:3], 1, "VALID")
+    if ranges is None:
+        return tf.concat([mean, most], axis=3)
+    # Means are far smaller than maxima: at one scale they would fill a few codes. Each its own, then brought to one.
+    mean, most = _quantised(mean, ranges.mean), _quantised(most, ranges.most)
+    return _quantised(
+        tf.concat([_quantised(mean * (ranges.most / ranges.mean), ranges.most), most], axis=3), ranges.most
+    )
+
+
+def _quantised(values: Any, most: float) -> Any:
+    return tf.quantization.fake_quant_with_min_max_args(values, 0, most)

@@ -31,10 +31,10 @@ from edge_seg_train.packing import PackedFilms, network_input, pack
 
 from edge_seg_quantize import convert, qat
 from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable, measure
+from edge_seg_quantize.calibration import calibrate, trusted_region
 from edge_seg_quantize.manifest import PIECES_FILMS, in_one_piece, make_manifest
 from edge_seg_quantize.representative import evenly_of_each
 from edge_seg_quantize.settings import QuantizeSettings
-from edge_seg_quantize.trust import trusted_region, with_trust
 
 _BACKUP = "quantisation"  # folder in a run for the checkpoints of its fine-tuning
 
@@ -81,7 +81,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     models = _all_forms(model, aware, manifest, representative, settings, anonymous_splits(run))
     say(f"measuring on {len(validation)} validation films")
     report = _measured(models, aware, compared, validation, settings.dice_budget, made_from)
-    _write(models, out, report, validation, say)
+    _write(models, out, report, partial(calibrate, models["qat"], datasets, settings.negatives), say)
     return report
 
 
@@ -171,7 +171,7 @@ def _write(
     models: dict[str, ModelFile],
     out: Path,
     report: AcceptanceReport,
-    validation: list[LabelledFilm],
+    calibration: Callable[[], tuple[dict[str, Any] | None, dict[str, Any] | None]],
     say: Callable[[str], None],
 ) -> None:
     """Write all forms with what was measured; the QAT model at its own place only where it is accepted.
@@ -184,13 +184,13 @@ def _write(
         report.check()
     except ModelError as error:
         refusal = error
-    say("calibrating the trust score")
+    say("calibrating the film gate and the estimates of Dice")
     # Of the model that ships; the others' outlines differ too little for a calibration of their own.
-    trust = with_trust(models["qat"], validation).manifest.trust
+    trust, gate = calibration()
     place = {"qat": out if refusal is None else _beside(out, "refused")}
     for kind, file in models.items():
         path = place.get(kind, _beside(out, kind))
-        checked = replace(file, manifest=replace(file.manifest, checks=report.to_json(), trust=trust))
+        checked = replace(file, manifest=replace(file.manifest, checks=report.to_json(), trust=trust, gate=gate))
         write_atomically(path, checked.to_bytes())
         say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
     if refusal is None:
@@ -286,7 +286,7 @@ def _all_forms(
         "float16": file("float16", convert.to_float16(model)),
         "dynamic": file("dynamic", convert.to_dynamic_range(model)),
         "ptq": file("int8-ptq", convert.to_int8_after_training(model, representative)),
-        "qat": file("int8-qat", convert.to_int8(aware)),
+        "qat": file("int8-qat", convert.to_int8(aware, convert.pooled_ranges(aware, representative))),
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from edge_seg.version import __version__
@@ -23,6 +24,7 @@ class QuantizeSettings:
         single_component: see `Manifest`; it holds only where the training films' outlines are in one piece.
         about: additions to the model card (title, sources, licences, limits).
         licence: text of the model's licence.
+        negatives: folders of pictures that the film gate should refuse.
         quiet: no progress bars.
     """
 
@@ -36,4 +38,5 @@ class QuantizeSettings:
     single_component: bool = True
     about: dict[str, Any] | None = None
     licence: str = ""
+    negatives: tuple[Path, ...] = ()
     quiet: bool = False

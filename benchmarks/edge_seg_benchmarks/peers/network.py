@@ -82,7 +82,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Network:
-    """Operators in order, with one input and one output."""
+    """Operators in order that lead from the input to the logits; an output of pooled features is left out."""
 
     steps: tuple[Step, ...]
     input: NetworkTensor
@@ -105,7 +105,7 @@ def read_network(flatbuffer: bytes) -> Network:
 
     Raises:
         DeviceError: the schema is not installed.
-        ModelError: these bytes are not a network, or it does not have one input and one output.
+        ModelError: these bytes are not a network, or it does not have one input and one output of logits.
     """
     schema = load_package("ai_edge_litert.schema_py_generated", "ai-edge-litert")
     kinds = [operator.name for operator in read_graph(flatbuffer).operators]
@@ -118,7 +118,10 @@ def read_network(flatbuffer: bytes) -> Network:
         ]
     except (IndexError, KeyError, TypeError, ValueError, struct.error) as error:
         raise ModelError(f"the TFLite flatbuffer cannot be read ({error}): make the model again") from error
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+    outputs = [tensors[i] for i in graph.outputs]
+    if len(outputs) > 1:
+        outputs = [tensor for tensor in outputs if tensor.shape[:-1] != (1, 1, 1)]
+    if len(graph.inputs) != 1 or len(outputs) != 1:
         raise ModelError(
             f"the model has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs: one of each is supported"
         )
@@ -131,7 +134,17 @@ def read_network(flatbuffer: bytes) -> Network:
         )
         for kind, operator in zip(kinds, graph.operators, strict=True)
     )
-    return Network(steps, tensors[graph.inputs[0]], tensors[graph.outputs[0]])
+    return Network(_leading_to(outputs[0], steps), tensors[graph.inputs[0]], outputs[0])
+
+
+def _leading_to(output: NetworkTensor, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    needed = {output.index}
+    kept = []
+    for step in reversed(steps):
+        if needed & {tensor.index for tensor in step.outputs}:
+            needed |= {tensor.index for tensor in step.inputs if tensor is not None}
+            kept.append(step)
+    return tuple(reversed(kept))
 
 
 def _tensor(index: int, tensor: Any, dtype: str, buffers: list[Any]) -> NetworkTensor:

@@ -48,7 +48,7 @@ class OpenVinoRuntime:
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
         """See `Runtime.run`."""
-        return _infer(self._request, tensor)
+        return _infer(self._request, tensor, self.output.shape)
 
     def operator_times(self, tensor: np.ndarray, runs: int) -> list[OperatorTimes]:
         """See `profile.Profiled`."""
@@ -56,7 +56,7 @@ class OpenVinoRuntime:
         executed = self._engine.ProfilingInfo.Status.EXECUTED
         found: dict[str, OperatorTimes] = {}
         for turn in range(WARM_UP + runs):
-            _infer(request, tensor)
+            _infer(request, tensor, self.output.shape)
             for fact in request.get_profiling_info():
                 if turn >= WARM_UP and fact.status == executed:
                     times = found.setdefault(fact.node_name, OperatorTimes(fact.node_type, fact.node_name, []))
@@ -81,9 +81,11 @@ class OpenVinoRuntime:
                 raise ModelError(f"{self.name} refuses the model ({reason}): leave it out") from error
 
 
-def _infer(request: Any, tensor: np.ndarray) -> np.ndarray:
+def _infer(request: Any, tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     request.infer([np.ascontiguousarray(tensor)], share_inputs=True)
-    return np.array(request.get_output_tensor(0).data)
+    # A network may have an output of pooled features beside the logits.
+    found = next(output for output in request.output_tensors if tuple(output.shape) == shape)
+    return np.array(found.data)
 
 
 def _sums_saturate() -> bool:

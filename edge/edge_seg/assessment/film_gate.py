@@ -63,6 +63,12 @@ class Quality:
         return any(finding.code == code for finding in self.findings)
 
 
+def corrected(film: Film) -> Finding:
+    """Of a film whose black and white were exchanged."""
+    against = ", against what its header says" if film.polarity_known else ""
+    return Finding("inverted", WARN, f"bone was black{against}: corrected; check the sender's polarity")
+
+
 def look_at_film(film: Film, grey: np.ndarray, appearance: Appearance) -> Quality:
     """The gate for chest films.
 
@@ -79,6 +85,24 @@ def look_at_film(film: Film, grey: np.ndarray, appearance: Appearance) -> Qualit
     empty = tuple(_emptiness(grey, high - low, detail))
     there = () if empty else (*_exposure(film, grey, high - low, detail), *_likeness(film, grey, appearance))
     return Quality((*_size(film), *empty, *there))
+
+
+def look_at_exposure(film: Film, grey: np.ndarray) -> Quality:
+    """The part of the gate that asks nothing of what is on the film: size, emptiness, exposure, colour.
+
+    For models that tell by their own features what they see. Arguments as of `look_at_film`.
+    """
+    low, high = pixels.value_range(film)
+    detail = _fine_detail(grey)
+    empty = tuple(_emptiness(grey, high - low, detail))
+    there = () if empty else (*_exposure(film, grey, high - low, detail), *_colour(film))
+    return Quality((*_size(film), *empty, *there))
+
+
+def look_at_pose(film: Film, grey: np.ndarray, appearance: Appearance) -> Finding | None:
+    """Whether a film looks turned or inverted. Arguments as of `look_at_film`."""
+    found = _likeness(film, grey, appearance)
+    return next((finding for finding in found if finding.code in ("turned", "inverted")), None)
 
 
 def look_at_masks(masks: Mapping[str, np.ndarray]) -> Quality:
@@ -144,18 +168,21 @@ def _likeness(film: Film, grey: np.ndarray, appearance: Appearance) -> Iterator[
         yield Finding("turned", REJECT, f"{unsure}it does not stand upright{against}: give it {turn}")
         return
     if best.inverted and convincing:
-        against = ", against what its header says" if film.polarity_known else ""
-        yield Finding("inverted", WARN, f"bone was black{against}: corrected; check the sender's polarity")
+        yield corrected(film)
         upright = distances[Pose(inverted=True)]
     elif upright > appearance.strange:
         yield Finding("not-a-chest-film", REJECT, "it does not look like a frontal chest film")
         return
+    yield from _colour(film)
+    if upright > appearance.doubtful:
+        yield Finding("unusual", WARN, "an unusual chest film: check the outlines with care")
+
+
+def _colour(film: Film) -> Iterator[Finding]:
     if film.colour > _COLOURED:
         yield Finding("photograph", REJECT, "a colour picture, no film")
     elif film.colour > _TINTED:
         yield Finding("tinted", WARN, "it has colours: photographed, or drawn on")
-    if upright > appearance.doubtful:
-        yield Finding("unusual", WARN, "an unusual chest film: check the outlines with care")
 
 
 def _outlines(masks: Mapping[str, np.ndarray]) -> Iterator[Finding]:

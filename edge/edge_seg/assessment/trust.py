@@ -17,7 +17,7 @@ import numpy as np
 from edge_seg.typed_json import read_fields
 
 LOW_TRUST = 0.85
-"""An outline whose Dice may lie below this is to be checked by a person."""
+"""An outline whose estimated Dice lies below this is to be checked by a person."""
 
 _SURE = 2.2  # logit of 0.9
 
@@ -95,11 +95,11 @@ def lung_features(logits: np.ndarray) -> dict[str, float]:
     # What Dice with the truth would be, were the probabilities true.
     soft = 2 * probability[inside].sum() / max(probability.sum() + sizes.sum(), 1.0)
     unsure = np.count_nonzero(np.abs(logits) < _SURE)
-    outline = sum(_outline_length(inside[:, :, k]) for k in range(2))
-    pieces = [_pieces(inside[:, :, k]) for k in range(2)]
+    outline = sum(outline_length(inside[:, :, k]) for k in range(2))
+    pieces = [share_outside(inside[:, :, k]) for k in range(2)]
     share = sizes / logits[:, :, 0].size
     return {
-        "soft_dice": _logit(soft),
+        "soft_dice": to_logit(soft),
         "unsure_width": float(np.log1p(unsure / max(outline, 1.0))),
         "asymmetry": float(abs(np.log((sizes[0] + 1) / (sizes[1] + 1)))),
         "coverage": float(np.log(share.sum() + 1e-3)),
@@ -113,17 +113,19 @@ def _probability(logit: float) -> float:
     return float(1 / (1 + np.exp(-logit)))
 
 
-def _logit(value: float) -> float:
+def to_logit(value: float) -> float:
+    """Logit of a value between 0 and 1."""
     clipped = float(np.clip(value, 1e-4, 1 - 1e-4))
     return float(np.log(clipped / (1 - clipped)))
 
 
-def _outline_length(mask: np.ndarray) -> float:
+def outline_length(mask: np.ndarray) -> float:
+    """Length of all outlines of a mask, in pixels."""
     outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     return float(sum(cv2.arcLength(outline, True) for outline in outlines))
 
 
-def _pieces(mask: np.ndarray) -> float:
+def share_outside(mask: np.ndarray) -> float:
     """Share of a mask that lies outside its largest piece."""
     plane = mask.astype(np.uint8)
     x, y, width, height = cv2.boundingRect(plane)

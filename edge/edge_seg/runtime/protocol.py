@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -26,7 +26,7 @@ class Runtime(Protocol):
         delegate: what runs the operators (`cpu`, `edgetpu`).
         threads: CPU threads in use.
         notes: remarks for every result, such as why the Edge TPU did not run it.
-        input, output: the network's one input and one output.
+        input, output: the network's input, and its output with the logits.
     """
 
     name: str
@@ -38,4 +38,19 @@ class Runtime(Protocol):
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
         """The output tensor for this input tensor; shapes and dtypes as in `input` and `output`."""
+        ...
+
+
+@runtime_checkable
+class PooledRuntime(Runtime, Protocol):
+    """A runtime that also gives the pooled features of the coarsest level, where the network has them as an output.
+
+    Attributes:
+        pooled: that output, `(1, 1, 1, features)`; `None` where the network has none.
+    """
+
+    pooled: TensorSpec | None
+
+    def run_pooled(self, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """The output tensor and the pooled features as stored; `None` where the network has none."""
         ...

@@ -60,19 +60,34 @@ class TFLiteRuntime:
         except (ValueError, RuntimeError) as error:
             raise ModelError(f"{self.name} refuses the model ({first_line(error)}): make it again") from error
         inputs, outputs = self._interpreter.get_input_details(), self._interpreter.get_output_details()
-        if len(inputs) != 1 or (output is None and len(outputs) != 1):
-            raise ModelError(f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is supported")
-        if not 0 <= (output or 0) < len(outputs):
+        if output is not None and not 0 <= output < len(outputs):
             raise ModelError(f"the model has {len(outputs)} outputs, the manifest names number {output}: count from 0")
-        read = outputs[output or 0]
+        pooled = [details for details in outputs if _is_pooled(details)] if len(outputs) == 2 else []
+        if len(inputs) != 1 or (output is None and len(outputs) - len(pooled) != 1):
+            raise ModelError(
+                f"the model has {len(inputs)} inputs and {len(outputs)} outputs: one of each is supported, and one of "
+                "pooled features"
+            )
+        if output is None:
+            read = next(details for details in outputs if details not in pooled)
+        else:
+            read, pooled = outputs[output], []
         self._input_index, self._output_index = inputs[0]["index"], read["index"]
         self.input, self.output = _spec(inputs[0]), _spec(read)
+        self._pooled_index = pooled[0]["index"] if pooled else None
+        self.pooled = _spec(pooled[0]) if pooled else None
 
     def run(self, tensor: np.ndarray) -> np.ndarray:
         """See `Runtime.run`."""
         self._interpreter.set_tensor(self._input_index, tensor)
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(self._output_index))
+
+    def run_pooled(self, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """See `PooledRuntime.run_pooled`."""
+        output = self.run(tensor)
+        pooled = None if self._pooled_index is None else np.asarray(self._interpreter.get_tensor(self._pooled_index))
+        return output, pooled
 
 
 def load_engine(engine: str | None = None) -> tuple[Any, str]:
@@ -104,6 +119,12 @@ def load_engine_module(engine: str | None = None) -> tuple[Any, str]:
             raise DeviceError("tflite-runtime does not work with numpy 2: pip install 'numpy<2'")
         return loaded, f"{key} {importlib.metadata.version(distribution)}"
     raise DeviceError(f"no inference engine ({' or '.join(wanted)}) is installed: pip install {ENGINES[wanted[0]][1]}")
+
+
+def _is_pooled(details: dict[str, Any]) -> bool:
+    """Whether an output is one value for each feature, not a picture."""
+    shape = tuple(details["shape"])
+    return len(shape) == 4 and shape[:3] == (1, 1, 1)
 
 
 def _spec(details: dict[str, Any]) -> TensorSpec:

@@ -1,0 +1,109 @@
+"""Calibrates what a quantised model knows of itself: the film gate's eyes and the estimates of Dice.
+
+`python -m edge_seg_quantize.calibration MODEL DATASET...` does so for a model that is there already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import click
+from edge_seg import Segmenter
+from edge_seg.assessment.doubt import REGIONS
+from edge_seg.cli.main import run_command
+from edge_seg.errors import InputError
+from edge_seg.model_file import Manifest, ModelFile
+from edge_seg.storage import write_atomically
+from edge_seg.structures import lung_definitions
+from edge_seg_data import Dataset, Outlines, evenly_spaced, open_dataset, truth_regions
+
+from edge_seg_quantize.doubt import calibrate_doubt
+from edge_seg_quantize.gate import calibrate_gate
+from edge_seg_quantize.observations import PackedFilm, observe, unpack
+
+HELD_OUT, TRAINED = 120, 150
+"""Most films of each data set that are observed, of the validation split and of the training split."""
+
+
+def calibrate(
+    model: ModelFile, datasets: Sequence[Dataset], negatives: Sequence[Path] = ()
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """The fields `trust` and `gate` of a model's manifest.
+
+    Args:
+        model: that gives pooled features.
+        datasets: that it was trained on.
+        negatives: folders of pictures that its film gate should refuse.
+
+    Returns:
+        `None` for what the model cannot have: estimates without whole lungs; a gate where it expects no kind of film,
+        or where no pictures tell what else there is: then the film gate goes by how a film looks at a glance.
+
+    Raises:
+        InputError: a film cannot be read, or a folder has no pictures.
+    """
+    manifest = model.manifest
+    if not (estimates_dice(manifest) or (manifest.expects and negatives)):
+        return None, None
+    segmenter = Segmenter(model, gate=False)
+    observations = observe(segmenter, packed_films(manifest, datasets))
+    doubt = calibrate_doubt(observations) if estimates_dice(manifest) else None
+    gate = calibrate_gate(segmenter, observations, negatives) if manifest.expects and negatives else None
+    return (doubt.to_json() if doubt else None), (gate.to_json() if gate else None)
+
+
+def estimates_dice(manifest: Manifest) -> bool:
+    """Whether a model estimates its Dice: those that outline whole lungs do."""
+    return "whole" in lung_definitions(manifest.structures)
+
+
+def trusted_region(outlines: Outlines) -> str:
+    """The region whose Dice is estimated: the whole lung, or the visible one; empty where neither is known."""
+    known = truth_regions(outlines)
+    return next((name for name in REGIONS if name in known), "")
+
+
+def packed_films(manifest: Manifest, datasets: Sequence[Dataset]) -> list[PackedFilm]:
+    """Evenly spaced films of the training and validation splits, at the network's size."""
+    from edge_seg_train.batches import pack
+
+    structures = [structure.name for structure in manifest.structures]
+    regions = [name for name in REGIONS if name not in structures]
+    found = []
+    for split, most in (("val", HELD_OUT), ("train", TRAINED)):
+        groups = [evenly_spaced([f for f in dataset.split(split) if f.scored], most) for dataset in datasets]
+        films = [film for group in groups for film in group]
+        packed = pack(groups, structures, manifest.input_shape, regions=regions)
+        for k, film in enumerate(films):
+            origin = datasets[int(packed.origin[k])].name
+            names = [*structures, *regions]
+            of_film = film.name, film.patient, origin, split == "val"
+            found.append(unpack(packed.grey[k], packed.labels[k], names, *of_film))
+    return [film for film in found if film is not None]
+
+
+@click.command()
+@click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("folders", metavar="DATASET...", nargs=-1, required=True)
+@click.option(
+    "--gate-negatives",
+    "negatives",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    multiple=True,
+    help="Folder of pictures that the film gate should refuse; may be repeated.",
+)
+def main(model: Path, folders: tuple[str, ...], negatives: tuple[Path, ...]) -> None:
+    """Calibrate MODEL on the training and validation films of DATASET...."""
+    file = ModelFile.read(model)
+    if Segmenter(file, gate=False).pooled is None:
+        raise InputError(f"{model}: the network gives no pooled features: make it again with `edge-seg quantize`")
+    trust, gate = calibrate(file, [open_dataset(folder) for folder in folders], negatives)
+    write_atomically(model, replace(file, manifest=replace(file.manifest, trust=trust, gate=gate)).to_bytes())
+    click.echo(f"{model}: calibrated; edge-seg inspect shows what it was measured on")
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,156 @@
+"""Calibrates the estimate of a film's Dice, and its lower bound, for each structure and region.
+
+Ridge regression on the logit of the Dice. Every figure is cross-fitted: estimates are judged on patients that had no
+part in the weights. The bound is a split conformal one (Papadopoulos et al. 2002), as wide as the data set that needs
+it widest, so that it holds on each of them and not on their mixture alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from edge_seg.assessment.doubt import LOW_BOUND, Doubt
+from edge_seg.assessment.trust import Calibration
+
+from edge_seg_quantize.observations import Observation
+
+REACHED = 0.9
+"""Share of films whose Dice reaches the bound."""
+
+_RIDGE, _POOLED_RIDGE = 0.02, 1.0  # of the mean square of a standardised signal
+_HELD_OUT_WEIGHT, _CLEAN_WEIGHT = 5.0, 2.0  # of a film that the network was not trained on, and of one as it is
+_FOLDS = 5  # of patients
+_FEWEST = 20  # rows of a data set that has a margin of its own
+_LOWEST, _HIGHEST = 0.02, 0.995  # Dice whose logits bound the fit
+_DIGITS = 5
+
+
+def calibrate_doubt(observations: Sequence[Observation]) -> Doubt | None:
+    """Calibrations for all regions that are outlined, without bounds where there are very few patients.
+
+    Args:
+        observations: of films and corrupted copies of them.
+
+    Returns:
+        `None` where nothing is outlined.
+    """
+    names = sorted({name for one in observations for name in one.dice if name in one.signals})
+    regions = {name: _calibration(name, [one for one in observations if name in one.dice]) for name in names}
+    if not regions:
+        return None
+    films = {(one.film.dataset, one.film.name) for one in observations}
+    facts = {
+        "films": len(films),
+        "held_out_films": len({(o.film.dataset, o.film.name) for o in observations if o.film.held_out}),
+        "with_corruptions": len(observations),
+        "bound_reached_by": REACHED,
+    }
+    return Doubt(regions, LOW_BOUND, facts)
+
+
+def _calibration(region: str, rows: Sequence[Observation]) -> Calibration:
+    patients = sorted({_patient(row) for row in rows})
+    names = tuple(rows[0].signals[region])
+    values = np.array([[row.signals[region][name] for name in names] for row in rows])
+    truth = np.array([row.dice[region] for row in rows])
+    held_out = np.array([row.film.held_out for row in rows])
+    clean = np.array([not row.corrupted for row in rows])
+    weights = np.where(held_out, _HELD_OUT_WEIGHT, 1.0) * np.where(clean, _CLEAN_WEIGHT, 1.0)
+    ridge = np.array([_POOLED_RIDGE if name.startswith("pooled_") else _RIDGE for name in names])
+    if len(patients) < _FOLDS:
+        return _fit(names, values, _logits(truth), weights, ridge)
+    fold = np.array([patients.index(_patient(row)) % _FOLDS for row in rows])
+    crossed = np.zeros(len(rows))
+    for k in range(_FOLDS):
+        of_others = fold != k
+        fitted = _fit(names, values[of_others], _logits(truth[of_others]), weights[of_others], ridge)
+        crossed[~of_others] = [fitted.logit(row.signals[region]) for row in np.array(rows, object)[~of_others]]
+    # Where the network was trained on a film, its Dice is higher than it will be.
+    judged = held_out if held_out.sum() >= _FEWEST else np.ones(len(rows), bool)
+    sets = np.array([row.film.dataset for row in rows])
+    crossed += (shift := _shift(crossed, truth, sets, judged & clean))
+    found = _fit(names, values, _logits(truth), weights, ridge)
+    margin = _margin(crossed - _logits(truth), sets, judged)
+    return replace(
+        found,
+        bias=float(f"{found.bias + shift:.{_DIGITS}g}"),
+        margin=float(f"{margin:.{_DIGITS}g}"),
+        facts=_facts(crossed, margin, truth, sets, judged & clean),
+    )
+
+
+def _patient(row: Observation) -> tuple[str, str]:
+    return row.film.dataset, row.film.patient
+
+
+def _fit(
+    names: tuple[str, ...], values: np.ndarray, target: np.ndarray, weights: np.ndarray, ridge: np.ndarray
+) -> Calibration:
+    share = weights / weights.sum()
+    centre, spread = share @ values, values.std(axis=0) + 1e-6
+    standard = np.clip((values - centre) / spread, -6, 6)
+    bias = float(share @ target)
+    gram = standard.T @ (standard * share[:, None]) + np.diag(ridge)
+    slope = np.linalg.solve(gram, standard.T @ ((target - bias) * share))
+    return Calibration(names, _rounded(centre), _rounded(spread), _rounded(slope), bias, {})
+
+
+def _shift(crossed: np.ndarray, truth: np.ndarray, sets: np.ndarray, judged: np.ndarray) -> float:
+    """What is to be added to the logits so that the mean estimate is the mean Dice, all data sets counting alike."""
+    low, high = -3.0, 3.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        error = _probability(crossed + middle) - truth
+        bias = np.mean([error[judged & (sets == name)].mean() for name in sorted(set(sets[judged]))])
+        low, high = (low, middle) if bias > 0 else (middle, high)
+    return (low + high) / 2
+
+
+def _margin(shortfall: np.ndarray, sets: np.ndarray, judged: np.ndarray) -> float:
+    """How far below its estimate the Dice of `REACHED` of films stays at most, in the data set that needs most."""
+    groups = [shortfall[judged]]
+    for name in sorted(set(sets)):
+        of_set = sets == name
+        chosen = of_set & judged if (of_set & judged).sum() >= _FEWEST else of_set
+        if chosen.sum() >= _FEWEST:
+            groups.append(shortfall[chosen])
+    return max(_conformal(group) for group in groups)
+
+
+def _conformal(shortfalls: np.ndarray) -> float:
+    """The quantile that `REACHED` of new films keep within, with one film more for the new one itself."""
+    rank = min(len(shortfalls), int(np.ceil((len(shortfalls) + 1) * REACHED)))
+    return float(np.sort(shortfalls)[rank - 1])
+
+
+def _facts(
+    crossed: np.ndarray, margin: float, truth: np.ndarray, sets: np.ndarray, judged: np.ndarray
+) -> dict[str, Any]:
+    """How well it does on films as they are, by data set, with the patients' own films left out of the weights."""
+    estimate, bound = _probability(crossed), _probability(crossed - margin)
+    return {
+        name: {
+            "films": int(chosen.sum()),
+            "bias": round(float((estimate - truth)[chosen].mean()), 4),
+            "covered": round(float((truth >= bound)[chosen].mean()), 3),
+            "flagged": round(float((bound < LOW_BOUND)[chosen].mean()), 3),
+        }
+        for name in sorted(set(sets))
+        if (chosen := judged & (sets == name)).any()
+    }
+
+
+def _rounded(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{value:.{_DIGITS}g}") for value in values)
+
+
+def _probability(logit: np.ndarray) -> np.ndarray:
+    return np.asarray(1 / (1 + np.exp(-logit)))
+
+
+def _logits(values: np.ndarray) -> np.ndarray:
+    bounded = np.clip(values, _LOWEST, _HIGHEST)
+    return np.asarray(np.log(bounded / (1 - bounded)))
