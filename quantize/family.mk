@@ -4,18 +4,21 @@
 #
 # FOLDER holds the sets `paediatric`, `adult`, `adult-v7`, `adult-visible/*` and `visible-lung`; the last and
 # `adult-visible/montgomery` are only scored. Runs, models and reports go to
-# RUNS. REJECT names folders of pictures that the gate should reject (that of scikit-image's `data_dir`, say). It needs
+# RUNS. REJECT names folders of pictures that the gate should reject (that of scikit-image's `data_dir`, say), NEGATIVES
+# those it learns that from, by kind in subfolders or an index.csv (file, kind, source). It needs
 # `pip install '.[train,report]'`; on two cores a model takes some hours.
 DATA ?= data
 RUNS ?= runs
 REJECT ?=
+NEGATIVES ?= $(wildcard $(DATA)/gate/other)
 FILMS := $(DATA)/paediatric $(DATA)/adult
 ADULTS := $(DATA)/adult-v7 $(addprefix $(DATA)/adult-visible/,shenzhen jsrt wingspan)
 SCORED := $(FILMS) $(ADULTS) $(DATA)/adult-visible/montgomery $(DATA)/visible-lung phantom
 HOUSE := $(dir $(lastword $(MAKEFILE_LIST)))
 
 TRAIN := edge-seg train $(FILMS) --picture-every 0
-QUANTIZE := edge-seg quantize --epochs 1 --films-per-epoch 800 --learning-rate 1e-4 --validation-films 30 --about $(HOUSE)about/lungs.json --licence $(HOUSE)../LICENSE
+QUANTIZE := edge-seg quantize --epochs 1 --films-per-epoch 2400 --learning-rate 1.5e-4 --validation-films 40 --about $(HOUSE)about/lungs.json --licence $(HOUSE)../LICENSE \
+	$(addprefix --gate-negatives ,$(NEGATIVES))
 SCORE := edge-seg benchmark $(addprefix --data ,$(SCORED)) $(addprefix --should-reject ,$(REJECT)) --write-scores
 # Less of the changes that blur what an outline is: for the last epochs.
 LIGHTLY := $(addprefix --augmentation ,bend=0.006 tone=0.3 equalisation=0.1 resolution=0.1 compression=0.1 tubes=0.1)

@@ -276,6 +276,6 @@ def _with_robustness(
     return replace(
         entry,
         robustness=tuple(summarise_corrupted(corrupted)),
-        trust=measure_reliability(corrupted),
+        trust=measure_reliability(corrupted, segmenter.low_trust),
         failures=tuple(failures),
     )

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any, ClassVar, TypeAlias
 
+from edge_seg.assessment.doubt import Estimate
 from edge_seg.assessment.film_gate import REJECT, WARN, Finding
 from edge_seg.assessment.measurements import Area, Width
 from edge_seg.film import Failure, Film
@@ -171,6 +172,7 @@ class DoneRecord(Record):
         areas, widths, ratios: measurements, see `assessment.measurements`.
         flagged: under the same names as the measurements, why each is not to be trusted; empty where all are.
         estimated_dice, estimated_dice_bound: see `Segmentation.trust` and `trust_bound`.
+        estimates: the same by structure and derived region.
         cardiothoracic_of: see `Measurements`.
         timings_ms: milliseconds of each stage, writing included.
         products: what was asked to be written.
@@ -191,6 +193,7 @@ class DoneRecord(Record):
     flagged: dict[str, dict[str, str]] = field(default_factory=dict)
     estimated_dice: float | None = None
     estimated_dice_bound: float | None = None
+    estimates: dict[str, Estimate] = field(default_factory=dict)
     cardiothoracic_of: str = ""
     timings_ms: dict[str, float] = field(default_factory=dict)
     model: ModelFacts
@@ -255,6 +258,7 @@ def record_of(
         flagged=flags if segmentation.low_trust else {},
         estimated_dice=segmentation.trust,
         estimated_dice_bound=segmentation.trust_bound,
+        estimates=segmentation.estimates,
         cardiothoracic_of=measurements.cardiothoracic_of,
         timings_ms=timings_ms,
         model=ModelFacts.of(segmentation.manifest),

@@ -27,6 +27,7 @@ from edge_seg.assessment.film_gate import (
 from edge_seg.assessment.kinds import INVERTED, Kinds
 from edge_seg.assessment.measurements import Area, Measurements, measure, measure_areas
 from edge_seg.assessment.sides import DISAGREE, MIRRORED, look_at_sides
+from edge_seg.assessment.trust import LOW_TRUST
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
 from edge_seg.inspection.flatbuffer import read_graph
@@ -157,6 +158,11 @@ class Segmenter:
     def pooled(self) -> TensorSpec | None:
         """The output with the pooled features of the coarsest level; `None` where the network has none."""
         return self._pooled
+
+    @property
+    def low_trust(self) -> float:
+        """Dice that a film's bound, or its estimate where there is none, must reach for its numbers to be trusted."""
+        return LOW_TRUST if self._doubt is None else self._doubt.low
 
     @property
     def gate(self) -> bool:

@@ -24,7 +24,7 @@ from edge_seg_quantize.doubt import calibrate_doubt
 from edge_seg_quantize.gate import calibrate_gate
 from edge_seg_quantize.observations import PackedFilm, observe, unpack
 
-HELD_OUT, TRAINED = 120, 150
+HELD_OUT, TRAINED = 60, 120
 """Most films of each data set that are observed, of the validation split and of the training split."""
 
 
@@ -72,13 +72,14 @@ def packed_films(manifest: Manifest, datasets: Sequence[Dataset]) -> list[Packed
 
     structures = [structure.name for structure in manifest.structures]
     regions = [name for name in REGIONS if name not in structures]
+    outlined = [dataset for dataset in datasets if dataset.structures]
     found = []
     for split, most in (("val", HELD_OUT), ("train", TRAINED)):
-        groups = [evenly_spaced([f for f in dataset.split(split) if f.scored], most) for dataset in datasets]
+        groups = [evenly_spaced([f for f in dataset.split(split) if f.scored], most) for dataset in outlined]
         films = [film for group in groups for film in group]
         packed = pack(groups, structures, manifest.input_shape, regions=regions)
         for k, film in enumerate(films):
-            origin = datasets[int(packed.origin[k])].name
+            origin = outlined[int(packed.origin[k])].name
             names = [*structures, *regions]
             of_film = film.name, film.patient, origin, split == "val"
             found.append(unpack(packed.grey[k], packed.labels[k], names, *of_film))

@@ -38,8 +38,8 @@ _KINDS = {
 }
 """Kinds of an index that are one for the gate; others keep their names."""
 
-_MADE_FROM = 500  # most films that other kinds are made from
-_PHANTOMS = 24
+_MADE_FROM = 300  # most films that other kinds are made from
+_PHANTOMS = 12
 _FIRST_SEED = 2000  # none of the phantoms that are scored, or that set ranges
 _RIDGE = 2e-3
 _STEPS = 150

@@ -86,7 +86,7 @@ def measure_film_gate(
     should_reject: Sequence[str],
     say: Callable[[str], None],
 ) -> FilmGateFigures | None:
-    """Count the verdicts before inference; findings about masks (`cut-off-right-lung`, `low-trust`) are not counted.
+    """Count the verdicts of the gate; findings about masks (`cut-off-right-lung`, `low-trust`) are not counted.
 
     Args:
         segmenter: with its film gate.

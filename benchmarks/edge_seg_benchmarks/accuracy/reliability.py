@@ -8,11 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from edge_seg.assessment.trust import LOW_TRUST
 
-from edge_seg_benchmarks.accuracy.robustness import CorruptedScore
+from edge_seg_benchmarks.accuracy.robustness import CLEAN, CorruptedScore
 from edge_seg_benchmarks.accuracy.statistics import Interval, area_under_curve, bootstrap, spearman
 
-REGION = "whole_lung"
-"""The region whose Dice is estimated."""
+REGIONS = ("whole_lung", "visible_lung")
+"""The region whose Dice is looked at: the first of these that a data set outlines."""
+
+GOOD = 0.95
+"""A film with a Dice above this should not be flagged."""
 
 _BINS = 10
 
@@ -48,13 +51,17 @@ class Reliability:
     Attributes:
         films, patients: how many.
         with_corruptions: pairs: the films as they are and under every corruption.
-        poor: share of the pairs whose Dice is below `LOW_TRUST`.
+        poor: share of the pairs whose Dice is below `low_trust`.
         flagged: share whose bound is below it, or whose estimate is where there is no bound.
         spearman: rank correlation with its interval; `None` where it is not defined.
         auroc: of finding poor films by a low estimate, with its interval; `None` where it is not defined.
         mean_absolute_error: of the estimate.
         bins: tenths by rising estimate.
         covered: share of the pairs whose Dice reaches its bound; `None` without bounds.
+        region: whose Dice it is.
+        bias: mean estimate less mean Dice.
+        poor_flagged: share of the poor pairs that are flagged; `None` without any.
+        good_flagged: share of the pairs over `GOOD` that are flagged; `None` without any.
     """
 
     dataset: str
@@ -69,6 +76,10 @@ class Reliability:
     mean_absolute_error: float
     bins: tuple[EstimateBin, ...]
     covered: float | None = None
+    region: str = REGIONS[0]
+    bias: float = 0.0
+    poor_flagged: float | None = None
+    good_flagged: float | None = None
 
 
 @dataclass(frozen=True)
@@ -76,18 +87,20 @@ class TrustFigures:
     """Reliability on every data set.
 
     Attributes:
-        low_trust: a film with a lower estimate is flagged.
+        low_trust: a film with a lower bound is flagged, or with a lower estimate where there is no bound.
         datasets: a row each.
         pairs: what the rows were computed from.
+        uncorrupted: a row for each, of the films as they are.
     """
 
     low_trust: float
     datasets: tuple[Reliability, ...]
     pairs: tuple[EstimatePair, ...]
+    uncorrupted: tuple[Reliability, ...] = ()
 
 
-def measure_reliability(scores: Sequence[CorruptedScore]) -> TrustFigures | None:
-    """Estimated against true Dice of the whole lung, on films as they are and corrupted.
+def measure_reliability(scores: Sequence[CorruptedScore], low_trust: float = LOW_TRUST) -> TrustFigures | None:
+    """Estimated against true Dice of the lungs, on films as they are and corrupted.
 
     Args:
         scores: of `score_corrupted`; scores without an estimate, or of other regions, are skipped.
@@ -95,29 +108,42 @@ def measure_reliability(scores: Sequence[CorruptedScore]) -> TrustFigures | None
     Returns:
         `None` without any estimate.
     """
+    known = [s for s in scores if s.region in REGIONS and s.estimate is not None]
+    outlined = {key: {s.region for s in known if s.dataset == key} for key in {s.dataset for s in known}}
+    looked_at = {key: next(region for region in REGIONS if region in found) for key, found in outlined.items()}
     pairs = [
         EstimatePair(s.dataset, s.split, s.film, s.patient, s.corruption, s.severity, s.estimate, s.dice, s.bound)
-        for s in scores
-        if s.region == REGION and s.estimate is not None
+        for s in known
+        if s.region == looked_at[s.dataset] and s.estimate is not None
     ]
     if not pairs:
         return None
-    datasets = dict.fromkeys((pair.dataset, pair.split) for pair in pairs)
-    rows = [summarise_reliability([pair for pair in pairs if (pair.dataset, pair.split) == key]) for key in datasets]
-    return TrustFigures(LOW_TRUST, tuple(rows), tuple(pairs))
+    rows, as_they_are = [], []
+    for key in dict.fromkeys((pair.dataset, pair.split) for pair in pairs):
+        of_set = [pair for pair in pairs if (pair.dataset, pair.split) == key]
+        plain = [pair for pair in of_set if pair.corruption == CLEAN]
+        region = looked_at[key[0]]
+        rows.append(summarise_reliability(of_set, low_trust, region))
+        as_they_are += [summarise_reliability(plain, low_trust, region)] if plain else []
+    return TrustFigures(low_trust, tuple(rows), tuple(pairs), tuple(as_they_are))
 
 
-def summarise_reliability(pairs: Sequence[EstimatePair]) -> Reliability:
+def summarise_reliability(
+    pairs: Sequence[EstimatePair], low_trust: float = LOW_TRUST, region: str = REGIONS[0]
+) -> Reliability:
     """Reliability on one data set.
 
     Args:
         pairs: of one data set and split, at least one.
+        low_trust: see `TrustFigures`.
+        region: whose Dice it is.
     """
     patients = [pair.patient for pair in pairs]
     estimate = np.array([pair.estimate for pair in pairs], np.float64)
     truth = np.array([pair.dice for pair in pairs], np.float64)
-    poor = truth < LOW_TRUST
+    poor, good = truth < low_trust, truth > GOOD
     least = np.array([pair.estimate if pair.bound is None else pair.bound for pair in pairs], np.float64)
+    flagged = least < low_trust
     bounded = all(pair.bound is not None for pair in pairs)
     bins = np.array_split(np.argsort(estimate, kind="stable"), min(_BINS, len(pairs)))
     return Reliability(
@@ -127,10 +153,14 @@ def summarise_reliability(pairs: Sequence[EstimatePair]) -> Reliability:
         len(set(patients)),
         len(pairs),
         float(poor.mean()),
-        float(np.mean(least < LOW_TRUST)),
+        float(flagged.mean()),
         bootstrap(lambda weights: spearman(estimate, truth, weights), patients),
         bootstrap(lambda weights: area_under_curve(-estimate, poor, weights), patients),
         float(np.abs(estimate - truth).mean()),
         tuple(EstimateBin(float(estimate[b].mean()), float(truth[b].mean()), len(b)) for b in bins),
         float(np.mean(truth >= least)) if bounded else None,
+        region,
+        float((estimate - truth).mean()),
+        float(flagged[poor].mean()) if poor.any() else None,
+        float(flagged[good].mean()) if good.any() else None,
     )

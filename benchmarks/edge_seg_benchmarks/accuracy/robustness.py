@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from edge_seg import Segmenter
+from edge_seg import Segmentation, Segmenter
+from edge_seg.assessment.doubt import LUNGS
+from edge_seg.assessment.doubt import Estimate as DiceEstimate
 from edge_seg_data import Dataset, LabelledFilm, truth_regions
 from edge_seg_data.corruptions import CORRUPTIONS, SEVERITIES, Corruption
 from edge_seg_data.scores import dice
@@ -20,9 +22,9 @@ CLEAN = "none"
 
 @dataclass(frozen=True)
 class CorruptedScore:
-    """Dice of one region on one film under one corruption, and the model's own estimate of the lungs' Dice.
+    """Dice of one region on one film under one corruption, and the model's own estimate of it.
 
-    `bound` is the lower bound of the estimate, `None` where the model has none.
+    `bound` is the lower bound of the estimate; both are `None` where the model has none.
     """
 
     dataset: str
@@ -99,8 +101,23 @@ def _score(segmenter: Segmenter, dataset: str, split: str, labelled: LabelledFil
         for region, (truth, valid) in truth_regions(planes).items():
             if region in predicted:
                 value = dice(truth, predicted[region], valid)
-                scores.append(of_film(region, name, severity, dose, value, result.trust, result.trust_bound))
+                found = _estimate(result, region)
+                scores.append(of_film(region, name, severity, dose, value, found.dice, found.bound))
     return scores
+
+
+@dataclass(frozen=True)
+class _NoEstimate:
+    dice: None = None
+    bound: None = None
+
+
+def _estimate(result: Segmentation, region: str) -> DiceEstimate | _NoEstimate:
+    """The model's estimate for a region; older models have one, of both whole lungs."""
+    own = result.estimates.get(region)
+    if own is None and region == "whole_lung":
+        own = result.estimates.get(LUNGS)
+    return own or _NoEstimate()
 
 
 def summarise_corrupted(scores: Iterable[CorruptedScore]) -> list[CorruptedDice]:

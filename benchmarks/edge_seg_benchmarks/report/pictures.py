@@ -171,11 +171,12 @@ def plot_reliability(trust: TrustFigures) -> bytes:
         axis.scatter(estimates, truths, s=9, alpha=0.35, linewidths=0, label="film under a corruption")
         tenths = [b.estimate for b in row.bins], [b.dice for b in row.bins]
         axis.plot(*tenths, "o-", color="C1", ms=4, label="tenths, mean")
-        axis.set_title(f"{row.dataset} {row.split} (n = {row.with_corruptions})", fontsize=9)
+        title = f"{row.dataset} {row.split} (n = {row.with_corruptions})\n{row.region.replace('_', ' ')}"
+        axis.set_title(title, fontsize=9)
         axis.set_xlabel("estimated Dice")
         axis.set(xlim=limits, ylim=limits, aspect="equal")
         axis.grid(alpha=0.25)
-    axes[0, 0].set_ylabel("true Dice, whole lung")
+    axes[0, 0].set_ylabel("true Dice of the lungs")
     axes[0, 0].legend(fontsize=6.5, loc="upper left")
     return _save(figure, "png")
 

@@ -1,0 +1,108 @@
+"""What a model knows of itself: the classifier of the film gate and the estimates of Dice, on made-up observations."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from edge_seg.assessment.kinds import Kinds
+from edge_seg.errors import InputError
+from edge_seg_quantize.doubt import REACHED, calibrate_doubt
+from edge_seg_quantize.gate import Example, fit_kinds, read_negatives
+from edge_seg_quantize.observations import Observation, PackedFilm, unpack
+
+NOTHING = np.zeros((4, 4), np.uint8)
+
+
+def observed(films: int, seed: int = 0, noise: float = 0.4, dataset: str = "one") -> list[Observation]:
+    """Films whose Dice follows one signal, with noise on its logit; a second signal says nothing."""
+    chance = np.random.default_rng(seed)
+    found = []
+    for index in range(films):
+        signal = float(chance.normal())
+        logit = 3 + signal + noise * float(chance.normal())
+        film = PackedFilm(f"{index}", f"patient {index // 2}", dataset, True, NOTHING, {})
+        signals = {"heart": {"soft_dice": signal, "pooled_0": float(chance.normal())}}
+        found.append(Observation(film, False, signals, np.zeros(1), {"heart": float(1 / (1 + np.exp(-logit)))}))
+    return found
+
+
+def test_the_bound_is_reached_by_nine_films_of_ten_and_the_estimate_is_right_on_average() -> None:
+    found = calibrate_doubt(observed(600))
+    assert found is not None
+    new = observed(2000, seed=1)
+    estimates = [found.estimates(one.signals)["heart"] for one in new]
+    truth = np.array([one.dice["heart"] for one in new])
+    bounds = np.array([estimate.bound for estimate in estimates], np.float64)
+    assert abs(np.mean(truth >= bounds) - REACHED) < 0.03
+    assert abs(np.mean([estimate.dice for estimate in estimates] - truth)) < 0.004
+    assert np.corrcoef([estimate.dice for estimate in estimates], truth)[0, 1] > 0.8
+
+
+def test_the_bound_holds_on_the_data_set_that_needs_it_widest() -> None:
+    mixed = calibrate_doubt([*observed(500), *observed(100, seed=2, noise=1.2, dataset="two")])
+    alone = calibrate_doubt(observed(500))
+    assert mixed is not None
+    assert alone is not None
+    assert (mixed.regions["heart"].margin or 0) > 1.5 * (alone.regions["heart"].margin or 0)
+    assert mixed.regions["heart"].facts["two"]["covered"] > 0.85
+
+
+def test_a_few_patients_give_an_estimate_without_a_bound() -> None:
+    found = calibrate_doubt(observed(6))
+    assert found is not None
+    assert found.regions["heart"].margin is None
+    assert calibrate_doubt([]) is None
+
+
+def cluster(kind: str, at: tuple[float, float], n: int, groups: int, seed: int) -> list[Example]:
+    points = np.random.default_rng(seed).normal(at, 0.3, (n, 2))
+    return [Example(kind, f"{kind} {index % groups}", point, kind == "chest") for index, point in enumerate(points)]
+
+
+def test_kinds_are_told_apart_and_chest_films_are_let_through() -> None:
+    examples = [
+        *cluster("chest", (1, 1), 800, 400, 0),
+        *cluster("lateral", (3, 1), 20, 5, 1),
+        *cluster("bone", (1, 4), 40, 7, 2),
+    ]
+    kinds = fit_kinds(examples)
+    assert kinds.names == ("chest", "bone", "lateral")
+    assert kinds.facts["refused_in_cross_validation"]["lateral"] >= 19
+    assert kinds.facts["refused_in_cross_validation"]["bone"] == 40
+    assert kinds.facts["clean_chest_films_refused"] <= 1
+    assert kinds.strange <= kinds.doubtful
+    new = cluster("chest", (1, 1), 500, 500, 3)
+    assert sum(kinds.sight(one.pooled).odds < kinds.strange for one in new) <= 3
+    assert kinds.sight(np.array([3.0, 1.0])).kind == "lateral"
+    assert Kinds.from_json(kinds.to_json()) == kinds
+
+
+def test_few_films_are_refused_at_even_odds() -> None:
+    assert fit_kinds([*cluster("chest", (1, 1), 12, 12, 0), *cluster("bone", (1, 4), 12, 12, 1)]).strange == 0
+
+
+def test_pictures_are_of_the_kind_that_the_index_or_the_folder_names(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (80, 90), dtype=np.uint8)
+    for name in ("a.png", "knees/b.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), picture)
+    (tmp_path / "index.csv").write_text("file,kind,source\na.png,lateral chest,somewhere\n")
+    found = {(kind, source) for _, kind, source in read_negatives(tmp_path)}
+    assert found == {("lateral", "somewhere"), ("knees", "knees")}
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no pictures"):
+        list(read_negatives(tmp_path / "empty"))
+
+
+def test_a_packed_film_is_cut_out_of_its_letterbox() -> None:
+    grey, labels = np.zeros((32, 32), np.uint8), np.full((32, 32, 2), 127, np.uint8)
+    labels[4:28, 2:30, 0] = 0
+    labels[8:20, 6:12, 0] = 1
+    film = unpack(grey, labels, ("right_lung", "left_lung"), "film", "patient", "set", held_out=True)
+    assert film is not None
+    assert film.grey.shape == (24, 28)
+    assert film.outlines.keys() == {"right_lung"}
+    assert unpack(grey, np.full_like(labels, 127), ("a", "b"), "film", "patient", "set", held_out=True) is None
