@@ -73,7 +73,7 @@ def _calibration(region: str, rows: Sequence[Observation]) -> Calibration:
     sets = np.array([row.film.dataset for row in rows])
     crossed += (shift := _shift(crossed, truth, sets, judged & clean))
     found = _fit(names, values, _logits(truth), weights, ridge)
-    margin = _margin(crossed - _logits(truth), sets, judged)
+    margin = _margin(crossed - _logits(truth), sets, judged, clean)
     return replace(
         found,
         bias=float(f"{found.bias + shift:.{_DIGITS}g}"),
@@ -109,14 +109,16 @@ def _shift(crossed: np.ndarray, truth: np.ndarray, sets: np.ndarray, judged: np.
     return (low + high) / 2
 
 
-def _margin(shortfall: np.ndarray, sets: np.ndarray, judged: np.ndarray) -> float:
-    """How far below its estimate the Dice of `REACHED` of films stays at most, in the data set that needs most."""
+def _margin(shortfall: np.ndarray, sets: np.ndarray, judged: np.ndarray, clean: np.ndarray) -> float:
+    """How far below its estimate the Dice of `REACHED` of films stays at most, in the data set that needs most.
+
+    Of films as they are, and of those together with corrupted copies.
+    """
     groups = [shortfall[judged]]
     for name in sorted(set(sets)):
         of_set = sets == name
         chosen = of_set & judged if (of_set & judged).sum() >= _FEWEST else of_set
-        if chosen.sum() >= _FEWEST:
-            groups.append(shortfall[chosen])
+        groups += [shortfall[rows] for rows in (chosen, chosen & clean) if rows.sum() >= _FEWEST]
     return max(_conformal(group) for group in groups)
 
 
@@ -132,7 +134,7 @@ def _facts(
     """How well it does on films as they are, by data set, with the patients' own films left out of the weights."""
     estimate, bound = _probability(crossed), _probability(crossed - margin)
     return {
-        name: {
+        str(name): {
             "films": int(chosen.sum()),
             "bias": round(float((estimate - truth)[chosen].mean()), 4),
             "covered": round(float((truth >= bound)[chosen].mean()), 3),

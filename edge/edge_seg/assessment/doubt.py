@@ -61,9 +61,7 @@ class Doubt:
     def estimates(self, signals: Mapping[str, Mapping[str, float]]) -> dict[str, Estimate]:
         """Estimates of all regions whose signals are there."""
         known = {name: found for name, found in self.regions.items() if name in signals}
-        return {
-            name: Estimate(found.estimate(signals[name]), found.bound(signals[name])) for name, found in known.items()
-        }
+        return {name: Estimate(*found.estimate_and_bound(signals[name])) for name, found in known.items()}
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a manifest."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,10 +74,14 @@ class Kinds:
 
     def sight(self, pooled: np.ndarray) -> Sight:
         """What a picture is taken for, by its pooled features `(features,)`."""
-        standard = np.clip((pooled - np.array(self.centre)) / np.array(self.spread), -_LIMIT, _LIMIT)
-        scores = np.array(self.weights) @ standard + np.array(self.bias)
+        centre, spread, weights, bias = self._arrays
+        scores = weights @ np.clip((pooled - centre) / spread, -_LIMIT, _LIMIT) + bias
         others = scores[1:]
         return Sight(self.names[1 + int(others.argmax())], float(scores[0] - np.logaddexp.reduce(others)))
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        return np.array(self.centre), np.array(self.spread), np.array(self.weights), np.array(self.bias)
 
     def finding(self, sight: Sight) -> Finding | None:
         """What is to be said of a picture, `None` where it is a film as expected."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -44,18 +45,29 @@ class Calibration:
 
     def estimate(self, found: Mapping[str, float]) -> float:
         """Estimated Dice of a film's lungs, 0 to 1, from its features."""
-        return round(_probability(self.logit(found)), 4)
+        return self.estimate_and_bound(found)[0]
 
     def bound(self, found: Mapping[str, float]) -> float | None:
         """Dice that nine films of ten like this one reach, `None` where no margin was calibrated."""
-        return None if self.margin is None else round(_probability(self.logit(found) - self.margin), 4)
+        return self.estimate_and_bound(found)[1]
+
+    def estimate_and_bound(self, found: Mapping[str, float]) -> tuple[float, float | None]:
+        """Both at once."""
+        logit = self.logit(found)
+        bound = None if self.margin is None else round(_probability(logit - self.margin), 4)
+        return round(_probability(logit), 4), bound
 
     def logit(self, found: Mapping[str, float]) -> float:
         """Logit of the estimate."""
+        centre, spread, weights = self._arrays
         values = np.array([found[name] for name in self.features])
         # Far outside what was calibrated on, a linear model promises anything.
-        standard = np.clip((values - self.centre) / self.spread, -6, 6)
-        return float(standard @ np.array(self.weights)) + self.bias
+        standard = np.clip((values - centre) / spread, -6, 6)
+        return float(standard @ weights) + self.bias
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return np.array(self.centre), np.array(self.spread), np.array(self.weights)
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in a manifest."""

@@ -118,12 +118,24 @@ def test_what_is_not_defined_is_none() -> None:
     assert (row.spearman, row.auroc, row.poor) == (None, None, 0)
 
 
-def test_only_whole_lungs_with_an_estimate_count_and_data_sets_stay_apart() -> None:
+def test_the_whole_lung_counts_where_it_is_outlined_and_data_sets_stay_apart() -> None:
     visible = [score(i, 0.9, 0.9, region="visible_lung") for i in range(3)]
-    uncalibrated = [score(i, 0.9, None) for i in range(3)]
-    assert measure_reliability([*visible, *uncalibrated]) is None
-    found = measure_reliability([*visible, score(0, 0.9, 0.8), score(0, 0.7, 0.6, dataset="e")])
+    assert measure_reliability([score(i, 0.9, None) for i in range(3)]) is None
+    other = score(0, 0.7, 0.6, region="visible_lung", dataset="e")
+    found = measure_reliability([*visible, score(0, 0.9, 0.8), other])
     assert found is not None
+    assert [row.region for row in found.datasets] == ["whole_lung", "visible_lung"]
     assert [(row.dataset, row.with_corruptions) for row in found.datasets] == [("d", 1), ("e", 1)]
     assert [(pair.estimate, pair.dice) for pair in found.pairs] == [(0.8, 0.9), (0.6, 0.7)]
     assert plot_reliability(found).startswith(b"\x89PNG")
+
+
+def test_films_as_they_are_are_told_apart_from_corrupted_ones() -> None:
+    plain = [score(0, 0.99, 0.97), score(1, 0.8, 0.92), score(2, 0.7, 0.75)]
+    corrupted = [replace(score(i, 0.5, 0.9), corruption="blur", severity=1) for i in range(3)]
+    found = measure_reliability([*plain, *corrupted], low_trust=0.9)
+    assert found is not None
+    assert found.datasets[0].with_corruptions == 6
+    row = found.uncorrupted[0]
+    assert (row.with_corruptions, row.poor_flagged, row.good_flagged) == (3, 0.5, 0.0)
+    assert row.bias == pytest.approx((0.97 + 0.92 + 0.75 - 0.99 - 0.8 - 0.7) / 3)
