@@ -24,7 +24,7 @@ from edge_seg.assessment.film_gate import (
     look_at_masks,
     look_at_pose,
 )
-from edge_seg.assessment.kinds import INVERTED, Kinds
+from edge_seg.assessment.kinds import INVERTED, TURNED, Kinds
 from edge_seg.assessment.measurements import Area, Measurements, measure, measure_areas
 from edge_seg.assessment.sides import DISAGREE, MIRRORED, look_at_sides
 from edge_seg.assessment.trust import LOW_TRUST
@@ -318,7 +318,8 @@ class Segmenter:
             found, _ = self._verdict(other)
             if found is None or found.verdict != REJECT:
                 view, verdict = other, found
-        if verdict is not None and verdict.verdict == REJECT and self._appearance is not None:
+        if verdict is not None and verdict.code == TURNED and self._appearance is not None:
+            # A glance tells which way.
             pose = look_at_pose(view.film, view.grey[view.letterbox.content], self._appearance)
             verdict = pose if pose is not None and pose.verdict == REJECT else verdict
         return replace(view, quality=Quality((*view.quality.findings, *([verdict] if verdict else []))))
