@@ -68,7 +68,7 @@ def trusted_region(outlines: Outlines) -> str:
 
 def packed_films(manifest: Manifest, datasets: Sequence[Dataset]) -> list[PackedFilm]:
     """Evenly spaced films of the training and validation splits, at the network's size."""
-    from edge_seg_train.batches import pack
+    from edge_seg_train.packing import pack
 
     structures = [structure.name for structure in manifest.structures]
     regions = [name for name in REGIONS if name not in structures]
