@@ -24,7 +24,7 @@ FORMS = ("float32", "float16", "dynamic", "ptq")
 
 def write(model: Path, out: Path, report: AcceptanceReport) -> None:
     file = ModelFile.read(model)
-    pipeline._write(dict.fromkeys((*FORMS, "qat"), file), out, report, [], lambda text: None)
+    pipeline._write(dict.fromkeys((*FORMS, "qat"), file), out, report, lambda: (None, None), lambda text: None)
 
 
 @pytest.mark.parametrize("name", ["dice_float32", "dice_ptq", "dice_qat", "budget"])

@@ -69,7 +69,6 @@ def test_a_softmax_over_background_right_and_left(softmax: Path) -> None:
     assert not (result.masks["right_lung"] & result.masks["left_lung"]).any()
     for name, mask in result.masks.items():
         assert dice(film.masks[name], mask) > 0.75
-    assert result.trust is not None
 
 
 def test_one_class_with_dropout(chests: Path, tmp_path: Path) -> None:

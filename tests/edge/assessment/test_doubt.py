@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from edge_seg.assessment.doubt import LUNGS, Doubt, lung_signals, signals
@@ -48,7 +50,13 @@ def test_estimates_and_bounds_survive_the_manifest() -> None:
     assert set(found) == {"whole_lung"}
     assert found["whole_lung"].bound is not None
     assert found["whole_lung"].bound < found["whole_lung"].dice
-    for wrong in ({"regions": []}, {"regions": {"heart": 1}, "low": 0.9}, {"regions": {}}, {"regions": {}, "low": "x"}):
+    wrongs: tuple[dict[str, Any], ...] = (
+        {"regions": []},
+        {"regions": {"heart": 1}, "low": 0.9},
+        {"regions": {}},
+        {"regions": {}, "low": "x"},
+    )
+    for wrong in wrongs:
         with pytest.raises(ValueError, match="trust"):
             Doubt.from_json(wrong)
 
