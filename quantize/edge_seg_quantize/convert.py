@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-import tf_keras
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 _BATCH = 8
@@ -38,7 +37,7 @@ def pooled_ranges(model: Any, films: np.ndarray) -> PooledRanges:
         model: float or quantization-aware model.
         films: `(films, height, width, channels)` float32, as the network sees them.
     """
-    probe = tf_keras.Model(model.inputs, _coarsest(model))
+    probe = type(model)(model.inputs, _coarsest(model))
     found = []
     for start in range(0, len(films), _BATCH):
         coarse = probe(films[start : start + _BATCH], training=False)
@@ -101,7 +100,7 @@ def _optimised(converter: Any) -> Any:
 
 
 def _converter(model: Any, ranges: PooledRanges | None = None) -> Any:
-    both = tf_keras.Model(model.inputs, [model.outputs[0], _coarsest(model)])
+    both = type(model)(model.inputs, [model.outputs[0], _coarsest(model)])
 
     def network(film: Any) -> tuple[Any, Any]:
         logits, coarse = both(film, training=False)
