@@ -2,13 +2,15 @@
 
 Converting a frozen concrete function of static shape, not the Keras model, keeps SHAPE, PACK and STRIDED_SLICE out.
 
-Each flatbuffer has two outputs: the logits `(1, height, width, outputs)`, and `(1, 1, 1, 2 * channels)` of the coarsest
-level, the mean and the maximum of each channel over the picture. The film gate and the estimate of Dice look at those.
-They are added here, not to the network: they have no weights, and a training does not need them.
+Each flatbuffer but the post-training int8 one has two outputs: the logits `(1, height, width, outputs)`, and
+`(1, 1, 1, 2 * channels)` of the coarsest level, the mean and the maximum of each channel over the picture. The film gate
+and the estimate of Dice look at those. They are added here, not to the network: they have no weights, and a training does
+not need them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,13 +69,16 @@ def to_dynamic_range(model: Any) -> bytes:
 
 
 def to_int8_after_training(model: Any, representative: np.ndarray) -> bytes:
-    """Flatbuffer in int8 with ranges measured on a representative data set (PTQ).
+    """Flatbuffer in int8 with ranges measured on a representative data set (PTQ), of the logits alone.
+
+    Pooled features beside them would tie the ranges of three operators together, and the converter then computes with
+    what lies between in float.
 
     Args:
         model: float model.
         representative: `(films, height, width, channels)` float32, as the network sees films.
     """
-    converter = _int8(_converter(model))
+    converter = _int8(_frozen(lambda film: model(film, training=False), model))
     converter.representative_dataset = lambda: ([film[None]] for film in representative)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     return converter.convert()
@@ -106,6 +111,11 @@ def _converter(model: Any, ranges: PooledRanges | None = None) -> Any:
         logits, coarse = both(film, training=False)
         return logits, _pooled(coarse, ranges)
 
+    return _frozen(network, model)
+
+
+def _frozen(network: Callable[[Any], Any], model: Any) -> Any:
+    """A converter of what is computed from one film of the model's size."""
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="film")
     function = tf.function(network).get_concrete_function(spec)
     return tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(function)])

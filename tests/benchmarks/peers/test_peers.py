@@ -98,7 +98,8 @@ def real_valued(model: ModelFile, weights: str = "float32") -> ModelFile:
         if stored is not None:
             kind = np.int8 if tensor.type == schema.TensorType.INT8 else np.int32
             along = [1] * len(tensor.shape)
-            along[tensor.quantization.quantizedDimension] = -1
+            if len(scale) > 1:
+                along[tensor.quantization.quantizedDimension] = -1
             values = np.frombuffer(stored.tobytes(), kind).reshape(tensor.shape) * np.reshape(scale, along)
             half = weights == "float16"
             buffer = schema.BufferT()
