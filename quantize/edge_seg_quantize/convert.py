@@ -3,9 +3,9 @@
 Converting a frozen concrete function of static shape, not the Keras model, keeps SHAPE, PACK and STRIDED_SLICE out.
 
 Each flatbuffer but the post-training int8 one has two outputs: the logits `(1, height, width, outputs)`, and
-`(1, 1, 1, 2 * channels)` of the coarsest level, the mean and the maximum of each channel over the picture. The film gate
-and the estimate of Dice look at those. They are added here, not to the network: they have no weights, and a training does
-not need them.
+`(1, 1, 1, 2 * channels)` of the coarsest level, the mean and the maximum of each channel over the picture. The film
+gate and the estimate of Dice look at those. They are added here, not to the network: they have no weights, and a
+training does not need them.
 """
 
 from __future__ import annotations
