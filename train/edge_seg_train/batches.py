@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from edge_seg.errors import EdgeSegError
 
 from edge_seg_train.drawing import Drawing, draw
 from edge_seg_train.packing import network_input
@@ -20,6 +21,9 @@ class TrainingBatches(keras.utils.PyDataset):
         channels: of the network's input.
         pool: of `drawing_processes`, where processes make the batches.
         options: of `keras.utils.PyDataset`.
+
+    Attributes:
+        failure: why a batch could not be made, `None` where none failed.
     """
 
     def __init__(
@@ -28,6 +32,7 @@ class TrainingBatches(keras.utils.PyDataset):
         super().__init__(**options)
         self.drawing, self.channels, self.epoch = drawing, channels, 0
         self._pool = pool
+        self.failure: EdgeSegError | None = None
 
     def __len__(self) -> int:
         return self.drawing.steps
@@ -35,7 +40,12 @@ class TrainingBatches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch `index` of the current epoch: `(batch, height, width, channels)` float32 and labels uint8."""
         if self._pool is None:
-            grey, labels = self.drawing(self.epoch, index)
+            try:
+                grey, labels = self.drawing(self.epoch, index)
+            except EdgeSegError as error:
+                # TensorFlow makes something else of what is raised here: the loop looks for it.
+                self.failure = error
+                raise
         else:
             grey, labels = self._pool.submit(draw, self.epoch, index).result()
         return network_input(grey, self.channels), labels

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from edge_seg_train.augmentation import Augmentation
-from edge_seg_train.packing import NO_FILMS, PackedFilms
+from edge_seg_train.packing import NO_FILMS, Films, FilmsOnDemand, PackedFilms
 
 
 @dataclass
@@ -26,7 +26,7 @@ class Drawing:
     """Draws and changes the films of a batch.
 
     Attributes:
-        films: packed films.
+        films: at the network's size.
         batch_size: films a batch.
         steps: batches an epoch.
         augmentation: what is done to each film.
@@ -37,7 +37,7 @@ class Drawing:
         outlines: number of label planes that are outlines; those behind them are probabilities.
     """
 
-    films: PackedFilms
+    films: Films
     batch_size: int
     steps: int
     augmentation: Augmentation
@@ -53,10 +53,9 @@ class Drawing:
         """Batch `index` of an epoch: grey `(batch, height, width)` and labels, both uint8."""
         chosen = self._epoch_order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
         rng = np.random.default_rng((self.seed, epoch, index, 1))
-        films = self.films
-        made = [
-            self.augmentation(films.grey[i], films.labels[i], rng, films.aspect_known[i], self.outlines) for i in chosen
-        ]
+        known = self.films.aspect_known[chosen]
+        films = zip(self.films.take(chosen.tolist()), known, strict=True)
+        made = [self.augmentation(grey, labels, rng, aspect, self.outlines) for (grey, labels), aspect in films]
         return np.stack([grey for grey, _ in made]), np.stack([labels for _, labels in made])
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
@@ -90,7 +89,8 @@ def drawing_processes(drawing: Drawing, count: int) -> Iterator[ProcessPoolExecu
         yield None
         return
     with tempfile.TemporaryDirectory(prefix="edge-seg-films-") as folder:
-        drawing.films.save(Path(folder))
+        films = drawing.films.all() if isinstance(drawing.films, FilmsOnDemand) else drawing.films
+        films.save(Path(folder))
         # Not by fork: frameworks have threads by now, and what those hold would stay locked in the child.
         context = get_context("spawn")
         with ProcessPoolExecutor(

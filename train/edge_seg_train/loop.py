@@ -36,7 +36,7 @@ from edge_seg_train.losses import region_parts, training_loss
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.metrics import Overlap, overlap_metrics
 from edge_seg_train.network import build
-from edge_seg_train.packing import PackedFilms, network_input, pack
+from edge_seg_train.packing import Films, FilmsOnDemand, PackedFilms, network_input, pack
 from edge_seg_train.pictures import write_picture
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
@@ -75,7 +75,7 @@ def train(
     _refuse_other_settings(config, run)
     if datasets is None:
         datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, quiet)
-    films = pack_training_films(config, datasets)
+    films = training_films(config, datasets)
     if not len(films):
         raise InputError("none of the data sets has films to train on: give one with a train split")
     _check_labels(films, config)
@@ -101,7 +101,7 @@ def _fit(
     run: Path,
     model: Any,
     history: list[dict[str, float]],
-    films: PackedFilms,
+    films: Films,
     held_out: PackedFilms,
     replicas: int,
     quiet: bool,
@@ -114,21 +114,36 @@ def _fit(
             drawing, config.network.channels, pool, workers=2 * max(1, workers), max_queue_size=2 * workers + 10
         )
         batches.epoch = len(history)
-        model.fit(
-            batches,
-            epochs=config.epochs,
-            initial_epoch=len(history),
-            validation_data=_validation(held_out, config.network.channels, replicas),
-            validation_batch_size=config.batch_size,
-            callbacks=[
-                *_averaged(config),
-                _Epochs(config, run, history, held_out, replicas),
-                *([] if quiet else [_TimeLeft(config)]),
-                *_tensorboard(run),
-            ],
-            verbose=0 if quiet else 1,
-            shuffle=False,
-        )
+        callbacks = [
+            *_averaged(config),
+            _Epochs(config, run, history, held_out, replicas),
+            *([] if quiet else [_TimeLeft(config)]),
+            *_tensorboard(run),
+        ]
+        try:
+            model.fit(
+                batches,
+                epochs=config.epochs,
+                initial_epoch=len(history),
+                validation_data=_validation(held_out, config.network.channels, replicas),
+                validation_batch_size=config.batch_size,
+                callbacks=callbacks,
+                verbose=0 if quiet else 1,
+                shuffle=False,
+            )
+        except Exception as error:
+            if batches.failure is None:
+                raise
+            raise batches.failure from error
+
+
+def training_films(config: TrainConfig, datasets: list[Dataset]) -> Films:
+    """The films of the training splits, read as they are needed where no run is distilled.
+
+    Raises:
+        InputError, ModelError, UsageError: see `pack_training_films`.
+    """
+    return pack_training_films(config, datasets) if config.distill else _waiting(config, datasets)
 
 
 def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
@@ -139,13 +154,17 @@ def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedF
         ModelError: the teacher cannot be read.
         UsageError: a run to distill does not fit, or films have neither outlines nor a network to learn from.
     """
+    films = _waiting(config, datasets).all()
+    return with_probabilities(films, [d.split("train") for d in datasets], config.distill, config.structures)
+
+
+def _waiting(config: TrainConfig, datasets: list[Dataset]) -> FilmsOnDemand:
     nobodys = [dataset.name for dataset in datasets if not dataset.structures]
     if nobodys and not (config.distill or config.teacher):
         raise UsageError(f"{nobodys[0]}: its films have no outlines: name a network to learn them from by --distill")
     teacher = Teacher(config.teacher) if config.teacher else None
     groups = [d.split("train") for d in datasets]
-    films = pack(groups, config.structures, _input_shape(config), teacher, config.regions)
-    return with_probabilities(films, groups, config.distill, config.structures)
+    return FilmsOnDemand(groups, config.structures, _input_shape(config), teacher, config.regions)
 
 
 def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
@@ -175,17 +194,26 @@ def code_version() -> str:
     return f"{__version__}+{commit}"
 
 
-def _check_labels(films: PackedFilms, config: TrainConfig) -> None:
-    outlined = [name for k, name in enumerate(config.structures) if (films.labels[..., k] == 1).any()]
-    for name in config.structures:
-        if name not in outlined and not config.distill:
-            raise InputError(f"no film to train on has an outline of {name}: choose from {', '.join(outlined)}")
-    for name, labels in zip(films.names, films.labels, strict=True):
-        if config.output == "softmax" and ((labels[..., : len(config.structures)] == 1).sum(axis=2) > 1).any():
-            raise UsageError(
-                f"{name}: structures overlap ({', '.join(config.structures)}), and a softmax gives each pixel to one: "
-                "choose others by --structures, or --output sigmoid"
-            )
+def _check_labels(films: Films, config: TrainConfig) -> None:
+    """Refuse structures that no film outlines, and those that overlap under a softmax; as few films are read as do."""
+    count = len(config.structures)
+    missing = set() if config.distill else set(config.structures)
+    for start in range(0, len(films), config.batch_size):
+        if not missing and config.output != "softmax":
+            return
+        portion = range(start, min(start + config.batch_size, len(films)))
+        for i, (_, labels) in zip(portion, films.take(portion), strict=True):
+            inside = labels[..., :count] == 1
+            missing -= {name for k, name in enumerate(config.structures) if inside[..., k].any()}
+            if config.output == "softmax" and (inside.sum(axis=2) > 1).any():
+                raise UsageError(
+                    f"{films.names[i]}: structures overlap ({', '.join(config.structures)}), and a softmax gives each "
+                    "pixel to one: choose others by --structures, or --output sigmoid"
+                )
+    if missing:
+        name = next(name for name in config.structures if name in missing)
+        outlined = ", ".join(name for name in config.structures if name not in missing)
+        raise InputError(f"no film to train on has an outline of {name}: choose from {outlined}")
 
 
 def _validation(held_out: PackedFilms, channels: int, replicas: int) -> tuple[np.ndarray, np.ndarray] | None:
@@ -205,7 +233,7 @@ def _input_shape(config: TrainConfig) -> tuple[int, int]:
     return config.network.height, config.network.width
 
 
-def training_drawing(config: TrainConfig, films: PackedFilms) -> Drawing:
+def training_drawing(config: TrainConfig, films: Films) -> Drawing:
     """How the run draws and changes its films."""
     return Drawing(
         films,

@@ -1,11 +1,13 @@
-"""Films in memory: read once and laid at the network's size, with the labels to learn."""
+"""Films in memory: read once, all beforehand or each when it is first needed, and laid at the network's size."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from edge_seg import pixels
@@ -14,6 +16,7 @@ from edge_seg_data import LabelledFilm, truth_regions
 
 from edge_seg_train.teacher import Teacher
 
+_PORTION = 64  # films that are read before their labels are copied
 _ARRAYS = ("grey", "labels", "origin", "aspect_known")
 
 
@@ -39,6 +42,10 @@ class PackedFilms:
     def __len__(self) -> int:
         return len(self.names)
 
+    def take(self, chosen: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Grey and labels of these films."""
+        return [(self.grey[i], self.labels[i]) for i in chosen]
+
     def save(self, folder: Path) -> None:
         """Write the arrays, for `mapped` to read."""
         for name in _ARRAYS:
@@ -54,6 +61,80 @@ class PackedFilms:
 _NOTHING = np.zeros((0, 1, 1, 1), np.uint8)
 NO_FILMS = PackedFilms(_NOTHING[..., 0], _NOTHING, (), np.zeros(0, np.int64), np.zeros(0, bool))
 """None at all."""
+
+
+class FilmsOnDemand:
+    """Films at a network's input size that are read when they are first asked for, and kept.
+
+    The first step of training then waits for its own films alone. Labels are kept compressed: outlines are mostly runs
+    of one value, and a set of ten thousand films fits a small machine.
+
+    Args:
+        groups, structures, input_shape, teacher, regions: see `pack`.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Sequence[LabelledFilm]],
+        structures: Sequence[str],
+        input_shape: tuple[int, int],
+        teacher: Teacher | None = None,
+        regions: Sequence[str] = (),
+    ) -> None:
+        self._films = [film for group in groups for film in group]
+        self._structures, self._regions, self._teacher = structures, regions, teacher
+        self._input_shape = input_shape
+        self._labels: list[bytes | None] = [None] * len(self._films)
+        # Memory of an array of zeros is taken up where it is written.
+        self._grey = np.zeros((len(self._films), *input_shape), np.uint8)
+        self.names = tuple(film.name for film in self._films)
+        self.origin = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
+        self.aspect_known = np.array([film.aspect_known for film in self._films], bool)
+
+    def __len__(self) -> int:
+        return len(self._films)
+
+    def take(self, chosen: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
+        """Grey and labels of these films, read by several threads where they are asked for the first time.
+
+        Raises:
+            InputError: a film cannot be read.
+        """
+        unread = [i for i in dict.fromkeys(map(int, chosen)) if self._labels[i] is None]
+        if unread:
+            with ThreadPoolExecutor(max(4, usable_cores())) as pool:
+                list(pool.map(self._read, unread))
+        return [(self._grey[i], self._unpacked(i)) for i in chosen]
+
+    def all(self) -> PackedFilms:
+        """All films, as arrays.
+
+        Raises:
+            InputError: a film cannot be read.
+        """
+        labels = np.zeros((len(self), *self._label_shape), np.uint8)
+        for start in range(0, len(self), _PORTION):
+            portion = range(start, min(start + _PORTION, len(self)))
+            for i, (_, of_film) in zip(portion, self.take(portion), strict=True):
+                labels[i] = of_film
+        return PackedFilms(self._grey, labels, self.names, self.origin, self.aspect_known)
+
+    @property
+    def _label_shape(self) -> tuple[int, int, int]:
+        return *self._input_shape, len(self._structures) + len(self._regions)
+
+    def _read(self, index: int) -> None:
+        grey, labels = lay(self._films[index], self._structures, self._input_shape, self._teacher, self._regions)
+        self._grey[index] = grey
+        self._labels[index] = zlib.compress(np.ascontiguousarray(labels).tobytes(), 1)
+
+    def _unpacked(self, index: int) -> np.ndarray:
+        data = self._labels[index]
+        assert data is not None
+        return np.frombuffer(zlib.decompress(data), np.uint8).reshape(self._label_shape)
+
+
+Films: TypeAlias = "PackedFilms | FilmsOnDemand"
 
 
 def pack(
@@ -75,18 +156,7 @@ def pack(
     Raises:
         InputError: a film cannot be read.
     """
-    films = [(index, film) for index, group in enumerate(groups) for film in group]
-    with ThreadPoolExecutor(max(4, usable_cores())) as pool:
-        laid = list(pool.map(lambda item: lay(item[1], structures, input_shape, teacher, regions), films))
-    height, width = input_shape
-    planes = len(structures) + len(regions)
-    return PackedFilms(
-        np.stack([grey for grey, _ in laid]) if laid else np.zeros((0, height, width), np.uint8),
-        np.stack([labels for _, labels in laid]) if laid else np.zeros((0, height, width, planes), np.uint8),
-        tuple(film.name for _, film in films),
-        np.array([index for index, _ in films], np.int64),
-        np.array([film.aspect_known for _, film in films], bool),
-    )
+    return FilmsOnDemand(groups, structures, input_shape, teacher, regions).all()
 
 
 def lay(

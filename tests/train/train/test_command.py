@@ -327,6 +327,22 @@ def test_films_that_cannot_be_read_are_left_out_where_told_to(chests: Path, tmp_
     assert sum(stored[split] for split in ("train", "val", "test")) == 10
 
 
+def test_a_film_that_turns_out_to_be_unusable_ends_the_first_epoch_with_its_name(
+    chests: Path, tmp_path: Path, edge_seg: Command
+) -> None:
+    from edge_seg_data import open_dataset
+
+    folder = tmp_path / "films"
+    shutil.copytree(chests, folder)
+    last = open_dataset(folder).split("train")[-1]
+    mask = folder / "left_lung" / Path(last.source).name
+    cv2.imwrite(str(mask), cv2.rotate(cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE), cv2.ROTATE_90_CLOCKWISE))
+    words = [*TINY, "--epochs", 1, "--batch-size", 2]
+    code, said = edge_seg("train", folder, "--out", tmp_path / "run", *words)
+    assert code == 3
+    assert "outline `left_lung` lies on its side" in said.splitlines()[-1]
+
+
 def test_a_loss_that_is_no_number_stops_the_run_with_what_to_do(
     chests: Path, tmp_path: Path, edge_seg: Command
 ) -> None:

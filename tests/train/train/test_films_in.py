@@ -12,15 +12,16 @@ import pytest
 pytest.importorskip("keras")
 
 from edge_seg import pixels
+from edge_seg.film import Film
 from edge_seg.phantom import phantom
-from edge_seg_data import LabelledFilm
+from edge_seg_data import LabelledFilm, Outlines
 from edge_seg_train import augmentation_operations as operations
 from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import TrainConfig
 from edge_seg_train.drawing import Drawing, drawing_processes
 from edge_seg_train.network import PRESETS
-from edge_seg_train.packing import PackedFilms, lay, network_input
+from edge_seg_train.packing import FilmsOnDemand, PackedFilms, lay, network_input, pack
 from edge_seg_train.schedule import best_epoch, learning_rate, should_stop
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -218,3 +219,30 @@ def test_a_run_stops_when_dice_stands_still() -> None:
     assert should_stop(config(patience=2), still)
     assert not should_stop(config(patience=0), still)
     assert best_epoch(still) == 4
+
+
+def test_films_are_read_when_they_are_first_asked_for_and_no_sooner() -> None:
+    read: list[int] = []
+
+    def film(number: int) -> LabelledFilm:
+        def once() -> tuple[Film, Outlines]:
+            read.append(number)
+            made = phantom(40, 44, seed=number)
+            return made.film, {name: mask.astype(np.uint8) for name, mask in made.masks.items()}
+
+        return LabelledFilm(str(number), str(number), "train", once)
+
+    films = [film(number) for number in range(5)]
+    structures, size = ("right_lung", "heart"), (64, 64)
+    waiting = FilmsOnDemand([films[:2], films[2:]], structures, size)
+    drawing = Drawing(waiting, 2, 2, NO_AUGMENTATION)
+    assert read == []
+    drawing(0, 0)
+    assert len(set(read)) == len(read) == 2
+    taken = waiting.take([3, 1, 3])
+    assert len(read) == len(set(read)) <= 4
+    whole = pack([films[:2], films[2:]], structures, size)
+    for (grey, labels), index in zip(taken, (3, 1, 3), strict=True):
+        np.testing.assert_array_equal(grey, whole.grey[index])
+        np.testing.assert_array_equal(labels, whole.labels[index])
+    assert whole.origin.tolist() == waiting.origin.tolist() == [0, 0, 1, 1, 1]
