@@ -44,7 +44,7 @@ def test_mirrored_films_of_adults_are_found_and_plain_ones_let_be(lungs: ModelFi
     films = [labelled.load()[0] for labelled in open_dataset(films_folder / "adult").split("test")]
     assert sum(is_unsure(segmenter(film)) for film in films) == 0
     found = [segmenter(mirrored(film)) for film in films]
-    assert sum(is_unsure(result) for result in found) >= 0.95 * len(films)
+    assert sum(is_unsure(result) for result in found) >= 0.9 * len(films)
     for result in found:
         if is_unsure(result):
             assert "right_lung" not in result.areas
