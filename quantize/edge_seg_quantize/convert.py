@@ -2,7 +2,7 @@
 
 Converting a frozen concrete function of static shape, not the Keras model, keeps SHAPE, PACK and STRIDED_SLICE out.
 
-Each flatbuffer but the post-training int8 one has two outputs: the logits `(1, height, width, outputs)`, and
+Each flatbuffer of a U-Net but the post-training int8 one has two outputs: the logits `(1, height, width, outputs)`, and
 `(1, 1, 1, 2 * channels)` of the coarsest level, the mean and the maximum of each channel over the picture. The film
 gate and the estimate of Dice look at those. They are added here, not to the network: they have no weights, and a
 training does not need them.
@@ -105,7 +105,10 @@ def _optimised(converter: Any) -> Any:
 
 
 def _converter(model: Any, ranges: PooledRanges | None = None) -> Any:
-    both = type(model)(model.inputs, [model.outputs[0], _coarsest(model)])
+    coarsest = _coarsest(model)
+    if coarsest is None:
+        return _frozen(lambda film: model(film, training=False), model)
+    both = type(model)(model.inputs, [model.outputs[0], coarsest])
 
     def network(film: Any) -> tuple[Any, Any]:
         logits, coarse = both(film, training=False)
@@ -122,9 +125,9 @@ def _frozen(network: Callable[[Any], Any], model: Any) -> Any:
 
 
 def _coarsest(model: Any) -> Any:
-    """What the decoder begins with: the input of the first upsampling, at the coarsest level."""
-    first = next(layer for layer in model.layers if layer.name.removeprefix(_WRAPPED).startswith("up"))
-    return first.input
+    """What the decoder begins with: the input of the first upsampling, at the coarsest level; `None` without one."""
+    found = (layer.input for layer in model.layers if layer.name.removeprefix(_WRAPPED).startswith("up"))
+    return next(found, None)
 
 
 def _pooled(coarse: Any, ranges: PooledRanges | None) -> Any:

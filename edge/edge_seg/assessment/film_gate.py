@@ -6,7 +6,7 @@ training and validation films; `tests/edge/test_quality.py` holds them against f
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import cv2
@@ -77,25 +77,25 @@ def look_at_film(film: Film, grey: np.ndarray, appearance: Appearance) -> Qualit
         grey: the film as the network will see it, without the letterbox's borders, `(height, width)` uint8.
         appearance: what films of this kind look like.
     """
+    return _looked_at(film, grey, lambda: _likeness(film, grey, appearance))
+
+
+def look_at_exposure(film: Film, grey: np.ndarray) -> Quality:
+    """The part of the gate that asks nothing of what is on the film: size, emptiness, grey values, exposure, colour.
+
+    For models that tell by their own features what they see. Arguments as of `look_at_film`.
+    """
+    return _looked_at(film, grey, lambda: _colour(film))
+
+
+def _looked_at(film: Film, grey: np.ndarray, of_content: Callable[[], Iterator[Finding]]) -> Quality:
     low, high = pixels.value_range(film)
     if high - low >= _BLANK_LEVELS and _share_of_few_levels(film) > _MASK:
         text = "only a few grey values: a mask or a drawing, no film: give the film that it was made for"
         return Quality((*_size(film), Finding("few-levels", REJECT, text)))
     detail = _fine_detail(grey)
     empty = tuple(_emptiness(grey, high - low, detail))
-    there = () if empty else (*_exposure(film, grey, high - low, detail), *_likeness(film, grey, appearance))
-    return Quality((*_size(film), *empty, *there))
-
-
-def look_at_exposure(film: Film, grey: np.ndarray) -> Quality:
-    """The part of the gate that asks nothing of what is on the film: size, emptiness, exposure, colour.
-
-    For models that tell by their own features what they see. Arguments as of `look_at_film`.
-    """
-    low, high = pixels.value_range(film)
-    detail = _fine_detail(grey)
-    empty = tuple(_emptiness(grey, high - low, detail))
-    there = () if empty else (*_exposure(film, grey, high - low, detail), *_colour(film))
+    there = () if empty else (*_exposure(film, grey, high - low, detail), *of_content())
     return Quality((*_size(film), *empty, *there))
 
 

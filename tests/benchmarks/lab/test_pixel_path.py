@@ -28,5 +28,5 @@ def test_every_stage_of_every_film_is_timed(segmenter: Segmenter) -> None:
 def test_time_is_told_by_function_of_the_package(segmenter: Segmenter) -> None:
     times = own_times(segmenter, phantom(420, 500, seed=0, bits=16).film, 2)
     assert list(times.values()) == sorted(times.values(), reverse=True)
-    assert {"resampling.enlarge_above", "measurements.of", "trust.lung_features"} <= times.keys()
+    assert {"resampling.enlarge_above", "measurements.of", "doubt.signals"} <= times.keys()
     assert any(name.startswith("resampling.") and name.endswith("> take") for name in times)
