@@ -7,17 +7,36 @@ from pathlib import Path
 from typing import Any
 
 import click
-from edge_seg.errors import InputError
+from edge_seg.errors import InputError, UsageError
 from edge_seg.model_file import ModelFile
 from edge_seg.storage import write_atomically
 
 from edge_seg_quantize.edge_tpu import compile_model, find_compiler
-from edge_seg_quantize.settings import QuantizeSettings
+from edge_seg_quantize.settings import KERAS_SUFFIX, QuantizeSettings
 
 
 @click.command(epilog="Example: edge-seg quantize runs/lungs --out lungs.tflite")
-@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("run", metavar="RUN|MODEL.keras", type=click.Path(path_type=Path))
 @click.option("--out", required=True, type=click.Path(path_type=Path), help="The int8 model to write.")
+@click.option(
+    "--data",
+    multiple=True,
+    metavar="DATASET",
+    help="Films for a Keras model of your own; repeatable.",
+)
+@click.option(
+    "--structures",
+    metavar="NAME,NAME...",
+    default="",
+    help="What a Keras model of your own outlines, in the order of its channels, without the background of a softmax.",
+)
+@click.option(
+    "--lung",
+    metavar="whole|visible|TEXT",
+    default="whole",
+    show_default=True,
+    help="Which lung a Keras model of your own outlines; see `edge-seg train --help`.",
+)
 @click.option("--name", help="Name of the model.  [default: the name of --out]")
 @click.option("--model-version", "version", default=QuantizeSettings.version, show_default=True, help="Its version.")
 @click.option(
@@ -76,6 +95,9 @@ from edge_seg_quantize.settings import QuantizeSettings
 def quantize(
     run: Path,
     out: Path,
+    data: tuple[str, ...],
+    structures: str,
+    lung: str,
     name: str | None,
     about: Path | None,
     licence: Path | None,
@@ -83,11 +105,11 @@ def quantize(
     float_only: bool,
     **options: Any,
 ) -> None:
-    """Make an int8 model of the training run in RUN.
+    """Make an int8 model of the training run in RUN, or of a functional Keras model of your own (with --data).
 
     Quantization-aware fine-tuning, conversion at batch 1, and acceptance: int8 all through and within the Dice budget,
     or it is set aside as refused. The float32, float16, dynamic-range and post-training int8 models are written beside
-    it. Needs `pip install '.[train]'`.
+    it; of a Keras model a run, too. Needs `pip install '.[train]'`.
     """
     if edgetpu:
         # Known before hours of training, not after.
@@ -95,9 +117,20 @@ def quantize(
     settings = QuantizeSettings(
         name or out.name.split(".")[0], about=json.loads(_text(about) or "{}"), licence=_text(licence), **options
     )
+    own = run.suffix == KERAS_SUFFIX
+    if own and not data:
+        raise UsageError(f"{run}: give films to fine-tune it on: --data FOLDER")
+    if not own and (data or structures):
+        raise UsageError("--data and --structures are for a Keras model of your own: a run has both")
     from edge_seg_quantize.pipeline import export_float
     from edge_seg_quantize.pipeline import quantize as run_quantisation
 
+    if own:
+        from edge_seg_quantize.own import adopt
+
+        adopted = out.with_name(f"{out.stem}.run")
+        adopt(run, data, tuple(name.strip() for name in structures.split(",") if name.strip()), lung, adopted)
+        run = adopted
     if float_only:
         export_float(run, out, settings)
         return

@@ -22,6 +22,9 @@ from edge_seg_train.config import TrainConfig
 from edge_seg_train.network import NetworkConfig, build
 from edge_seg_train.pretrained import Pretrained, load_pretrained
 
+OWN = "own"
+"""Family of a network that somebody else built, see `own.adopt`."""
+
 
 def copy_weights(source: Any, target: Any) -> None:
     """Copy weights by layer name from a Keras 3 model to a legacy one built from the same configuration."""
@@ -42,6 +45,10 @@ def load_run(run: Path, config: TrainConfig) -> Any:
     Raises:
         InputError: the run has no weights yet, or they cannot be read.
     """
+    if config.network.family == OWN:
+        from edge_seg_quantize.own import OWN_NAME, load_own  # which needs this module first
+
+        return load_own(run / OWN_NAME).model
     keras.config.set_dtype_policy("float32")
     model = build(keras, config.network)
     load_best(model, run)

@@ -14,6 +14,7 @@ from edge_seg_data import evenly_spaced
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.loop import code_version
 
+from edge_seg_quantize.legacy import OWN
 from edge_seg_quantize.settings import QuantizeSettings
 
 PIECES_FILMS = 400
@@ -43,7 +44,7 @@ def make_manifest(config: TrainConfig, record: dict[str, Any], settings: Quantiz
         thresholds=(0.5,) * len(config.structures),
         single_component=settings.single_component and one_piece,
         expects="chest" if shows_chest(structures) else "",
-        network=raw["network"],
+        network=_network(raw["network"]),
         training={
             "data": record["data"],
             "settings": _settings(config),
@@ -60,6 +61,12 @@ def make_manifest(config: TrainConfig, record: dict[str, Any], settings: Quantiz
             "about": settings.about or {},
         },
     )
+
+
+def _network(raw: dict[str, Any]) -> dict[str, Any]:
+    """The network as it was configured; of one that somebody else built no more is known than what goes in and out."""
+    ends = ("family", "height", "width", "channels", "outputs")
+    return {name: raw[name] for name in ends} if raw["family"] == OWN else raw
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:

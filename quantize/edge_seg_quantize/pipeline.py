@@ -33,6 +33,7 @@ from edge_seg_quantize import convert, qat
 from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable, measure
 from edge_seg_quantize.calibration import calibrate, trusted_region
 from edge_seg_quantize.manifest import PIECES_FILMS, in_one_piece, make_manifest
+from edge_seg_quantize.own import OWN_NAME
 from edge_seg_quantize.representative import evenly_of_each
 from edge_seg_quantize.settings import QuantizeSettings
 
@@ -117,7 +118,7 @@ def check_calibratable(structures: tuple[Structure, ...], films: list[LabelledFi
 
 def origin_of(run: Path, settings: QuantizeSettings) -> str:
     """A hash of all that decides the quantised network: the run's weights and how they are fine-tuned."""
-    weights = run / f"best.{WEIGHTS_NAME}"
+    weights = next((path for path in (run / OWN_NAME, run / f"best.{WEIGHTS_NAME}") if path.is_file()), run)
     tuning = f"{settings.epochs} {settings.films_per_epoch} {settings.learning_rate} {settings.validation_films}"
     data = weights.read_bytes() if weights.is_file() else b""
     return hashlib.sha256(data + f"{tuning} {settings.name} {settings.version}".encode()).hexdigest()[:16]

@@ -11,6 +11,9 @@ from edge_seg.version import __version__
 DICE_BUDGET = 0.002
 """Most mean Dice that quantisation may cost on the validation films."""
 
+KERAS_SUFFIX = ".keras"
+"""Of files that Keras saves models in."""
+
 
 @dataclass(frozen=True)
 class QuantizeSettings:

@@ -72,7 +72,7 @@ def train(
     """
     keep_freed_memory()
     _make_folder(run)
-    _refuse_other_settings(config, run)
+    refuse_other_settings(config, run)
     if datasets is None:
         datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, quiet)
     films = training_films(config, datasets)
@@ -86,7 +86,7 @@ def train(
             raise UsageError(f"--batch-size {config.batch_size} cannot be shared by {replicas} devices: use a multiple")
         model, history = _model(config, run, replicas)
         # Only now: settings that cannot be trained with leave no run behind that would refuse better ones.
-        _store_config(config, datasets, run)
+        store_config(config, datasets, run)
         store_splits(run, datasets)
         if not quiet:
             click.echo(f"training on {describe_devices(config.devices)}", err=True)
@@ -425,7 +425,12 @@ def _make_folder(run: Path) -> None:
         ) from error
 
 
-def _refuse_other_settings(config: TrainConfig, run: Path) -> None:
+def refuse_other_settings(config: TrainConfig, run: Path) -> None:
+    """Refuse to go on with a run that has other settings, more epochs excepted.
+
+    Raises:
+        UsageError: the folder holds such a run.
+    """
     if not (run / CONFIG_NAME).exists():
         return
     known, record = read_config(run)
@@ -442,7 +447,8 @@ def _refuse_other_settings(config: TrainConfig, run: Path) -> None:
         )
 
 
-def _store_config(config: TrainConfig, datasets: list[Dataset], run: Path) -> None:
+def store_config(config: TrainConfig, datasets: list[Dataset], run: Path) -> None:
+    """Write the configuration of a run, and what its data sets hold, where it is not written yet."""
     if (run / CONFIG_NAME).exists():
         return
     record = {
