@@ -34,7 +34,7 @@ def record_schema() -> dict[str, Any]:
 def manifest_schema() -> dict[str, Any]:
     """Of `edge_seg.json` in a model file."""
     definitions: dict[str, Any] = {}
-    made = _numbered(schema_of(model_file.Manifest, definitions), model_file.SCHEMA)
+    made = _numbered(schema_of(model_file.Manifest, definitions, ("other",)), model_file.SCHEMA)
     return _whole("The manifest of a model of edge-seg", made, definitions)
 
 

@@ -124,11 +124,17 @@ def squares(tmp_path: Path) -> Path:
     return folder
 
 
+def grey(path: Path) -> np.ndarray:
+    found = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    assert found is not None
+    return found
+
+
 def test_a_model_of_ones_own_becomes_int8(tmp_path: Path, squares: Path) -> None:
     keras.utils.set_random_seed(0)
     model = unet()
-    films = [cv2.imread(str(squares / "images" / f"{i}.png"), 0)[..., None] / 255 for i in range(20)]
-    masks = [cv2.imread(str(squares / "masks" / f"{i}.png"), 0)[..., None] // 255 for i in range(20)]
+    films = [grey(squares / "images" / f"{i}.png")[..., None] / 255 for i in range(20)]
+    masks = [grey(squares / "masks" / f"{i}.png")[..., None] // 255 for i in range(20)]
     model.compile("adam", "binary_crossentropy")
     model.fit(np.stack(films), np.stack(masks), epochs=25, batch_size=4, verbose=0)
     path, out = saved(model, tmp_path), tmp_path / "mine.tflite"

@@ -336,7 +336,9 @@ def test_a_film_that_turns_out_to_be_unusable_ends_the_first_epoch_with_its_name
     shutil.copytree(chests, folder)
     last = open_dataset(folder).split("train")[-1]
     mask = folder / "left_lung" / Path(last.source).name
-    cv2.imwrite(str(mask), cv2.rotate(cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE), cv2.ROTATE_90_CLOCKWISE))
+    drawn = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)
+    assert drawn is not None
+    cv2.imwrite(str(mask), np.ascontiguousarray(drawn.T))
     words = [*TINY, "--epochs", 1, "--batch-size", 2]
     code, said = edge_seg("train", folder, "--out", tmp_path / "run", *words)
     assert code == 3
