@@ -26,19 +26,19 @@ from edge_seg.archive.masks import decode_mask, encode_mask
 if TYPE_CHECKING:
     from edge_seg.archive.contents import Archive, Settings
     from edge_seg.archive.engines import run
-    from edge_seg.archive.export import export
-    from edge_seg.archive.plan import plan
-    from edge_seg.archive.status import Status, status
+    from edge_seg.archive.exports import export
+    from edge_seg.archive.planning import plan
+    from edge_seg.archive.state import Status, status
 
 # Loaded when first asked for: the process that segments films needs no Arrow.
 _HOMES = {
     "Archive": "contents",
     "Settings": "contents",
-    "Status": "status",
-    "export": "export",
-    "plan": "plan",
+    "Status": "state",
+    "export": "exports",
+    "plan": "planning",
     "run": "engines",
-    "status": "status",
+    "status": "state",
 }
 
 __all__ = ["Archive", "Settings", "Status", "decode_mask", "encode_mask", "export", "plan", "run", "status"]

@@ -62,7 +62,7 @@ def plan(sources: tuple[str, ...], address: str, films_per_shard: int, **paramet
     SOURCE is a folder, a file, a glob, a URL of an object store, or a list of films: CSV or Parquet with a column
     `source`.
     """
-    from edge_seg.archive.plan import plan
+    from edge_seg.archive.planning import plan
 
     made = plan(sources, address, films_per_shard=films_per_shard, **_model(parameters))
     settings = made.settings
@@ -131,7 +131,7 @@ def run(
 @click.option("--json", "as_json", is_flag=True, help="Print it as JSON.")
 def status(address: str, as_json: bool) -> int:
     """Say how far an archive is; asked of its parts alone, from anywhere."""
-    from edge_seg.archive.status import status
+    from edge_seg.archive.state import status
 
     found = status(address)
     if as_json:
@@ -161,7 +161,7 @@ def export(address: str, where: str, masks: str | None, out: Path) -> None:
     CONDITION compares columns with values: areas.right_lung.cm2 > 300, status == 'failed', film.view in ('PA', 'AP'),
     estimated_dice is None, joined by and, or, not.
     """
-    from edge_seg.archive.export import export
+    from edge_seg.archive.exports import export
 
     made = export(address, out, where=where, masks=masks)
     say(f"{made.films} films, {made.masks} masks in {out}. {RESEARCH_USE}.")

@@ -12,7 +12,7 @@ from edge_seg.phantom import phantom
 pytest.importorskip("pyarrow")
 
 from edge_seg.archive.contents import Archive
-from edge_seg.archive.plan import plan
+from edge_seg.archive.planning import plan
 
 FILMS = 5
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,15 @@ from edge_seg import RESEARCH_USE, Segmenter, read_film
 from edge_seg.archive.contents import Archive, part_name
 from edge_seg.cli.main import main
 from pyarrow import parquet
+
+
+def test_the_python_interface_is_what_it_says() -> None:
+    # In a process of its own: what other tests have imported would hide a module of the same name.
+    code = """
+from edge_seg.archive import Archive, decode_mask, export, plan, run, status
+assert all(map(callable, (Archive, decode_mask, export, plan, run, status)))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def code_of(*words: str | Path) -> int:

@@ -18,7 +18,7 @@ from edge_seg.archive.contents import Archive, part_name
 from edge_seg.archive.engines import run
 from edge_seg.archive.guard import Guard
 from edge_seg.archive.masks import decode_mask
-from edge_seg.archive.status import status
+from edge_seg.archive.state import status
 from edge_seg.cli.main import main
 from edge_seg.errors import DeviceError, UsageError
 from pyarrow import dataset

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from edge_seg.archive.contents import Archive, part_name
 from edge_seg.archive.engines import run
-from edge_seg.archive.export import export
-from edge_seg.archive.plan import plan
-from edge_seg.archive.status import status
+from edge_seg.archive.exports import export
+from edge_seg.archive.planning import plan
+from edge_seg.archive.state import status
 from edge_seg.errors import UsageError
 
 pytestmark = pytest.mark.slow

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from edge_seg.archive import store
 from edge_seg.archive.contents import Archive, PlannedFilm
-from edge_seg.archive.plan import plan
+from edge_seg.archive.planning import plan
 from edge_seg.errors import InputError, OutputError, UsageError
 from pyarrow import parquet
 
