@@ -93,7 +93,7 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
     try:
-        code = command.main(arguments, prog_name=name, standalone_mode=False)
+        code = command.main(arguments, prog_name=name, standalone_mode=False, terminal_width=_width_of_help())
     except EdgeSegError as error:
         if debug:
             raise
@@ -120,6 +120,18 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
         code = DeviceError.exit_code
     _give_up_standard_error()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _width_of_help() -> int:
+    """Columns, as click has them; to find the terminal's it loads `shutil` with all compressors."""
+    columns = os.environ.get("COLUMNS", "")
+    width = int(columns) if columns.isdecimal() else 0
+    if not width:
+        try:
+            width = os.get_terminal_size(sys.stdout.fileno()).columns or 80
+        except (AttributeError, ValueError, OSError):
+            width = 80
+    return max(min(width, 80) - 2, 50)
 
 
 def complain(text: str) -> None:

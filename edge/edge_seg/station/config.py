@@ -1,25 +1,33 @@
 """The configuration of a station: typed, checked, from a TOML file, the environment and the command line.
 
 The fields below are the one place that knows a setting: its key in the file is `group.name`, and its option, help and
-limits on the command line stand in its metadata. `edge-seg run` and `docs/cli.md` are made from them.
+limits on the command line stand beside it. `edge-seg run` and `docs/cli.md` are made from them.
 """
 
-from __future__ import annotations
-
+# Without `from __future__ import annotations`: `keys` takes the types of settings from annotations.
 import math
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field
 from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypeAlias, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, get_args, get_origin
 
 from edge_seg.address import holds_secrets, is_loopback, parse_address, without_secrets
 from edge_seg.errors import UsageError
 
-Values: TypeAlias = "Mapping[str, Mapping[str, object]]"
+if TYPE_CHECKING:
+    from typing_extensions import Self, dataclass_transform
+else:
+
+    def dataclass_transform(**_: Any) -> Any:
+        """Tells type checkers alone; Python 3.10 has none."""
+        return lambda cls: cls
+
+
+Values: TypeAlias = Mapping[str, Mapping[str, object]]
 """Settings that were given: by group, by name."""
 
 ARGUMENTS = "FILE|FOLDER|GLOB"
@@ -38,8 +46,7 @@ _NAMES_OF_KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """How a setting is given.
 
     Attributes:
@@ -72,8 +79,23 @@ def _setting(default: Any, option: str, help: str, **more: Any) -> Any:
     return field(default=default, repr=not setting.secret, metadata={"setting": setting})
 
 
+@dataclass_transform(frozen_default=True)
 class _Group:
+    """Its classes become frozen dataclasses with their first instance, since that takes time and help makes none."""
+
+    def __new__(cls, *_: object, **__: object) -> "Self":
+        if "__dataclass_fields__" not in cls.__dict__:
+            dataclass(frozen=True)(cls)
+        return super().__new__(cls)
+
+
+class _Settings(_Group):
     """Checks the fields of a group when it is made."""
+
+    given: ClassVar[dict[str, Field[Any]]]
+
+    def __init_subclass__(cls) -> None:
+        cls.given = {name: vars(cls)[name] for name in cls.__annotations__}
 
     def __post_init__(self) -> None:
         for key in keys():
@@ -81,8 +103,7 @@ class _Group:
                 object.__setattr__(self, key.name, key.checked(getattr(self, key.name)))
 
 
-@dataclass(frozen=True)
-class InputsConfig(_Group):
+class InputsConfig(_Settings):
     """Films from files and folders."""
 
     files: tuple[str, ...] = _setting((), ARGUMENTS, "Pictures, DICOM files, folders and globs.")
@@ -95,8 +116,7 @@ class InputsConfig(_Group):
     again: bool = _setting(False, "--again", "Also segment films that are done already.")
 
 
-@dataclass(frozen=True)
-class CamerasConfig(_Group):
+class CamerasConfig(_Settings):
     """Films from cameras."""
 
     addresses: tuple[str, ...] = _setting(
@@ -131,8 +151,7 @@ class CamerasConfig(_Group):
     )
 
 
-@dataclass(frozen=True)
-class ListenerConfig(_Group):
+class ListenerConfig(_Settings):
     """Films by DICOM."""
 
     address: str | None = _setting(
@@ -159,8 +178,7 @@ class ListenerConfig(_Group):
     )
 
 
-@dataclass(frozen=True)
-class ModelConfig(_Group):
+class ModelConfig(_Settings):
     """What segments the films."""
 
     name: str = _setting("lungs", "--model", "Shipped model or model file.")
@@ -191,8 +209,7 @@ class ModelConfig(_Group):
     gate: bool = _setting(True, "--gate", "Reject films of a kind that the model does not expect.")
 
 
-@dataclass(frozen=True)
-class ResultsConfig(_Group):
+class ResultsConfig(_Settings):
     """What is written."""
 
     folder: Path = _setting("edge-seg-results", "--out", "Folder for results.")
@@ -205,8 +222,7 @@ class ResultsConfig(_Group):
     names: bool = _setting(False, "--names", "Name patients in records and on the page.")
 
 
-@dataclass(frozen=True)
-class RetentionConfig(_Group):
+class RetentionConfig(_Settings):
     """What is removed."""
 
     days: float | None = _setting(None, "--keep-days", "Remove results older than this number of days.", above=0)
@@ -219,8 +235,7 @@ class RetentionConfig(_Group):
     )
 
 
-@dataclass(frozen=True)
-class ViewConfig(_Group):
+class ViewConfig(_Settings):
     """The page."""
 
     address: str | None = _setting(
@@ -245,8 +260,7 @@ class ViewConfig(_Group):
     )
 
 
-@dataclass(frozen=True)
-class ArchiveConfig(_Group):
+class ArchiveConfig(_Settings):
     """Where DICOM results go."""
 
     address: str | None = _setting(
@@ -278,8 +292,7 @@ class ArchiveConfig(_Group):
     )
 
 
-@dataclass(frozen=True)
-class NotifyConfig(_Group):
+class NotifyConfig(_Settings):
     """Who is told of each film."""
 
     address: str | None = _setting(
@@ -304,8 +317,7 @@ class NotifyConfig(_Group):
     )
 
 
-@dataclass(frozen=True)
-class ConsoleConfig(_Group):
+class ConsoleConfig(_Settings):
     """What the command prints."""
 
     json: bool = _setting(False, "--json", "Print each record as a JSON line.")
@@ -320,8 +332,7 @@ class ConsoleConfig(_Group):
     )
 
 
-@dataclass(frozen=True)
-class StationConfig:
+class StationConfig(_Group):
     """Everything that a station can be told.
 
     Raises:
@@ -389,7 +400,7 @@ class StationConfig:
             raise UsageError("archive.tls_ca and archive.tls_cert need archive.tls = true (--send-tls)")
 
     @classmethod
-    def load(cls, path: Path | None = None, given: Values | None = None) -> StationConfig:
+    def load(cls, path: Path | None = None, given: Values | None = None) -> "StationConfig":
         """The configuration from a file, the environment, and what was given otherwise; the later ones win.
 
         Args:
@@ -409,9 +420,9 @@ class StationConfig:
         return cls._of(from_file, _from_environment(), given or {})
 
     @classmethod
-    def _of(cls, *layers: Values) -> StationConfig:
+    def _of(cls, *layers: Values) -> "StationConfig":
         groups = {}
-        for name, kind in get_type_hints(cls).items():
+        for name, kind in cls.__annotations__.items():
             values: dict[str, Any] = {}
             for layer in layers:
                 values |= layer.get(name, {})
@@ -419,8 +430,7 @@ class StationConfig:
         return cls(**groups)
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """A setting with its place and type.
 
     Attributes:
@@ -479,15 +489,17 @@ class Key:
 @cache
 def keys() -> tuple[Key, ...]:
     """All settings, in the order of the groups."""
-    found = []
-    for group, owner in get_type_hints(StationConfig).items():
-        hints = get_type_hints(owner)
-        for each in fields(owner):
-            hint = hints[each.name]
-            many = get_origin(hint) is tuple
-            kind = next(part for part in (*get_args(hint), hint) if part not in (NoneType, Ellipsis))
-            found.append(Key(owner, group, each.name, each.default, kind, many, each.metadata["setting"]))
-    return tuple(found)
+    return tuple(
+        _key(owner, group, name, hint)
+        for group, owner in StationConfig.__annotations__.items()
+        for name, hint in owner.__annotations__.items()
+    )
+
+
+def _key(owner: type[_Settings], group: str, name: str, hint: Any) -> Key:
+    kind = next(part for part in (*get_args(hint), hint) if part not in (NoneType, Ellipsis))
+    given = owner.given[name]
+    return Key(owner, group, name, given.default, kind, get_origin(hint) is tuple, given.metadata["setting"])
 
 
 def _read(path: Path) -> Values:
