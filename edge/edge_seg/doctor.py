@@ -35,7 +35,7 @@ _DICOM_PORT = 11112  # registered for DICOM with IANA; only root may take 104
 
 
 @dataclass(frozen=True)
-class Finding:
+class Check:
     """One thing looked at.
 
     Attributes:
@@ -51,7 +51,7 @@ class Finding:
     fix: str = ""
 
 
-def examine(config: StationConfig | None = None) -> list[Finding]:
+def examine(config: StationConfig | None = None) -> list[Check]:
     """Look at everything a run depends on, needed things first.
 
     Args:
@@ -73,11 +73,11 @@ def examine(config: StationConfig | None = None) -> list[Finding]:
     ]
 
 
-def _python() -> Iterator[Finding]:
-    yield Finding("Python", "ok", f"{platform.python_version()}, {platform.machine()}")
+def _python() -> Iterator[Check]:
+    yield Check("Python", "ok", f"{platform.python_version()}, {platform.machine()}")
     for module, (distribution, subject) in _REQUIRED.items():
         if importlib.util.find_spec(module) is None:
-            yield Finding(subject, "missing", "not installed", f"pip install {distribution}")
+            yield Check(subject, "missing", "not installed", f"pip install {distribution}")
             continue
         try:
             # Debian's OpenCV comes without a distribution of that name.
@@ -86,51 +86,51 @@ def _python() -> Iterator[Finding]:
         except ImportError as error:
             # Installed and yet of no use: a system library is absent, or it was built for another numpy.
             fix = f"pip install --force-reinstall {distribution}"
-            yield Finding(subject, "missing", f"does not load ({first_line(error)})", fix)
+            yield Check(subject, "missing", f"does not load ({first_line(error)})", fix)
         else:
-            yield Finding(subject, "ok", version or "version unknown")
+            yield Check(subject, "ok", version or "version unknown")
 
 
-def _engines() -> Iterator[Finding]:
+def _engines() -> Iterator[Check]:
     try:
         from edge_seg.runtime import load_engine
 
-        yield Finding("inference engine", "ok", load_engine()[1])
+        yield Check("inference engine", "ok", load_engine()[1])
     except DeviceError as error:
         tflite = _version("tflite-runtime")
         if tflite and (_version("numpy") or "1").split(".")[0] != "1":
-            yield Finding(
+            yield Check(
                 "inference engine", "missing", f"tflite-runtime {tflite} needs numpy 1", "pip install 'numpy<2'"
             )
         else:
             armv7 = platform.machine() == "armv7l"
             fix = "pip install tflite-runtime 'numpy<2'" if armv7 else "pip install ai-edge-litert"
-            yield Finding("inference engine", "missing", first_line(error), fix)
+            yield Check("inference engine", "missing", first_line(error), fix)
     except ImportError as error:
-        yield Finding("inference engine", "missing", f"unknown ({first_line(error)})", "mend the lines above first")
+        yield Check("inference engine", "missing", f"unknown ({first_line(error)})", "mend the lines above first")
 
 
-def _models() -> Iterator[Finding]:
+def _models() -> Iterator[Check]:
     try:
         from edge_seg.model_file import ModelFile, shipped_models
     except ImportError as error:
-        yield Finding("models", "missing", f"unknown ({first_line(error)})", "mend the lines above first")
+        yield Check("models", "missing", f"unknown ({first_line(error)})", "mend the lines above first")
         return
     models = shipped_models()
     if not models:
-        yield Finding("models", "missing", "none shipped", install_command(anew=True))
+        yield Check("models", "missing", "none shipped", install_command(anew=True))
     for name, path in models.items():
         try:
             manifest = ModelFile.read(path).manifest
-            yield Finding(f"model {name}", "ok", f"{manifest.version} {manifest.quantisation}, checksum holds")
+            yield Check(f"model {name}", "ok", f"{manifest.version} {manifest.quantisation}, checksum holds")
         except EdgeSegError as error:
-            yield Finding(f"model {name}", "missing", str(error), install_command(anew=True))
+            yield Check(f"model {name}", "missing", str(error), install_command(anew=True))
 
 
-def _codecs() -> Iterator[Finding]:
+def _codecs() -> Iterator[Check]:
     for name, what in _CODECS.items():
         found = _version(name)
-        yield Finding(
+        yield Check(
             f"DICOM {what}",
             "ok" if found else "absent",
             found or "not installed",
@@ -138,48 +138,44 @@ def _codecs() -> Iterator[Finding]:
         )
 
 
-def _cameras() -> Iterator[Finding]:
+def _cameras() -> Iterator[Check]:
     devices = sorted(str(path) for path in Path("/dev").glob("video*"))
     closed = [device for device in devices if not os.access(device, os.R_OK | os.W_OK)]
     if closed:
-        yield Finding(
-            "cameras", "absent", f"{closed[0]} may not be opened", "sudo usermod -aG video $USER, log in again"
-        )
+        yield Check("cameras", "absent", f"{closed[0]} may not be opened", "sudo usermod -aG video $USER, log in again")
     elif devices:
-        yield Finding("cameras", "ok", ", ".join(devices))
+        yield Check("cameras", "ok", ", ".join(devices))
     else:
-        yield Finding("cameras", "absent", "no /dev/video*", "plug in a USB camera, or give --camera a URL")
+        yield Check("cameras", "absent", "no /dev/video*", "plug in a USB camera, or give --camera a URL")
     if importlib.util.find_spec("picamera2"):
         yield _libcamera()
     elif "Raspberry Pi" in board_name():
         fix = "sudo apt install python3-picamera2, and make the environment with --system-site-packages"
-        yield Finding("picamera2", "absent", "not installed", fix)
+        yield Check("picamera2", "absent", "not installed", fix)
 
 
-def _libcamera() -> Finding:
+def _libcamera() -> Check:
     """What libcamera sees; V4L2 does not list a Pi's own camera."""
     try:
         models = [entry["Model"] for entry in importlib.import_module("picamera2").Picamera2.global_camera_info()]
     except (ImportError, OSError, RuntimeError) as error:
         fix = "sudo apt install --reinstall python3-libcamera python3-picamera2"
-        return Finding("picamera2", "missing", f"does not load ({first_line(error)})", fix)
+        return Check("picamera2", "missing", f"does not load ({first_line(error)})", fix)
     if not models:
-        return Finding(
-            "picamera2", "absent", "libcamera sees no camera", "check its cable: rpicam-hello --list-cameras"
-        )
-    return Finding("picamera2", "ok", f"libcamera sees {', '.join(models)}")
+        return Check("picamera2", "absent", "libcamera sees no camera", "check its cable: rpicam-hello --list-cameras")
+    return Check("picamera2", "ok", f"libcamera sees {', '.join(models)}")
 
 
-def _accelerator() -> Iterator[Finding]:
+def _accelerator() -> Iterator[Check]:
     try:
         ctypes.CDLL("libedgetpu.so.1")
     except OSError as error:
-        yield Finding("Edge TPU library", "absent", first_line(error), "sudo apt install libedgetpu1-std")
+        yield Check("Edge TPU library", "absent", first_line(error), "sudo apt install libedgetpu1-std")
     else:
-        yield Finding("Edge TPU library", "ok", "libedgetpu.so.1")
+        yield Check("Edge TPU library", "ok", "libedgetpu.so.1")
 
 
-def _extras() -> Iterator[Finding]:
+def _extras() -> Iterator[Check]:
     for extra, modules in {
         "data": ("h5py",),
         "clinic": ("pynetdicom", "highdicom"),
@@ -189,12 +185,12 @@ def _extras() -> Iterator[Finding]:
     }.items():
         absent = [name for name in modules if importlib.util.find_spec(name) is None]
         if absent:
-            yield Finding(f"[{extra}]", "absent", f"without {', '.join(absent)}", install_command(extra))
+            yield Check(f"[{extra}]", "absent", f"without {', '.join(absent)}", install_command(extra))
         else:
-            yield Finding(f"[{extra}]", "ok", "installed")
+            yield Check(f"[{extra}]", "ok", "installed")
 
 
-def _machine() -> Iterator[Finding]:
+def _machine() -> Iterator[Check]:
     cores = usable_cores()
     detail = f"{cores} cores"
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
@@ -202,9 +198,9 @@ def _machine() -> Iterator[Finding]:
         detail += f", {os.sysconf('SC_PHYS_PAGES') * page / 2**30:.1f} GiB memory, {page // 1024} KiB pages"
     if board_name():
         detail += f", {board_name()}"
-    yield Finding("machine", "ok", detail)
+    yield Check("machine", "ok", detail)
     free = shutil.disk_usage(Path.cwd()).free
-    yield Finding(
+    yield Check(
         "disk",
         "ok" if free > LITTLE_SPACE_BYTES else "missing",
         f"{free / 1e9:.1f} GB free here",
@@ -212,7 +208,7 @@ def _machine() -> Iterator[Finding]:
     )
 
 
-def _port() -> Iterator[Finding]:
+def _port() -> Iterator[Check]:
     """Whether films can be received at the port that DICOM has for it."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -220,50 +216,50 @@ def _port() -> Iterator[Finding]:
             probe.bind(("127.0.0.1", _DICOM_PORT))
         except OSError as error:
             fix = f"systemctl status edge-seg, sudo ss -ltnp 'sport = :{_DICOM_PORT}', or listen at another"
-            yield Finding("DICOM port", "absent", f"{_DICOM_PORT}: {error.strerror} (a running edge-seg, say)", fix)
+            yield Check("DICOM port", "absent", f"{_DICOM_PORT}: {error.strerror} (a running edge-seg, say)", fix)
         else:
-            yield Finding("DICOM port", "ok", f"{_DICOM_PORT} is free")
+            yield Check("DICOM port", "ok", f"{_DICOM_PORT} is free")
 
 
-def _clock() -> Iterator[Finding]:
+def _clock() -> Iterator[Check]:
     """A Pi without network starts in the past: films of today would be recorded then, and kept by that date."""
     now, installed = time.time(), Path(__file__).stat().st_mtime
     today = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
     if now < installed:
-        yield Finding("clock", "missing", f"{today} is before edge-seg was installed", "sudo timedatectl set-time ...")
+        yield Check("clock", "missing", f"{today} is before edge-seg was installed", "sudo timedatectl set-time ...")
     elif Path("/run/systemd/timesync").is_dir() and not Path("/run/systemd/timesync/synchronized").exists():
         fix = "sudo timedatectl set-ntp true; without a network add a real-time clock"
-        yield Finding("clock", "absent", f"{today}, not set since the start", fix)
+        yield Check("clock", "absent", f"{today}, not set since the start", fix)
     else:
-        yield Finding("clock", "ok", today)
+        yield Check("clock", "ok", today)
 
 
-def _network(config: StationConfig) -> Iterator[Finding]:
+def _network(config: StationConfig) -> Iterator[Check]:
     """What others on the network can read along."""
     for line in config.in_clear:
         subject, _, fix = line.partition(": ")
-        yield Finding("encryption", "absent", subject, fix)
+        yield Check("encryption", "absent", subject, fix)
     if not config.in_clear:
-        yield Finding("encryption", "ok", "nothing leaves this machine in clear")
+        yield Check("encryption", "ok", "nothing leaves this machine in clear")
 
 
-def _power() -> Iterator[Finding]:
+def _power() -> Iterator[Check]:
     slow, degrees = throttling(), temperature_c()
     if degrees is not None:
         hot = degrees >= HOT_C
         fix = "let air in, add a fan" if hot else ""
-        yield Finding("temperature", "missing" if hot else "ok", f"{degrees:.0f} degrees Celsius", fix)
+        yield Check("temperature", "missing" if hot else "ok", f"{degrees:.0f} degrees Celsius", fix)
     if slow is None:
         return
     fixes = {"under-voltage": "use the board's own power supply"}
     for reason in slow["now"]:
-        yield Finding("power", "missing", f"now: {reason}", fixes.get(reason, "let air in, add a fan"))
+        yield Check("power", "missing", f"now: {reason}", fixes.get(reason, "let air in, add a fan"))
     for reason in slow["start"]:
         if reason not in slow["now"]:
             detail = f"since the start: {reason}"
-            yield Finding("power", "absent", detail, fixes.get(reason, "let air in, add a fan"))
+            yield Check("power", "absent", detail, fixes.get(reason, "let air in, add a fan"))
     if not slow["start"] and not slow["now"]:
-        yield Finding("power", "ok", "no under-voltage, not slowed down")
+        yield Check("power", "ok", "no under-voltage, not slowed down")
 
 
 def _version(distribution: str) -> str | None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 from edge_seg import doctor, hardware
-from edge_seg.doctor import Finding, examine
+from edge_seg.doctor import Check, examine
 
 
-def found(subject: str) -> list[Finding]:
+def found(subject: str) -> list[Check]:
     return [finding for finding in examine() if finding.subject == subject]
 
 
@@ -30,7 +30,7 @@ def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_board_that_is_well(pi: Path) -> None:
-    assert found("temperature") == [Finding("temperature", "ok", "48 degrees Celsius")]
+    assert found("temperature") == [Check("temperature", "ok", "48 degrees Celsius")]
     assert [finding.state for finding in found("power")] == ["ok"]
     assert "Raspberry Pi 5" in found("machine")[0].detail
 
