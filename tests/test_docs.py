@@ -6,15 +6,19 @@ import importlib
 import importlib.util
 import re
 import shlex
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import click
+import cv2
 import numpy as np
 import pytest
 from edge_seg import Segmenter, StationConfig
 from edge_seg.cli.main import VERBS
 from edge_seg.model_file import ModelFile
+from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.products import PRODUCTS
 from edge_seg_lab.models_table import full_table, short_table
 
 ROOT = Path(__file__).parents[1]
@@ -146,11 +150,23 @@ def test_the_source_of_contributing_gives_films() -> None:
     assert [arrival.content.shape for arrival in arrivals] == [(256, 256)] * 2
 
 
+def test_the_output_of_contributing_is_written(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRODUCTS, "thumbnail", python_of("CONTRIBUTING.md")[1]["thumbnail"])
+    with closing(OutputFolder(tmp_path, ["thumbnail"])) as output:
+        segmentation = Segmenter.load(tiny_model)(np.zeros((40, 60), np.uint8))
+        record = output.write(segmentation)
+    assert [file.name for file in record.files] == ["film.thumbnail.png"]
+    assert record.products == ("record", "thumbnail")
+    assert cv2.imread(str(tmp_path / "film.thumbnail.png")).shape == (128, 128, 3)
+
+
 @pytest.mark.training
 def test_the_network_of_contributing_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
     keras = pytest.importorskip("keras")
     from edge_seg_train.network import FAMILIES, NetworkConfig, build
 
-    monkeypatch.setitem(FAMILIES, "three", python_of("CONTRIBUTING.md")[1]["features"])
+    monkeypatch.setitem(FAMILIES, "three", python_of("CONTRIBUTING.md")[2]["features"])
     model = build(keras, NetworkConfig(family="three", height=64, width=64, base=4))
     assert model.output_shape == (None, 64, 64, 3)

@@ -12,29 +12,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from edge_seg.assessment.film_gate import REJECT
 from edge_seg.clock import CLOCK_NAME, Clock
-from edge_seg.errors import InputError, OutputError, UsageError
+from edge_seg.errors import OutputError, UsageError
 from edge_seg.film import Film
 from edge_seg.outputs import dicom
 from edge_seg.outputs.journal import REMOVED_NAME, STATE_FOLDER, Journal, Line
 from edge_seg.outputs.lock import FolderLock
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.outbox import Outbox
-from edge_seg.outputs.overlay import draw_overlay
-from edge_seg.outputs.png import encode_png
+from edge_seg.outputs.products import PRODUCTS
+from edge_seg.outputs.result import Result
 from edge_seg.record import AnyRecord, DoneRecord, FailedRecord, WrittenFile, record_of
 from edge_seg.segmenter import Segmentation
 from edge_seg.storage import flush_folder, sweep_drafts, write_atomically
 
-PRODUCTS = ("mask", "overlay", "record", "dicom")
 _KEPT_OF_REMOVED = ("schema", "status", "source", "stem", "film", "model", "lung", "quality", "products", "files")
 
 _NOT_KEPT_OF_REMOVED: dict[str, Any] = {
     "files": (),
-    "products": PRODUCTS,
+    "products": tuple(PRODUCTS),
     **{name: {} for name in ("structures", "areas", "widths", "ratios", "flagged", "timings_ms")},
 }
 
@@ -211,28 +207,17 @@ class OutputFolder:
             write_atomically(path, data, lasting=False)
             files.append(WrittenFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
 
-        # Empty masks of a film that was not segmented would look like a finding.
-        segmented = segmentation.quality.verdict != REJECT
-        if "mask" in self.products and segmented:
-            for name, mask in segmentation.masks.items():
-                write(f"{name}.png", encode_png(mask.view(np.uint8) * np.uint8(255)))
-        overlay = draw_overlay(segmentation, names=self._with_names) if self.products & {"overlay", "dicom"} else None
-        if overlay is not None and "overlay" in self.products:
-            write("overlay.png", encode_png(overlay))
-        if overlay is None or "dicom" not in self.products or not segmented:
-            return []
-        try:
-            made = dicom.make_objects(segmentation, overlay)
-        except InputError as error:
-            # Pictures and numbers are whole without it.
-            return [f"no DICOM result: {error}"]
-        for name, data in made.files.items():
-            write(f"{name}.dcm", data)
+        result = Result(segmentation, self._with_names)
+        for product, files_of in PRODUCTS.items():
+            if product in self.products:
+                for name, data in files_of(result):
+                    write(name, data)
         if self.outbox is not None:
             # Before the record: a film that is done is sure to be sent.
-            for name in made.files:
-                self.outbox.put(self.folder / f"{stem}.{name}.dcm")
-        return list(made.notes)
+            for file in files:
+                if file.name.endswith(".dcm"):
+                    self.outbox.put(self.folder / file.name)
+        return result.notes
 
     def keep(self, record: AnyRecord) -> None:
         """Write a record, which makes its film done, or failed.

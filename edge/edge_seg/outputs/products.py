@@ -1,0 +1,54 @@
+"""The products: what can be written for each film."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias
+
+import numpy as np
+
+from edge_seg.errors import InputError
+from edge_seg.outputs import dicom
+from edge_seg.outputs.png import encode_png
+from edge_seg.outputs.result import Result
+
+Product: TypeAlias = Callable[[Result], Iterable[tuple[str, bytes]]]
+"""Gives files: the end of each one's name, such as `overlay.png`, and its bytes. The outbox sends `.dcm` files."""
+
+
+def _masks(result: Result) -> Iterator[tuple[str, bytes]]:
+    if result.segmented:
+        for name, mask in result.segmentation.masks.items():
+            yield f"{name}.png", encode_png(mask.view(np.uint8) * np.uint8(255))
+
+
+def _overlay(result: Result) -> Iterator[tuple[str, bytes]]:
+    yield "overlay.png", encode_png(result.overlay)
+
+
+def _record(result: Result) -> Iterator[tuple[str, bytes]]:
+    # `OutputFolder.keep` writes it, when all files of the film are there.
+    return iter(())
+
+
+def _dicom(result: Result) -> Iterator[tuple[str, bytes]]:
+    if not result.segmented:
+        return
+    try:
+        made = dicom.make_objects(result.segmentation, result.overlay)
+    except InputError as error:
+        # Pictures and numbers are whole without it.
+        result.notes.append(f"no DICOM result: {error}")
+        return
+    for name, data in made.files.items():
+        yield f"{name}.dcm", data
+    result.notes += made.notes
+
+
+PRODUCTS: dict[str, Product] = {
+    "mask": _masks,
+    "overlay": _overlay,
+    "record": _record,
+    "dicom": _dicom,
+}
+"""Each product, by its name in `--save`. A new one is a module beside these and a line here."""

@@ -1,0 +1,39 @@
+"""What products are made of."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from edge_seg.assessment.film_gate import REJECT
+from edge_seg.outputs.overlay import draw_overlay
+from edge_seg.segmenter import Segmentation
+
+
+class Result:
+    """A film's segmentation, and what several products need of it.
+
+    Attributes:
+        segmentation: of the film.
+        notes: what could not be made, and why; products add to it, and the record has them among its warnings.
+
+    Args:
+        segmentation: of the film.
+        names: whether what tells a patient's films from others may be written.
+    """
+
+    def __init__(self, segmentation: Segmentation, names: bool = False) -> None:
+        self.segmentation = segmentation
+        self.notes: list[str] = []
+        self._names = names
+
+    @property
+    def segmented(self) -> bool:
+        """Whether the film was segmented. Empty masks of one that the film gate rejected would look like a finding."""
+        return self.segmentation.quality.verdict != REJECT
+
+    @cached_property
+    def overlay(self) -> np.ndarray:
+        """See `draw_overlay`."""
+        return draw_overlay(self.segmentation, names=self._names)
