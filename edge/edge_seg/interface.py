@@ -6,7 +6,6 @@ import base64
 import html
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import partial
@@ -26,10 +25,12 @@ from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
 from edge_seg.record import DoneRecord, record_of
 from edge_seg.runtime import Runtime, TFLiteRuntime
-from edge_seg.sources.given import FilmLike, film_of
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from edge_seg.model_file import ModelFile
+    from edge_seg.sources.given import FilmLike
 
 _AHEAD = 2
 """Films of each worker that are read before their results are taken."""
@@ -153,6 +154,9 @@ class Segmenter(engine.Segmenter):
         Raises:
             InputError: it cannot be read, or is no film.
         """
+        # Imported here, as the threads below: a program that only loads a segmenter starts sooner without.
+        from edge_seg.sources.given import film_of
+
         found = super().__call__(film_of(film))
         return Segmentation(**{each.name: getattr(found, each.name) for each in fields(found)})
 
@@ -173,6 +177,8 @@ class Segmenter(engine.Segmenter):
         return self._map(films, workers)
 
     def _map(self, films: Iterable[FilmLike], workers: int) -> Iterator[Segmentation | Failure]:
+        from concurrent.futures import ThreadPoolExecutor
+
         free: SimpleQueue[Segmenter] = SimpleQueue()
         for _ in range(workers):
             free.put(self if workers == 1 else self._another())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 from collections.abc import Sequence
 from typing import Any
 
@@ -117,7 +116,10 @@ def load_engine_module(engine: str | None = None) -> tuple[Any, str]:
             continue
         if key == "tflite" and int(np.__version__.split(".")[0]) >= 2:
             raise DeviceError("tflite-runtime does not work with numpy 2: pip install 'numpy<2'")
-        return loaded, f"{key} {importlib.metadata.version(distribution)}"
+        # It loads the parser of e-mail: here, for who imports a segmenter and loads none.
+        from importlib.metadata import version
+
+        return loaded, f"{key} {version(distribution)}"
     raise DeviceError(f"no inference engine ({' or '.join(wanted)}) is installed: pip install {ENGINES[wanted[0]][1]}")
 
 
