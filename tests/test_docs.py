@@ -159,7 +159,9 @@ def test_the_output_of_contributing_is_written(
         record = output.write(segmentation)
     assert [file.name for file in record.files] == ["film.thumbnail.png"]
     assert record.products == ("record", "thumbnail")
-    assert cv2.imread(str(tmp_path / "film.thumbnail.png")).shape == (128, 128, 3)
+    picture = cv2.imread(str(tmp_path / "film.thumbnail.png"))
+    assert picture is not None
+    assert picture.shape == (128, 128, 3)
 
 
 @pytest.mark.training
