@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edge_seg import segmenter as engine
-from edge_seg.boundary import film_boundary
 from edge_seg.errors import DeviceError, UsageError
 from edge_seg.film import Failure
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.names import plain_stem
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
-from edge_seg.record import DoneRecord, record_of
 from edge_seg.runtime import Runtime, TFLiteRuntime
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from edge_seg.model_file import ModelFile
+    from edge_seg.record import DoneRecord
     from edge_seg.sources.given import FilmLike
 
 _AHEAD = 2
@@ -91,6 +90,8 @@ class Segmentation(engine.Segmentation):
         Args:
             names: whether the patient may be named.
         """
+        from edge_seg.record import record_of
+
         return record_of(self, plain_stem(self.film.name), [], [], self.timings_ms, names).to_json()
 
     def __repr__(self) -> str:
@@ -178,6 +179,8 @@ class Segmenter(engine.Segmenter):
 
     def _map(self, films: Iterable[FilmLike], workers: int) -> Iterator[Segmentation | Failure]:
         from concurrent.futures import ThreadPoolExecutor
+
+        from edge_seg.boundary import film_boundary
 
         free: SimpleQueue[Segmenter] = SimpleQueue()
         for _ in range(workers):

@@ -30,8 +30,6 @@ from edge_seg.assessment.sides import DISAGREE, MIRRORED, look_at_sides
 from edge_seg.assessment.trust import LOW_TRUST
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
-from edge_seg.inspection.flatbuffer import read_graph
-from edge_seg.inspection.tensors import ends_in_probabilities
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.runtime import PooledRuntime, Runtime, TensorSpec
 from edge_seg.runtime.adapted import AdaptedRuntime
@@ -384,6 +382,10 @@ def _adapted(runtime: Runtime, model: ModelFile) -> Runtime:
         return runtime
     probabilities = other.probabilities if other else None
     if probabilities is None:
+        # Imported here: the models that ship need no look into their flatbuffer.
+        from edge_seg.inspection.flatbuffer import read_graph
+        from edge_seg.inspection.tensors import ends_in_probabilities
+
         graph = read_graph(model.flatbuffer)
         probabilities = ends_in_probabilities(graph, other.output_index if other else 0)
     return AdaptedRuntime(runtime, model.manifest, probabilities)
