@@ -35,7 +35,7 @@ SEGMENT = """
 import hashlib, platform, sys
 import numpy as np
 from edge_seg import Film, Segmenter
-segmenter = Segmenter.load("lungs", threads=1, engine="litert")
+segmenter = Segmenter.load("lungs", threads=1, engine="litert", gate=False)
 print("MACHINE", platform.machine(), segmenter.runtime.name)
 for film in np.load(sys.argv[1]).values():
     tensor, _ = segmenter.prepare(Film(film))
@@ -63,7 +63,7 @@ from edge_seg.station.session import run_session
 from edge_seg.sources import Inbox, Listener
 
 out, film = Path(sys.argv[1]), pydicom.dcmread(sys.argv[2])
-segmenter = Segmenter.load("lungs", threads=1, engine="litert")
+segmenter = Segmenter.load("lungs", threads=1, engine="litert", gate=False)
 listener = Listener("0", Inbox(out / "inbox"), 1)
 
 def send():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -59,6 +60,8 @@ def run_on_dask(
 
 
 def _client(stack: ExitStack, scheduler: str, workers: int) -> Client:
+    # A lost scheduler is told in one line of ours; Dask's own would be a traceback.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     if scheduler != LOCAL:
         try:
             return Client(scheduler, timeout=_CONNECT_S)
