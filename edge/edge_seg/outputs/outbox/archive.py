@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,3 +59,20 @@ class Archive(ABC):
 def allowed_s(size: int) -> float:
     """How long sending so many bytes may take, the answer included."""
     return PATIENCE_S + size / SLOWEST_BYTES_PER_S
+
+
+def with_bytes(
+    parcels: Sequence[Path], answer: Callable[[Path, str | None], None], is_closing: Callable[[], bool]
+) -> Iterator[tuple[Path, bytes]]:
+    """Files and what is in them, until the outbox closes; `answer` is told of those that cannot be read."""
+    for path in parcels:
+        if is_closing():
+            return
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            answer(path, f"{path.name}: cannot be read ({error.strerror})")
+            continue
+        yield path, data

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 
 from edge_seg.errors import DeviceError, UsageError
 from edge_seg.install import install_command
-from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble
+from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble, with_bytes
 
 _PORT, _TLS_PORT = 1883, 8883  # as registered with IANA
 _TOPIC = re.compile(r"[^#+\x00-\x1f]{1,200}")
@@ -97,16 +97,7 @@ class MqttBroker(Archive):
                 return Trouble(
                     f"{self} refuses this device ({refusals[0]}): set EDGE_SEG_NOTIFY_AUTHORIZATION to USER:PASSWORD"
                 )
-            for path in parcels:
-                if is_closing():
-                    return None
-                try:
-                    data = path.read_bytes()
-                except FileNotFoundError:
-                    continue
-                except OSError as error:
-                    answer(path, f"{path.name}: cannot be read ({error.strerror})")
-                    continue
+            for path, data in with_bytes(parcels, answer, is_closing):
                 message = client.publish(self.topic, data, qos=1)
                 message.wait_for_publish(PATIENCE_S)
                 if not message.is_published():

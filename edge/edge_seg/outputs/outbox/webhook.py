@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from edge_seg.errors import UsageError
-from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble
+from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble, with_bytes
 
 _ITS_OWN_FAULT = frozenset(
     {
@@ -83,16 +83,7 @@ class Webhook(Archive):
         """Post records over one connection, a request for each; see `Archive.deliver`."""
         connection = self._connection()
         try:
-            for path in parcels:
-                if is_closing():
-                    return None
-                try:
-                    data = path.read_bytes()
-                except FileNotFoundError:
-                    continue
-                except OSError as error:
-                    answer(path, f"{path.name}: cannot be read ({error.strerror})")
-                    continue
+            for path, data in with_bytes(parcels, answer, is_closing):
                 trouble = self._post(connection, data, sender, path, answer)
                 if trouble is not None:
                     return Trouble(f"{self} {trouble}", path)
