@@ -115,9 +115,9 @@ def test_every_page_is_listed() -> None:
 
 
 def test_the_tables_of_models_are_the_manifests_own(lungs: ModelFile) -> None:
-    again = "run: python -m edge_seg_lab.models_table README.md docs/models.md"
+    again = "run: python -m edge_seg_lab.models_table README.md docs/reference/models.md"
     assert short_table() in README, again
-    assert full_table() == (ROOT / "docs" / "models.md").read_text(), again
+    assert full_table() == (ROOT / "docs" / "reference" / "models.md").read_text(), again
 
 
 def test_the_python_of_the_readme_runs(lungs: ModelFile) -> None:

@@ -1,4 +1,4 @@
-"""Every example runs as its first line says, is short, and stands in docs/api.md as it is."""
+"""Every example runs as its first line says, is short, and stands in docs/reference/api.md as it is."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def run(name: str, *words: object) -> str:
 def test_it_is_short_documented_and_tested(path: Path) -> None:
     text = path.read_text()
     assert len(text.splitlines()) <= 40
-    assert f"```python\n{text}```" in (ROOT / "docs" / "api.md").read_text()
+    assert f"```python\n{text}```" in (ROOT / "docs" / "reference" / "api.md").read_text()
     assert f'run("{path.stem}"' in Path(__file__).read_text()
 
 

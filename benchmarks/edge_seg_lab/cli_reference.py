@@ -1,6 +1,6 @@
-"""The reference of the command line, `docs/cli.md`, made from what `--help` says.
+"""The reference of the command line, `docs/reference/cli.md`, made from what `--help` says.
 
-python -m edge_seg_lab.cli_reference docs/cli.md
+python -m edge_seg_lab.cli_reference docs/reference/cli.md
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HEAD = """\
 # The command line
 
 What `edge-seg --help` and `edge-seg COMMAND --help` print, made by
-`python -m edge_seg_lab.cli_reference docs/cli.md`. Research use only, not for diagnosis.
+`python -m edge_seg_lab.cli_reference docs/reference/cli.md`. Research use only, not for diagnosis.
 """
 
 

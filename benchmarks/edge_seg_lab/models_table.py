@@ -1,7 +1,7 @@
 """Tables of the shipped models, from their manifests: figures are never copied by hand.
 
-`python -m edge_seg_lab.models_table README.md docs/models.md` puts a row for each model between the marks of the
-first file and writes every score to the second.
+`python -m edge_seg_lab.models_table README.md docs/reference/models.md` puts a row for each model between the marks of
+the first file and writes every score to the second.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def short_table() -> str:
         "All are int8 throughout and outline the same structures. Dice on films that training never saw, mean and "
         f"95 % interval over patients: {'; '.join(dict.fromkeys(sizes))}. Measured {measured['date'][:10]} on "
         f"{measured['machine']}, {measured['runtime']}, {measured['threads']} thread(s). Every score and command: "
-        "[docs/models.md](docs/models.md)."
+        "[docs/reference/models.md](docs/reference/models.md)."
     )
     return "\n".join([*lines, "", note])
 
@@ -63,7 +63,7 @@ def full_table() -> str:
     lines = [
         "# Scores of the shipped models",
         "",
-        f"Written by `python -m edge_seg_lab.models_table README.md docs/models.md`. {RESEARCH_USE}.",
+        f"Written by `python -m edge_seg_lab.models_table README.md docs/reference/models.md`. {RESEARCH_USE}.",
         "`minus float` is the int8 model less its float32 original, film by film. Subgroups, robustness, trust and",
         "known failures stand in each model's card: `edge-seg inspect MODEL --card`.",
         "",

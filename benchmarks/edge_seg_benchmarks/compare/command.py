@@ -27,7 +27,7 @@ BROKEN = 1
 def compare(reports: tuple[Path, ...], limits: tuple[str, ...], out: Path | None, as_json: bool) -> int:
     """Compare reports of devices or versions with the first of them.
 
-    Only significant differences are called slower or worse: see docs/benchmark.md.
+    Only significant differences are called slower or worse: see docs/reference/benchmark.md.
     """
     from edge_seg.errors import UsageError
     from edge_seg.storage import write_atomically

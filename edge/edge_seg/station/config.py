@@ -1,7 +1,7 @@
 """The configuration of a station: typed, checked, from a TOML file, the environment and the command line.
 
 The fields below are the one place that knows a setting: its key in the file is `group.name`, and its option, help and
-limits on the command line stand beside it. `edge-seg run` and `docs/cli.md` are made from them.
+limits on the command line stand beside it. `edge-seg run` and `docs/reference/cli.md` are made from them.
 """
 
 # Without `from __future__ import annotations`: `keys` takes the types of settings from annotations.
@@ -513,7 +513,7 @@ def _read(path: Path) -> Values:
     except OSError as error:
         raise UsageError(f"cannot be read ({error.strerror}): give a TOML file") from error
     except ValueError as error:
-        raise UsageError(f"is no TOML file ({error}): see docs/service.md") from error
+        raise UsageError(f"is no TOML file ({error}): see docs/reference/service.md") from error
     known: dict[str, list[str]] = {}
     for key in keys():
         known.setdefault(key.group, []).append(key.name)

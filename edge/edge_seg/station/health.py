@@ -94,7 +94,7 @@ class Health(Observer):
         return self._output.folder / names[0] if names and names[0] else None
 
     def state(self) -> dict[str, Any]:
-        """All of it, as JSON has it; see `docs/service.md`."""
+        """All of it, as JSON has it; see `docs/reference/service.md`."""
         with self._lock:
             summary, recent, waiting = self._summary, list(self._recent), self._waiting
         manifest, runtime = self._segmenter.manifest, self._segmenter.runtime

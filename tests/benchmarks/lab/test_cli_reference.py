@@ -8,14 +8,14 @@ from pathlib import Path
 
 from edge_seg.cli.main import VERBS
 
-PAGE = Path(__file__).parents[3] / "docs" / "cli.md"
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 
 
 def test_the_page_is_what_help_says(tmp_path: Path) -> None:
     # In a process of its own: click keeps what other tests made of the commands.
     made = tmp_path / "cli.md"
     subprocess.run([sys.executable, "-m", "edge_seg_lab.cli_reference", str(made)], check=True, timeout=120)
-    assert PAGE.read_text() == made.read_text(), "run: python -m edge_seg_lab.cli_reference docs/cli.md"
+    assert PAGE.read_text() == made.read_text(), "run: python -m edge_seg_lab.cli_reference docs/reference/cli.md"
 
 
 def test_every_verb_is_on_it() -> None:

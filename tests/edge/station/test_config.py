@@ -249,7 +249,7 @@ def test_tls_by_halves_is_refused(words: list[str], key: str) -> None:
 
 
 def test_the_page_of_the_service_names_every_key() -> None:
-    page = (Path(__file__).parents[3] / "docs" / "service.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "service.md").read_text()
     rows = {row.split("|")[1].strip(): row for row in page.splitlines() if row.startswith("| `[")}
     for key in keys():
         assert f"`{key.name}`" in rows[f"`[{key.group}]`"], f"{key.group}.{key.name}"
