@@ -10,7 +10,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 SOURCES := pyproject.toml $(shell find edge train quantize benchmarks -type f -not -name '*.pyc' -not -path '*.egg-info/*')
 
-.PHONY: demo test fast device fuzz lint clean
+.PHONY: demo test fast device fuzz lint docs clean
 
 demo: $(DEVICE)/.installed
 	rm -rf demo
@@ -46,6 +46,10 @@ lint: $(TESTS)/.installed
 	$(TESTS)/bin/mypy --explicit-package-bases --allow-untyped-defs --allow-incomplete-defs tests
 	PYTHONPATH=benchmarks $(TESTS)/bin/lint-imports
 
+# The documentation as a site: site/index.html.
+docs: $(TESTS)/.installed
+	NO_MKDOCS_2_WARNING=1 $(TESTS)/bin/mkdocs build --quiet --strict
+
 # The device part alone, as a clinic installs it; what a run needs is compiled when it first runs.
 # pip always builds a folder anew; what an earlier build left would go in too.
 $(DEVICE)/.installed: $(SOURCES)
@@ -62,4 +66,4 @@ $(TESTS)/.installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(DEVICE) $(TESTS) build demo *.egg-info
+	rm -rf $(DEVICE) $(TESTS) build demo site *.egg-info
