@@ -192,7 +192,17 @@ async def within(seconds: float, work: Awaitable[_Result]) -> _Result:
     Raises:
         asyncio.TimeoutError: it took longer, however much of it was done.
     """
-    return await asyncio.wait_for(work, max(0.0, seconds))
+    # Before Python 3.12, `asyncio.wait_for` loses a cancellation that comes as the work ends (github.com/python/cpython/issues/86296).
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=max(0.0, seconds))
+        if not task.done():
+            raise asyncio.TimeoutError
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:
