@@ -29,7 +29,8 @@ settings.load_profile("edge-seg")
 
 # What `--fast` leaves out, and what it hides so that no test imports it by accident.
 SLOW_MARKS = {"slow", "training", "device", "data"}
-FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization", "jax")
+# JAX is not hidden: scipy asks whether it was imported, and takes what hides it for the module.
+FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization")
 
 # The lab is outside the distribution: commands that tests start find it in the checkout.
 os.environ["PYTHONPATH"] = os.pathsep.join(

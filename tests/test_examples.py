@@ -49,6 +49,7 @@ def test_segment_many_films(tmp_path: Path) -> None:
     assert "cannot be read" in said[2]
 
 
+@pytest.mark.slow
 def test_watch_a_folder(tmp_path: Path) -> None:
     (tmp_path / "inbox").mkdir()
     picture = phantom(256, 240, seed=1).film.pixels

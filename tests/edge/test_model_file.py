@@ -123,6 +123,7 @@ def test_an_interpreter_opens_the_whole_file(tiny_model: Path, lungs: ModelFile)
         np.testing.assert_array_equal(whole.run(tensor), bare.run(tensor))
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=40)
 def test_the_shipped_model_cut_or_with_a_bit_flipped_is_refused(lungs: ModelFile, data: st.DataObject) -> None:

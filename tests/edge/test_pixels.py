@@ -251,6 +251,7 @@ def dice(one: np.ndarray, other: np.ndarray) -> float:
     return float(2 * (one & other).sum() / (one.sum() + other.sum()))
 
 
+@pytest.mark.slow
 @given(seeds, st.integers(150, 700), st.integers(150, 700))
 @settings(max_examples=15)
 def test_masks_of_a_deep_film_of_any_shape_lie_where_they_should(seed: int, height: int, width: int) -> None:
@@ -271,6 +272,7 @@ def test_masks_of_a_deep_film_of_any_shape_lie_where_they_should(seed: int, heig
         assert ((bounds(mask) - bounds(thick)) * outward >= -slack).all()
 
 
+@pytest.mark.slow
 @given(seeds, st.integers(150, 700), st.integers(150, 700))
 @settings(max_examples=15)
 def test_labels_laid_in_the_input_come_back_where_they_were(seed: int, height: int, width: int) -> None:

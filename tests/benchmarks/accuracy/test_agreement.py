@@ -66,6 +66,7 @@ def test_a_ratio_that_is_always_withheld_has_no_figures() -> None:
     assert (row.absolute_difference, row.bias, row.limits, row.withheld) == (None, None, None, 2)
 
 
+@pytest.mark.slow
 def test_the_phantom_is_measured_and_its_limit_kept(lungs: ModelFile) -> None:
     rows = measure_agreement(
         Segmenter(lungs, gate=False), [open_benchmark_data("phantom")], "test", 4, lambda text: None

@@ -57,6 +57,7 @@ def test_the_worst_dose_of_each_of_the_worst_corruptions_is_found() -> None:
     assert worst_failures([]) == []
 
 
+@pytest.mark.slow
 def test_a_picture_of_a_failure_is_small_and_shows_both_outlines(lungs: ModelFile) -> None:
     segmenter, phantoms = Segmenter(lungs, gate=False), open_benchmark_data("phantom")
     # Text over the widest film is the hardest to compress.

@@ -124,6 +124,7 @@ def test_films_that_a_model_was_trained_with_are_counted(tiny_model: Path) -> No
     assert seen_films(ModelFile.read(tiny_model), scores) == []
 
 
+@pytest.mark.slow
 def test_a_report_holds_masks_beside_models_and_says_what_a_model_was_trained_with(
     tmp_path: Path, films: Path, tiny_model: Path, make_flatbuffer: Callable[..., bytes]
 ) -> None:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 _KEYS = st.lists(st.text(max_size=8), min_size=1, max_size=3)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(_KEYS, st.lists(st.floats(0, 1)))), st.integers(0, 40))
 def test_what_was_put_is_there_after_a_cut(tmp_path_factory: pytest.TempPathFactory, entries: list, cut: int) -> None:
     path = tmp_path_factory.mktemp("cache") / "scores.jsonl"

@@ -31,6 +31,7 @@ def test_what_was_compiled_is_timed_on_the_accelerator(
     assert compiled.configurations[1].share_of_peak is None
 
 
+@pytest.mark.slow
 def test_an_accelerator_that_does_not_work_is_no_silent_cpu(
     compiled_model: ModelFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,6 +141,7 @@ def test_addresses_that_hold_none_stay_as_they_are() -> None:
     assert with_user("0", "a", "b") == "0"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [["--save", "dicom,record"], ["--names"], []])
 def test_files_that_name_patients_are_for_their_owner_alone(tmp_path: Path, tiny_model: Path, more: list[str]) -> None:
     pytest.importorskip("highdicom", reason="needs edge-seg[clinic]")

@@ -279,6 +279,7 @@ def test_damaged_files_are_set_aside_and_the_rest_goes_on(pacs: Pacs, results: P
     assert all(name in reasons for name in damaged)
 
 
+@pytest.mark.slow
 def test_any_cut_is_seen(results: Path, tmp_path: Path) -> None:
     torn = tmp_path / "torn.dcm"
     for name in NAMES:

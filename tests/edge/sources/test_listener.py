@@ -352,6 +352,7 @@ def test_without_pynetdicom_it_says_what_is_missing(tmp_path: Path, monkeypatch:
 # --- what waits ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.binary(max_size=2)), max_size=12))
 def test_every_film_that_differs_waits_once(tmp_path_factory: pytest.TempPathFactory, sent: Any) -> None:
     inbox = Inbox(tmp_path_factory.mktemp("inbox"))

@@ -81,6 +81,7 @@ def test_a_film_that_is_sent_comes_back_as_numbers_with_links(page: PageServer) 
     assert np.count_nonzero(mask) == record.areas["right_lung"].pixels
 
 
+@pytest.mark.slow
 def test_accept_chooses_pictures_all_files_or_dicom(page: PageServer, tmp_path: Path) -> None:
     assert ask(page, "/v1/segment", CHEST, Accept="image/*")[1].startswith(b"\x89PNG")
     with zipfile.ZipFile(io.BytesIO(ask(page, "/v1/segment", CHEST, Accept="application/zip")[1])) as archive:

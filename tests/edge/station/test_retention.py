@@ -186,6 +186,7 @@ def test_a_film_whose_removal_was_cut_short_stays_done(tmp_path: Path, segmenter
     output.close()
 
 
+@pytest.mark.slow
 def test_many_old_films_go_in_slices_that_leave_the_session_alive(tmp_path: Path, segmenter: Segmenter) -> None:
     crafted(tmp_path, segmenter, 3000, 2900)
     output = OutputFolder(tmp_path)

@@ -238,6 +238,7 @@ def _encoded(dataset: pydicom.Dataset, implicit: bool) -> pydicom.Dataset:
     return copied
 
 
+@pytest.mark.slow
 def test_a_deflated_bomb_is_refused_before_it_is_inflated(make_film: Any) -> None:
     import tracemalloc
     import zlib
