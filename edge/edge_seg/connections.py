@@ -192,7 +192,8 @@ async def within(seconds: float, work: Awaitable[_Result]) -> _Result:
     Raises:
         asyncio.TimeoutError: it took longer, however much of it was done.
     """
-    # Before Python 3.12, `asyncio.wait_for` loses a cancellation that comes as the work ends (github.com/python/cpython/issues/86296).
+    # Before Python 3.12, `asyncio.wait_for` loses a cancellation that comes as the work ends:
+    # https://github.com/python/cpython/issues/86296
     task = asyncio.ensure_future(work)
     try:
         await asyncio.wait({task}, timeout=max(0.0, seconds))
@@ -200,9 +201,9 @@ async def within(seconds: float, work: Awaitable[_Result]) -> _Result:
             raise asyncio.TimeoutError
         return task.result()
     finally:
-        if not task.done():
-            task.cancel()
-            await asyncio.gather(task, return_exceptions=True)
+        task.cancel()
+        # Also what was raised as the cancellation came is heard here, or asyncio prints that nobody heard it.
+        await asyncio.gather(task, return_exceptions=True)
 
 
 def _listen(host: str, port: int) -> socket.socket:

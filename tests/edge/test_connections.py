@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 from edge_seg.connections import within
@@ -23,6 +24,21 @@ def test_a_cancellation_that_comes_as_the_work_ends_is_not_lost():
             await asyncio.wait_for(serving, 5)
 
     asyncio.run(main())
+
+
+def test_what_fails_as_its_cancellation_comes_is_not_printed(caplog: pytest.LogCaptureFixture):
+    async def main() -> None:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = asyncio.create_task(within(60, answer))
+        await asyncio.sleep(0.01)
+        answer.set_exception(EOFError())
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+
+    asyncio.run(main())
+    gc.collect()
+    assert not caplog.records
 
 
 def test_work_that_takes_too_long_is_ended():
