@@ -43,7 +43,6 @@ lint: $(TESTS)/.installed
 	$(TESTS)/bin/ruff check .
 	$(TESTS)/bin/ruff format --check .
 	$(TESTS)/bin/mypy
-	$(TESTS)/bin/mypy --explicit-package-bases --allow-untyped-defs --allow-incomplete-defs tests
 	PYTHONPATH=benchmarks $(TESTS)/bin/lint-imports
 
 # The documentation as a site: site/index.html.
