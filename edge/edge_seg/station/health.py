@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from edge_seg.assessment.film_gate import ACCEPT, REJECT, WARN
+from edge_seg.assessment.kinds import INVERTED
 from edge_seg.errors import EdgeSegError
-from edge_seg.film import Failure, Film
+from edge_seg.film import Failure, Film, inverted
 from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.folder import OutputFolder
@@ -21,11 +22,15 @@ from edge_seg.outputs.outbox import REASONS_NAME, Outbox
 from edge_seg.record import AnyRecord, DoneRecord, FailedRecord
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import Source
+from edge_seg.station.layers import Layers
 from edge_seg.station.session import Observer, Summary
 from edge_seg.version import __version__
 
 RECENT = 30
 """Films that the page lists."""
+
+_PASSED = 8
+"""Frames that gave way to newer ones and can still be asked for: a browser asks a moment after it was told of one."""
 
 STUCK_S = 60.0
 """A session that has not stirred for so long hangs; the largest film takes a few seconds on the slowest board."""
@@ -42,6 +47,8 @@ class Health(Observer):
         self._segmenter, self._source, self._output = segmenter, source, output
         self._lock = threading.Lock()
         self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+        self._passed: deque[dict[str, Any]] = deque(maxlen=_PASSED)
+        self._layers: dict[int, Layers] = {}
         self._summary = Summary()
         self._started = self._ticked = time.monotonic()
         self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -50,24 +57,46 @@ class Health(Observer):
 
     def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
         """See `Observer.film`."""
+        layers = self._in_layers(content, record)
         with self._lock:
             self._waiting = None
             self._summary = summary
             if record is not None:
                 if isinstance(record, DoneRecord):
                     self._inference_s += record.timings_ms.get("inference", 0.0) / 1000
-                self._add({"number": summary.count, **_in_short(record)})
+                self._add({"number": summary.count, **_in_short(record), "layers": layers is not None}, layers)
 
-    def _add(self, film: dict[str, Any]) -> None:
+    def _in_layers(self, content: Film | Failure, record: AnyRecord | None) -> Layers | None:
+        """The layers of a film, `None` where its outlines are not written."""
+        if isinstance(content, Failure) or not isinstance(record, DoneRecord):
+            return None
+        written = {file.name for file in record.files}
+        masks = {name: f"{record.stem}.{name}.png" for name in record.structures}
+        if not (record.rejected or written >= set(masks.values())):
+            return None
+        exchanged = any(one.code == INVERTED and one.verdict != REJECT for one in record.quality.findings)
+        shown = inverted(content) if exchanged else content
+        layers = Layers(shown, {name: self._output.folder / file for name, file in masks.items() if file in written})
+        if not _is_of_a_camera(record.source):
+            # A frame soon gives way to the next one; a large film must not stay in memory.
+            layers.picture()
+        return layers
+
+    def _add(self, film: dict[str, Any], layers: Layers | None) -> None:
         """Note a film; frames of a camera are one entry for each state, or they would crowd the films out."""
         film["frames"] = 1
-        if film["source"].startswith("camera "):
+        if _is_of_a_camera(film["source"]):
             for older in self._recent:
                 if (older["source"], older["status"]) == (film["source"], film["status"]):
                     film["frames"] += older["frames"]
                     self._recent.remove(older)
+                    self._passed.append(older)
                     break
         self._recent.appendleft(film)
+        listed = {one["number"] for one in (*self._recent, *self._passed)}
+        self._layers = {number: one for number, one in self._layers.items() if number in listed}
+        if layers is not None:
+            self._layers[film["number"]] = layers
 
     def tick(self) -> None:
         """See `Observer.tick`."""
@@ -90,8 +119,23 @@ class Health(Observer):
     def overlay(self, number: int) -> Path | None:
         """The overlay of a recent film by its number, `None` where there is none."""
         with self._lock:
-            names = [film["overlay"] for film in self._recent if film["number"] == number]
+            names = [film["overlay"] for film in (*self._recent, *self._passed) if film["number"] == number]
         return self._output.folder / names[0] if names and names[0] else None
+
+    def picture(self, number: int) -> bytes | None:
+        """A recent film without outlines, as JPEG; `None` where there is none, or its results were removed."""
+        with self._lock:
+            layers = self._layers.get(number)
+        overlay = self.overlay(number)
+        if layers is None or (overlay is not None and not overlay.exists()):
+            return None
+        return layers.picture()
+
+    def outlines(self, number: int) -> dict[str, Any] | None:
+        """The outlines of a recent film, see `Layers.outlines`; `None` where there are none."""
+        with self._lock:
+            layers = self._layers.get(number)
+        return None if layers is None else layers.outlines(self._segmenter.manifest.structures)
 
     def state(self) -> dict[str, Any]:
         """All of it, as JSON has it; see `docs/reference/service.md`."""
@@ -147,6 +191,10 @@ class Health(Observer):
             found.append(f"{state['temperature_c']:.0f} degrees Celsius: it slows down; let air in")
         found += [f"the board says: {reason}" for reason in (state["throttling"] or {}).get("now", [])]
         return found
+
+
+def _is_of_a_camera(source: str) -> bool:
+    return source.startswith("camera ")
 
 
 def _in_short(record: AnyRecord) -> dict[str, Any]:

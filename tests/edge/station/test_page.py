@@ -324,7 +324,7 @@ def test_hostile_texts_stay_texts_in_a_real_browser(page: PageServer, tmp_path: 
     assert '<img src="x"' not in dom
     assert "good.png" in dom
     assert "rejected, 1 failed" in dom
-    assert 'src="overlay/3"' in dom
+    assert '/film/3"' in dom
 
 
 @pytest.mark.slow
@@ -335,7 +335,7 @@ def test_a_real_browser_over_https(health: Health, certificate: tuple[Path, Path
         trusted = f"--ignore-certificate-errors-spki-list={key_hash(certificate[0])}"
         dom = in_a_browser(page.url, tmp_path / "trusting", trusted)
         assert "rejected, 1 failed" in dom
-        assert 'src="overlay/3"' in dom
+        assert '/film/3"' in dom
         assert "word of the owner" not in dom
         assert "good.png" not in in_a_browser(page.url, tmp_path / "wary")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 from typing import Any
 
-_EVERY_S = 15
+_STATES = {"done": "done", "check": "to check", "rejected": "rejected", "failed": "failed"}
 
 
 def plain_page(state: dict[str, Any]) -> str:
@@ -13,33 +13,37 @@ def plain_page(state: dict[str, Any]) -> str:
     counts = state["films"]
     summary = f"{counts['done']} done, {counts['rejected']} rejected, {counts['failed']} failed"
     problems = "".join(f"<li>{html.escape(problem)}</li>" for problem in state["problems"])
-    rows = "".join(_row(film) for film in state["recent"])
-    heads = "".join(f'<th scope="col">{name}</th>' for name in ("Recorded", "Film", "State", "Numbers", "Notes"))
+    films = "".join(_article(film) for film in state["recent"]) or "<p>None yet.</p>"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f'<meta http-equiv="refresh" content="{_EVERY_S}"><title>edge-seg</title>'
+        "<title>edge-seg</title>"
         '<link rel="icon" href="data:,"><link rel="stylesheet" href="page.css"></head><body>'
-        f"<header><h1>edge-seg</h1><p>{html.escape(summary)}</p><p>{html.escape(state['notice'])}</p></header>"
-        f'<ul id="problems">{problems}</ul><section id="recent"><h2>Recent films</h2>'
-        f'<table class="plain"><thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></section></body></html>'
+        f"<header><h1>edge-seg</h1><p>{html.escape(summary)}</p>"
+        f'<p id="notice">{html.escape(state["notice"])}</p></header>'
+        f'<ul id="problems">{problems}</ul><main class="plain">'
+        f'<h2>Recent films</h2><p><a href="plain">Show the newest</a></p>{films}</main></body></html>'
     )
 
 
-def _row(film: dict[str, Any]) -> str:
+def _article(film: dict[str, Any]) -> str:
     name = html.escape(film["name"])
     shown = f'<a href="overlay/{film["number"]}">{name}</a>' if film["overlay"] else name
     when = html.escape(film["recorded_at"][:19].replace("T", " "))
-    notes = html.escape("; ".join(film["notes"]))
+    numbers, notes = html.escape(", ".join(_numbers(film))), html.escape("; ".join(film["notes"]))
+    state = film["status"]
     return (
-        f'<tr><td>{when} UTC</td><td>{shown}</td><td class="{film["status"]}">{film["status"]}</td>'
-        f"<td>{html.escape('; '.join(_numbers(film)))}</td><td>{notes}</td></tr>"
+        f'<article><div class="title"><strong>{shown}</strong> <span class="badge {state}">{_STATES[state]}</span> '
+        f'<span class="quiet">{when} UTC</span></div>'
+        + (f"<p>{numbers}</p>" if numbers else "")
+        + (f'<p class="check">{notes}</p>' if notes else "")
+        + "</article>"
     )
 
 
 def _numbers(film: dict[str, Any]) -> list[str]:
     found = [
-        f"{name.replace('_', ' ')} " + (f"{area['pixels']} px" if area["cm2"] is None else f"{area['cm2']:.0f} cm2")
+        f"{name.replace('_', ' ')} " + (f"{area['pixels']:,} px" if area["cm2"] is None else f"{area['cm2']:.0f} cm²")
         for name, area in film.get("areas", {}).items()
     ]
     ratio, dice = film.get("ratios", {}).get("cardiothoracic"), film.get("estimated_dice")

@@ -9,7 +9,7 @@ from http import HTTPStatus
 from importlib import resources
 
 from edge_seg.station.health import Health
-from edge_seg.station.page.answer import Answer
+from edge_seg.station.page.answer import Answer, json_answer
 from edge_seg.station.page.metrics import metrics
 from edge_seg.station.page.plain import plain_page
 
@@ -22,7 +22,7 @@ _ASSETS = {
     "/page.css": ("page.css", "text/css; charset=utf-8"),
 }
 _PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
-_OVERLAY = re.compile(r"/overlay/([0-9]{1,18})")
+_FILM = re.compile(r"/(overlay|film|outlines)/([0-9]{1,18})")
 
 
 def health_answer(health: Health) -> Answer:
@@ -38,12 +38,23 @@ def answer(path: str, health: Health) -> Answer:
     if path in _REPORTS:
         make, kind = _REPORTS[path]
         return Answer(HTTPStatus.OK, make(health), kind)
-    if (number := _OVERLAY.fullmatch(path)) is not None:
-        overlay = health.overlay(int(number[1]))
-        if overlay is not None and overlay.suffix in _PICTURES and overlay.is_file():
-            return Answer(HTTPStatus.OK, overlay, _PICTURES[overlay.suffix])
-        return Answer(HTTPStatus.NOT_FOUND, b"no such film\n")
+    if (asked := _FILM.fullmatch(path)) is not None:
+        return _of_film(asked[1], int(asked[2]), health) or Answer(HTTPStatus.NOT_FOUND, b"no such film\n")
     return Answer(HTTPStatus.NOT_FOUND, b"there is nothing here\n")
+
+
+def _of_film(what: str, number: int, health: Health) -> Answer | None:
+    """A film's overlay, or one of its layers; `None` where there is none."""
+    if what == "film":
+        picture = health.picture(number)
+        return None if picture is None else Answer(HTTPStatus.OK, picture, _PICTURES[".jpg"])
+    if what == "outlines":
+        outlines = health.outlines(number)
+        return None if outlines is None else json_answer(outlines)
+    overlay = health.overlay(number)
+    if overlay is None or overlay.suffix not in _PICTURES or not overlay.is_file():
+        return None
+    return Answer(HTTPStatus.OK, overlay, _PICTURES[overlay.suffix])
 
 
 def _state(health: Health) -> bytes:
