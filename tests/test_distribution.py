@@ -1,0 +1,83 @@
+"""What people are given: a wheel and a source distribution that an index takes, under licences that allow it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+from edge_seg.model_file import shipped_models
+from edge_seg_lab.constraints import closure
+
+ROOT = Path(__file__).parents[1]
+FREE = ("apache", "bsd", "mit", "isc", "psf", "python software", "mpl", "mozilla", "hpnd", "zlib", "cmu", "0bsd")
+"""Licences beside whose programs Apache-2.0 can stand; MPL asks for nothing but its own files' sources."""
+
+
+def tool(*words: object) -> str:
+    done = subprocess.run([sys.executable, "-m", *map(str, words)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both distributions, made from what git tracks."""
+    pytest.importorskip("build")
+    checkout, out = (tmp_path_factory.mktemp(name) for name in ("checkout", "dist"))
+    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if names.returncode:
+        pytest.skip("not a checkout")
+    for name in filter(None, names.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, checkout / name)
+    tool("build", "--outdir", out, checkout)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.device
+def test_an_index_takes_both(made: Path) -> None:
+    pytest.importorskip("twine")
+    (wheel,), (source,) = made.glob("*.whl"), made.glob("*.tar.gz")
+    assert tool("twine", "check", "--strict", wheel, source).count("PASSED") == 2
+    checker = Path(sys.executable).with_name("check-wheel-contents")
+    if checker.exists():
+        done = subprocess.run([str(checker), str(wheel)], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.device
+def test_the_source_holds_tests_docs_and_deploy_and_the_wheel_what_runs(made: Path) -> None:
+    (wheel,), (source,) = made.glob("*.whl"), made.glob("*.tar.gz")
+    with tarfile.open(source) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    expected = {name for name in tracked.splitlines() if not name.startswith(".") and (ROOT / name).is_file()}
+    assert expected - names == set()
+    with zipfile.ZipFile(wheel) as archive:
+        inside = set(archive.namelist())
+    for path in shipped_models().values():
+        assert f"edge_seg/models/{Path(path).name}" in inside
+    assert {"edge_seg/schemas/record.json", "edge_seg_benchmarks/schemas/report.json", "edge_seg/py.typed"} <= inside
+    assert not any(name.startswith(("edge_seg_lab", "tests")) for name in inside)
+
+
+def test_no_licence_of_the_base_install_forbids_apache() -> None:
+    pytest.importorskip("piplicenses")
+    names = sorted(closure(ROOT / "pyproject.toml"))
+    told = json.loads(tool("piplicenses", "--from=mixed", "--format=json", "--packages", *names))
+    assert len(told) > 20
+    refused = {
+        package["Name"]: package["License"]
+        for package in told
+        if "gpl" in package["License"].lower() or not any(word in package["License"].lower() for word in FREE)
+    }
+    assert refused == {}
