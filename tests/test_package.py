@@ -123,3 +123,16 @@ def test_more_is_installed_from_where_it_came(monkeypatch: pytest.MonkeyPatch, t
     assert install_command("data") == f"pip install --editable '{folder}[data]'"
     folder.rmdir()
     assert install_command("clinic") == "pip install 'edge-seg[clinic]'"
+
+
+def test_a_service_that_may_not_see_the_checkout_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Installed:
+        def read_text(self, name: str) -> str:
+            return json.dumps({"url": "file:///home/pi/edge-seg", "dir_info": {}})
+
+    def closed(path: Path, *, follow_symlinks: bool = True) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(importlib.metadata, "distribution", lambda name: Installed())
+    monkeypatch.setattr(Path, "exists", closed)
+    assert install_command("train") == "pip install '/home/pi/edge-seg[train]'"

@@ -32,4 +32,12 @@ def _source() -> tuple[str, bool]:
     except (importlib.metadata.PackageNotFoundError, KeyError, ValueError):
         return "edge-seg", False
     place = Path(unquote(address.path))
-    return (str(place), editable) if address.scheme == "file" and place.exists() else ("edge-seg", False)
+    return (str(place), editable) if address.scheme == "file" and _is_there(place) else ("edge-seg", False)
+
+
+def _is_there(place: Path) -> bool:
+    """Whether it is; a service may not look into the home of who installed it, where it is taken to be."""
+    try:
+        return place.exists()
+    except PermissionError:
+        return True
