@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import re
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -248,6 +250,26 @@ def test_hip_and_extremity_are_rejected(films_folder: Path, name: str) -> None:
     assert look(film).verdict == REJECT
     for chest in ("RG1_J2KI.dcm", "RG1_JLSN.dcm"):
         assert look(read_film(films_folder / "dicom" / chest)).verdict != REJECT
+
+
+@pytest.mark.data
+def test_dicom_files_of_many_kinds_are_taken_or_refused_as_they_should(lungs: ModelFile, films_folder: Path) -> None:
+    segmenter = Segmenter(lungs)
+    folder = films_folder / "dicom-more"
+    with (folder / "index.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    wrong = {}
+    for row in rows:
+        try:
+            quality = segmenter(read_film(folder / row["file"])).quality
+            found = "refuse" if quality.verdict == REJECT else "inverted" if quality.has("inverted") else "chest"
+        except InputError:
+            found = "refuse"
+        expected = row["expected"]
+        if not (expected == "look" or found in re.split(r"\W+", expected)):
+            wrong[row["file"]] = (expected, found)
+    assert rows
+    assert not wrong
 
 
 def test_photographs_and_drawings_are_rejected() -> None:
