@@ -13,11 +13,11 @@ import pytest
 from edge_seg.phantom import phantom
 
 LIBRARY = "/usr/lib/*/faketime/libfaketime.so.1"
-PREPARE = """
+PREPARE = f"""
 mount --bind "$1" /proc/sys/kernel/random/boot_id && mount -t tmpfs none /run || exit 75
 if [ "$2" = trusted ]; then mkdir -p /run/systemd/timesync && touch /run/systemd/timesync/synchronized; fi
-FAKETIME=$3 LD_PRELOAD=$(echo {}); export FAKETIME LD_PRELOAD; shift 3; exec "$@"
-""".format(LIBRARY)
+FAKETIME=$3 LD_PRELOAD=$(echo {LIBRARY}); export FAKETIME LD_PRELOAD; shift 3; exec "$@"
+"""
 
 
 class Board:
