@@ -259,7 +259,7 @@ def test_nothing_is_lost_on_a_slow_link_that_breaks(
     make_orthanc: Callable[..., Orthanc], slow_link: Link, tmp_path: Path
 ) -> None:
     # 200 take six minutes on a machine with nothing else to do.
-    count = int(os.environ.get("EDGE_SEG_LINK_FILMS", "20"))
+    count = int(os.environ.get("EDGE_SEG_LINK_FILMS", "10"))
     orthanc = make_orthanc(host=slow_link.host, inside=slow_link.inside)
     films = tmp_path / "films"
     films.mkdir()
