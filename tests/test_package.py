@@ -76,6 +76,15 @@ def test_what_can_break_has_an_upper_bound() -> None:
     stated = " ".join((*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["clinic"]))
     for bound in ("pydicom>=3.0.1,<4", "highdicom>=0.26,<0.29", "pynetdicom>=3.0,<4", "ai-edge-litert>=2.0,<3"):
         assert bound in stated
+    requirements = pytest.importorskip("packaging.requirements")
+    every = [
+        requirements.Requirement(text)
+        for text in (*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["clinic"])
+    ]
+    unbounded = {
+        needed.name for needed in every if not any(part.operator in ("<", "<=", "==") for part in needed.specifier)
+    }
+    assert unbounded == {"flatbuffers"}
 
 
 def test_the_version_is_one() -> None:
