@@ -154,7 +154,9 @@ def _described(dataset: Any) -> tuple[Any, int]:
 
     described = Dataset()
     allocated = int(number(dataset, "BitsAllocated", 16))
-    stored = min(max(int(number(dataset, "BitsStored", allocated)), 1), allocated)
+    stored = int(number(dataset, "BitsStored", allocated))
+    if not 1 <= stored <= allocated:
+        stored = allocated
     high = int(number(dataset, "HighBit", stored - 1))
     shift = high + 1 - stored if stored <= high < allocated else 0
     described.Rows, described.Columns = int(number(dataset, "Rows", 0)), int(number(dataset, "Columns", 0))

@@ -39,7 +39,7 @@ _WORDS = {
     "decubitus": {"LLD", "RLD", "DECUBITUS", "DECUB", "LDECUB", "RDECUB"},
     "oblique": {"LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBL", "OBLIQUE"},
 }
-_REFUSED = ("lateral", "decubitus", "oblique")
+_REFUSED = {"lateral": "a lateral", "decubitus": "a decubitus", "oblique": "an oblique"}
 
 
 def view_of(dataset: Any) -> str | None:
@@ -60,9 +60,9 @@ def refuse_other_views(dataset: Any, path: str) -> None:
         InputError: a lateral, decubitus or oblique film.
     """
     view = view_of(dataset)
-    if view in _REFUSED:
+    if view is not None and view in _REFUSED:
         said = text(dataset, "ViewPosition") or "the view code"
-        raise InputError(f"{path}: a {view} film by its header ({said}): give a frontal one, PA or AP")
+        raise InputError(f"{path}: {_REFUSED[view]} film by its header ({said}): give a frontal one, PA or AP")
 
 
 def _kind_of_text(said: str) -> str | None:

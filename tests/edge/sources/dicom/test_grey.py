@@ -213,6 +213,8 @@ def test_what_is_no_film_is_refused_for_its_reason(attributes: dict[str, Any], r
         {"NumberOfFrames": [1, 1]},
         {"PixelSpacing": "", "ViewPosition": "", "BodyPartExamined": ""},
         {"PixelRepresentation": None, "HighBit": None},
+        {"BitsStored": 0},
+        {"BitsStored": 40},
     ],
     ids=str,
 )
