@@ -199,7 +199,8 @@ def _machine() -> Iterator[Check]:
     if board_name():
         detail += f", {board_name()}"
     yield Check("machine", "ok", detail)
-    free = shutil.disk_usage(Path.cwd()).free
+    # By its own name: a service may stand in a folder whose way it may not look along.
+    free = shutil.disk_usage(".").free
     yield Check(
         "disk",
         "ok" if free > LITTLE_SPACE_BYTES else "missing",

@@ -56,6 +56,19 @@ def test_a_board_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert found("power") == []
 
 
+def test_a_service_in_a_home_that_it_may_not_enter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    usage = doctor.shutil.disk_usage
+    monkeypatch.chdir(tmp_path)
+
+    def closed(path: str) -> object:
+        if Path(path).is_absolute():
+            raise PermissionError(13, "Permission denied", str(path))
+        return usage(path)
+
+    monkeypatch.setattr(doctor.shutil, "disk_usage", closed)
+    assert [check.state for check in found("disk")] == ["ok"]
+
+
 def test_a_clock_that_stands_in_the_past(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found("clock")[0].state in ("ok", "absent")
     monkeypatch.setattr(time, "time", lambda: 0.0)
