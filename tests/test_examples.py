@@ -37,7 +37,7 @@ def test_segment_a_film(tmp_path: Path) -> None:
     said = run("segment_a_film", tmp_path / "chest.png", tmp_path / "results")
     assert "right_lung: " in said
     assert "cardiothoracic: 0." in said
-    assert cv2.imread(str(tmp_path / "results" / "chest.overlay.png")) is not None
+    assert cv2.imread(str(tmp_path / "results" / "chest.overlay.jpg")) is not None
 
 
 def test_segment_many_films(tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def to_grey8(film: Film) -> np.ndarray:
     low, high = value_range(film)
     levels = 256 if film.pixels.dtype == np.uint8 else 65536
     table = _to_8_bit(np.arange(levels, dtype=np.float64), low, high)
-    grey = table[film.pixels]
+    grey = cv2.LUT(film.pixels, table) if levels == 256 else table[film.pixels]
     if film.padding is not None:
         grey[film.padding] = 0
     return grey

@@ -103,12 +103,12 @@ def test_a_result_is_drawn_on_axes(result: Segmentation) -> None:
 
 def test_a_result_is_saved_and_described_as_run_does(result: Segmentation, tmp_path: Path) -> None:
     record = result.save(tmp_path / "out")
-    assert {file.name for file in record.files} == {path.name for path in (tmp_path / "out").glob("*.png")}
+    assert {file.name for file in record.files} == {path.name for path in (tmp_path / "out").glob("a_b_.*")}
     plain = json.loads(json.dumps(result.to_dict()))
     described = record_from_json(plain)
     assert isinstance(described, DoneRecord)
     assert (described.areas, described.ratios) == (record.areas, record.ratios)
-    assert result.save(str(tmp_path / "few"), ["overlay"]).files[0].name.endswith(".overlay.png")
+    assert result.save(str(tmp_path / "few"), ["overlay"]).files[0].name.endswith(".overlay.jpg")
 
 
 def test_many_films_keep_their_order_and_one_bad_film_stops_none(segmenter: Segmenter, chest: Path) -> None:

@@ -44,7 +44,7 @@ Results go to --out (edge-seg-results): masks, overlays, records.jsonl. More: ed
 def run(file: Path | None, **parameters: Any) -> int:
     """Segment films; research use only, not for diagnosis.
 
-    For each film `name.ext`, --out receives name.STRUCTURE.png (masks of the film's own size), name.overlay.png and a
+    For each film `name.ext`, --out receives name.STRUCTURE.png (masks of the film's own size), name.overlay.jpg and a
     line in records.jsonl. Films that are done already are skipped.
     """
     config = StationConfig.load(file, given_values(parameters))

@@ -20,7 +20,7 @@ from edge_seg.outputs.journal import REMOVED_NAME, STATE_FOLDER, Journal, Line
 from edge_seg.outputs.lock import FolderLock
 from edge_seg.outputs.names import Names, owner_of, plain_stem
 from edge_seg.outputs.outbox import Outbox
-from edge_seg.outputs.products import PRODUCTS
+from edge_seg.outputs.products import OVERLAY_KINDS, PRODUCTS
 from edge_seg.outputs.result import Result
 from edge_seg.record import AnyRecord, DoneRecord, FailedRecord, WrittenFile, record_of
 from edge_seg.segmenter import Segmentation
@@ -56,22 +56,27 @@ class OutputFolder:
         folder: made if absent.
         products: which of `PRODUCTS` to write; the record is always written, since it says that a film is done.
         names: whether records may name patients.
+        overlay: which of `OVERLAY_KINDS` overlays are.
 
     Raises:
         OutputError: the folder cannot be made or written, another run writes to it, or its records cannot be read.
-        UsageError: an unknown product, or none.
+        UsageError: an unknown product or kind of overlay, or no product.
         DeviceError: DICOM results are wanted and highdicom is not installed.
     """
 
-    def __init__(self, folder: Path, products: Iterable[str] = USUAL_PRODUCTS, *, names: bool = False) -> None:
+    def __init__(
+        self, folder: Path, products: Iterable[str] = USUAL_PRODUCTS, *, names: bool = False, overlay: str = "jpg"
+    ) -> None:
         self.outbox: Outbox | None = None
         self.notices: Outbox | None = None
-        self._with_names = names
+        self._with_names, self._overlay_kind = names, overlay
         self.folder = folder
         self.products = frozenset(products)
         unknown = self.products - set(PRODUCTS)
         if unknown or not self.products:
             raise UsageError(f"--save {', '.join(sorted(unknown)) or 'nothing'}: choose from {', '.join(PRODUCTS)}")
+        if overlay not in OVERLAY_KINDS:
+            raise UsageError(f"--overlay {overlay}: choose from {', '.join(OVERLAY_KINDS)}")
         if "dicom" in self.products:
             dicom.require_highdicom()
         try:
@@ -207,7 +212,7 @@ class OutputFolder:
             write_atomically(path, data, lasting=False)
             files.append(WrittenFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
 
-        result = Result(segmentation, self._with_names)
+        result = Result(segmentation, self._with_names, self._overlay_kind)
         for product, files_of in PRODUCTS.items():
             if product in self.products:
                 for name, data in files_of(result):

@@ -17,6 +17,9 @@ LONGEST_SIDE = 2048
 
 _SMALLEST_PANEL_WIDTH = 640  # below this the text could not be read
 _TINT = 0.12
+_STRAIGHT = 0.7
+"""Pixels by which a line may leave the edge of the mask: the steps of the pixels are not drawn one by one."""
+
 _INK = (235, 235, 235)
 _QUIET = (165, 165, 165)
 _WARNING = (90, 200, 255)
@@ -41,7 +44,13 @@ def draw_overlay(segmentation: Segmentation, *, names: bool = False) -> np.ndarr
         scale = min(scale, max(1.0, _SMALLEST_PANEL_WIDTH / film.shape[1]))
     size = (max(1, round(film.shape[1] * scale)), max(1, round(film.shape[0] * scale)))
     way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    picture = cv2.cvtColor(cv2.resize(pixels.to_grey8(film), size, interpolation=way), cv2.COLOR_GRAY2BGR)
+    grey = cv2.resize(pixels.to_grey8(film), size, interpolation=way)
+    spare = max(0, _SMALLEST_PANEL_WIDTH - size[0])
+    strip = _strip(segmentation, size[0] + spare, names)
+    panel = np.full((size[1] + len(strip), size[0] + spare, 3), _PAPER, np.uint8)
+    panel[size[1] :] = strip
+    picture = panel[: size[1], spare // 2 : spare // 2 + size[0]]
+    cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR, dst=picture)
     thickness = max(2, round(max(size) / 640))
     inks = []
     for structure in segmentation.structures:
@@ -52,21 +61,19 @@ def draw_overlay(segmentation: Segmentation, *, names: bool = False) -> np.ndarr
         box = slice(y, y + height), slice(x, x + width)
         if width and height:
             cv2.copyTo(cv2.LUT(picture[box], _tint(colour)), inside[box], picture[box])
-        inks.append((outlines, colour))
+        inks.append(([cv2.approxPolyDP(line, _STRAIGHT, True) for line in outlines], colour))
     # The dark rim keeps a line visible on bright films; rims first, so that none crosses a neighbour's line.
     for outlines, _ in inks:
         cv2.drawContours(picture, outlines, -1, _RIM, thickness + 2, cv2.LINE_AA)
     for outlines, colour in inks:
         cv2.drawContours(picture, outlines, -1, colour, thickness, cv2.LINE_AA)
-    spare = max(0, _SMALLEST_PANEL_WIDTH - picture.shape[1])
-    if spare:
-        sides = spare // 2, spare - spare // 2
-        picture = cv2.copyMakeBorder(picture, 0, 0, *sides, cv2.BORDER_CONSTANT, value=_PAPER)
-    return np.vstack([picture, _strip(segmentation, picture.shape[1], names)])
+    return panel
 
 
 def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The mask at another size with smooth edges, uint8 of 0 and 255; `size` is `(width, height)`."""
+    """The mask at another size with smooth edges, uint8 and not 0 inside; `size` is `(width, height)`."""
+    if size == mask.shape[::-1]:
+        return mask.view(np.uint8)
     way = cv2.INTER_AREA if size[0] < mask.shape[1] else cv2.INTER_CUBIC
     resized = cv2.resize(mask.view(np.uint8) * np.uint8(255), size, interpolation=way)
     return cv2.threshold(resized, 127, 255, cv2.THRESH_BINARY)[1]

@@ -9,11 +9,15 @@ import numpy as np
 
 from edge_seg.errors import InputError
 from edge_seg.outputs import dicom
+from edge_seg.outputs.jpeg import encode_jpeg
 from edge_seg.outputs.png import encode_png
 from edge_seg.outputs.result import Result
 
 Product: TypeAlias = Callable[[Result], Iterable[tuple[str, bytes]]]
-"""Gives files: the end of each one's name, such as `overlay.png`, and its bytes. The outbox sends `.dcm` files."""
+"""Gives files: the end of each one's name, such as `overlay.jpg`, and its bytes. The outbox sends `.dcm` files."""
+
+OVERLAY_KINDS: dict[str, Callable[[np.ndarray], bytes]] = {"jpg": encode_jpeg, "png": encode_png}
+"""Encoders of overlays by the ending of their files, the usual one first."""
 
 
 def _masks(result: Result) -> Iterator[tuple[str, bytes]]:
@@ -23,7 +27,7 @@ def _masks(result: Result) -> Iterator[tuple[str, bytes]]:
 
 
 def _overlay(result: Result) -> Iterator[tuple[str, bytes]]:
-    yield "overlay.png", encode_png(result.overlay)
+    yield f"overlay.{result.overlay_kind}", OVERLAY_KINDS[result.overlay_kind](result.overlay)
 
 
 def _record(result: Result) -> Iterator[tuple[str, bytes]]:

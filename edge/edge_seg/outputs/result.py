@@ -16,15 +16,18 @@ class Result:
 
     Attributes:
         segmentation: of the film.
+        overlay_kind: ending of the overlay's file, of `OVERLAY_KINDS`.
         notes: what could not be made, and why; products add to it, and the record has them among its warnings.
 
     Args:
         segmentation: of the film.
         names: whether what tells a patient's films from others may be written.
+        overlay_kind: as the attribute.
     """
 
-    def __init__(self, segmentation: Segmentation, names: bool = False) -> None:
+    def __init__(self, segmentation: Segmentation, names: bool = False, overlay_kind: str = "jpg") -> None:
         self.segmentation = segmentation
+        self.overlay_kind = overlay_kind
         self.notes: list[str] = []
         self._names = names
 

@@ -219,6 +219,7 @@ class ResultsConfig(_Settings):
         "What to write, separated by commas: mask, overlay, record, dicom (SEG, overlay and measurement report).",
         separated=True,
     )
+    overlay: str = _setting("jpg", "--overlay", "Format of overlays.", choices=("jpg", "png"))
     names: bool = _setting(False, "--names", "Name patients in records and on the page.")
 
 

@@ -210,7 +210,7 @@ def _in_short(record: AnyRecord) -> dict[str, Any]:
     }
     if isinstance(record, FailedRecord):
         return {**short, "notes": [record.error]}
-    overlays = [file.name for file in record.files if file.name.endswith(".overlay.png")]
+    overlays = [file.name for file in record.files if file.name.endswith((".overlay.jpg", ".overlay.png"))]
     return {
         **short,
         "patient": asdict(record.patient) if record.patient else None,

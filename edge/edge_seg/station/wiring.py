@@ -53,7 +53,8 @@ def open_output(config: StationConfig) -> OutputFolder:
     if config.notify.address is not None:
         tls, authorization = _notify_tls(config), config.notify.authorization
         receiver = receiver_at(config.notify.address, tls=tls, authorization=authorization)
-    output = OutputFolder(results.folder, [*results.save, *(["dicom"] if archive else [])], names=results.names)
+    products = [*results.save, *(["dicom"] if archive else [])]
+    output = OutputFolder(results.folder, products, names=results.names, overlay=results.overlay)
     try:
         if archive is not None:
             output.outbox = Outbox(results.folder / "outbox", archive, config.listener.ae_title)

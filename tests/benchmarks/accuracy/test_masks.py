@@ -72,7 +72,8 @@ def test_masks_are_found_by_the_names_of_their_films(tmp_path: Path, films: Path
 def test_results_of_edge_seg_itself_are_scored(tmp_path: Path, films: Path) -> None:
     for i in range(FILMS):
         write(tmp_path / "theirs" / f"f{i}.object.png", square(20))
-        write(tmp_path / "theirs" / f"f{i}.overlay.png", np.full((60, 70), 90, np.uint8))
+        for kind in ("jpg", "png"):
+            write(tmp_path / "theirs" / f"f{i}.overlay.{kind}", np.full((60, 70), 90, np.uint8))
     assert scored(tmp_path / "theirs", films) == (1.0,) * FILMS
 
 

@@ -218,7 +218,7 @@ def test_a_rejected_film_leaves_its_reasons_and_no_masks(segmenter: Segmenter, t
     assert len(rejected) == 1
     assert "side.png: rejected: it does not stand upright" in rejected[0]
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert {"good.right_lung.png", "side.overlay.png"} <= names
+    assert {"good.right_lung.png", "side.overlay.jpg"} <= names
     assert "side.right_lung.png" not in names
     assert session(segmenter) == (0, 2, [], 0)
     ungated = Segmenter(ModelFile(segmenter.manifest, b""), segmenter.runtime, gate=False)

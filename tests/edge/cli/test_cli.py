@@ -135,7 +135,7 @@ def test_run_then_run_again(films, tiny_model, tmp_path):
     assert "3 done, 0 failed" in first.stderr
     assert RESEARCH_USE in first.stderr
     assert first.stdout == ""
-    assert len(list(out.glob("*.png"))) == 12
+    assert len([*out.glob("*.png"), *out.glob("*.overlay.jpg")]) == 12
 
     (films / "d.png").write_bytes((films / "a.png").read_bytes())
     before = {path: path.stat().st_mtime_ns for path in out.glob("a.*")}

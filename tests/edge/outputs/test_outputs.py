@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     record = json.loads(json.dumps(written.to_json()))
     names = shown(tmp_path)
     structures = ("right_lung", "left_lung", "cardiomediastinum")
-    assert names == {*(f"chest.{s}.png" for s in structures), "chest.overlay.png", "records.jsonl"}
+    assert names == {*(f"chest.{s}.png" for s in structures), "chest.overlay.jpg", "records.jsonl"}
     for structure in structures:
         mask = cv2.imread(str(tmp_path / f"chest.{structure}.png"), cv2.IMREAD_UNCHANGED)
         assert mask is not None
@@ -211,6 +212,21 @@ def test_only_what_was_asked(tmp_path, segmenter):
     for products in (["mask", "picture"], []):
         with pytest.raises(UsageError, match="choose from mask, overlay, record"):
             OutputFolder(tmp_path / "b", products)
+
+
+def test_overlays_are_jpeg_or_png(tmp_path, segmenter):
+    result = segmenter(film())
+    for kind, magic in (("jpg", b"\xff\xd8"), ("png", b"\x89PNG")):
+        with closing(OutputFolder(tmp_path / kind, ["overlay"], overlay=kind)) as output:
+            output.write(result)
+        data = (tmp_path / kind / f"chest.overlay.{kind}").read_bytes()
+        assert data.startswith(magic)
+        seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        # A wrong channel order, or colour of half the resolution, is further off.
+        assert seen is not None
+        assert np.abs(seen.astype(int) - draw_overlay(result)).mean() < (2 if kind == "jpg" else 1e-9)
+    with pytest.raises(UsageError, match="choose from jpg, png"):
+        OutputFolder(tmp_path / "b", overlay="gif")
 
 
 def test_films_of_one_name_keep_apart(tmp_path, segmenter):
@@ -388,7 +404,7 @@ def test_real_films_become_overlays(films_folder, tmp_path, segmenter):
     output = OutputFolder(tmp_path)
     for path in pictures:
         record = output.write(segmenter(read_film(path)))
-        assert Path(tmp_path / f"{record.stem}.overlay.png").exists()
+        assert Path(tmp_path / f"{record.stem}.overlay.jpg").exists()
 
 
 def test_an_endless_session_waits_for_a_disk_and_loses_nothing(tmp_path, segmenter, monkeypatch):

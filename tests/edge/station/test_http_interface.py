@@ -114,7 +114,7 @@ def test_models_and_films(page: PageServer) -> None:
     assert models["running"]["model"]["name"] == "lungs-nano"
     (film,) = json.loads(ask(page, "/v1/films")[1])["films"]
     assert json.loads(ask(page, film["links"]["self"])[1]) == film
-    assert ask(page, film["links"]["overlay"])[1].startswith(b"\x89PNG")
+    assert ask(page, film["links"]["overlay"])[1].startswith(b"\xff\xd8")
     for absent in ("/v1/films/99", "/v1/films/99/overlay", "/v1/results/99/overlay.png", "/v1/", "/v1/films/../state"):
         assert ask(page, absent)[0] == 404
 

@@ -105,14 +105,23 @@ def test_a_rejected_film_has_its_reason_once_and_no_numbers(tmp_path: Path) -> N
     (film,) = own.state()["recent"]
     assert (film["status"], film["areas"], film["ratios"]) == ("rejected", {}, {})
     assert sum("does not stand upright" in note for note in film["notes"]) == 1
-    assert film["overlay"] == "side.overlay.png"
+    assert film["overlay"] == "side.overlay.jpg"
+
+
+def test_overlays_of_older_results_are_shown_too(
+    page: PageServer, health: Health, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "film.overlay.png").write_bytes(b"png")
+    monkeypatch.setattr(health, "overlay", lambda number: tmp_path / "film.overlay.png")
+    status, data, headers = get(page, "/overlay/1")
+    assert (status, headers["Content-Type"], data) == (200, "image/png", b"png")
 
 
 def test_overlays_are_asked_for_by_number(page: PageServer, health: Health) -> None:
     status, data, headers = get(page, "/overlay/1")
     path = health.overlay(1)
     assert path is not None
-    assert (status, headers["Content-Type"], data) == (200, "image/png", path.read_bytes())
+    assert (status, headers["Content-Type"], data) == (200, "image/jpeg", path.read_bytes())
     # A failure has no picture; nothing else has a number.
     assert {get(page, f"/overlay/{name}")[0] for name in ("2", "0", "99", "-1", "1.png", "%31", "")} == {404}
 

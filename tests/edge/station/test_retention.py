@@ -74,7 +74,7 @@ def test_the_oldest_go_while_space_is_short(
     for number in range(5):
         output.write(segmenter(film(number)))
     usage = namedtuple("usage", "free")
-    free = partial(lambda folder: usage(1000 - sum(1 for _ in folder.glob("*.overlay.png"))))
+    free = partial(lambda folder: usage(1000 - sum(1 for _ in folder.glob("*.overlay.jpg"))))
     monkeypatch.setattr(retention.shutil, "disk_usage", free)
     # Five overlays leave 995; three must go.
     assert Retention(output, free_bytes=998).look() == 3
@@ -88,7 +88,7 @@ def test_results_that_were_made_again_stay(tmp_path: Path, segmenter: Segmenter)
     output.write(segmenter(film(1)))
     age(tmp_path, 40)
     assert Retention(output, days=30).look() == 1
-    assert (tmp_path / "1.overlay.png").is_file()
+    assert (tmp_path / "1.overlay.jpg").is_file()
     assert len(records(tmp_path)) == 1
     output.close()
 
@@ -147,7 +147,7 @@ def crafted(folder: Path, segmenter: Segmenter, count: int, old: int) -> None:
     lines = []
     for number in range(count):
         stamp = now - timedelta(days=40 if number < old else 0)
-        overlay = f"f{number}.overlay.png"
+        overlay = f"f{number}.overlay.jpg"
         files = [{"name": overlay, "bytes": 3, "sha256": ""}]
         film_facts = {**plain["film"], "sha256": f"{number:064d}"}
         own = {"name": f"f{number}.png", "source": f"films/f{number}.png", "stem": f"f{number}", "film": film_facts}
@@ -164,10 +164,10 @@ def test_a_pass_that_is_killed_goes_on_where_it_was(tmp_path: Path, segmenter: S
         assert next(work) == 100
         # As after kill -9: nothing is closed, and the journal was not cut.
         output.close()
-    assert len(list(tmp_path.glob("f*.overlay.png"))) == 400
+    assert len(list(tmp_path.glob("f*.overlay.jpg"))) == 400
     output = OutputFolder(tmp_path)
     Retention(output, days=30).look()
-    assert len(list(tmp_path.glob("f*.overlay.png"))) == len(records(tmp_path)) == 200
+    assert len(list(tmp_path.glob("f*.overlay.jpg"))) == len(records(tmp_path)) == 200
     tombstones = (tmp_path / "removed.jsonl").read_text().splitlines()
     assert len({json.loads(line)["source"] for line in tombstones}) == len(tombstones) == 500
     known = segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate
@@ -192,7 +192,7 @@ def test_many_old_films_go_in_slices_that_leave_the_session_alive(tmp_path: Path
     output = OutputFolder(tmp_path)
     keeping = Retention(output, days=30)
     longest, ticks, end = 0.0, 0, time.monotonic() + 300
-    while len(list(tmp_path.glob("f*.overlay.png"))) > 100 or keeping._work is not None:
+    while len(list(tmp_path.glob("f*.overlay.jpg"))) > 100 or keeping._work is not None:
         began = time.monotonic()
         keeping.tick()
         longest, ticks = max(longest, time.monotonic() - began), ticks + 1
@@ -207,7 +207,7 @@ def test_a_record_never_leads_out_of_the_folder(tmp_path: Path, segmenter: Segme
     crafted(tmp_path / "out", segmenter, 2, 2)
     (tmp_path / "f1.png").write_bytes(b"not ours")
     path = tmp_path / "out" / "records.jsonl"
-    path.write_text(path.read_text().replace("f1.overlay.png", "../f1.png"))
+    path.write_text(path.read_text().replace("f1.overlay.jpg", "../f1.png"))
     output = OutputFolder(tmp_path / "out")
     assert Retention(output, days=30, also=partial(forget_received, tmp_path)).look() == 1
     assert (tmp_path / "f1.png").exists()

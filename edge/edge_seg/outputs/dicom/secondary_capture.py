@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.dicom import origin
 from edge_seg.outputs.dicom.header import StudyHeader, study_header
+from edge_seg.outputs.jpeg import encode_jpeg
 from edge_seg.segmenter import Segmentation
 from edge_seg.version import __version__
-
-JPEG_QUALITY = 85
-"""Outlines and letters keep their edges; the picture is for a look, the masks are in the segmentation."""
 
 
 def capture_object(segmentation: Segmentation, overlay: np.ndarray, header: StudyHeader | None = None) -> Any:
@@ -67,8 +64,7 @@ def _put_jpeg(made: Any, overlay: np.ndarray) -> None:
     from pydicom.encaps import encapsulate
     from pydicom.uid import JPEGBaseline8Bit
 
-    halved = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_422]
-    data = cv2.imencode(".jpg", overlay, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY, *halved])[1].tobytes()
+    data = encode_jpeg(overlay, halved=True)
     made.PhotometricInterpretation = "YBR_FULL_422"
     made.LossyImageCompression = "01"
     made.LossyImageCompressionRatio = f"{overlay.nbytes / len(data):.2f}"

@@ -10,6 +10,8 @@ from typing import Any
 
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
+PICTURES = {".jpg": "image/jpeg", ".png": "image/png"}
+"""Kinds of pictures that are sent, by the ending of their files."""
 
 
 @dataclass(frozen=True)

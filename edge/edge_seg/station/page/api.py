@@ -24,7 +24,7 @@ from edge_seg.interface import Segmentation, Segmenter
 from edge_seg.model_file import ModelFile, shipped_models
 from edge_seg.outputs.png import encode_png
 from edge_seg.station.health import Health
-from edge_seg.station.page.answer import JSON, Answer, json_answer, refusal
+from edge_seg.station.page.answer import JSON, PICTURES, Answer, json_answer, refusal
 from edge_seg.station.page.openapi import description
 
 PREFIX = "/v1/"
@@ -132,8 +132,8 @@ class Api:
     def _film(self, number: int, *, overlay: bool) -> Answer:
         if overlay:
             path = self._health.overlay(number)
-            if path is not None and path.suffix == ".png" and path.is_file():
-                return Answer(HTTPStatus.OK, path, _PNG)
+            if path is not None and path.suffix in PICTURES and path.is_file():
+                return Answer(HTTPStatus.OK, path, PICTURES[path.suffix])
             return refusal(HTTPStatus.NOT_FOUND, "no such film, or it has no overlay")
         found = [film for film in self._health.recent() if film["number"] == number]
         return json_answer(self._linked(found[0])) if found else refusal(HTTPStatus.NOT_FOUND, "no such film")

@@ -40,7 +40,7 @@ def description() -> dict[str, Any]:
             "/v1/models": {"get": _get("Models that ship, and what runs", _json(models))},
             "/v1/films": {"get": _get("The newest films of the session", _json(films))},
             "/v1/films/{number}": {"get": _get("A film of the session", _json(_reference("Film")), "number")},
-            "/v1/films/{number}/overlay": {"get": _get("Its overlay", _binary("image/png"), "number")},
+            "/v1/films/{number}/overlay": {"get": _get("Its overlay", _overlay(), "number")},
             "/v1/results/{number}/{file}": {"get": _get("A file of a result", _binary("image/png"), "number", "file")},
             "/v1/openapi.json": {"get": _get("This description", _json({"type": "object"}))},
         },
@@ -97,6 +97,10 @@ def _errors(reasons: dict[str, str]) -> dict[str, Any]:
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
+
+
+def _overlay() -> dict[str, Any]:
+    return {**_binary("image/jpeg"), **_binary("image/png")}
 
 
 def _binary(kind: str) -> dict[str, Any]:

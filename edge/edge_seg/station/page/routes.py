@@ -9,7 +9,7 @@ from http import HTTPStatus
 from importlib import resources
 
 from edge_seg.station.health import Health
-from edge_seg.station.page.answer import Answer, json_answer
+from edge_seg.station.page.answer import PICTURES, Answer, json_answer
 from edge_seg.station.page.metrics import metrics
 from edge_seg.station.page.plain import plain_page
 
@@ -21,7 +21,6 @@ _ASSETS = {
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
 }
-_PICTURES = {".png": "image/png", ".jpg": "image/jpeg"}
 _FILM = re.compile(r"/(overlay|film|outlines)/([0-9]{1,18})")
 
 
@@ -47,14 +46,14 @@ def _of_film(what: str, number: int, health: Health) -> Answer | None:
     """A film's overlay, or one of its layers; `None` where there is none."""
     if what == "film":
         picture = health.picture(number)
-        return None if picture is None else Answer(HTTPStatus.OK, picture, _PICTURES[".jpg"])
+        return None if picture is None else Answer(HTTPStatus.OK, picture, PICTURES[".jpg"])
     if what == "outlines":
         outlines = health.outlines(number)
         return None if outlines is None else json_answer(outlines)
     overlay = health.overlay(number)
-    if overlay is None or overlay.suffix not in _PICTURES or not overlay.is_file():
+    if overlay is None or overlay.suffix not in PICTURES or not overlay.is_file():
         return None
-    return Answer(HTTPStatus.OK, overlay, _PICTURES[overlay.suffix])
+    return Answer(HTTPStatus.OK, overlay, PICTURES[overlay.suffix])
 
 
 def _state(health: Health) -> bytes:
