@@ -13,7 +13,7 @@ from edge_seg.errors import InputError
 from edge_seg.film import Film, check_size
 from edge_seg.sources.header import AVIF, read_header
 from edge_seg.sources.png import essential_png, set_upright
-from edge_seg.sources.tiff import TiffError, separate_planes, white_is_zero
+from edge_seg.sources.tiff import TiffError, count_pages, separate_planes, white_is_zero
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 
@@ -59,11 +59,13 @@ def decode_picture(data: bytes, path: Path) -> Film:
         raise InputError(f"{path}: the picture is cut off before its end: copy it again")
     picture = _decode(data, header.kind)
     if picture is None:
-        problem = f"a {header.kind} picture that is damaged, or that no codec here decodes"
+        problem = f"the {header.kind} picture is damaged, or no codec here decodes it"
         raise InputError(f"{path}: {problem}: give PNG, JPEG, TIFF or DICOM")
+    pages = count_pages(data) if header.kind == "TIFF" else 1
     return Film(
         to_grey(picture, str(path)),
         colour=colour_of(picture),
+        warnings=(f"{pages} pages: the first one is taken",) if pages > 1 else (),
         name=path.name,
         source=str(path),
         checksum=hashlib.sha256(data).hexdigest(),

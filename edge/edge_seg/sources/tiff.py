@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _TAGS = {
+    "NewSubfileType": 254,
     "ImageWidth": 256,
     "ImageLength": 257,
     "BitsPerSample": 258,
@@ -27,7 +28,9 @@ _TAGS = {
 }
 _SIZES = {1: "B", 3: "H", 4: "I"}  # bytes, shorts and longs: all that sizes and offsets come as
 _MOST_ENTRIES = 4096
+_MOST_PAGES = 1000
 _SEPARATE = 2
+_REDUCED_OR_MASK = 1 | 4
 _WHITE_IS_ZERO = 0
 _GREY_OR_RGB = (_WHITE_IS_ZERO, 1, 2)  # of Photometric Interpretation
 
@@ -38,15 +41,17 @@ class TiffError(ValueError):
 
 @dataclass(frozen=True)
 class Directory:
-    """The first directory of a file.
+    """A directory of a file.
 
     Attributes:
         order: `<` or `>`.
         values: whole numbers of the known tags, by tag.
+        following: offset of the next directory, 0 behind the last.
     """
 
     order: str
     values: dict[int, tuple[int, ...]]
+    following: int
 
     def number(self, name: str, default: int | None = None) -> int:
         """The first value of a tag.
@@ -62,15 +67,15 @@ class Directory:
         return default
 
 
-def read_directory(data: bytes) -> Directory:
-    """The first directory of a TIFF file.
+def read_directory(data: bytes, start: int = 0) -> Directory:
+    """A directory of a TIFF file: the one at an offset, or the first.
 
     Raises:
         TiffError: it is damaged.
     """
     order = "<" if data[:2] == b"II" else ">"
     try:
-        start = struct.unpack(f"{order}I", data[4:8])[0]
+        start = start or struct.unpack(f"{order}I", data[4:8])[0]
         count = struct.unpack(f"{order}H", data[start : start + 2])[0]
         if count > _MOST_ENTRIES:
             raise TiffError(f"{count} entries")
@@ -81,9 +86,28 @@ def read_directory(data: bytes) -> Directory:
             # Of a tag that is there twice decoders take the first.
             if tag in _TAGS.values() and tag not in values and kind in _SIZES:
                 values[tag] = _values(data, entry, f"{order}{{}}{_SIZES[kind]}", many)
+        end = start + 2 + 12 * count
+        # Some files end with their last entry.
+        following = struct.unpack(f"{order}I", data[end : end + 4])[0] if len(data) >= end + 4 else 0
     except struct.error as error:
         raise TiffError(str(error)) from error
-    return Directory(order, values)
+    return Directory(order, values, following)
+
+
+def count_pages(data: bytes) -> int:
+    """Pictures of full size in a file: thumbnails and masks beside them (TIFF 6.0, NewSubfileType) are not counted."""
+    pages, start = 0, 0
+    for _ in range(_MOST_PAGES):
+        try:
+            directory = read_directory(data, start)
+        except TiffError:
+            # What decoders do not read either.
+            break
+        pages += directory.number("NewSubfileType", 0) & _REDUCED_OR_MASK == 0
+        start = directory.following
+        if not start:
+            break
+    return pages
 
 
 def white_is_zero(data: bytes) -> bool:

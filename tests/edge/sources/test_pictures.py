@@ -95,6 +95,18 @@ def test_planes_of_other_colours_than_red_green_and_blue_are_refused(photometric
         decode_picture(planar_tiff(picture, "<", len(GREY), photometric), PATH)
 
 
+@pytest.mark.parametrize(("kind", "pages"), [(0, 2), (2, 2), (1, 1), (4, 1)])
+def test_that_a_tiff_has_further_pages_is_said(kind: int, pages: int) -> None:
+    first = planar_tiff(np.dstack([GREY] * 3), "<", len(GREY))
+    start = struct.unpack("<I", first[4:8])[0]
+    link = start + 2 + 12 * struct.unpack("<H", first[start : start + 2])[0]
+    second = struct.pack("<HHHIII", 1, 254, 4, 1, kind, 0)
+    both = first[:link] + struct.pack("<I", len(first)) + first[link + 4 :] + second
+    film = decode_picture(both, PATH)
+    np.testing.assert_array_equal(film.pixels, decode_picture(first, PATH).pixels)
+    assert film.warnings == (("2 pages: the first one is taken",) if pages == 2 else ())
+
+
 def test_a_bigtiff_is_refused_as_such() -> None:
     with pytest.raises(InputError, match="a BigTIFF, which is not read"):
         decode_picture(b"II+\0\x08\0\0\0" + bytes(40), PATH)
