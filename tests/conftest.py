@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +122,19 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     except FileNotFoundError:
         pytest.skip("openssl is not installed")
     return cert, key
+
+
+@pytest.fixture
+def uncompiled() -> Iterator[None]:
+    """Training steps run operation by operation: to trace and compile a step costs as much as a hundred small ones.
+
+    For runs of a few steps whose claim is not about those. The others compile theirs.
+    """
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 def make_tiny_model(folder: Path) -> Path:

@@ -130,6 +130,7 @@ def grey(path: Path) -> np.ndarray:
     return found
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_a_model_of_ones_own_becomes_int8(tmp_path: Path, squares: Path) -> None:
     keras.utils.set_random_seed(0)
     model = unet()

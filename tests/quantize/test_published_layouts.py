@@ -98,6 +98,7 @@ def edge_seg(*words: object) -> int:
     return int(end.value.code or 0)
 
 
+@pytest.mark.usefixtures("uncompiled")
 @pytest.mark.parametrize(("write", "structures"), LAYOUTS.items(), ids=[write.__name__ for write in LAYOUTS])
 def test_from_a_public_layout_to_outlines(
     write: Callable[[Path, int, np.ndarray, Masks], None], structures: list[str], tmp_path: Path

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,8 +35,9 @@ class Stopped(TrainingBatches):
         return super().__getitem__(index)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_fine_tuning_goes_on_after_its_last_epoch(tmp_path: Path) -> None:
-    config = PRESETS["tiny"]
+    config = replace(PRESETS["tiny"], depth=1, height=32, width=32)
     shape = (8, config.height, config.width)
     chance = np.random.default_rng(0)
     films = PackedFilms(
