@@ -14,9 +14,9 @@ SOURCES := pyproject.toml $(shell find edge train quantize benchmarks -type f -n
 
 demo: $(DEVICE)/.installed
 	rm -rf demo
-	$(DEVICE)/bin/edge-seg run --camera demo --frames $(FRAMES) --out demo --view 0
+	$(DEVICE)/bin/edge-seg run --camera demo --frames $(FRAMES) --out demo
 	@echo
-	@echo "look at:     $(CURDIR)/demo/demo-000001.overlay.jpg"
+	@echo "look at:     $(CURDIR)/demo/demo-000001.overlay.jpg and the others there"
 	@echo "numbers:     $(CURDIR)/demo/records.jsonl"
 	@echo "live page:   $(CURDIR)/$(DEVICE)/bin/edge-seg run --camera demo --view 8080"
 	@echo "             then open http://127.0.0.1:8080/ ; Ctrl-C ends it"

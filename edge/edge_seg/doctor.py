@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from edge_seg.errors import DeviceError, EdgeSegError, first_line
 from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling, usable_cores
-from edge_seg.install import install_command
+from edge_seg.install import install_command, pip_install
 
 if TYPE_CHECKING:
     from edge_seg.station.config import StationConfig
@@ -77,7 +77,7 @@ def _python() -> Iterator[Check]:
     yield Check("Python", "ok", f"{platform.python_version()}, {platform.machine()}")
     for module, (distribution, subject) in _REQUIRED.items():
         if importlib.util.find_spec(module) is None:
-            yield Check(subject, "missing", "not installed", f"pip install {distribution}")
+            yield Check(subject, "missing", "not installed", pip_install(distribution))
             continue
         try:
             # Debian's OpenCV comes without a distribution of that name.
@@ -85,7 +85,7 @@ def _python() -> Iterator[Check]:
             version = _version(distribution) or getattr(loaded, "__version__", None)
         except ImportError as error:
             # Installed and yet of no use: a system library is absent, or it was built for another numpy.
-            fix = f"pip install --force-reinstall {distribution}"
+            fix = pip_install("--force-reinstall", distribution)
             yield Check(subject, "missing", f"does not load ({first_line(error)})", fix)
         else:
             yield Check(subject, "ok", version or "version unknown")
@@ -100,11 +100,11 @@ def _engines() -> Iterator[Check]:
         tflite = _version("tflite-runtime")
         if tflite and (_version("numpy") or "1").split(".")[0] != "1":
             yield Check(
-                "inference engine", "missing", f"tflite-runtime {tflite} needs numpy 1", "pip install 'numpy<2'"
+                "inference engine", "missing", f"tflite-runtime {tflite} needs numpy 1", pip_install("'numpy<2'")
             )
         else:
             armv7 = platform.machine() == "armv7l"
-            fix = "pip install tflite-runtime 'numpy<2'" if armv7 else "pip install ai-edge-litert"
+            fix = pip_install(*("tflite-runtime", "'numpy<2'") if armv7 else ("ai-edge-litert",))
             yield Check("inference engine", "missing", first_line(error), fix)
     except ImportError as error:
         yield Check("inference engine", "missing", f"unknown ({first_line(error)})", "mend the lines above first")
@@ -134,7 +134,7 @@ def _codecs() -> Iterator[Check]:
             f"DICOM {what}",
             "ok" if found else "absent",
             found or "not installed",
-            "" if found else f"pip install {name}",
+            "" if found else pip_install(name),
         )
 
 

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import shlex
+import shutil
+import sys
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
+
+
+def pip_install(*words: str) -> str:
+    """The command that installs something for the Python that runs this, whichever `pip` a shell would find."""
+    beside = Path(sys.executable).with_name("pip")
+    found = shutil.which("pip")
+    here = found is not None and os.path.realpath(Path(found).parent) == os.path.realpath(beside.parent)
+    pip = "pip" if here else f"{shlex.quote(sys.executable)} -m pip"
+    return " ".join([pip, "install", *words])
 
 
 def install_command(extra: str = "", *, anew: bool = False) -> str:
@@ -20,7 +32,7 @@ def install_command(extra: str = "", *, anew: bool = False) -> str:
     """
     source, editable = _source()
     wanted = shlex.quote(f"{source}[{extra}]") if extra else shlex.quote(source)
-    return " ".join(["pip install", *["--force-reinstall"] * anew, *["--editable"] * editable, wanted])
+    return pip_install(*["--force-reinstall"] * anew, *["--editable"] * editable, wanted)
 
 
 def _source() -> tuple[str, bool]:

@@ -67,7 +67,7 @@ class _Verbs(click.Group):
 @click.command(
     cls=_Verbs,
     context_settings={"help_option_names": ["-h", "--help"]},
-    epilog="Example: edge-seg run chest.png --out results    (research use only, not for diagnosis)",
+    epilog="Example: edge-seg run chest.png --out results",
     no_args_is_help=False,
     invoke_without_command=True,
 )
@@ -75,7 +75,7 @@ class _Verbs(click.Group):
 @click.option("--debug", is_flag=True, help="Show tracebacks; before or after the command.")
 @click.pass_context
 def cli(ctx: click.Context, debug: bool) -> int:
-    """Segmentation of X-ray films on small devices."""
+    """Segmentation of X-ray films on small devices; research use only, not for diagnosis."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help(), err=True)
         return 2
@@ -101,7 +101,7 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
         code = error.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else name or "edge-seg"
-        complain(f"{error.format_message().rstrip('.')}: see `{path} --help`")
+        complain(f"{error.format_message().rstrip('.')} (see `{path} --help`)")
         code = error.exit_code
     except click.ClickException as error:
         complain(error.format_message())

@@ -9,6 +9,14 @@ import click
 
 from edge_seg.notice import RESEARCH_USE
 
+_SHOWN = (
+    ("paediatric", "whole_lung"),
+    ("adult-v7", "whole_lung"),
+    ("montgomery", "visible_lung"),
+    ("jsrt", "heart"),
+)
+"""Sets and regions of the scores that are shown: children, adults, another hospital, the heart."""
+
 
 @click.command(
     epilog="Example: edge-seg models    (more of one: edge-seg inspect lungs, edge-seg inspect lungs --card)"
@@ -22,15 +30,41 @@ def models(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
-    for facts in found:
-        size = f"{facts['file_bytes'] / 1e6:.2f} MB, input {facts['input_height']} x {facts['input_width']}"
-        time = f", {facts['inference_ms']:.1f} ms ({facts['measured_on']})" if facts["inference_ms"] else ""
-        click.echo(f"{facts['name']} {facts['version']}: {size}{time}")
-        for score in facts["dice"]:
-            interval = f"{score['mean']:.4f} ({score['low']:.4f} to {score['high']:.4f})"
-            where = f"{score['dataset']} {score['split']}, {score['region'].replace('_', ' ')}"
-            click.echo(f"  Dice {interval}, {where}, n = {score['n']}")
-    click.echo(f"Dice: mean and 95 % interval over patients. {RESEARCH_USE}.")
+    for line in _table(sorted(found, key=lambda facts: facts["inference_ms"] or 0)):
+        click.echo(line)
+    click.echo()
+    click.echo("Dice: mean and 95 % interval over patients, on films that training never saw.")
+    if measured := dict.fromkeys(facts["measured_on"] for facts in found if facts["inference_ms"]):
+        click.echo(f"ms: one film on one core of {', '.join(measured)}.")
+    click.echo("`edge-seg run` takes lungs; --model NAME another one.")
+    click.echo("All scores: edge-seg inspect NAME; the model card: edge-seg inspect NAME --card")
+    click.echo(f"{RESEARCH_USE}.")
+
+
+def _table(found: list[dict[str, Any]]) -> list[str]:
+    """A column for each model, to be compared line by line in 80 columns."""
+    rows = [
+        ("", [facts["name"] for facts in found]),
+        ("version", [facts["version"] for facts in found]),
+        ("size", [f"{facts['file_bytes'] / 1e6:.2f} MB" for facts in found]),
+        ("input", [f"{facts['input_height']} x {facts['input_width']}" for facts in found]),
+        ("ms", [f"{facts['inference_ms']:.1f}" if facts["inference_ms"] else "-" for facts in found]),
+        ("Dice", [""] * len(found)),
+        *(
+            (f"  {region.replace('_', ' ')}, {name}", [_dice(facts, name, region) for facts in found])
+            for name, region in _SHOWN
+        ),
+    ]
+    wide = max(len(name) for name, _ in rows)
+    return ["  ".join([f"{name:<{wide}}", *(f"{cell:<15}" for cell in cells)]).rstrip() for name, cells in rows]
+
+
+def _dice(facts: dict[str, Any], dataset: str, region: str) -> str:
+    for score in facts["dice"]:
+        if (score["dataset"], score["region"]) == (dataset, region):
+            low, high = (f"{score[end]:.3f}".removeprefix("0") for end in ("low", "high"))
+            return f"{score['mean']:.3f} {low}-{high}"
+    return "-"
 
 
 def _facts(model: Any, name: str) -> dict[str, Any]:

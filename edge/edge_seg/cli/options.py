@@ -73,7 +73,7 @@ def _type(key: Key) -> click.ParamType:
     if setting.choices and key.kind is str:
         return click.Choice(setting.choices)
     if key.kind is int:
-        return click.IntRange(None if setting.least is None else int(setting.least))
+        return click.INT if setting.least is None else click.IntRange(int(setting.least))
     if key.kind is float:
         strict = setting.above is not None
         return click.FloatRange(setting.above if strict else setting.least, min_open=strict)

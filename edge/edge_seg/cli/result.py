@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edge_seg.assessment.measurements import Area
 from edge_seg.film import Failure, Film
+from edge_seg.outputs.folder import OutputFolder
 from edge_seg.record import AnyRecord, DoneRecord
 from edge_seg.station.session import Observer, Summary
 
@@ -15,20 +16,27 @@ _LISTED = 10
 
 
 class Tally(Observer):
-    """Remembers the last film's record, and how long films took.
+    """Remembers the last film's record, how long films took, and what had come of those that were done before.
+
+    Args:
+        output: where the results of films lie.
 
     Attributes:
-        last: record of the last film that was done or rejected, `None` before the first.
+        last: record of the last film that was done or rejected, now or before; `None` before the first.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, output: OutputFolder) -> None:
+        self._output = output
         self.last: DoneRecord | None = None
+        self._rejected_before = self._to_check_before = 0
         self._films = 0
         self._inference_ms = self._work_ms = self._write_ms = 0.0
         self._began = self._ended = time.monotonic()
 
     def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
         """See `Observer.film`."""
+        if record is None and isinstance(content, Film):
+            self._note_before(self._output.result_of(content))
         if not isinstance(record, DoneRecord):
             return
         self.last = record
@@ -41,6 +49,19 @@ class Tally(Observer):
         self._inference_ms += stages.get("inference", 0.0)
         self._write_ms += write
         self._work_ms += sum(stages.values()) - write
+
+    def _note_before(self, record: DoneRecord | None) -> None:
+        """Take note of a film that was done before."""
+        if record is not None:
+            self.last = record
+            self._rejected_before += record.rejected
+            self._to_check_before += bool(record.quality.warnings) and not record.rejected
+
+    def before(self, skipped: int) -> str:
+        """How many films were done before, and what a person should know of them."""
+        counts = (self._to_check_before, "to check"), (self._rejected_before, "rejected")
+        known = ", ".join(f"{count} {what}" for count, what in counts if count)
+        return f"{skipped} done before ({f'{known}; ' if known else ''}--again repeats them)"
 
     def speed(self, waited: bool) -> str:
         """Milliseconds of a film, and films of a second; empty before the first.

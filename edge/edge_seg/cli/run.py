@@ -72,7 +72,7 @@ def run(file: Path | None, **parameters: Any) -> int:
         with Station(config, segmenter) as station:
             if not console.quiet:
                 say_ready(station)
-            source, tally = station.source, Tally()
+            source, tally = station.source, Tally(station.output)
             progress = Progress(source.total, source.live, console.quiet, console.verbose, console.json)
             try:
                 summary = station.run([progress, tally, stop])
@@ -112,7 +112,7 @@ def _tell(station: Station, summary: Summary, tally: Tally) -> None:
         parts = [f"{summary.done} done", *([f"{summary.to_check} to check"] if summary.to_check else [])]
         parts += [f"{summary.failed} failed"]
         parts += [f"{summary.rejected} rejected (--no-gate segments them all the same)"] if summary.rejected else []
-        parts += [f"{summary.skipped} done before (--again repeats them)"] if summary.skipped else []
+        parts += [tally.before(summary.skipped)] if summary.skipped else []
         others = station.source.passed_over
         parts += [f"{others} other file{'s' if others > 1 else ''} passed over"] if others else []
         parts += ["stopped"] if summary.interrupted else []

@@ -84,6 +84,9 @@ def test_films_of_low_trust_are_counted_and_named_with_the_reason(
     assert "1 done, 1 to check, 0 failed" in seen.stderr
     assert f"edge-seg: to check: {chest}: low trust, estimated Dice 0.27" in seen.stderr
     assert "(low: check every number above)" in seen.stdout
+    again = run(chest, "--model", doubtful_model, "--out", tmp_path / "out")
+    assert again.stdout == seen.stdout
+    assert "0 done, 0 failed, 1 done before (1 to check; --again repeats them)" in again.stderr
     many = tmp_path / "films"
     many.mkdir()
     for number in range(12):
@@ -102,6 +105,9 @@ def test_what_is_rejected_says_why_in_place_of_numbers(tmp_path: Path) -> None:
     assert "a mask or a drawing, no film" in seen.stdout
     assert "px" not in seen.stdout
     assert "0 done, 0 failed, 1 rejected" in seen.stderr
+    again = run(tmp_path / "mask.png", "--out", tmp_path / "out")
+    assert again.stdout == seen.stdout
+    assert "1 done before (1 rejected; --again repeats them)" in again.stderr
 
 
 def test_an_accelerator_that_is_asked_for_and_absent_is_told(chest: Path, tiny_model: Path, tmp_path: Path) -> None:

@@ -19,10 +19,15 @@ def test_every_shipped_model_is_listed_with_its_figures() -> None:
     assert [one["name"] for one in found] == list(shipped_models())
     text = edge_seg("models").stdout
     for one in found:
-        assert f"{one['name']} {one['version']}: " in text
         assert one["dice"]
         assert all(score["low"] <= score["mean"] <= score["high"] and score["n"] > 0 for score in one["dice"])
     assert "Research use only" in text
+    rows = {line[:26].strip(): line[26:].split() for line in text.splitlines() if line}
+    assert rows[""] == ["lungs-nano", "lungs", "lungs-large"]
+    heart = [score["mean"] for score in found[-1]["dice"] if (score["dataset"], score["region"]) == ("jsrt", "heart")]
+    assert found[-1]["name"] == "lungs"
+    assert rows["heart, jsrt"][2] == f"{heart[0]:.3f}"
+    assert max(map(len, text.splitlines())) <= 80
 
 
 @pytest.mark.parametrize(
