@@ -16,7 +16,7 @@ from edge_seg_benchmarks.accuracy.film_gate import measure_film_gate
 from edge_seg_benchmarks.accuracy.films import PHANTOM
 from edge_seg_benchmarks.accuracy.masks import score_masks
 from edge_seg_benchmarks.accuracy.reliability import measure_reliability
-from edge_seg_benchmarks.accuracy.robustness import score_corrupted, summarise_corrupted
+from edge_seg_benchmarks.accuracy.robustness import CLEAN, as_they_are, score_corrupted, summarise_corrupted
 from edge_seg_benchmarks.accuracy.score_cache import ScoreCache
 from edge_seg_benchmarks.accuracy.scores import FilmScore, dice_differences, main_region, subgroups, summarise
 from edge_seg_benchmarks.accuracy.scoring import score_all
@@ -273,9 +273,11 @@ def _with_robustness(
         corrupted += found
         # By layout: a user's folder may be called phantom too.
         failures += worst_failures(found) if dataset.layout == PHANTOM else []
+    # All films as they are, not only those that were corrupted too.
+    pairs = [*as_they_are(entry.films), *(score for score in corrupted if score.corruption != CLEAN)]
     return replace(
         entry,
         robustness=tuple(summarise_corrupted(corrupted)),
-        trust=measure_reliability(corrupted, segmenter.low_trust),
+        trust=measure_reliability(pairs, segmenter.low_trust),
         failures=tuple(failures),
     )

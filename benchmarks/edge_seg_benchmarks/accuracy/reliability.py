@@ -103,7 +103,7 @@ def measure_reliability(scores: Sequence[CorruptedScore], low_trust: float = LOW
     """Estimated against true Dice of the lungs, on films as they are and corrupted.
 
     Args:
-        scores: of `score_corrupted`; scores without an estimate, or of other regions, are skipped.
+        scores: of films as they are and under corruptions; those without an estimate or of other regions are skipped.
 
     Returns:
         `None` without any estimate.

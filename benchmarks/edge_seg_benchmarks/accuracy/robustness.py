@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from functools import partial
 
-from edge_seg import Segmentation, Segmenter
-from edge_seg.assessment.doubt import LUNGS
-from edge_seg.assessment.doubt import Estimate as DiceEstimate
+from edge_seg import Segmenter
 from edge_seg_data import Dataset, LabelledFilm, truth_regions
 from edge_seg_data.corruptions import CORRUPTIONS, SEVERITIES, Corruption
 from edge_seg_data.scores import dice
 
 from edge_seg_benchmarks.accuracy.score_cache import ScoreCache, cache_key
-from edge_seg_benchmarks.accuracy.scores import scored_films
+from edge_seg_benchmarks.accuracy.scores import FilmScore, own_estimate, scored_films
 from edge_seg_benchmarks.accuracy.statistics import Estimate, bootstrap_mean
 
 CLEAN = "none"
@@ -101,23 +99,17 @@ def _score(segmenter: Segmenter, dataset: str, split: str, labelled: LabelledFil
         for region, (truth, valid) in truth_regions(planes).items():
             if region in predicted:
                 value = dice(truth, predicted[region], valid)
-                found = _estimate(result, region)
+                found = own_estimate(result, region)
                 scores.append(of_film(region, name, severity, dose, value, found.dice, found.bound))
     return scores
 
 
-@dataclass(frozen=True)
-class _NoEstimate:
-    dice: None = None
-    bound: None = None
-
-
-def _estimate(result: Segmentation, region: str) -> DiceEstimate | _NoEstimate:
-    """The model's estimate for a region; older models have one, of both whole lungs."""
-    own = result.estimates.get(region)
-    if own is None and region == "whole_lung":
-        own = result.estimates.get(LUNGS)
-    return own or _NoEstimate()
+def as_they_are(films: Iterable[FilmScore]) -> list[CorruptedScore]:
+    """Scores of films without any corruption."""
+    return [
+        CorruptedScore(f.dataset, f.split, f.film, f.patient, f.region, CLEAN, 0, 0.0, f.dice, f.estimate, f.bound)
+        for f in films
+    ]
 
 
 def summarise_corrupted(scores: Iterable[CorruptedScore]) -> list[CorruptedDice]:

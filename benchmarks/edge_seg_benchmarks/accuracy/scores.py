@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
-from edge_seg import Segmenter
+from edge_seg import Segmentation, Segmenter
+from edge_seg.assessment.doubt import LUNGS
+from edge_seg.assessment.doubt import Estimate as DiceEstimate
 from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg_data import Dataset, LabelledFilm, evenly_spaced, truth_regions
@@ -36,6 +38,7 @@ class FilmScore:
         hd95_px, asd_px: 95th-percentile Hausdorff and average surface distance, in pixels of the film.
         spacing_mm: side of a pixel; `None` where it is unknown or pixels are not square.
         attributes: what the data set knows about the film (`view`, `finding`).
+        estimate, bound: the model's own estimate of `dice` and its lower bound; `None` where it has none.
     """
 
     dataset: str
@@ -49,6 +52,8 @@ class FilmScore:
     asd_px: float
     spacing_mm: float | None = None
     attributes: dict[str, str] = field(default_factory=dict)
+    estimate: float | None = None
+    bound: float | None = None
 
     @property
     def hd95_mm(self) -> float | None:
@@ -124,7 +129,32 @@ def scored_films(dataset: Dataset, split: str, limit: int | None) -> list[Labell
 def score_film(segmenter: Segmenter, dataset: str, film: LabelledFilm) -> list[FilmScore]:
     """Scores of every region that the film has an outline of and the model predicts."""
     picture, outlines = film.load()
-    return score_regions(segmenter(picture).regions, dataset, film, picture, truth_regions(outlines))
+    return score_result(segmenter(picture), dataset, film, truth_regions(outlines))
+
+
+def score_result(
+    result: Segmentation, dataset: str, film: LabelledFilm, truths: Mapping[str, tuple[np.ndarray, np.ndarray]]
+) -> list[FilmScore]:
+    """Scores of a model's result and its own estimates of them; see `score_regions`."""
+    scores = score_regions(result.regions, dataset, film, result.film, truths)
+    estimates = [own_estimate(result, score.region) for score in scores]
+    return [replace(score, estimate=e.dice, bound=e.bound) for score, e in zip(scores, estimates, strict=True)]
+
+
+@dataclass(frozen=True)
+class NoEstimate:
+    """What a model without an estimate says of a region."""
+
+    dice: None = None
+    bound: None = None
+
+
+def own_estimate(result: Segmentation, region: str) -> DiceEstimate | NoEstimate:
+    """The model's estimate for a region; older models have one, of both whole lungs."""
+    own = result.estimates.get(region)
+    if own is None and region == "whole_lung":
+        own = result.estimates.get(LUNGS)
+    return own or NoEstimate()
 
 
 def score_regions(

@@ -12,7 +12,7 @@ from edge_seg.hardware import usable_cores
 from edge_seg_data import Dataset, LabelledFilm, truth_regions
 
 from edge_seg_benchmarks.accuracy.score_cache import ScoreCache, cache_key
-from edge_seg_benchmarks.accuracy.scores import FilmScore, score_regions, scored_films
+from edge_seg_benchmarks.accuracy.scores import FilmScore, score_result, scored_films
 
 _SAY_EVERY = 50
 
@@ -69,7 +69,7 @@ def _score(
         def missing(segmenter: Segmenter, stored: object) -> list[FilmScore] | None:
             if stored is not None:
                 return None
-            return score_regions(segmenter(picture).regions, dataset, film, picture, truths)
+            return score_result(segmenter(picture), dataset, film, truths)
 
         made = list(pool.map(missing, segmenters, known))
     else:
