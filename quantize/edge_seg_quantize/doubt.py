@@ -3,6 +3,9 @@
 Ridge regression on the logit of the Dice. Every figure is cross-fitted: estimates are judged on patients that had no
 part in the weights. The bound is a split conformal one (Papadopoulos et al. 2002), as wide as the data set that needs
 it widest, so that it holds on each of them and not on their mixture alone.
+
+Films of another hospital are harder than any that a model is calibrated on. So the bound of the lungs, by which films
+are flagged, is wider still where that costs little: as wide as flags few good films.
 """
 
 from __future__ import annotations
@@ -12,13 +15,16 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from edge_seg.assessment.doubt import LOW_BOUND, Doubt
+from edge_seg.assessment.doubt import LOW_BOUND, REGIONS, Doubt
 from edge_seg.assessment.trust import Calibration
 
 from edge_seg_quantize.observations import Observation
 
 REACHED = 0.9
 """Share of films whose Dice reaches the bound."""
+
+GOOD, GOOD_FLAGGED = 0.95, 0.05
+"""Share of the films with a Dice above the first that the bound of the lungs may have flagged."""
 
 _RIDGE, _POOLED_RIDGE = 0.02, 1.0  # of the mean square of a standardised signal
 _HELD_OUT_WEIGHT, _CLEAN_WEIGHT = 5.0, 2.0  # of a film that the network was not trained on, and of one as it is
@@ -47,6 +53,7 @@ def calibrate_doubt(observations: Sequence[Observation]) -> Doubt | None:
         "held_out_films": len({(o.film.dataset, o.film.name) for o in observations if o.film.held_out}),
         "with_corruptions": len(observations),
         "bound_reached_by": REACHED,
+        "good_films_flagged": GOOD_FLAGGED,
     }
     return Doubt(regions, LOW_BOUND, facts)
 
@@ -74,6 +81,9 @@ def _calibration(region: str, rows: Sequence[Observation]) -> Calibration:
     crossed += (shift := _shift(crossed, truth, sets, judged & clean))
     found = _fit(names, values, _logits(truth), weights, ridge)
     margin = _margin(crossed - _logits(truth), sets, judged, clean)
+    good = judged & clean & (truth > GOOD)
+    if region in REGIONS and good.sum() >= _FEWEST:
+        margin = max(margin, float(np.quantile(crossed[good], GOOD_FLAGGED) - _logits(np.array(LOW_BOUND))))
     return replace(
         found,
         bias=float(f"{found.bias + shift:.{_DIGITS}g}"),

@@ -9,23 +9,25 @@ import numpy as np
 import pytest
 from edge_seg.assessment.kinds import Kinds
 from edge_seg.errors import InputError
-from edge_seg_quantize.doubt import REACHED, calibrate_doubt
+from edge_seg_quantize.doubt import GOOD, GOOD_FLAGGED, REACHED, calibrate_doubt
 from edge_seg_quantize.gate import Example, fit_kinds, read_negatives
 from edge_seg_quantize.observations import Observation, PackedFilm, unpack
 
 NOTHING = np.zeros((4, 4), np.uint8)
 
 
-def observed(films: int, seed: int = 0, noise: float = 0.4, dataset: str = "one") -> list[Observation]:
+def observed(
+    films: int, seed: int = 0, noise: float = 0.4, dataset: str = "one", region: str = "heart", centre: float = 3
+) -> list[Observation]:
     """Films whose Dice follows one signal, with noise on its logit; a second signal says nothing."""
     chance = np.random.default_rng(seed)
     found = []
     for index in range(films):
         signal = float(chance.normal())
-        logit = 3 + signal + noise * float(chance.normal())
+        logit = centre + signal + noise * float(chance.normal())
         film = PackedFilm(f"{index}", f"patient {index // 2}", dataset, True, NOTHING, {})
-        signals = {"heart": {"soft_dice": signal, "pooled_0": float(chance.normal())}}
-        found.append(Observation(film, False, signals, np.zeros(1), {"heart": float(1 / (1 + np.exp(-logit)))}))
+        signals = {region: {"soft_dice": signal, "pooled_0": float(chance.normal())}}
+        found.append(Observation(film, False, signals, np.zeros(1), {region: float(1 / (1 + np.exp(-logit)))}))
     return found
 
 
@@ -48,6 +50,20 @@ def test_the_bound_holds_on_the_data_set_that_needs_it_widest() -> None:
     assert alone is not None
     assert (mixed.regions["heart"].margin or 0) > 1.5 * (alone.regions["heart"].margin or 0)
     assert mixed.regions["heart"].facts["two"]["covered"] > 0.85
+
+
+def test_the_bound_of_lungs_is_as_wide_as_flags_few_good_films() -> None:
+    region = "whole_lung"
+    found = calibrate_doubt(observed(600, region=region, centre=4))
+    narrow = calibrate_doubt(observed(600, centre=4))
+    assert found is not None
+    assert narrow is not None
+    assert (found.regions[region].margin or 0) > (narrow.regions["heart"].margin or 0)
+    new = observed(3000, seed=1, region=region, centre=4)
+    truth = np.array([one.dice[region] for one in new])
+    bounds = np.array([found.estimates(one.signals)[region].bound for one in new], np.float64)
+    assert np.mean(truth >= bounds) >= REACHED
+    assert abs(np.mean(bounds[truth > GOOD] < found.low) - GOOD_FLAGGED) < 0.02
 
 
 def test_a_few_patients_give_an_estimate_without_a_bound() -> None:

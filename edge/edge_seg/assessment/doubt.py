@@ -22,7 +22,7 @@ LOW_BOUND = 0.9
 """A film whose lungs may have a lower Dice is to be checked by a person; models without a bound have `LOW_TRUST`."""
 
 LUNGS = "lungs"
-"""Under this name models before 2.1 have one calibration, of both lungs together."""
+"""Under this name models before 2.0 have one calibration, of both lungs together."""
 
 REGIONS = ("whole_lung", "visible_lung")
 """Regions beside the structures that are estimated, where they follow from those."""
@@ -44,7 +44,7 @@ class Doubt:
     """The calibrations of a model.
 
     Attributes:
-        regions: by structure or derived region; in models before 2.1 `LUNGS` alone.
+        regions: by structure or derived region; in models before 2.0 `LUNGS` alone.
         low: bound below which a film is flagged, or estimate where there is no bound.
         facts: what they were fitted on.
     """
@@ -55,7 +55,7 @@ class Doubt:
 
     @property
     def of_lungs_alone(self) -> bool:
-        """Whether it is that of a model before 2.1."""
+        """Whether it is that of a model before 2.0."""
         return LUNGS in self.regions
 
     def estimates(self, signals: Mapping[str, Mapping[str, float]]) -> dict[str, Estimate]:
@@ -73,7 +73,7 @@ class Doubt:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Doubt:
-        """What `to_json` gave, or a single calibration as models before 2.1 have it.
+        """What `to_json` gave, or a single calibration as models before 2.0 have it.
 
         Raises:
             ValueError: a field is missing or of another type, or lists differ in length.
@@ -102,7 +102,7 @@ def signals(logits: np.ndarray, names: Sequence[str], pooled: np.ndarray | None)
 
 
 def lung_signals(logits: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """The signals of models before 2.1: of both lungs together. Arguments as of `signals`."""
+    """The signals of models before 2.0: of both lungs together. Arguments as of `signals`."""
     if not {"right_lung", "left_lung"} <= set(names):
         return {}
     return {LUNGS: lung_features(logits[:, :, [names.index("right_lung"), names.index("left_lung")]])}

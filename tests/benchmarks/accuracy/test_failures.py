@@ -125,7 +125,7 @@ def test_trust_and_gate_are_in_every_report(written: tuple[Path, Path]) -> None:
     trust, film_gate = report.models[0].trust, report.models[0].film_gate
     assert trust is not None
     assert film_gate is not None
-    assert len(trust.pairs) == trust.datasets[0].with_corruptions == 2 * (1 + 5 * len(CORRUPTIONS))
+    assert len(trust.pairs) == trust.datasets[0].with_corruptions == 3 + 2 * 5 * len(CORRUPTIONS)
     assert (out / "trust.png").read_bytes().startswith(b"\x89PNG")
     assert film_gate.datasets[0].accept == 3
     assert film_gate.should_reject[0].passed == (Passed("chest.png", "accept"),)
