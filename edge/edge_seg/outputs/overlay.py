@@ -47,7 +47,7 @@ def draw_overlay(segmentation: Segmentation, *, names: bool = False) -> np.ndarr
     grey = cv2.resize(pixels.to_grey8(film), size, interpolation=way)
     spare = max(0, _SMALLEST_PANEL_WIDTH - size[0])
     strip = _strip(segmentation, size[0] + spare, names)
-    panel = np.full((size[1] + len(strip), size[0] + spare, 3), _PAPER, np.uint8)
+    panel = _plain(size[1] + len(strip), size[0] + spare, _PAPER)
     panel[size[1] :] = strip
     picture = panel[: size[1], spare // 2 : spare // 2 + size[0]]
     cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR, dst=picture)
@@ -60,7 +60,7 @@ def draw_overlay(segmentation: Segmentation, *, names: bool = False) -> np.ndarr
         x, y, width, height = cv2.boundingRect(inside)
         box = slice(y, y + height), slice(x, x + width)
         if width and height:
-            cv2.copyTo(cv2.LUT(picture[box], _tint(colour)), inside[box], picture[box])
+            cv2.copyTo(_tinted(picture[box], colour), inside[box], picture[box])
         inks.append(([cv2.approxPolyDP(line, _STRAIGHT, True) for line in outlines], colour))
     # The dark rim keeps a line visible on bright films; rims first, so that none crosses a neighbour's line.
     for outlines, _ in inks:
@@ -68,6 +68,13 @@ def draw_overlay(segmentation: Segmentation, *, names: bool = False) -> np.ndarr
     for outlines, colour in inks:
         cv2.drawContours(picture, outlines, -1, colour, thickness, cv2.LINE_AA)
     return panel
+
+
+def _plain(height: int, width: int, colour: tuple[int, ...]) -> np.ndarray:
+    """A plane of one colour, row by row: pixel by pixel numpy takes longer than all that is drawn on it."""
+    plane = np.empty((height, width, 3), np.uint8)
+    plane[:] = np.full((width, 3), colour, np.uint8)
+    return plane
 
 
 def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -79,9 +86,9 @@ def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return cv2.threshold(resized, 127, 255, cv2.THRESH_BINARY)[1]
 
 
-def _tint(colour: tuple[int, ...]) -> np.ndarray:
-    """What each grey value becomes under a colour, for `cv2.LUT`."""
-    return (np.arange(256)[:, None] * (1 - _TINT) + np.array(colour) * _TINT).astype(np.uint8)[None]
+def _tinted(part: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
+    """A part of the picture under a colour."""
+    return cv2.addWeighted(part, 1 - _TINT, _plain(part.shape[0], part.shape[1], colour), _TINT, 0)
 
 
 def _strip(segmentation: Segmentation, width: int, names: bool) -> np.ndarray:
@@ -109,7 +116,7 @@ def _strip(segmentation: Segmentation, width: int, names: bool) -> np.ndarray:
     scale = float(np.clip(width / 1500, 0.4, 1.1))
     row = round(40 * scale)
     columns = _columns(entries, width, scale, row)
-    strip = np.full((row * (len(columns) + len(lines)) + row, width, 3), _PAPER, np.uint8)
+    strip = _plain(row * (len(columns) + len(lines)) + row, width, _PAPER)
     y = round(row * 1.1)
     for column in columns:
         x = row // 2
