@@ -22,12 +22,10 @@ from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.names import plain_stem
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
-from edge_seg.runtime import Runtime, TFLiteRuntime
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
-    from edge_seg.model_file import ModelFile
     from edge_seg.record import DoneRecord
     from edge_seg.sources.given import FilmLike
 
@@ -139,12 +137,6 @@ class Segmenter(engine.Segmenter):
     <Segmentation of film: rejected nothing to see on it: was it exposed?>
     """
 
-    def __init__(
-        self, model: ModelFile, runtime: Runtime | None = None, *, lung: str | None = None, gate: bool = True
-    ) -> None:
-        super().__init__(model, runtime, lung=lung, gate=gate)
-        self._model = model
-
     def __call__(self, film: FilmLike) -> Segmentation:
         """Segment a film.
 
@@ -184,7 +176,7 @@ class Segmenter(engine.Segmenter):
 
         free: SimpleQueue[Segmenter] = SimpleQueue()
         for _ in range(workers):
-            free.put(self if workers == 1 else self._another())
+            free.put(self if workers == 1 else self.on_one_thread())
 
         def segment(given: FilmLike) -> Segmentation | Failure:
             one = free.get()
@@ -205,8 +197,3 @@ class Segmenter(engine.Segmenter):
                     yield waiting.popleft().result()
             finally:
                 pool.shutdown(wait=False, cancel_futures=True)
-
-    def _another(self) -> Segmenter:
-        engine_name = self.runtime.name.partition(" ")[0]
-        runtime = TFLiteRuntime(self._model.flatbuffer, 1, engine_name)
-        return Segmenter(self._model, runtime, lung=self.lung, gate=self.gate)

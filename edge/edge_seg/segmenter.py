@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ from edge_seg.assessment.trust import LOW_TRUST
 from edge_seg.errors import ModelError, UsageError
 from edge_seg.film import Film, inverted
 from edge_seg.model_file import Manifest, ModelFile
-from edge_seg.runtime import PooledRuntime, Runtime, TensorSpec
+from edge_seg.runtime import PooledRuntime, Runtime, TensorSpec, TFLiteRuntime
 from edge_seg.runtime.adapted import AdaptedRuntime
 from edge_seg.runtime.edge_tpu import cpu_runtime, open_runtime
 from edge_seg.structures import (
@@ -129,6 +130,7 @@ class Segmenter:
     def __init__(
         self, model: ModelFile, runtime: Runtime | None = None, *, lung: str | None = None, gate: bool = True
     ) -> None:
+        self._model = model
         self.manifest = manifest = model.manifest
         self.lung = _definition(manifest, lung)
         self._doubt = _from_manifest(manifest, Doubt.from_json, manifest.trust)
@@ -151,6 +153,23 @@ class Segmenter:
                 )
         taken = runtime.input
         self._table = pixels.input_table(manifest.mean, manifest.std, taken.scale, taken.zero_point, taken.dtype)
+
+    def one_for_each_thread(self: _Segmenter) -> list[_Segmenter]:
+        """Segmenters of one thread each, as many as this one has threads, for as many films at a time.
+
+        This one alone where it has one thread, or something else than the CPU runs it.
+        """
+        if self.runtime.threads == 1 or type(self.runtime) is not TFLiteRuntime:
+            return [self]
+        return [self.on_one_thread() for _ in range(self.runtime.threads)]
+
+    def on_one_thread(self: _Segmenter) -> _Segmenter:
+        """The same segmenter with an interpreter of its own, on one core of the CPU: for another thread."""
+        runtime = cpu_runtime(self._model, 1, self.runtime.name.partition(" ")[0])
+        runtime.notes = self.runtime.notes
+        other = copy(self)
+        other.runtime = _adapted(runtime, self._model)
+        return other
 
     @property
     def pooled(self) -> TensorSpec | None:

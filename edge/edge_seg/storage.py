@@ -6,6 +6,7 @@ import os
 import secrets
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from edge_seg.errors import OutputError
 
@@ -26,30 +27,92 @@ def write_atomically(path: Path, *parts: bytes | memoryview, lasting: bool = Tru
     Raises:
         OutputError: it cannot be written; what was there before is untouched.
     """
-    draft: Path | None = None
+    draft = Draft(path, *parts)
     try:
-        draft = path.parent / f".{secrets.token_hex(8)}{DRAFT_SUFFIX}"
-        # Not by `tempfile`, whose files are for their owner alone whatever the umask says.
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(descriptor, "wb") as file:
-            for part in parts:
-                file.write(part)
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(path)
-        draft = None
+        draft.flush()
+        draft.put_in_place()
         if lasting:
             flush_folder(path.parent)
     except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}): free space, or choose a folder that can be written"
-        ) from error
+        raise _unwritable(path, error) from error
     finally:
         # Ctrl-C may arrive at any moment too.
-        if draft is not None:
-            # A disk that fails here too keeps the draft until `sweep_drafts`; the first error is the one to tell.
+        draft.discard()
+
+
+class Draft:
+    """A file that is written beside its place and not flushed yet, so that many can be flushed together.
+
+    It is flushed by the descriptor that wrote it, which alone is sure to hear of an error of the disk.
+
+    Args:
+        path: its place.
+        parts: what it holds, one after another.
+
+    Raises:
+        OutputError: it cannot be written; nothing of it is left.
+    """
+
+    def __init__(self, path: Path, *parts: bytes | memoryview) -> None:
+        self.path = path
+        self._placed = False
+        self._draft: Path | None = path.parent / f".{secrets.token_hex(8)}{DRAFT_SUFFIX}"
+        self._file: BinaryIO | None = None
+        try:
+            # Not by `tempfile`, whose files are for their owner alone whatever the umask says.
+            descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            self._file = os.fdopen(descriptor, "wb")
+            for part in parts:
+                self._file.write(part)
+            self._file.flush()
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, OSError):
+                raise _unwritable(path, error) from error
+            raise
+
+    def flush(self) -> None:
+        """Make the content last through a power cut.
+
+        Raises:
+            OSError: it may be lost; the file has to be written again.
+        """
+        if not self._placed:
+            assert self._file is not None
+            os.fsync(self._file.fileno())
+
+    def put_in_place(self) -> None:
+        """Give the file, which was flushed, its name; that lasts when the folder is flushed.
+
+        Raises:
+            OSError: it cannot be renamed.
+        """
+        if not self._placed:
+            assert self._draft is not None
+            self._close()
+            self._draft.replace(self.path)
+            self._placed = True
+
+    def discard(self) -> None:
+        """Leave nothing of it, unless it is in its place."""
+        # A disk that fails here too keeps the draft until `sweep_drafts`; the first error is the one to tell.
+        with suppress(OSError):
+            self._close()
+        if not self._placed and self._draft is not None:
             with suppress(OSError):
-                draft.unlink(missing_ok=True)
+                self._draft.unlink(missing_ok=True)
+            self._draft = None
+
+    def _close(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            file.close()
+
+
+def _unwritable(path: Path, error: OSError) -> OutputError:
+    return OutputError(
+        f"{path}: cannot be written ({error.strerror or error}): free space, or choose a folder that can be written"
+    )
 
 
 def flush_folder(folder: Path) -> None:

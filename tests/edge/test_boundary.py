@@ -13,8 +13,7 @@ import pytest
 from edge_seg import Film, InputError, ModelError, OutputError
 from edge_seg.boundary import film_boundary
 from edge_seg.film import Arrival, Failure
-from edge_seg.outputs.folder import OutputFolder
-from edge_seg.record import DoneRecord
+from edge_seg.outputs.folder import OutputFolder, Written
 from edge_seg.segmenter import Segmentation, Segmenter
 from edge_seg.sources import Source, files, open_source
 from edge_seg.station.session import run_session
@@ -96,7 +95,7 @@ def test_a_session_goes_on_whatever_a_film_raises_and_wherever(
             return super().__call__(film)
 
     class PoisonedFolder(OutputFolder):
-        def write_files(self, segmentation: Segmentation, stem: str) -> DoneRecord:
+        def write_files(self, segmentation: Segmentation, stem: str) -> Written:
             if stage == "write" and segmentation.film.name == "poison.png":
                 raise error
             return super().write_files(segmentation, stem)

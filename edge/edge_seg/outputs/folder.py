@@ -6,9 +6,10 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from edge_seg.outputs.products import OVERLAY_KINDS, PRODUCTS
 from edge_seg.outputs.result import Result
 from edge_seg.record import AnyRecord, DoneRecord, FailedRecord, WrittenFile, record_of
 from edge_seg.segmenter import Segmentation
-from edge_seg.storage import flush_folder, sweep_drafts, write_atomically
+from edge_seg.storage import Draft, flush_folder, sweep_drafts, write_atomically
 
 _KEPT_OF_REMOVED = ("schema", "status", "source", "stem", "film", "model", "lung", "quality", "products", "files")
 
@@ -40,7 +41,23 @@ _BATCH = 100
 _WORTH_CUTTING = 1 / 16
 """Share of the journal that must be gone before the rest of it is written anew."""
 
+_FLUSHED_AT_ONCE = 8
+"""Files: a journaling file system writes one journal for all that wait."""
+
 USUAL_PRODUCTS = ("mask", "overlay", "record")
+
+
+@dataclass(frozen=True)
+class Written:
+    """A film's record, and its files, which are not flushed and not in their places yet; none where it failed."""
+
+    record: AnyRecord
+    drafts: tuple[Draft, ...] = ()
+
+    def discard(self) -> None:
+        """Leave nothing of them."""
+        for draft in self.drafts:
+            draft.discard()
 
 
 class OutputFolder:
@@ -93,6 +110,7 @@ class OutputFolder:
             self._lock.release()
             raise
         self._names = Names(self._owner_of_stem)
+        self._flushing = ThreadPoolExecutor(_FLUSHED_AT_ONCE, "flush")
 
     def close(self) -> None:
         """Send on what can be sent, and let other runs write to the folder."""
@@ -101,6 +119,7 @@ class OutputFolder:
                 sending.close()
         if self._lock is None:
             return
+        self._flushing.shutdown()
         for part in (self._records, self._removed, self.clock):
             part.close()
         self._lock.release()
@@ -160,8 +179,9 @@ class OutputFolder:
         Raises:
             OutputError: something cannot be written; the film is then not done.
         """
-        record = self.write_files(segmentation, self.stem_of(segmentation.film))
+        (record,) = self.place([self.write_files(segmentation, self.stem_of(segmentation.film))])
         self.keep(record)
+        assert isinstance(record, DoneRecord)
         return record
 
     def stem_of(self, film: Film) -> str:
@@ -171,28 +191,82 @@ class OutputFolder:
             return plain_stem(film.name)
         return self._names.stem(film.name, owner_of(film.source, film.checksum, film.taken_at))
 
-    def write_files(self, segmentation: Segmentation, stem: str) -> DoneRecord:
-        """Write all products of a film but its record; of several films in several threads, if need be.
+    def write_files(self, segmentation: Segmentation, stem: str) -> Written:
+        """Write all products of a film as drafts; of several films in several threads, if need be.
 
         Args:
             segmentation: of the film.
             stem: its own, by `stem_of`.
 
         Returns:
-            The record, for `keep`.
+            What is to be given to `place`, or to be discarded.
 
         Raises:
             OutputError: something cannot be written.
         """
         start = time.perf_counter()
         self._hold()
+        drafts: list[Draft] = []
         files: list[WrittenFile] = []
+        result = Result(segmentation, self._with_names, self._overlay_kind)
+        try:
+            for product, files_of in PRODUCTS.items():
+                if product in self.products:
+                    for name, data in files_of(result):
+                        path = self.folder / f"{stem}.{name}"
+                        drafts.append(Draft(path, data))
+                        files.append(WrittenFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
+        except BaseException:
+            # A film that is not done holds no space that another needs.
+            for draft in drafts:
+                draft.discard()
+            raise
+        if result.notes:
+            segmentation = replace(segmentation, warnings=(*segmentation.warnings, *result.notes))
+        timings = {**segmentation.timings_ms, "write": _ms_since(start)}
+        products = sorted(self.products | {"record"})
+        record = record_of(segmentation, stem, products, files, timings, self._with_names, self.clock.offset_s)
+        return Written(record, tuple(drafts))
+
+    def place(self, films: Sequence[Written]) -> list[AnyRecord]:
+        """Flush the files of films together, then put them in their places: whole there, after a power cut too.
+
+        Each file is flushed before it is renamed, and the folder after the last was: once for all films.
+
+        Returns:
+            The records, for `keep`; the time of writing holds the film's share of the time of flushing.
+
+        Raises:
+            OutputError: something cannot be written; all films have to be written again.
+        """
+        start = time.perf_counter()
+        drafts = [draft for film in films for draft in film.drafts]
         fresh: list[Path] = []
         try:
-            notes = self._write_products(segmentation, stem, files, fresh)
-            flush_folder(self.folder)
+            self._hold()
+            # The disk takes them in one go; one after another, each would wait for the one before it.
+            flushed = [self._flushing.submit(draft.flush) for draft in drafts]
+            # All of them: none is discarded while it is flushed.
+            wait(flushed)
+            for each in flushed:
+                each.result()
+            for draft in drafts:
+                if not draft.path.exists():
+                    fresh.append(draft.path)
+                draft.put_in_place()
+                for stale in _of_other_kinds(draft.path):
+                    stale.unlink(missing_ok=True)
+            if drafts:
+                flush_folder(self.folder)
+            if self.outbox is not None:
+                # Before the record: a film that is done is sure to be sent.
+                for draft in drafts:
+                    if draft.path.suffix == ".dcm":
+                        self.outbox.put(draft.path)
         except BaseException as error:
-            # A film that is not done holds no space that another needs; what an earlier run left there stays.
+            for film in films:
+                film.discard()
+            # What an earlier run left there stays.
             for path in fresh:
                 # A disk that turned read-only gives nothing back.
                 with suppress(OSError):
@@ -200,47 +274,23 @@ class OutputFolder:
             if isinstance(error, OSError):
                 raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
             raise
-        if notes:
-            segmentation = replace(segmentation, warnings=(*segmentation.warnings, *notes))
-        timings = {**segmentation.timings_ms, "write": round((time.perf_counter() - start) * 1000, 3)}
-        products = sorted(self.products | {"record"})
-        return record_of(segmentation, stem, products, files, timings, self._with_names, self.clock.offset_s)
+        share = _ms_since(start) / max(1, len(films))
+        return [_with_flushing(film.record, share) for film in films]
 
-    def _write_products(
-        self, segmentation: Segmentation, stem: str, files: list[WrittenFile], fresh: list[Path]
-    ) -> list[str]:
-        """Write them and list them in `files`, and in `fresh` those that were not there; what could not be made."""
-
-        def write(name: str, data: bytes) -> None:
-            path = self.folder / f"{stem}.{name}"
-            if not path.exists():
-                fresh.append(path)
-            write_atomically(path, data, lasting=False)
-            files.append(WrittenFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
-
-        result = Result(segmentation, self._with_names, self._overlay_kind)
-        for product, files_of in PRODUCTS.items():
-            if product in self.products:
-                for name, data in files_of(result):
-                    write(name, data)
-        if self.outbox is not None:
-            # Before the record: a film that is done is sure to be sent.
-            for file in files:
-                if file.name.endswith(".dcm"):
-                    self.outbox.put(self.folder / file.name)
-        return result.notes
-
-    def keep(self, record: AnyRecord) -> None:
-        """Write a record, which makes its film done, or failed.
+    def keep(self, *records: AnyRecord) -> None:
+        """Write records, which makes their films done, or failed: all of them at once.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: they cannot be written.
         """
         self._hold()
+        lines = [record.to_json() for record in records]
         if self.notices is not None:
             # Before the record: of a film that is done or failed somebody is sure to be told, at worst twice.
-            self.notices.put_bytes(f"{secrets.token_hex(8)}.json", json.dumps(record.to_json()).encode())
-        self._records.append(record.to_json())
+            for line in lines:
+                self.notices.put_bytes(f"{secrets.token_hex(8)}.json", json.dumps(line).encode())
+        if lines:
+            self._records.append(*lines)
 
     def _hold(self) -> None:
         if self._lock is not None:
@@ -335,6 +385,24 @@ class OutputFolder:
                     (self.folder / file.name).unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
+
+
+def _of_other_kinds(path: Path) -> list[Path]:
+    """Where a film's overlay lies that was written in another format: two that differ would mislead."""
+    stem, _, kind = path.name.rpartition(".overlay.")
+    others = [other for other in OVERLAY_KINDS if other != kind] if kind in OVERLAY_KINDS and stem else []
+    return [path.with_name(f"{stem}.overlay.{other}") for other in others]
+
+
+def _ms_since(start: float) -> float:
+    return round((time.perf_counter() - start) * 1000, 3)
+
+
+def _with_flushing(record: AnyRecord, ms: float) -> AnyRecord:
+    if isinstance(record, FailedRecord):
+        return record
+    timings = {**record.timings_ms, "write": round(record.timings_ms["write"] + ms, 3)}
+    return replace(record, timings_ms=timings)
 
 
 def _prepare(folder: Path) -> None:

@@ -9,13 +9,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import takewhile
+from queue import SimpleQueue
 from typing import TypeAlias, TypeVar
 
 from edge_seg.boundary import film_boundary
 from edge_seg.errors import EdgeSegError, InputError, OutputError
 from edge_seg.film import Arrival, Failure, Film
 from edge_seg.log import room_logger
-from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.folder import OutputFolder, Written
 from edge_seg.record import AnyRecord, FailedRecord, record_of_failure
 from edge_seg.segmenter import Segmentation, Segmenter
 from edge_seg.sources import Source
@@ -24,10 +26,13 @@ _Result = TypeVar("_Result")
 
 _Content: TypeAlias = Film | Failure
 
-_Written: TypeAlias = tuple[_Content, AnyRecord | None]
-"""The film, or what went wrong with it, and its record, not yet kept; no record where it was done before."""
+_Outcome: TypeAlias = tuple[_Content, Written | None]
+"""The film, or what went wrong with it, and what is to be kept of it; nothing where it was done before."""
 
-_Work: TypeAlias = Callable[[], _Written]
+_Settled: TypeAlias = tuple[_Content, AnyRecord | None]
+"""The same with its record."""
+
+_Work: TypeAlias = Callable[[], _Outcome]
 
 _log = room_logger(__name__)
 
@@ -129,7 +134,8 @@ def run_session(
 ) -> Summary:
     """Segment every film of a source; one bad film never stops the others, Ctrl-C ends with the films done so far.
 
-    Results are written while the next films are segmented. While they cannot be written (a full disk), a session of an
+    Results are written while the next films are segmented, and those that are written by then are flushed together. A
+    source hears of a film when its results last. While they cannot be written (a full disk), a session of an
     endless source waits with its films in hand.
 
     Args:
@@ -164,30 +170,39 @@ def run_session(
                 alone = True
 
     def settle() -> None:
-        arrival = pending[0].arrival
-        content, record = patiently(pending[0].written)
-        pending.popleft()
-        if record is not None:
-            # In the order of the films, whichever was written first.
-            patiently(partial(output.keep, record))
-        patiently(partial(arrival.settle, record))
-        summary.count_in(content, record)
-        if isinstance(record, FailedRecord):
-            _log.warning("film %d failed (exit code %d)", summary.count, record.exit_code)
-        for observer in observers:
-            observer.film(summary, content, record)
+        # In the order of the films, whichever was written first.
+        films = list(takewhile(lambda film: film.is_written, pending))
+        placed = None
+        if len(films) > 1:
+            # Where there is not space for all of them, what there is space for is done, one at a time.
+            with suppress(OutputError):
+                placed = _place(films, output)
+        if placed is None:
+            films = [pending[0]]
+            placed = patiently(partial(_place, films, output))
+        for _ in films:
+            pending.popleft()
+        patiently(partial(output.keep, *(record for _, record in placed if record is not None)))
+        for film, (content, record) in zip(films, placed, strict=True):
+            patiently(partial(film.arrival.settle, record))
+            summary.count_in(content, record)
+            if isinstance(record, FailedRecord):
+                _log.warning("film %d failed (exit code %d)", summary.count, record.exit_code)
+            for observer in observers:
+                observer.film(summary, content, record)
 
-    writers = ThreadPoolExecutor(_WRITERS, "write")
+    team = _Team(source, segmenter)
+    writers = ThreadPoolExecutor(max(_WRITERS, team.size), "film")
     in_good_order = False
     try:
         try:
             for arrival in source:
                 if arrival is not None:
-                    work = _begin(arrival.content, segmenter, output, again)
+                    work = _begin(arrival.content, team, output, again)
                     pending.append(_Pending(arrival, work, writers.submit(work)))
                     # Not beside the next one in memory.
                     del arrival, work
-                while pending and (pending[0].future.done() or len(pending) > _WRITERS):
+                while pending and (pending[0].future.done() or len(pending) > team.size + 1):
                     settle()
                 for observer in observers:
                     observer.tick()
@@ -206,6 +221,8 @@ def run_session(
         raise
     finally:
         writers.shutdown()
+        for film in pending:
+            film.discard()
         if in_good_order:
             source.stopped()
         source.close()
@@ -219,24 +236,41 @@ class _Pending:
 
     arrival: Arrival
     work: _Work
-    future: Future[_Written]
-    tried: bool = False
+    future: Future[_Outcome]
+    again: bool = False
 
     @property
     def is_written(self) -> bool:
-        """Whether all its files are."""
-        return self.future.done() and self.future.exception() is None
+        """Whether all its files are, for the first time."""
+        return not self.again and self.future.done() and self.future.exception() is None
 
-    def written(self) -> _Written:
+    def written(self) -> _Outcome:
         """What came of it; asked again after it failed, it is written again."""
-        if self.tried:
+        if self.again:
             return self.work()
         # Not before it is known: Ctrl-C may arrive while it is waited for.
         result = self.future.exception()
-        self.tried = True
         if result is not None:
+            self.again = True
             raise result
         return self.future.result()
+
+    def discard(self) -> None:
+        """Leave nothing of what was written and is in no place yet."""
+        if self.is_written and (written := self.future.result()[1]) is not None:
+            written.discard()
+
+
+def _place(films: Sequence[_Pending], output: OutputFolder) -> list[_Settled]:
+    """Wait for films to be written, and put their files in place together; films and records, not yet kept."""
+    outcomes = [film.written() for film in films]
+    try:
+        records = iter(output.place([written for _, written in outcomes if written is not None]))
+    except BaseException:
+        for film in films:
+            film.again = True
+        raise
+    return [(content, None if written is None else next(records)) for content, written in outcomes]
 
 
 def _idle(seconds: float, observers: Sequence[Observer]) -> None:
@@ -248,24 +282,58 @@ def _idle(seconds: float, observers: Sequence[Observer]) -> None:
         time.sleep(min(0.2, left))
 
 
-def _begin(content: _Content, segmenter: Segmenter, output: OutputFolder, again: bool) -> _Work:
-    """Segment a film, if it was not done before; what is left is to write, in any thread."""
+class _Team:
+    """Segmenters for several films at a time.
+
+    Films that come one by one are each done soonest by all cores together; of many, each core does its own.
+
+    Attributes:
+        size: how many there are.
+        leader: the one that was given, or one like it.
+    """
+
+    def __init__(self, source: Source, segmenter: Segmenter) -> None:
+        one_by_one = source.live or source.endless or source.total == 1
+        members = [segmenter] if one_by_one else segmenter.one_for_each_thread()
+        self.size, self.leader = len(members), members[0]
+        self._free: SimpleQueue[Segmenter] = SimpleQueue()
+        for member in members:
+            self._free.put(member)
+
+    def segment(self, film: Film) -> Segmentation:
+        """Segment a film as soon as one of them is free."""
+        segmenter = self._free.get()
+        try:
+            return segmenter(film)
+        finally:
+            self._free.put(segmenter)
+
+
+def _begin(content: _Content, team: _Team, output: OutputFolder, again: bool) -> _Work:
+    """Begin with a film, if it was not done before; what is left is to be done in any thread.
+
+    A segmenter that is alone segments it here and now, so that the next one is taken from a camera when it is free.
+    """
     if isinstance(content, Failure):
         return partial(_failed, content, output)
-    begun = film_boundary(content.name, content.source, partial(_segment, content, segmenter, output, again))
+
+    def begin() -> _Work:
+        one = team.leader
+        if not again and output.is_done(content, one.manifest.flatbuffer_sha256, one.lung, one.gate):
+            return lambda: (content, None)
+        if team.size > 1:
+            return partial(_write, content, partial(team.segment, content), output.stem_of(content), output)
+        segmentation = one(content)
+        return partial(_write, content, lambda: segmentation, output.stem_of(content), output)
+
+    begun = film_boundary(content.name, content.source, begin)
     return partial(_failed, begun, output) if isinstance(begun, Failure) else begun
 
 
-def _segment(film: Film, segmenter: Segmenter, output: OutputFolder, again: bool) -> _Work:
-    if not again and output.is_done(film, segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate):
-        return lambda: (film, None)
-    return partial(_write, film, segmenter(film), output.stem_of(film), output)
+def _write(film: Film, segment: Callable[[], Segmentation], stem: str, output: OutputFolder) -> _Outcome:
+    written = film_boundary(film.name, film.source, lambda: output.write_files(segment(), stem))
+    return _failed(written, output) if isinstance(written, Failure) else (film, written)
 
 
-def _write(film: Film, segmentation: Segmentation, stem: str, output: OutputFolder) -> _Written:
-    record = film_boundary(film.name, film.source, partial(output.write_files, segmentation, stem))
-    return _failed(record, output) if isinstance(record, Failure) else (film, record)
-
-
-def _failed(failure: Failure, output: OutputFolder) -> _Written:
-    return failure, record_of_failure(failure, output.clock.offset_s)
+def _failed(failure: Failure, output: OutputFolder) -> _Outcome:
+    return failure, Written(record_of_failure(failure, output.clock.offset_s))

@@ -225,6 +225,9 @@ def test_overlays_are_jpeg_or_png(tmp_path, segmenter):
         # A wrong channel order, or colour of half the resolution, is further off.
         assert seen is not None
         assert np.abs(seen.astype(int) - draw_overlay(result)).mean() < (2 if kind == "jpg" else 1e-9)
+    with closing(OutputFolder(tmp_path / "png", ["overlay"])) as output:
+        output.write(result)
+    assert shown(tmp_path / "png") == {"chest.overlay.jpg", "records.jsonl"}
     with pytest.raises(UsageError, match="choose from jpg, png"):
         OutputFolder(tmp_path / "b", overlay="gif")
 
@@ -378,6 +381,9 @@ def test_a_film_too_large_for_the_memory_is_a_failure_of_that_film(tmp_path, seg
             if film.name == "big.png":
                 raise MemoryError
             return segmenter(film)
+
+        def one_for_each_thread(self):
+            return [self]
 
     summary = run_session(Films(film("big.png"), film("a.png")), cast(Segmenter, Full()), OutputFolder(tmp_path))
     assert (summary.done, summary.exit_code) == (1, 3)

@@ -12,7 +12,7 @@ import pytest
 from edge_seg import Film
 from edge_seg.errors import OutputError
 from edge_seg.film import Arrival, Outcome
-from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.folder import OutputFolder, Written
 from edge_seg.phantom import phantom
 from edge_seg.record import DoneRecord
 from edge_seg.segmenter import Segmentation, Segmenter
@@ -50,7 +50,7 @@ class Told(Segmenter):
 
     def __call__(self, film: Film | np.ndarray) -> Segmentation:
         with self.news:
-            self.calls += 1
+            type(self).calls += 1
             self.news.notify_all()
         return super().__call__(film)
 
@@ -62,7 +62,7 @@ class Patient(OutputFolder):
         super().__init__(folder)
         self._segmenter, self._films, self._written = segmenter, films, 0
 
-    def write_files(self, segmentation: Segmentation, stem: str) -> DoneRecord:
+    def write_files(self, segmentation: Segmentation, stem: str) -> Written:
         self._written += 1
         wanted = min(self._written + 1, self._films)
         with self._segmenter.news:
@@ -89,7 +89,7 @@ def test_of_several_sources_each_hears_of_its_own_films(tiny_model: Path, tmp_pa
 
 def test_a_result_that_cannot_be_written_ends_the_session(tiny_model: Path, tmp_path: Path) -> None:
     class Full(OutputFolder):
-        def write_files(self, segmentation: Segmentation, stem: str) -> DoneRecord:
+        def write_files(self, segmentation: Segmentation, stem: str) -> Written:
             raise OutputError("the disk is full")
 
     with pytest.raises(OutputError, match="full"):
