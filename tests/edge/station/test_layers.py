@@ -130,7 +130,7 @@ def test_where_no_masks_are_written_there_is_the_overlay_alone(tmp_path: Path, s
 def test_what_retention_removed_is_not_shown(tmp_path: Path, segmenter: Segmenter) -> None:
     health = session(tmp_path, segmenter, GOOD)
     assert health.picture(1)
-    for file in tmp_path.glob("*.png"):
+    for file in (*tmp_path.glob("*.png"), *tmp_path.glob("*.overlay.jpg")):
         file.unlink()
     assert health.picture(1) is None
 
