@@ -23,6 +23,7 @@ THUMBNAIL = 256  # pixels of the longer side
 
 _NEARLY_ALL = 0.9  # of a film: no structure covers so much
 _CORNERS = 4
+_LINE = 0.02  # of a film's shorter side: lines are thinner
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class FilmFacts:
         resized: outlines of another size than the film.
         in_corners: outlines that hold all four corners of the film.
         sides_exchanged: whether the right lung lies to the right of the left one.
+        hollow: outlines that are lines around nothing.
+        blank: whether all its pixels have one value.
         trouble: why it cannot be read.
         thumbnail: the film with its outlines drawn, `(height, width, 3)` uint8, where asked for.
     """
@@ -46,6 +49,8 @@ class FilmFacts:
     resized: tuple[str, ...] = ()
     in_corners: tuple[str, ...] = ()
     sides_exchanged: bool = False
+    hollow: tuple[str, ...] = ()
+    blank: bool = False
     trouble: str = ""
     thumbnail: np.ndarray | None = field(default=None, repr=False)
 
@@ -65,15 +70,25 @@ def check_dataset(dataset: Dataset, options: Options) -> tuple[DatasetReport, li
     look = partial(_facts, structures=dataset.structures, shown=shown)
     facts = each(look, dataset.films, "reading films", options)
     report = dataset.report or _bare_report(dataset)
+    structures = tuple(_structure(one, facts) for one in report.structures)
     return (
         replace(
             report,
             sizes=dict(Counter("{1} x {0}".format(*one.shape) for one in facts if one.shape)),
-            structures=tuple(_structure(one, facts) for one in report.structures),
-            problems=(*report.problems, *_problems(facts)),
+            structures=structures,
+            problems=(*report.problems, *_problems(facts), *_nowhere(structures)),
         ),
         facts,
     )
+
+
+def _nowhere(structures: Sequence[StructureFacts]) -> list[Problem]:
+    """Structures without a pixel on any film, such as the last of names that are shifted by one."""
+    absent = [one.name for one in structures if one.outlined and one.outlined == one.empty]
+    if not absent or len(absent) == len(structures):
+        return []
+    text = f"no film has an outline of {', '.join(absent)}: are the names in the order of the values, from 1?"
+    return [Problem("structures-nowhere", ERROR, text)]
 
 
 def _bare_report(dataset: Dataset) -> DatasetReport:
@@ -102,12 +117,27 @@ def _facts(film: LabelledFilm, structures: Sequence[str], shown: set[str]) -> Fi
         tuple(name for name, plane in raw.items() if plane.shape != picture.shape),
         tuple(name for name, plane in outlines.items() if _in_corners(plane)),
         _sides_exchanged(outlines),
+        tuple(name for name, plane in outlines.items() if _is_hollow(plane)),
+        bool(picture.pixels.min() == picture.pixels.max()),
         thumbnail=draw(picture, outlines, structures) if film.source in shown else None,
     )
 
 
 def _in_corners(plane: np.ndarray) -> bool:
     return bool((plane[[0, 0, -1, -1], [0, -1, 0, -1]] == 1).sum() == _CORNERS)
+
+
+def _is_hollow(plane: np.ndarray) -> bool:
+    """Whether an outline is a line whose inside was never filled: thin, and its inside is larger than itself."""
+    inside = (plane == 1).astype(np.uint8)
+    width = max(5, round(_LINE * min(plane.shape)))
+    thick = cv2.erode(inside, np.ones((width, width), np.uint8), borderValue=0)
+    if not inside.any() or int(thick.sum()) > 0.1 * int(inside.sum()):
+        return False
+    filled = np.zeros_like(inside)
+    lines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(filled, lines, -1, 1, cv2.FILLED)
+    return int(filled.sum()) > 2 * int(inside.sum())
 
 
 def _sides_exchanged(outlines: Outlines) -> bool:
@@ -163,6 +193,8 @@ def _problems(facts: Sequence[FilmFacts]) -> list[Problem]:
     corners = [fact for fact in facts if fact.in_corners]
     full = [fact for fact in facts if any(share > _NEARLY_ALL for share in fact.covers.values())]
     exchanged = [fact for fact in facts if fact.sides_exchanged]
+    hollow = [fact for fact in facts if fact.hollow]
+    blank = [fact for fact in facts if fact.blank]
     found = []
     if unreadable:
         text = f"{len(unreadable)} films or their masks cannot be used; the first: {unreadable[0].trouble}"
@@ -180,6 +212,11 @@ def _problems(facts: Sequence[FilmFacts]) -> list[Problem]:
     elif full:
         text = f"{len(full)} films are covered to more than {_NEARLY_ALL:.0%} by one structure"
         found.append(_problem("full-masks", WARNING, text, full))
+    if hollow:
+        text = f"{len(hollow)} films have outlines that are lines around nothing: fill their insides"
+        found.append(_problem("hollow-masks", ERROR if 2 * len(hollow) > len(facts) else WARNING, text, hollow))
+    if blank:
+        found.append(_problem("blank-films", WARNING, f"{len(blank)} films show nothing: all pixels are equal", blank))
     if exchanged:
         text = f"{len(exchanged)} films have the right lung on the picture's right, which is the patient's left"
         found.append(_problem("sides", ERROR if 2 * len(exchanged) > len(facts) else WARNING, text, exchanged))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -20,24 +21,36 @@ from edge_seg_data.progress import ProgressLine
 def check(folders: tuple[str, ...], out: Path | None, as_json: bool, skip_bad: bool, quiet: bool) -> int:
     """Say what FOLDER... holds and how it is read: films, masks, patients, splits, and everything that is wrong.
 
-    A FOLDER is a data set; its layout is recognised, or named as LAYOUT=PATH. The exit code is 3 where training on it
-    would be wrong. Needs `pip install '.[data]'`.
+    A FOLDER is a data set: images/ and masks/ of the same names; NAME.png beside NAME_mask.png; images/ and a folder of
+    masks for each structure; train/, val/ and test/ with any of these in each; films beside files of COCO, labelme,
+    CVAT, V7 Darwin or DICOM SEG; Montgomery County's. Its layout is recognised, or named as LAYOUT=PATH: chest, pairs,
+    structures, splits, flat, annotations, montgomery, whole-lung, visible-lung, brain-tumour or unlabelled. The exit
+    code is 3 where training on it would be wrong. Needs `pip install '.[data]'`.
     """
     from edge_seg_data import Options, inspect_dataset
     from edge_seg_data.check import check_dataset
     from edge_seg_data.page import write_page
     from edge_seg_data.report import ERROR, DatasetReport, Problem
+    from edge_seg_data.splits import equal_films_across, splits_of
 
     options = Options(skip_bad=skip_bad, progress=(lambda what, done, total: None) if quiet else ProgressLine())
-    checked = []
+    checked, opened = [], []
     for folder in folders:
         try:
-            checked.append(check_dataset(inspect_dataset(folder, options=options), options))
+            dataset = inspect_dataset(folder, options=options)
+            opened.append(dataset)
+            # As for a run: a patient of several sets is in the same split in all of them.
+            options = replace(options, known={**splits_of([dataset]), **options.known})
+            checked.append(check_dataset(dataset, options))
         except InputError as error:
             # Nothing can be read of it, and the others are still worth a report.
             checked.append(
                 (DatasetReport(folder, "not recognised", problems=(Problem("layout", ERROR, str(error)),)), [])
             )
+    across = equal_films_across(opened)
+    if across is not None:
+        report, facts = checked[-1]
+        checked[-1] = replace(report, problems=(*report.problems, across)), facts
     if as_json:
         click.echo(json.dumps([report.to_json() for report, _ in checked], indent=2))
     else:

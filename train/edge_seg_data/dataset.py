@@ -36,6 +36,7 @@ class LabelledFilm:
         scored: false where the outline is too doubtful to score against.
         source: path of the film's file, where it comes from one.
         aspect_known: false where the film is stored squashed, and nothing tells by how much.
+        content: hash of the film's file, by which equal films of several data sets are known.
     """
 
     name: str
@@ -46,6 +47,7 @@ class LabelledFilm:
     scored: bool = True
     source: str = ""
     aspect_known: bool = True
+    content: str = ""
 
     def load(self) -> tuple[Film, Outlines]:
         """The film and its outlines, which are enlarged or shrunk to the film's size where they were stored at another.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from edge_seg_data.dataset import Outlines
@@ -33,6 +35,10 @@ FILM_FOLDERS = [
     "pictures",
     "photos",
     "scans",
+    "jpegimages",
+    "img_dir",
+    "imagestr",
+    "train_images",
 ]
 MASK_FOLDERS = [
     "masks",
@@ -54,6 +60,11 @@ MASK_FOLDERS = [
     "target",
     "outlines",
     "manualmask",
+    "segmentationclass",
+    "ann_dir",
+    "labelstr",
+    "train_masks",
+    "train_labels",
 ]
 NO_STRUCTURES = frozenset(
     [
@@ -75,6 +86,10 @@ NO_STRUCTURES = frozenset(
 """Words in names of folders and files that lie beside masks and hold none."""
 
 
+_DEEPEST = 4  # folders in one another
+_SHOWN = 4  # kinds of files in a message
+
+
 @dataclass
 class Found:
     """Films of a folder with the files that outline them.
@@ -86,6 +101,7 @@ class Found:
         drawn: of films whose outlines an annotation program has drawn, what gives them at `(height, width)`.
         drawn_structures: what those outlines are of.
         problems: what to know.
+        misnamed: most masks of one kind without a film, where as many films have no mask of that kind.
     """
 
     layout: str
@@ -93,9 +109,10 @@ class Found:
     splits: dict[Path, str] = field(default_factory=dict)
     lonely_films: list[Path] = field(default_factory=list)
     lonely_masks: list[Path] = field(default_factory=list)
-    drawn: dict[Path, Callable[[tuple[int, int]], Outlines]] = field(default_factory=dict)
+    drawn: dict[Path, partial[Outlines]] = field(default_factory=dict)
     drawn_structures: tuple[str, ...] = ()
     problems: list[Problem] = field(default_factory=list)
+    misnamed: int = 0
 
     def add(self, pairing: Pairing, structure: str | None = None) -> None:
         """Take in films and masks; `structure` is what the masks' folder says that they hold."""
@@ -104,6 +121,7 @@ class Found:
             for name, paths in sources.items():
                 own.setdefault(structure if structure is not None else name, []).extend(paths)
         self.lonely_masks += pairing.lonely_masks
+        self.misnamed = max(self.misnamed, min(len(pairing.lonely_films), len(pairing.lonely_masks)))
         self.problems += [Problem("names", NOTE, note) for note in pairing.notes]
 
 
@@ -200,7 +218,7 @@ def split_folders(folder: Path) -> dict[str, Path]:
     """Folders called train, val and test, by split."""
     found = {}
     for path in sorted(folder.iterdir()):
-        split = SPLIT_NAMES.get(path.name.casefold())
+        split = split_named(path.name)
         if path.is_dir() and split:
             found[split] = path
     return found
@@ -214,21 +232,55 @@ def merge(parts: dict[str, Found], layout: str) -> Found:
         whole.splits |= dict.fromkeys(part.masks, split)
         whole.lonely_films += part.lonely_films
         whole.lonely_masks += part.lonely_masks
+        whole.misnamed = max(whole.misnamed, part.misnamed)
         whole.problems += [problem for problem in part.problems if problem not in whole.problems]
     return whole
 
 
-def only_folder(folder: Path) -> Path | None:
-    """The one folder inside, where there is nothing else: an archive unpacked into a folder of its own name."""
-    inside = [path for path in folder.iterdir() if path.name[0] != "." and path.name.casefold() != "__macosx"]
-    return inside[0] if len(inside) == 1 and inside[0].is_dir() else None
+def split_named(name: str) -> str:
+    """The split that a folder's name says (`train`, `Val`, `train2017`), empty where it says none."""
+    return SPLIT_NAMES.get(name.casefold().rstrip("0123456789"), "")
+
+
+def nested_folders(folder: Path) -> list[Path]:
+    """The folder, and the one in it where there is nothing else, and so on: archives unpacked into their own names."""
+    found = [folder]
+    while len(found) < _DEEPEST:
+        inside = [path for path in found[-1].iterdir() if path.name[0] != "." and path.name.casefold() != "__macosx"]
+        if len(inside) != 1 or not inside[0].is_dir():
+            break
+        found.append(inside[0])
+    return found
+
+
+def find_parts(folder: Path, layout: str) -> Found | None:
+    """The films of a split that lie in folders of their own: `train/covid/images`, `train/normal/images`."""
+    whole = Found(layout)
+    for path in folders_of(folder).values():
+        rooms = rooms_of(path)
+        if rooms:
+            part = find_rooms(rooms, layout)
+            whole = merge({"": whole, path.name: part}, layout)
+    whole.splits = {}
+    return whole if whole.masks else None
+
+
+def contents(folder: Path) -> str:
+    """What lies in a folder, for a message: files by folder and suffix, the commonest first."""
+    counts = Counter(
+        (path.parent.relative_to(folder).as_posix(), path.suffix.lower() or "without suffix")
+        for path in list_files(folder)
+    )
+    shown = [f"{count} {suffix} in {where}/" for (where, suffix), count in counts.most_common(_SHOWN)]
+    more = f" and {len(counts) - _SHOWN} more kinds" if len(counts) > _SHOWN else ""
+    return ", ".join(shown).replace(" in ./", "") + more or "nothing"
 
 
 def unmatched(found: Found) -> list[Problem]:
     """What is left without a partner; many on both sides are names that were not understood."""
     films, masks = found.lonely_films, found.lonely_masks
     problems = []
-    both = min(len(films), len(masks))
+    both = max(found.misnamed, min(len(films), len(masks)))
     wrong = both >= max(2, 0.05 * len(found.masks))
     if films:
         text = f"{len(films)} films have no mask and are left out" + (": their names do not fit" if wrong else "")
@@ -268,7 +320,7 @@ def splits_by_folder(films: Sequence[Path], root: Path) -> dict[Path, str]:
     found = {}
     for film in films:
         parts = film.relative_to(root).parts
-        split = SPLIT_NAMES.get(parts[0].casefold()) if len(parts) > 1 else None
+        split = split_named(parts[0]) if len(parts) > 1 else ""
         if split:
             found[film] = split
     return found

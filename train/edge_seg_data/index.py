@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,11 +13,19 @@ from edge_seg_data.text import read_table
 
 INDEX_NAME = "index.csv"
 
-_FILM = ("stem", "film", "image", "filename", "file_name", "file", "name", "image_id", "id")
-_PATIENT = ("patient", "patient_id", "patientid", "subject", "subject_id", "person", "case")
+# Names of columns without spaces and signs, in the order in which they are asked.
+_FILM = (
+    *("stem", "film", "image", "filename", "filepath", "imagepath", "imageindex", "imagename", "imagefile"),
+    *("path", "file", "name", "imageid", "imgid", "id"),
+)
+_PATIENT = ("patient", "patientid", "patientname", "subject", "subjectid", "person", "personid", "case", "caseid")
 _SPLIT = ("split", "set", "subset", "partition")
 _ATTRIBUTES = ("finding", "view", "label", "source_set")
 _POSITIVE = ("match_score", "original_width", "original_height")
+_READ_ELSEWHERE = (*_POSITIVE, *_ATTRIBUTES, "aspect_known")
+
+# What spreadsheets and data frames write where nothing is known.
+_BLANK = frozenset({"nan", "none", "null", "na", "n/a", "#n/a", "unknown", "unnamed", "?", "-", "--"})
 
 SPLIT_NAMES = {
     "train": "train",
@@ -57,39 +66,69 @@ class IndexRow:
         return float(text) if text else None
 
 
-def read_index(folder: Path) -> dict[str, IndexRow] | None:
-    """The rows of a folder's `index.csv` by film key (see `files.key_of`), `None` where there is no such file.
+@dataclass(frozen=True)
+class Index:
+    """An `index.csv`.
+
+    Attributes:
+        rows: by film key, see `files.key_of`.
+        unread: columns that nothing is read from.
+        names_patients, names_splits: whether there is a column for them.
+    """
+
+    rows: dict[str, IndexRow]
+    unread: tuple[str, ...] = ()
+    names_patients: bool = True
+    names_splits: bool = True
+
+
+def read_index(folder: Path) -> Index | None:
+    """A folder's `index.csv`, `None` where there is no such file.
 
     Raises:
-        InputError: a row names no film, an unknown split, the film of another row, or a number that is none.
+        InputError: the file holds no rows or no column of films; a row names no film, an unknown split, the film of
+            another row, or a number that is none.
     """
     path = next((p for p in folder.iterdir() if p.name.lower() == INDEX_NAME), None)
     if path is None:
         return None
+    table = read_table(path)
+    if not table:
+        raise InputError(f"{path}: holds no rows: give each film one (stem,patient,split), or remove the file")
     rows: dict[str, IndexRow] = {}
-    for line, values in enumerate(read_table(path), 2):
-        row = _row(path, line, values)
+    patients: dict[str, str] = {}
+    for line, values in enumerate(table, 2):
+        row = _row(path, line, values, patients)
         key = key_of(row.stem)
         if key in rows:
             raise InputError(f"{path}: lines {rows[key].line} and {line} both name {row.stem}: leave one")
         rows[key] = row
-    return rows
+    columns = list(table[0])
+    known = {*_FILM, *_PATIENT, *_SPLIT, *map(_plain, _READ_ELSEWHERE)}
+    unread = tuple(name for name in columns if name and _plain(name) not in known)
+    plain = set(map(_plain, columns))
+    return Index(rows, unread, bool(plain & set(_PATIENT)), bool(plain & set(_SPLIT)))
 
 
-def _row(path: Path, line: int, values: dict[str, str]) -> IndexRow:
+def _row(path: Path, line: int, values: dict[str, str], patients: dict[str, str]) -> IndexRow:
+    """A row; `patients` holds how each patient was written first, so that `P1` and `p1` are one."""
+    if not set(map(_plain, values)) & set(_FILM):
+        names = ", ".join(filter(None, values))[:200]
+        raise InputError(f"{path}: has no column of films ({names}): call the one with their file names `stem`")
     film = _first(values, _FILM)
     if not film:
         raise InputError(f"{path}: line {line} names no film: give its file name without suffix as `stem`")
     split = _first(values, _SPLIT)
     if split and split.lower() not in SPLIT_NAMES:
         raise InputError(f"{path}: line {line} has the split {split}: use train, val, test, or none")
+    patient = _first(values, _PATIENT)
     for column in _POSITIVE:
         if values.get(column) and not _is_positive(values[column]):
             raise InputError(f"{path}: line {line} has the {column} {values[column]}: give a number above 0")
     return IndexRow(
         line,
         stem_of(film.replace("\\", "/").rpartition("/")[2]),
-        _first(values, _PATIENT),
+        patients.setdefault(_same_patient(patient), patient) if patient else "",
         SPLIT_NAMES.get(split.lower(), ""),
         {name: values[name] for name in _ATTRIBUTES if values.get(name)},
         values,
@@ -97,7 +136,19 @@ def _row(path: Path, line: int, values: dict[str, str]) -> IndexRow:
 
 
 def _first(values: dict[str, str], columns: tuple[str, ...]) -> str:
-    return next((values[column] for column in columns if values.get(column)), "")
+    plain = {_plain(name): value for name, value in values.items() if value.lower() not in _BLANK}
+    return next((plain[column] for column in columns if plain.get(column)), "")
+
+
+def _plain(column: str) -> str:
+    """A column's name as it is looked for: `Patient ID`, `patient-id` and `PatientId` are one."""
+    return re.sub(r"[\W_]", "", column.casefold())
+
+
+def _same_patient(patient: str) -> str:
+    """Equal for spellings of one patient: case aside, and numbers as spreadsheets change them (`007`, `7`, `7.0`)."""
+    number = re.fullmatch(r"0*(\d+)(?:\.0+)?", patient)
+    return number[1] if number else key_of(patient)
 
 
 def _is_positive(text: str) -> bool:

@@ -34,7 +34,8 @@ def _split_folders(folder: Path) -> Found | None:
     parts = {}
     for split, path in finding.split_folders(folder).items():
         rooms = finding.rooms_of(path)
-        part = finding.find_rooms(rooms, _SPLITS) if rooms else finding.find_flat(path, _SPLITS)
+        part = finding.find_rooms(rooms, _SPLITS) if rooms else finding.find_parts(path, _SPLITS)
+        part = part or finding.find_flat(path, _SPLITS)
         if part and part.masks:
             parts[split] = part
     return finding.merge(parts, _SPLITS) if parts else None
@@ -101,7 +102,8 @@ def open_dataset(path: str | Path, layout: str | None = None, options: Options =
     report = dataset.report
     if report is not None and report.errors:
         first, rest = report.errors[0], len(report.errors) - 1
-        more = f"; and {rest} more: edge-seg check {report.folder}" if rest else ""
+        hidden = f"and {rest} more" if rest else "all files" if len(first.files) > 1 else ""
+        more = f"; {hidden}: edge-seg check {report.folder}" if hidden else ""
         raise InputError(
             f"{first.text}{more}" if report.folder in first.text else f"{report.folder}: {first.text}{more}"
         )
@@ -122,8 +124,7 @@ def inspect_dataset(path: str | Path, layout: str | None = None, options: Option
         raise InputError(f"{folder}: there is no such folder: give the folder of a data set")
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"{folder}: no layout is called {layout}: choose from {', '.join(LAYOUTS)}")
-    inside = finding.only_folder(folder)
-    for where in (folder, inside) if inside else (folder,):
+    for where in finding.nested_folders(folder):
         for name, kind in _asked(layout, where):
             found = kind.find(where)
             if found is not None and kind.reader is not None:
@@ -132,8 +133,13 @@ def inspect_dataset(path: str | Path, layout: str | None = None, options: Option
                 return read_dataset(where, name, kind, found, options)
     if layout:
         raise InputError(f"{folder}: is not laid out as `{layout}` ({LAYOUTS[layout].title}): name another layout")
-    known = "; ".join(kind.title for kind in LAYOUTS.values())
-    raise InputError(f"{folder}: no layout fits: lay it out as one of: {known}")
+    below = [path for path in finding.folders_of(folder).values() if finding.rooms_of(path)]
+    if below:
+        raise InputError(f"{folder}: holds several data sets: name each ({' '.join(map(str, below))})")
+    raise InputError(
+        f"{folder}: no layout fits, it holds {finding.contents(folder)}: put films into images/ and masks of the same "
+        "names into masks/, or see the layouts in `edge-seg check --help`"
+    )
 
 
 def split_name(path: str | Path) -> tuple[str | None, Path]:

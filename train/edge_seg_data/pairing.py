@@ -64,6 +64,8 @@ FILM_WORDS = frozenset(
 """Words in a film's name that say that it is a film."""
 
 _SEPARATORS = re.compile(r"[\s_.()\-]+")
+_SMALL_WORDS = frozenset({"of", "for", "the", "png", "jpg", "jpeg", "tif", "tiff", "bmp", "gif", "dcm"})
+_CHANNEL = "_0000"  # what nnU-Net appends to a film's name, and not to its mask's
 
 
 @dataclass(frozen=True)
@@ -131,13 +133,15 @@ def words_of(name: str) -> list[str]:
 
 
 def structure_of(name: str) -> str:
-    """The structure that a folder or part of a name stands for: its words, those for a mask and numbers left out."""
-    return _structure(name)
+    """The structure that a folder or part of a name stands for: its words, those for a mask left out."""
+    return _structure(name, numbers=True)
 
 
 def _names(films: Sequence[Path], root: Path) -> _Names:
     nested = not _unique(films)
     names = _Names({_key(film, root, nested): film for film in films})
+    if names.films and all(key.endswith(_CHANNEL) for key in names.films):
+        names.films = {key.removesuffix(_CHANNEL): film for key, film in names.films.items()}
     counts: dict[str, list[Path]] = {}
     for key, film in names.films.items():
         counts.setdefault(_without(key, FILM_WORDS), []).append(film)
@@ -158,7 +162,9 @@ def _key(path: Path, root: Path, nested: bool) -> str:
 
 
 def _without(key: str, words: frozenset[str]) -> str:
-    return " ".join(word for word in re.split(r"[\s_.()\-/]+", key) if word and word not in words)
+    """What is left of a key; `007` and `7` are one number."""
+    left = (word for word in re.split(r"[\s_.()\-/]+", key) if word and word not in words)
+    return " ".join(str(int(word)) if word.isdecimal() else word for word in left)
 
 
 def _match(key: str, names: _Names) -> tuple[Path | None, str]:
@@ -180,13 +186,17 @@ def _match(key: str, names: _Names) -> tuple[Path | None, str]:
     return (bare, "") if bare else (None, "")
 
 
-def _structure(rest: str) -> str:
+def _structure(rest: str, numbers: bool = False) -> str:
+    """Words of a name that say what a mask is of; a number counts the files of one film, where it is not kept."""
     words = []
     for word in words_of(rest):
         for mask_word in ("mask", "masks", "seg"):
             if word.endswith(mask_word) and word != mask_word:
                 word = word[: -len(mask_word)]
-        if word not in MASK_WORDS and not word.isdigit():
+        plain = word.rstrip("0123456789")
+        if plain in MASK_WORDS | _SMALL_WORDS or (not plain and not numbers):
+            continue
+        if word:
             words.append(word)
     return "_".join(words)
 

@@ -15,16 +15,15 @@ from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.pixels import IGNORE
 from edge_seg.sources import read_film
-from edge_seg.sources.header import is_cut_off
-from edge_seg.sources.image import read_bytes
 
 from edge_seg_data.dataset import SPLITS, Dataset, LabelledFilm, Outlines
-from edge_seg_data.files import content_hash, key_of, stem_of
+from edge_seg_data.files import key_of, stem_of
 from edge_seg_data.finding import Found, unmatched
-from edge_seg_data.index import INDEX_NAME, IndexRow, read_index
+from edge_seg_data.glance import Look, look
+from edge_seg_data.index import INDEX_NAME, Index, IndexRow, read_index
 from edge_seg_data.masks.classes import Classes, read_classes
 from edge_seg_data.masks.encoding import Encoding, decide, planes
-from edge_seg_data.masks.raw import MaskScan, orientation_of, scan
+from edge_seg_data.masks.raw import MaskScan, scan
 from edge_seg_data.report import ERROR, NOTE, WARNING, DatasetReport, Problem, StructureFacts
 from edge_seg_data.splits import split_by_patient
 
@@ -38,6 +37,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _READERS = 4
+_TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".ods")
 WEAKEST_MATCH = 6.0
 """Pairs of film and mask with a lower `match_score` in the index are too doubtful to score against."""
 
@@ -92,16 +92,6 @@ class Layout:
     reader: Callable[[Path, Options], Dataset] | None = None
 
 
-@dataclass(frozen=True)
-class _Look:
-    """What a glance at a film's file says."""
-
-    path: Path
-    content: str
-    problem: str = ""
-    turned: int = 1
-
-
 def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options: Options) -> Dataset:
     """The data set of what was found in a folder; what would make training wrong stands in its report.
 
@@ -110,7 +100,7 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
     """
     index, classes = read_index(folder), read_classes(folder)
     problems = [*found.problems, *unmatched(found), *_class_notes(classes)]
-    looks = {look.path: look for look in each(_look, list(found.masks), "looking at films", options)}
+    looks = {one.path: one for one in each(look, list(found.masks), "looking at films", options)}
     found, unreadable = _without_unreadable(found, looks, options)
     problems += [*unreadable, *_turned(looks.values())]
     encodings, more = _encodings(found, classes, layout, options)
@@ -120,14 +110,14 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
         for path, sources in found.masks.items()
         if encodings.keys() >= sources.keys()
     ]
-    films = _with_patients_of_equal_films(films, {str(path): look.content for path, look in looks.items()})
-    problems += [*_twice(films), *_index_problems(folder, index, films, looks)]
+    films = _with_patients_of_equal_films(films, {str(path): one.content for path, one in looks.items()})
+    problems += [*_twice(films), *_unread_tables(folder, index), *_index_problems(index, films, looks)]
     films = list(split_by_patient(_default_split(films, layout), options.known))
     problems += [*_leaks(films, looks), *(_no_split(films) if encodings or found.drawn else [])]
     masked = [name for encoding in encodings.values() for name in encoding.structures]
     outlined = dict.fromkeys((*masked, *found.drawn_structures))
     structures = layout.structures or tuple(name for name in outlined if name not in layout.hidden)
-    named = any(row.patient for row in (index or {}).values())
+    named = index is not None and any(row.patient for row in index.rows.values())
     report = _report(folder, layout, found, films, named, encodings, structures, problems)
     return Dataset(folder.name, name, structures, tuple(films), layout.facts, report)
 
@@ -142,29 +132,18 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], what: str, optio
     return found
 
 
-def _look(path: Path) -> _Look:
-    try:
-        data = read_bytes(path)
-    except InputError as error:
-        return _Look(path, "", str(error))
-    if is_cut_off(data):
-        return _Look(path, content_hash(data), f"{path}: the picture is cut off before its end: copy it again")
-    tagged = b"Exif\0\0" in data[:4096] or b"eXIf" in data[:4096] or data[:2] in (b"II", b"MM")
-    return _Look(path, content_hash(data), turned=orientation_of(data) if tagged else 1)
-
-
 def _class_notes(classes: Classes | None) -> list[Problem]:
     return [Problem("classes", NOTE, note) for note in classes.notes] if classes else []
 
 
-def _without_unreadable(found: Found, looks: Mapping[Path, _Look], options: Options) -> tuple[Found, list[Problem]]:
+def _without_unreadable(found: Found, looks: Mapping[Path, Look], options: Options) -> tuple[Found, list[Problem]]:
     """Films that cannot be read are named together; left out where that is asked for."""
-    bad = [look for look in looks.values() if look.problem]
+    bad = [one for one in looks.values() if one.problem]
     if not bad:
         return found, []
-    first, files = bad[0].problem, tuple(str(look.path) for look in bad)
-    for look in bad:
-        del found.masks[look.path]
+    first, files = bad[0].problem, tuple(str(one.path) for one in bad)
+    for one in bad:
+        del found.masks[one.path]
     if options.skip_bad:
         return found, [Problem("unreadable-films", WARNING, f"{len(bad)} films cannot be read, left out", files)]
     how = "replace them, or leave them out with --skip-bad"
@@ -172,16 +151,16 @@ def _without_unreadable(found: Found, looks: Mapping[Path, _Look], options: Opti
     return found, [Problem("unreadable-films", ERROR, text, files)]
 
 
-def _turned(looks: Iterable[_Look]) -> list[Problem]:
+def _turned(looks: Iterable[Look]) -> list[Problem]:
     """A tag that turns a film does not say whether its mask was drawn before or after."""
-    turned = [look for look in looks if look.turned != 1]
+    turned = [one for one in looks if one.turned != 1]
     if not turned:
         return []
     text = (
         f"{turned[0].path}: its EXIF orientation is {turned[0].turned}, which turns the film and not its mask: turn "
         f"its pixels as the mask needs it and remove the tag ({len(turned)} films)"
     )
-    return [Problem("turned-films", ERROR, text, tuple(str(look.path) for look in turned))]
+    return [Problem("turned-films", ERROR, text, tuple(str(one.path) for one in turned))]
 
 
 def _encodings(
@@ -253,22 +232,23 @@ def _labelled(
     encodings: Mapping[str, Encoding],
     layout: Layout,
     found: Found,
-    index: Mapping[str, IndexRow] | None,
-    look: _Look,
+    index: Index | None,
+    seen: Look,
 ) -> LabelledFilm:
     stem = stem_of(path.name)
-    row = (index or {}).get(key_of(stem))
+    row = index.rows.get(key_of(stem)) if index else None
     reads = tuple((encodings[source], tuple(paths)) for source, paths in sources.items())
     match = row.number("match_score") if row else None
     return LabelledFilm(
         name=stem,
-        patient=(row.patient if row else "") or look.content,
+        patient=(row.patient if row else "") or seen.content,
         split=(row.split if row else "") or found.splits.get(path, ""),
         read=partial(_read, path, reads, found.drawn.get(path), layout.finish, row),
         attributes={**layout.attributes(stem), **(row.attributes if row else {})},
         scored=(match is None or match >= WEAKEST_MATCH) and stem not in layout.unscored,
         aspect_known=row is None or row.values.get("aspect_known") != "0",
         source=str(path),
+        content=seen.content,
     )
 
 
@@ -320,30 +300,50 @@ def _twice(films: Sequence[LabelledFilm]) -> list[Problem]:
     return [Problem("equal-names", NOTE, f"{len(twice)} films have names that others have too", twice)]
 
 
-def _index_problems(
-    folder: Path, index: Mapping[str, IndexRow] | None, films: Sequence[LabelledFilm], looks: Mapping[Path, _Look]
-) -> list[Problem]:
+def _index_problems(index: Index | None, films: Sequence[LabelledFilm], looks: Mapping[Path, Look]) -> list[Problem]:
     if index is None:
         return []
-    present = {key_of(stem_of(path.name)) for path in looks}
-    absent = [row.stem for key, row in index.items() if key not in present]
-    problems = []
+    problems = _index_columns(index)
+    present = {key_of(stem_of(path.name)): path for path in looks}
+    absent = [row.stem for key, row in index.rows.items() if key not in present]
+    unlisted = [path for key, path in present.items() if key not in index.rows]
     if absent:
         text = f"{INDEX_NAME} names {len(absent)} films that are not here or have no mask"
-        problems.append(Problem("index-rows-without-film", WARNING, text, tuple(absent)))
+        if min(len(absent), len(unlisted)) >= max(2, 0.05 * len(present)):
+            text += f", and not {unlisted[0].name}: give the films' file names as `stem`"
+            problems.append(Problem("index-rows-without-film", ERROR, text, tuple(absent)))
+        else:
+            problems.append(Problem("index-rows-without-film", WARNING, text, tuple(absent)))
     split = [film for film in films if film.split]
     blank = tuple(film.source for film in films if not film.split)
     if split and blank:
         text = f"{len(blank)} films have no split in {INDEX_NAME}: they follow their patient, or are split by hash"
         problems.append(Problem("blank-splits", WARNING, text, blank))
-    unnamed = tuple(film.source for film in films if not (row := index.get(key_of(film.name))) or not row.patient)
+    unnamed = tuple(film.source for film in films if not (row := index.rows.get(key_of(film.name))) or not row.patient)
     if unnamed and len(unnamed) < len(films):
         text = f"{len(unnamed)} films have no patient in {INDEX_NAME}: each counts as a patient of its own"
         problems.append(Problem("blank-patients", WARNING, text, unnamed))
     return problems
 
 
-def _leaks(films: Sequence[LabelledFilm], looks: Mapping[Path, _Look]) -> list[Problem]:
+def _index_columns(index: Index) -> list[Problem]:
+    lacking = [name for name, there in (("patient", index.names_patients), ("split", index.names_splits)) if not there]
+    if not lacking or not index.unread:
+        return []
+    text = f"{INDEX_NAME} has no column `{'` or `'.join(lacking)}`; nothing is read from {', '.join(index.unread[:8])}"
+    return [Problem("index-columns", WARNING, text)]
+
+
+def _unread_tables(folder: Path, index: Index | None) -> list[Problem]:
+    """A table under another name may hold the patients: without them, films of one may come into two splits."""
+    tables = [] if index else [p for p in sorted(folder.iterdir()) if p.suffix.lower() in _TABLES]
+    if not tables:
+        return []
+    text = f"tables are not read: {', '.join(p.name for p in tables[:3])}; save what names patients as {INDEX_NAME}"
+    return [Problem("unread-tables", NOTE, text, tuple(map(str, tables)))]
+
+
+def _leaks(films: Sequence[LabelledFilm], looks: Mapping[Path, Look]) -> list[Problem]:
     """Patients and equal films that lie in two splits."""
     problems = []
     by_patient: dict[str, list[LabelledFilm]] = {}

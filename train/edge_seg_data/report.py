@@ -10,7 +10,7 @@ from typing import Any
 NOTE, WARNING, ERROR = "note", "warning", "error"
 """An error would make training wrong; a warning may; a note says how something was read."""
 
-_SHOWN = 5
+_SHOWN, _ALL = 5, 50
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,11 @@ class Problem:
     files: tuple[str, ...] = ()
 
     def line(self, folder: Path) -> str:
-        """One line for a person, with the first of its files."""
+        """One line for a person, with its files: all that are wrong, as far as a person reads."""
         names = [_below(folder, file) for file in self.files]
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        shown = f" ({', '.join(names[:_SHOWN])}{more})" if names else ""
+        most = _ALL if self.severity == ERROR else _SHOWN
+        more = f" and {len(names) - most} more, all of them in --json" if len(names) > most else ""
+        shown = f" ({', '.join(names[:most])}{more})" if names else ""
         return f"{self.severity}: {self.text}{shown}"
 
 

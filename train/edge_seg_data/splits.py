@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from edge_seg_data.dataset import LabelledFilm
+from edge_seg_data.dataset import Dataset, LabelledFilm
+from edge_seg_data.report import ERROR, Problem
 
 SPLITS_NAME = "splits.json"
 """File in a run, and in a model, that says which patient was in which split."""
@@ -26,6 +27,30 @@ def fraction_of(patient: str, seed: int = 0) -> float:
 def anonymous(patient: str) -> str:
     """A patient's identifier as a model holds it, which travels: 16 hexadecimal digits of its hash."""
     return hashlib.sha256(patient.encode()).hexdigest()[:16]
+
+
+def splits_of(datasets: Iterable[Dataset]) -> dict[str, str]:
+    """The split of every patient."""
+    return {film.patient: film.split for dataset in datasets for film in dataset.films}
+
+
+def equal_films_across(datasets: Sequence[Dataset]) -> Problem | None:
+    """Equal films that lie in different splits of different data sets: what is trained on would be tested on too."""
+    first: dict[str, LabelledFilm] = {}
+    pairs = []
+    for dataset in datasets:
+        for film in dataset.films:
+            other = first.setdefault(film.content, film) if film.content else film
+            if other.split != film.split:
+                pairs.append((other, film))
+    if not pairs:
+        return None
+    one, other = pairs[0]
+    text = (
+        f"{other.source}: the same film as {one.source}, which is in {one.split} and this one in {other.split} "
+        f"({len(pairs)} films in all): put equal films into one split, or leave one data set out"
+    )
+    return Problem("duplicates-across-sets", ERROR, text, tuple(film.source for pair in pairs for film in pair))
 
 
 def split_by_patient(

@@ -5,12 +5,13 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from pathlib import Path
 
 from edge_seg.errors import InputError
 
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_DELIMITERS = ",;\t"
+_DELIMITERS = ",;\t|"
 
 
 def read_text(path: Path) -> str:
@@ -36,17 +37,17 @@ def read_text(path: Path) -> str:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by the names of its columns, in small letters; comma, semicolon or tab separate them.
+    """The rows of a CSV file by the names of its columns, in small letters; comma, semicolon, tab or
+    bar separate them.
 
     Raises:
         InputError: the file cannot be read.
     """
-    text = read_text(path)
-    lines = text.splitlines()
-    if lines and lines[0].lower().startswith("sep="):
-        text = "\n".join(lines[1:])
-    first = text.splitlines()[0] if text.strip() else ""
-    delimiter = max(_DELIMITERS, key=first.count)
+    # Old programs for the Mac end lines with a carriage return, which the reader of CSV refuses.
+    text = re.sub(r"\r\n?", "\n", read_text(path)).lstrip("\n")
+    if text.lower().startswith("sep="):
+        text = text.partition("\n")[2]
+    delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
     rows = csv.DictReader(io.StringIO(text), delimiter=delimiter)
     return [
         {(name or "").strip().lower(): (value or "").strip() for name, value in row.items() if isinstance(value, str)}

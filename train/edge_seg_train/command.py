@@ -241,7 +241,7 @@ def train(
         opened = open_run_datasets(datasets, out, origin, bool(settings["skip_bad"]), quiet)
         config = _config(datasets, opened, network, size, structures, augment, start, settings)
     else:
-        config = _resumed(out, settings["epochs"])
+        config = _resumed(out, settings["epochs"], bool(settings["skip_bad"]))
         opened = open_run_datasets(config.datasets, out, config.start, config.skip_bad, quiet)
     if not quiet:
         _show(opened)
@@ -263,12 +263,13 @@ def _show(datasets: Sequence[Dataset]) -> None:
             click.echo("\n".join(dataset.report.lines()), err=True)
 
 
-def _resumed(run: Path, epochs: object) -> TrainConfig:
-    """The configuration of the run, with more epochs where that is asked for."""
+def _resumed(run: Path, epochs: object, skip_bad: bool) -> TrainConfig:
+    """The configuration of the run, with more epochs or without damaged films where that is asked for."""
     _refuse_settings(run)
     config, _ = read_config(run)
     if isinstance(epochs, int) and epochs < config.epochs:
         raise UsageError(f"{run}: has {config.epochs} epochs: give more than that as --epochs, or leave it out")
+    config = replace(config, skip_bad=config.skip_bad or skip_bad)
     return replace(config, epochs=epochs) if isinstance(epochs, int) else config
 
 
@@ -278,7 +279,7 @@ def _refuse_settings(run: Path) -> None:
     given = [
         max(parameter.opts, key=len)
         for parameter in context.command.params
-        if parameter.name not in ("datasets", "out", "quiet", "epochs", "workers")
+        if parameter.name not in ("datasets", "out", "quiet", "epochs", "workers", "skip_bad")
         and context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
     ]
     if given:

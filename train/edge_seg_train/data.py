@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edge_seg.errors import InputError
 from edge_seg.storage import write_atomically
 from edge_seg_data import Dataset, Options, open_dataset
 from edge_seg_data.progress import ProgressLine
-from edge_seg_data.splits import SPLITS_NAME, anonymous
+from edge_seg_data.splits import SPLITS_NAME, anonymous, equal_films_across, splits_of
 
 
 def open_run_datasets(
@@ -30,7 +31,16 @@ def open_run_datasets(
     """
     known = read_splits(run) or (read_splits(Path(start)) if start else {})
     options = Options(skip_bad, known) if quiet else Options(skip_bad, known, ProgressLine())
-    return [open_dataset(path, options=options) for path in paths]
+    datasets = []
+    for path in paths:
+        dataset = open_dataset(path, options=options)
+        datasets.append(dataset)
+        # A patient of several sets is in the same split in all of them.
+        options = replace(options, known={**splits_of([dataset]), **options.known})
+    problem = equal_films_across(datasets)
+    if problem is not None:
+        raise InputError(problem.text)
+    return datasets
 
 
 def read_splits(run: Path) -> dict[str, str]:
@@ -54,7 +64,7 @@ def store_splits(run: Path, datasets: Sequence[Dataset]) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    patients = read_splits(run) | {film.patient: film.split for dataset in datasets for film in dataset.films}
+    patients = read_splits(run) | splits_of(datasets)
     text = json.dumps({"patients": dict(sorted(patients.items()))}, indent=1)
     write_atomically(run / SPLITS_NAME, text.encode())
 

@@ -164,7 +164,7 @@ def _waiting(config: TrainConfig, datasets: list[Dataset]) -> FilmsOnDemand:
         raise UsageError(f"{nobodys[0]}: its films have no outlines: name a network to learn them from by --distill")
     teacher = Teacher(config.teacher) if config.teacher else None
     groups = [d.split("train") for d in datasets]
-    return FilmsOnDemand(groups, config.structures, _input_shape(config), teacher, config.regions)
+    return FilmsOnDemand(groups, config.structures, _input_shape(config), teacher, config.regions, config.skip_bad)
 
 
 def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
@@ -173,7 +173,7 @@ def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilm
     total = sum(map(len, groups))
     keep = min(1.0, config.validation_films / total) if total else 1.0
     chosen = [evenly_spaced(group, max(1, round(len(group) * keep))) for group in groups]
-    return pack(chosen, config.structures, _input_shape(config), regions=config.regions)
+    return pack(chosen, config.structures, _input_shape(config), regions=config.regions, skip_bad=config.skip_bad)
 
 
 def code_version() -> str:
@@ -426,7 +426,7 @@ def _make_folder(run: Path) -> None:
 
 
 def refuse_other_settings(config: TrainConfig, run: Path) -> None:
-    """Refuse to go on with a run that has other settings, more epochs excepted.
+    """Refuse to go on with a run that has other settings; more epochs and `skip_bad` are none.
 
     Raises:
         UsageError: the folder holds such a run.
@@ -436,9 +436,9 @@ def refuse_other_settings(config: TrainConfig, run: Path) -> None:
     known, record = read_config(run)
     stored = known.to_json()
     different = [name for name, value in config.to_json().items() if value != stored[name]]
-    if different == ["epochs"] and config.epochs > known.epochs:
-        # More epochs than the run was to have: it goes on.
-        record["config"]["epochs"] = config.epochs
+    if different and set(different) <= {"epochs", "skip_bad"} and config.epochs >= known.epochs:
+        # More epochs than the run was to have, or a film that turned out to be damaged: it goes on.
+        record["config"] |= {"epochs": config.epochs, "skip_bad": config.skip_bad}
         write_atomically(run / CONFIG_NAME, (json.dumps(record, indent=2) + "\n").encode())
         return
     if different:

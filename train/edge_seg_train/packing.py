@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
 
+import click
 import numpy as np
 from edge_seg import pixels
+from edge_seg.errors import InputError
 from edge_seg.hardware import usable_cores
 from edge_seg_data import LabelledFilm, truth_regions
 
@@ -70,7 +72,7 @@ class FilmsOnDemand:
     of one value, and a set of ten thousand films fits a small machine.
 
     Args:
-        groups, structures, input_shape, teacher, regions: see `pack`.
+        groups, structures, input_shape, teacher, regions, skip_bad: see `pack`.
     """
 
     def __init__(
@@ -80,7 +82,9 @@ class FilmsOnDemand:
         input_shape: tuple[int, int],
         teacher: Teacher | None = None,
         regions: Sequence[str] = (),
+        skip_bad: bool = False,
     ) -> None:
+        self._skip_bad = skip_bad
         self._films = [film for group in groups for film in group]
         self._structures, self._regions, self._teacher = structures, regions, teacher
         self._input_shape = input_shape
@@ -124,7 +128,15 @@ class FilmsOnDemand:
         return *self._input_shape, len(self._structures) + len(self._regions)
 
     def _read(self, index: int) -> None:
-        grey, labels = lay(self._films[index], self._structures, self._input_shape, self._teacher, self._regions)
+        try:
+            grey, labels = lay(self._films[index], self._structures, self._input_shape, self._teacher, self._regions)
+        except InputError as error:
+            if not self._skip_bad:
+                raise InputError(f"{error} (or leave it out: repeat the command with --skip-bad)") from error
+            # What a film's bytes do not show at the start: it stays among the films and teaches nothing.
+            click.echo(f"left out: {error}", err=True)
+            grey = np.zeros(self._input_shape, np.uint8)
+            labels = np.full(self._label_shape, pixels.IGNORE, np.uint8)
         self._grey[index] = grey
         self._labels[index] = zlib.compress(np.ascontiguousarray(labels).tobytes(), 1)
 
@@ -143,6 +155,7 @@ def pack(
     input_shape: tuple[int, int],
     teacher: Teacher | None = None,
     regions: Sequence[str] = (),
+    skip_bad: bool = False,
 ) -> PackedFilms:
     """Read films and lay them at the network's size; structures that cannot be had from a film's outlines are ignored.
 
@@ -152,11 +165,12 @@ def pack(
         input_shape: `(height, width)`.
         teacher: outlines structures that a film has no outline for, where it is sure.
         regions: names of derived regions whose labels follow those of the structures, where they are outlined.
+        skip_bad: say which film cannot be read, and have it teach nothing, instead of stopping.
 
     Raises:
         InputError: a film cannot be read.
     """
-    return FilmsOnDemand(groups, structures, input_shape, teacher, regions).all()
+    return FilmsOnDemand(groups, structures, input_shape, teacher, regions, skip_bad).all()
 
 
 def lay(

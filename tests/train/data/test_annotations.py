@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -157,7 +158,55 @@ def dicom_seg(folder: Path) -> None:
         seg.save_as(folder / "seg" / f"outline-{i}.dcm")
 
 
-@pytest.mark.parametrize("write", [coco, coco_runs, labelme, cvat, darwin, nifti, dicom_seg])
+def labelme_masks(folder: Path) -> None:
+    """As labelme writes what its artificial intelligence outlines: a PNG of the part within two corners."""
+    for i, film in enumerate(films(folder, "f{}.png")):
+        shapes = []
+        for name in NAMES:
+            rows, columns = np.nonzero(_MADE[i].masks[name])
+            top, left, bottom, right = (int(v) for v in (rows.min(), columns.min(), rows.max(), columns.max()))
+            part = _MADE[i].masks[name][top : bottom + 1, left : right + 1].astype(np.uint8)
+            packed = base64.b64encode(cv2.imencode(".png", part)[1].tobytes()).decode()
+            shapes.append(
+                {"label": name, "points": [[left, top], [right, bottom]], "shape_type": "mask", "mask": packed}
+            )
+        # The film was renamed after it had been outlined.
+        raw = {"shapes": shapes, "imagePath": f"..\\old\\x{i}.png", "imageHeight": 120, "imageWidth": 100}
+        (folder / film).with_suffix(".json").write_text(json.dumps(raw))
+
+
+def darwin_raster(folder: Path) -> None:
+    """As V7 Darwin writes painted masks: runs of values over the whole film."""
+    for i, film in enumerate(films(folder, "f{}.png")):
+        values = np.sum([(k + 1) * _MADE[i].masks[name] for k, name in enumerate(NAMES)], axis=0).ravel()
+        starts = np.flatnonzero(np.diff(values, prepend=-1))
+        runs = np.stack([values[starts], np.diff([*starts, values.size])], axis=1).ravel().tolist()
+        layer = {"dense_rle": runs, "mask_annotation_ids_mapping": {name: k for k, name in enumerate(NAMES, 1)}}
+        raw = {
+            "item": {"name": film, "slots": [{"height": 120, "width": 100}]},
+            "annotations": [
+                *({"id": name, "name": name, "mask": {}} for name in NAMES),
+                {"id": "layer", "name": "__raster_layer__", "raster_layer": layer},
+            ],
+        }
+        (folder / film).with_suffix(".json").write_text(json.dumps(raw))
+
+
+def coco_two_files(folder: Path) -> None:
+    """A file for each structure."""
+    coco(folder)
+    path = folder / "annotations" / "instances.json"
+    raw = json.loads(path.read_text())
+    for category in raw["categories"]:
+        own = [one for one in raw["annotations"] if one["category_id"] == category["id"]]
+        path.with_name(f"{category['name']}.json").write_text(json.dumps({**raw, "annotations": own}))
+    path.unlink()
+
+
+WRITERS = [coco, coco_runs, coco_two_files, labelme, labelme_masks, cvat, darwin, darwin_raster, nifti, dicom_seg]
+
+
+@pytest.mark.parametrize("write", WRITERS)
 def test_outlines_lie_where_they_were_drawn(tmp_path: Path, write: Callable[[Path], None]) -> None:
     pytest.importorskip("highdicom" if write is dicom_seg else "nibabel" if write is nifti else "pycocotools")
     write(tmp_path)
@@ -207,5 +256,77 @@ def test_damaged_annotations_are_refused_by_name(tmp_path: Path) -> None:
     raw = json.loads(path.read_text())
     raw["annotations"][0]["category_id"] = 99
     path.write_text(json.dumps(raw))
-    with pytest.raises(InputError, match=r"instances\.json: the annotations cannot be read .*export them again"):
+    with pytest.raises(InputError, match=r"instances\.json: 99 is nowhere in the file: export"):
         open_dataset(tmp_path)
+
+
+def cvat_shape(folder: Path, shape: str) -> Path:
+    films(folder, "f{}.png")
+    image = f'<image id="0" name="f0.png" width="100" height="120">{shape}</image>'
+    (folder / "annotations.xml").write_text(f"<annotations>{image}</annotations>")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        '<box label="b" xtl="20" ytl="50" xbr="80" ybr="60" rotation="90"/>',
+        '<ellipse label="b" cx="50" cy="55" rx="30" ry="5" rotation="90"/>',
+    ],
+)
+def test_a_turned_shape_is_turned(tmp_path: Path, shape: str) -> None:
+    _, outlines = inspect_dataset(cvat_shape(tmp_path, shape)).films[0].load()
+    rows, columns = np.nonzero(outlines["b"])
+    assert (np.ptp(rows), np.ptp(columns)) == pytest.approx((60, 10), abs=2)
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (
+            '<image id="0" name="f0.png" width="100" height="120"><polyline label="b" points="1,1;9,9"/></image>',
+            "outline",
+        ),
+        (
+            '<image id="0" name="g0.png" width="9" height="9"><box label="b" xtl="1" ytl="1" xbr="8" ybr="9"/></image>',
+            "g0",
+        ),
+        ('<track id="0" label="b"><box frame="0" xtl="1" ytl="1" xbr="8" ybr="9"/></track>', "CVAT for images"),
+        (
+            '<image id="0" name="f0.png" width="100" height="120"><box label="B" xtl="1" ytl="1" xbr="8" ybr="9"/>'
+            '<box label="b" xtl="1" ytl="1" xbr="8" ybr="9"/></image>',
+            "B and b differ in case alone",
+        ),
+    ],
+)
+def test_annotations_that_outline_nothing_here_are_refused(tmp_path: Path, content: str, complaint: str) -> None:
+    films(tmp_path, "f{}.png")
+    (tmp_path / "annotations.xml").write_text(f"<annotations>{content}</annotations>")
+    with pytest.raises(InputError, match=complaint):
+        inspect_dataset(tmp_path)
+
+
+def test_labels_for_background_and_for_what_is_ignored_are_no_structures(tmp_path: Path) -> None:
+    square = [[10, 10], [30, 10], [30, 30], [10, 30]]
+    films(tmp_path, "f{}.png")
+    shapes = [{"label": label, "points": square} for label in ("_background_", "__ignore__")]
+    shapes.append({"label": "lung", "points": [[x + 50, y] for x, y in square]})
+    raw = {"shapes": shapes, "imagePath": "f0.png", "imageHeight": 120, "imageWidth": 100}
+    (tmp_path / "f0.json").write_text(json.dumps(raw))
+    dataset = inspect_dataset(tmp_path)
+    _, outlines = dataset.films[0].load()
+    assert dataset.structures == ("lung",)
+    assert [int((outlines["lung"] == value).sum()) for value in (1, 127)] == [400, 400]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_nifti_mask_lies_as_its_affine_says(tmp_path: Path, turned: bool) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    films(tmp_path)
+    mask = _MADE[0].masks["right_lung"].T.astype(np.uint8)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+    mask, affine = (mask, affine[:, [1, 0, 2, 3]]) if turned else (mask[:, ::-1], np.diag([-1.0, 1.0, 1.0, 1.0]))
+    (tmp_path / "masks").mkdir()
+    nibabel.save(nibabel.Nifti1Image(mask.T if turned else mask, affine), tmp_path / "masks" / "f0.nii.gz")
+    _, outlines = inspect_dataset(tmp_path).films[0].load()
+    assert (outlines["object"] == _MADE[0].masks["right_lung"]).all()

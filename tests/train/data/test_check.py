@@ -73,6 +73,14 @@ def damage(folder: Path, kind: str) -> None:
         for path in folder.glob("*/0.png"):
             if path.parent.name != "images":
                 cv2.imwrite(str(path), np.zeros((80, 72), np.uint8))
+    elif kind == "hollow-masks":
+        for path in masks:
+            cv2.imwrite(str(path), cv2.morphologyEx(grey(path), cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)))
+    elif kind == "blank-films":
+        cv2.imwrite(str(folder / "images" / "0.png"), np.full((80, 72), 90, np.uint8))
+    elif kind == "structures-nowhere":
+        for path in masks:
+            cv2.imwrite(str(path), np.zeros((80, 72), np.uint8))
 
 
 @pytest.mark.parametrize(
@@ -83,6 +91,9 @@ def damage(folder: Path, kind: str) -> None:
         ("inside-out", "error", 8),
         ("mask-sizes", "warning", 1),
         ("empty-masks", "warning", 1),
+        ("hollow-masks", "error", 8),
+        ("blank-films", "warning", 1),
+        ("structures-nowhere", "error", 0),
     ],
 )
 def test_what_is_wrong_is_found_with_its_files(tmp_path: Path, kind: str, severity: str, files: int) -> None:
@@ -106,3 +117,14 @@ def test_one_folder_that_is_none_does_not_hide_the_others(tmp_path: Path) -> Non
     assert done.return_value == 3
     assert "no layout fits" in done.output
     assert "films       8" in done.output
+
+
+def test_equal_films_in_two_splits_of_two_sets_are_found(tmp_path: Path) -> None:
+    for name, splits in (("a", ("train", "val", "train")), ("b", ("test", "test", "test"))):
+        folder = chests(tmp_path / name)
+        stems = sorted(path.stem for path in (folder / "images").iterdir())
+        rows = [f"{stem},{split}" for stem, split in zip(stems, splits, strict=False)]
+        (folder / "index.csv").write_text("\n".join(["stem,split", *rows]))
+    done = run(tmp_path / "a", tmp_path / "b")
+    assert done.return_value == 3
+    assert "the same film as" in done.output

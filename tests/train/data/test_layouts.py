@@ -56,6 +56,14 @@ def whole(seed: int) -> np.ndarray:
         ("case{0}/image.png", "case{0}/mask.png"),
         ("images/p{0}/film.png", "masks/p{0}/film.png"),
         ("set/images/{0}.png", "set/masks/{0}.png"),
+        ("set/data/images/{0}.png", "set/data/masks/{0}.png"),
+        ("images/image_{0}.png", "masks/mask_{0:03d}.png"),
+        ("images/{0:04d}.png", "masks/{0}.png"),
+        ("images/{0}.jpg", "masks/{0}.jpg_mask.png"),
+        ("images/{0}.png", "masks/Mask of {0}.png"),
+        ("imagesTr/case_{0:03d}_0000.png", "labelsTr/case_{0:03d}.png"),
+        ("JPEGImages/{0}.jpg", "SegmentationClass/{0}.png"),
+        ("train_images/{0}.png", "train_masks/{0}.png"),
     ],
 )
 def test_every_film_gets_its_own_mask(tmp_path: Path, film: str, mask: str) -> None:
@@ -263,3 +271,57 @@ def test_known_splits_reach_the_reader(tmp_path: Path) -> None:
     folder = index(tmp_path, ["f0,a", "f1,b", "f2,c"], "stem,patient")
     known = {"a": "val", "b": "train", "c": "test"}
     assert {f.patient: f.split for f in open_dataset(folder, options=Options(known=known)).films} == known
+
+
+@pytest.mark.parametrize("second", ["{0}_mask2.png", "{0}_mask (2).png", "{0}_1.png", "{0}_mask_1.png"])
+def test_a_second_mask_file_is_a_piece_of_the_structure(tmp_path: Path, second: str) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / f"f{i}_mask.png", _MADE[i].masks["right_lung"])
+        save(tmp_path / "masks" / second.format(f"f{i}"), _MADE[i].masks["left_lung"])
+    dataset = open_dataset(tmp_path)
+    assert dataset.structures == ("object",)
+    assert all((film.load()[1]["object"] == whole(i)).all() for i, film in enumerate(dataset.films))
+
+
+def test_folders_that_a_number_tells_apart_are_structures_of_their_own(tmp_path: Path) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "lobe_1" / f"f{i}.png", _MADE[i].masks["right_lung"])
+        save(tmp_path / "lobe_2" / f"f{i}.png", _MADE[i].masks["left_lung"])
+    assert open_dataset(tmp_path).structures == ("lobe_1", "lobe_2")
+
+
+def test_a_structure_whose_masks_belong_to_no_film_is_refused(tmp_path: Path) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "right_lung" / f"f{i}.png", _MADE[i].masks["right_lung"])
+        save(tmp_path / "left_lung" / f"x{i}.png", _MADE[i].masks["left_lung"])
+    with pytest.raises(InputError, match="4 masks belong to no film"):
+        open_dataset(tmp_path)
+
+
+def test_the_parts_of_a_split_lie_in_folders_of_their_own(tmp_path: Path) -> None:
+    for i, split in enumerate(("Train", "Train", "Val", "Test")):
+        for part in ("covid", "normal"):
+            save(tmp_path / split / part / "images" / f"{part}{i}.png", _MADE[i + 4 * (part == "normal")].film.pixels)
+            save(tmp_path / split / part / "lung masks" / f"{part}{i}.png", whole(i))
+    dataset = open_dataset(tmp_path)
+    assert Counter(film.split for film in dataset.films) == {"train": 4, "val": 2, "test": 2}
+    assert dataset.structures == ("lung",)
+
+
+def test_several_data_sets_in_a_folder_are_named(tmp_path: Path) -> None:
+    for part in ("a", "b"):
+        save(tmp_path / part / "images" / "f.png", _MADE[0].film.pixels)
+        save(tmp_path / part / "masks" / "f.png", whole(0))
+    with pytest.raises(InputError, match=r"holds several data sets: name each \(.*a .*b\)"):
+        open_dataset(tmp_path)
+
+
+def test_a_folder_that_nothing_recognises_is_described(tmp_path: Path) -> None:
+    save(tmp_path / "images" / "f.png", _MADE[0].film.pixels)
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels" / "f.txt").write_text("0 0.1 0.1 0.2 0.2 0.1 0.2")
+    with pytest.raises(InputError, match=r"it holds 1 \.png in images/, 1 \.txt in labels/: put films into images/"):
+        open_dataset(tmp_path)

@@ -186,6 +186,8 @@ def test_a_set_without_black_asks_for_its_background(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        ("Lung\nlung\nheart", "lung is there twice"),
+        ("a" * 300, "cannot be part of a file name"),
         ("right\nleft\nheart/aorta\n", "line 3: heart/aorta cannot be part of a file name"),
         ("right\nleft\nright\n", "right is there twice"),
         ("right\nbackground\nleft\n", "background is value 0"),
@@ -243,3 +245,26 @@ def test_all_unreadable_files_are_named_and_can_be_left_out(tmp_path: Path) -> N
     assert named == {"f1.png", "f5.png", "f6.png"}
     kept = open_dataset(folder, options=Options(skip_bad=True))
     assert sorted(film.name for film in kept.films) == ["f0", "f2", "f3", "f4", "f7"]
+
+
+def test_grey_levels_that_jpeg_mixes_are_refused(tmp_path: Path) -> None:
+    values = np.array([0, 100, 120, 140], np.uint8)
+    with pytest.raises(InputError, match=r"f0\.jpg: holds grey 100 and grey 120, which JPEG does not keep apart"):
+        open_dataset(masks(tmp_path, values[areas()], ".jpg"))
+
+
+def test_masks_of_two_scales_are_asked_for_and_may_have_one_name(tmp_path: Path) -> None:
+    folder = masks(tmp_path, (areas() > 0).astype(np.uint8) * np.uint8(255))
+    Image.fromarray((areas() > 0).astype(np.uint8)).save(folder / "masks" / "f1.png")
+    with pytest.raises(InputError, match=r"f0\.png: holds 0 and 255, and f1\.png 0 and 1: .*`1 = NAME`, `255 = NAME`"):
+        open_dataset(folder)
+    (folder / "classes.txt").write_text("0 = background\n1 = lung\n255 = lung\n")
+    dataset = open_dataset(folder)
+    assert [float(film.load()[1]["lung"].mean()) for film in dataset.films] == [of(1, 2, 3)] * 4
+
+
+@pytest.mark.parametrize("first", ["unlabeled", "_background_", "__ignore__\n_background_"])
+def test_other_words_for_the_background_are_value_0(tmp_path: Path, first: str) -> None:
+    folder = masks(tmp_path, areas())
+    (folder / "classes.txt").write_text(f"{first}\nright\nleft\nheart\n")
+    assert shares(open_dataset(folder)) == {"right": of(1), "left": of(2), "heart": of(3)}

@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("keras")
 
 from edge_seg import pixels
+from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.phantom import phantom
 from edge_seg_data import LabelledFilm, Outlines
@@ -246,3 +247,15 @@ def test_films_are_read_when_they_are_first_asked_for_and_no_sooner() -> None:
         np.testing.assert_array_equal(grey, whole.grey[index])
         np.testing.assert_array_equal(labels, whole.labels[index])
     assert whole.origin.tolist() == waiting.origin.tolist() == [0, 0, 1, 1, 1]
+
+
+def test_a_film_that_turns_out_damaged_stops_the_run_or_teaches_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    def damaged() -> tuple[Film, Outlines]:
+        raise InputError("f.png: the picture is damaged: copy it again")
+
+    films = [[LabelledFilm("f", "p", "train", damaged)]]
+    with pytest.raises(InputError, match=r"f\.png: .*--skip-bad"):
+        pack(films, ("lung",), (32, 32))
+    packed = pack(films, ("lung",), (32, 32), skip_bad=True)
+    assert (packed.labels == pixels.IGNORE).all()
+    assert "left out: f.png" in capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -9,10 +10,13 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
+import cv2
 import numpy as np
 from edge_seg.errors import InputError
 
 from edge_seg_data.annotations.shapes import AnnotatedFilm, Annotations, Shape, pycocotools_mask, structure_name
+
+_CVAT_LINES = ("polyline", "points", "skeleton", "cuboid")
 
 
 def read_json(path: Path) -> Annotations | None:
@@ -34,7 +38,9 @@ def read_json(path: Path) -> Annotations | None:
             return read_labelme(path, raw)
         if "annotations" in raw and ("item" in raw or "image" in raw):
             return read_darwin(path, raw)
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except KeyError as error:
+        raise InputError(f"{path}: {error} is nowhere in the file: export the annotations again") from error
+    except (TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(f"{path}: the annotations cannot be read ({error!r}): export them again") from error
     return None
 
@@ -56,11 +62,16 @@ def read_coco(path: Path, raw: dict[str, Any]) -> Annotations:
             shape = Shape(name, tuple(np.array(points, float).reshape(-1, 2) for points in outline))
         shapes.setdefault(one["image_id"], []).append(shape)
     films = [
-        AnnotatedFilm(path, image["file_name"], (image["height"], image["width"]), tuple(shapes.get(image["id"], ())))
+        AnnotatedFilm(path, image["file_name"], _size(image), tuple(shapes.get(image["id"], ())))
         for image in raw["images"]
     ]
-    notes = (f"{path.name}: {boxes} boxes without an outline are left out",) if boxes else ()
+    notes = (f"{boxes} boxes without an outline are left out",) if boxes else ()
     return Annotations("COCO", tuple(name for name in names.values() if name in used), tuple(films), notes)
+
+
+def _size(film: dict[str, Any]) -> tuple[int, int] | None:
+    height, width = film.get("height"), film.get("width")
+    return (int(height), int(width)) if height and width else None
 
 
 def _coco_mask(outline: dict[str, Any]) -> np.ndarray:
@@ -70,16 +81,20 @@ def _coco_mask(outline: dict[str, Any]) -> np.ndarray:
 
 
 def read_labelme(path: Path, raw: dict[str, Any]) -> Annotations:
-    """labelme's file of one film: polygons, rectangles and circles."""
+    """labelme's file of one film: polygons, rectangles, circles and masks."""
     shapes, left_out = [], 0
+    size = _size({"height": raw.get("imageHeight"), "width": raw.get("imageWidth")})
     for one in raw["shapes"]:
-        polygon = _labelme_polygon(one.get("shape_type") or "polygon", np.array(one["points"], float).reshape(-1, 2))
-        if polygon is None:
+        kind, points = one.get("shape_type") or "polygon", np.array(one["points"], float).reshape(-1, 2)
+        polygon = _labelme_polygon(kind, points)
+        name = structure_name(path, one["label"])
+        if kind == "mask" and size:
+            shapes.append(Shape(name, mask=partial(_labelme_mask, path, one["mask"], points, size)))
+        elif polygon is None:
             left_out += 1
         else:
-            shapes.append(Shape(structure_name(path, one["label"]), (polygon,)))
-    size = (raw["imageHeight"], raw["imageWidth"]) if raw.get("imageHeight") and raw.get("imageWidth") else None
-    notes = (f"{path.name}: {left_out} lines or points are no outline and left out",) if left_out else ()
+            shapes.append(Shape(name, (polygon,)))
+    notes = (f"{left_out} lines or points are no outline and left out",) if left_out else ()
     film = AnnotatedFilm(path, raw["imagePath"].replace("\\", "/"), size, tuple(shapes))
     return Annotations("labelme", tuple(dict.fromkeys(shape.structure for shape in shapes)), (film,), notes)
 
@@ -97,6 +112,22 @@ def _labelme_polygon(kind: str, points: np.ndarray) -> np.ndarray | None:
     return None
 
 
+def _labelme_mask(path: Path, encoded: str, corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """A PNG in base64 that lies at the upper left one of two corners."""
+    try:
+        data = np.frombuffer(base64.b64decode(encoded), np.uint8)
+        picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    except (ValueError, cv2.error):
+        picture = None
+    if picture is None:
+        raise InputError(f"{path}: a mask in it cannot be decoded: save the file again")
+    left, top = (int(value) for value in corners.min(axis=0))
+    inside = np.zeros(size, bool)
+    room = inside[top : top + picture.shape[0], left : left + picture.shape[1]]
+    room |= picture[: room.shape[0], : room.shape[1]] > 0
+    return inside
+
+
 def read_darwin(path: Path, raw: dict[str, Any]) -> Annotations:
     """V7 Darwin's file of one film, of version 1 (`path`) or 2 (`paths`); paths inside others are holes."""
     if "item" in raw:
@@ -105,13 +136,21 @@ def read_darwin(path: Path, raw: dict[str, Any]) -> Annotations:
     else:
         name, height, width = (raw["image"].get(key) for key in ("filename", "height", "width"))
     shapes, left_out = [], 0
+    painted = {one["id"]: one["name"] for one in raw["annotations"] if "mask" in one}
     for one in raw["annotations"]:
         paths = list(_darwin_paths(one.get("polygon") or one.get("complex_polygon") or {}))
         if paths:
             shapes.append(Shape(structure_name(path, one["name"]), tuple(paths), holes=True))
-        else:
+        elif "ellipse" in one:
+            shapes.append(Shape(structure_name(path, one["name"]), (_darwin_ellipse(one["ellipse"]),)))
+        elif "raster_layer" in one:
+            layer = one["raster_layer"]
+            for mask, value in layer["mask_annotation_ids_mapping"].items():
+                raster = partial(_darwin_raster, path, layer["dense_rle"], int(value), (height, width))
+                shapes.append(Shape(structure_name(path, painted[mask]), mask=raster))
+        elif "mask" not in one:
             left_out += 1
-    notes = (f"{path.name}: {left_out} annotations are no outline and left out",) if left_out else ()
+    notes = (f"{left_out} annotations are no outline and left out",) if left_out else ()
     film = AnnotatedFilm(path, name, (height, width) if height and width else None, tuple(shapes))
     return Annotations("V7 Darwin", tuple(dict.fromkeys(shape.structure for shape in shapes)), (film,), notes)
 
@@ -121,6 +160,19 @@ def _darwin_paths(polygon: dict[str, Any]) -> Iterator[np.ndarray]:
     paths = polygon.get("paths") or ([first] if first and isinstance(first[0], dict) else first)
     for points in [*paths, *polygon.get("additional_paths", ())]:
         yield np.array([[point["x"], point["y"]] for point in points], float)
+
+
+def _darwin_ellipse(given: dict[str, Any]) -> np.ndarray:
+    centre, radius = (np.array([given[key]["x"], given[key]["y"]], float) for key in ("center", "radius"))
+    return ellipse(centre, radius, float(given.get("angle", 0)))
+
+
+def _darwin_raster(path: Path, runs: list[int], value: int, size: tuple[int, int]) -> np.ndarray:
+    """Pairs of a value and how often it comes, row by row."""
+    values = np.repeat(runs[::2], runs[1::2])
+    if values.size != size[0] * size[1]:
+        raise InputError(f"{path}: a raster layer has {values.size} pixels for {size[1]} x {size[0]}: export it again")
+    return np.asarray((values == value).reshape(size))
 
 
 def read_cvat(path: Path) -> Annotations | None:
@@ -133,7 +185,11 @@ def read_cvat(path: Path) -> Annotations | None:
         root = ElementTree.fromstring(path.read_bytes())
     except (OSError, ElementTree.ParseError):
         return None
-    if root.tag != "annotations" or root.find("image") is None:
+    if root.tag != "annotations":
+        return None
+    if root.find("image") is None:
+        if root.find("track") is not None:
+            raise InputError(f"{path}: holds tracks of a video: export them as `CVAT for images 1.1`")
         return None
     try:
         films = [
@@ -148,7 +204,9 @@ def read_cvat(path: Path) -> Annotations | None:
     except (KeyError, ValueError) as error:
         raise InputError(f"{path}: the annotations cannot be read ({error!r}): export them again") from error
     names = dict.fromkeys(shape.structure for film in films for shape in film.shapes)
-    return Annotations("CVAT", tuple(names), tuple(films))
+    lines = sum(1 for image in root.iter("image") for one in image if one.tag in _CVAT_LINES)
+    notes = (f"{lines} lines, points or skeletons are no outline and left out",) if lines else ()
+    return Annotations("CVAT", tuple(names), tuple(films), notes)
 
 
 def _cvat_shapes(path: Path, image: ElementTree.Element) -> Iterator[Shape]:
@@ -161,14 +219,26 @@ def _cvat_shapes(path: Path, image: ElementTree.Element) -> Iterator[Shape]:
         elif one.tag == "box":
             left, top, right, bottom = (float(given[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
             corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
-            yield Shape(structure_name(path, given["label"]), (corners,))
+            turned = rotated(corners, corners.mean(axis=0), np.deg2rad(float(given.get("rotation", 0))))
+            yield Shape(structure_name(path, given["label"]), (turned,))
         elif one.tag == "ellipse":
-            angle = np.linspace(0, 2 * np.pi, 128, endpoint=False)
-            across, down = float(given["rx"]) * np.cos(angle), float(given["ry"]) * np.sin(angle)
-            points_of = np.stack([float(given["cx"]) + across, float(given["cy"]) + down], axis=1)
-            yield Shape(structure_name(path, given["label"]), (points_of,))
+            centre, radius = (np.array([float(given[x]), float(given[y])]) for x, y in (("cx", "cy"), ("rx", "ry")))
+            outline = ellipse(centre, radius, np.deg2rad(float(given.get("rotation", 0))))
+            yield Shape(structure_name(path, given["label"]), (outline,))
         elif one.tag == "mask":
             yield Shape(structure_name(path, given["label"]), mask=partial(_cvat_mask, dict(given), size))
+
+
+def ellipse(centre: np.ndarray, radius: np.ndarray, angle: float) -> np.ndarray:
+    """Points `(128, 2)` of x and y around an ellipse that is turned by an angle in radians, clockwise on the screen."""
+    turn = np.linspace(0, 2 * np.pi, 128, endpoint=False)
+    return rotated(centre + radius * np.stack([np.cos(turn), np.sin(turn)], axis=1), centre, angle)
+
+
+def rotated(points: np.ndarray, centre: np.ndarray, angle: float) -> np.ndarray:
+    """Points `(n, 2)` of x and y turned around a centre by an angle in radians, clockwise on the screen."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.asarray(centre + (points - centre) @ np.array([[cosine, sine], [-sine, cosine]]))
 
 
 def _cvat_mask(given: dict[str, str], size: tuple[int, int]) -> np.ndarray:
@@ -210,10 +280,13 @@ def read_dicom_seg(path: Path) -> Annotations | None:
             int(segment.SegmentNumber): structure_name(path, str(segment.SegmentLabel))
             for segment in dataset.SegmentSequence
         }
+        # Of probabilities, what is likelier than not belongs to the segment (PS3.3 C.8.20.2).
+        fractional = str(dataset.get("SegmentationType", "")) == "FRACTIONAL"
+        half = int(dataset.get("MaximumFractionalValue", 255)) / 2 if fractional else 0
         shapes: dict[str, list[Shape]] = {}
         for frame, facts in zip(frames, dataset.PerFrameFunctionalGroupsSequence, strict=True):
             number = int(facts.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
-            shape = Shape(names[number], mask=partial(np.asarray, frame > 0))
+            shape = Shape(names[number], mask=partial(np.asarray, frame > half))
             for film in _referenced(dataset, facts):
                 shapes.setdefault(film, []).append(shape)
     except (AttributeError, KeyError, ValueError, TypeError, IndexError, RuntimeError) as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,10 +12,10 @@ from edge_seg.errors import InputError
 from edge_seg_data.annotations.formats import read_cvat, read_dicom_seg, read_json
 from edge_seg_data.annotations.shapes import AnnotatedFilm, Annotations, draw
 from edge_seg_data.files import DICOM, is_film_file, key_of, list_files, stem_of
-from edge_seg_data.finding import Found, splits_by_folder
-from edge_seg_data.index import SPLIT_NAMES
+from edge_seg_data.finding import Found, split_named, splits_by_folder
+from edge_seg_data.masks.classes import BACKGROUND, IGNORED, names_alike
 from edge_seg_data.pairing import words_of
-from edge_seg_data.report import NOTE, Problem
+from edge_seg_data.report import WARNING, Problem
 
 TITLE = "films with outlines of COCO, labelme, CVAT (images 1.1), V7 Darwin or DICOM SEG"
 
@@ -23,7 +24,8 @@ def find(folder: Path) -> Found | None:
     """Films of a folder that annotations in it are of, `None` where there are no annotations.
 
     Raises:
-        InputError: annotations are damaged, or a label cannot be a name.
+        InputError: annotations are damaged, of films that are not here, or without an outline; or a label cannot be a
+            name, or two differ in case alone.
     """
     files = list_files(folder)
     annotations = [(path, one) for path in files if (one := _read(path)) is not None]
@@ -32,20 +34,22 @@ def find(folder: Path) -> Found | None:
     sources = {path for path, _ in annotations}
     films = [path for path in files if path not in sources and is_film_file(path)]
     found = Found(", ".join(dict.fromkeys(one.program for _, one in annotations)))
-    structures = tuple(dict.fromkeys(name for _, one in annotations for name in one.structures))
+    structures = _structures(annotations)
     names = _names(films)
     absent: list[str] = []
     for path, one in annotations:
-        split = next((SPLIT_NAMES[word] for word in words_of(path.stem) if word in SPLIT_NAMES), "")
+        split = next((split for word in words_of(path.stem) if (split := split_named(word))), "")
         for annotated in one.films:
-            film = names.get(_key(annotated))
+            film = names.get(_key(annotated)) or (_beside(path, names) if len(one.films) == 1 else None)
             if film is None:
                 absent.append(annotated.film)
                 continue
             _add(found, film, annotated, structures)
             if split:
                 found.splits[film] = split
-        found.problems += [Problem("annotations", NOTE, note) for note in one.notes]
+    if not found.masks:
+        raise InputError(f"{annotations[0][0]}: none of its films is in {folder}, {absent[0]} for one: put them there")
+    found.problems += _notes(annotations)
     found.masks = {film: found.masks[film] for film in films if film in found.masks}
     found.drawn_structures = structures
     found.lonely_films = [film for film in films if film not in found.masks]
@@ -54,11 +58,47 @@ def find(folder: Path) -> Found | None:
     return found
 
 
+def _structures(annotations: Sequence[tuple[Path, Annotations]]) -> tuple[str, ...]:
+    names = dict.fromkeys(name for _, one in annotations for name in one.structures)
+    structures = tuple(name for name in names if name not in (BACKGROUND, IGNORED))
+    path = annotations[0][0]
+    if not structures:
+        left_out = next((f" ({note})" for _, one in annotations for note in one.notes), "")
+        raise InputError(f"{path}: holds no outline{left_out}: draw polygons or masks and export them again")
+    same = names_alike(structures)
+    if same:
+        where = next(path for path, one in annotations if same[1] in one.structures)
+        raise InputError(f"{where}: the labels {same[0]} and {same[1]} differ in case alone: give both one name")
+    return structures
+
+
+def _notes(annotations: Sequence[tuple[Path, Annotations]]) -> list[Problem]:
+    """What was left out, told once however many files it stands in."""
+    files: dict[str, list[str]] = {}
+    for path, one in annotations:
+        for note in one.notes:
+            files.setdefault(note, []).append(str(path))
+    return [Problem("annotations", WARNING, note, tuple(paths)) for note, paths in files.items()]
+
+
 def _add(found: Found, film: Path, annotated: AnnotatedFilm, structures: Sequence[str]) -> None:
-    if film in found.drawn:
-        raise InputError(f"{annotated.source}: {annotated.film} is annotated in another file too: leave one of them")
+    """Take in the shapes of a film; several files may draw different structures of it."""
+    before = found.drawn.get(film)
+    if before is not None:
+        known = before.args[0]
+        twice = {one.structure for one in known.shapes} & {one.structure for one in annotated.shapes}
+        if twice or known.size != annotated.size:
+            raise InputError(
+                f"{annotated.source}: {annotated.film} is annotated in {known.source} too: leave one of them"
+            )
+        annotated = replace(annotated, shapes=(*known.shapes, *annotated.shapes))
     found.masks[film] = {}
     found.drawn[film] = partial(draw, annotated, structures)
+
+
+def _beside(source: Path, names: Mapping[str, Path]) -> Path | None:
+    """The film that a file of one film's outlines is named after: the name in it is of a film that was renamed."""
+    return names.get(key_of(stem_of(source.stem)))
 
 
 def _read(path: Path) -> Annotations | None:
@@ -67,7 +107,7 @@ def _read(path: Path) -> Annotations | None:
         return read_json(path)
     if suffix == ".xml":
         return read_cvat(path)
-    if suffix in DICOM and _is_seg(path):
+    if (suffix in DICOM or not suffix or suffix[1:].isdigit()) and _is_seg(path):
         return read_dicom_seg(path)
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 from edge_seg.errors import InputError, UsageError
 from edge_seg.install import install_command
+from edge_seg.pixels import IGNORE
 
 from edge_seg_data.dataset import Outlines
-
-_NAME = re.compile(r"\w[\w.-]*")
+from edge_seg_data.masks.classes import BACKGROUND, IGNORED, checked_name
 
 
 @dataclass(frozen=True)
@@ -74,10 +73,7 @@ def structure_name(source: Path, text: str) -> str:
     Raises:
         InputError: it cannot be part of a file name.
     """
-    name = text.strip().replace(" ", "_")
-    if not _NAME.fullmatch(name):
-        raise InputError(f"{source}: the label {text} cannot be part of a file name: use letters, digits, - and _")
-    return name
+    return checked_name(f"{source}: the label", text)
 
 
 def draw(annotated: AnnotatedFilm, structures: Sequence[str], shape: tuple[int, int]) -> Outlines:
@@ -89,7 +85,7 @@ def draw(annotated: AnnotatedFilm, structures: Sequence[str], shape: tuple[int, 
         shape: `(height, width)` of the film.
 
     Returns:
-        Per structure, `(height, width)` uint8 of 0 and 1.
+        Per structure, `(height, width)` uint8 of 0 and 1, and `IGNORE` where a shape says so.
 
     Raises:
         InputError: the shapes were drawn on a film of another size.
@@ -102,11 +98,19 @@ def draw(annotated: AnnotatedFilm, structures: Sequence[str], shape: tuple[int, 
             "for the films as they are here"
         )
     planes = {name: np.zeros(shape, np.uint8) for name in structures}
+    ignored = np.zeros(shape, bool)
     for one in annotated.shapes:
+        if one.structure == BACKGROUND:
+            continue
         filled = _filled(one, shape)
         if filled.shape != shape:
             raise InputError(f"{annotated.source}: a mask of {annotated.film} has another size than the film")
-        planes[one.structure] |= filled.astype(np.uint8)
+        if one.structure == IGNORED:
+            ignored |= filled
+        else:
+            planes[one.structure] |= filled.astype(np.uint8)
+    for plane in planes.values():
+        plane[ignored & (plane == 0)] = IGNORE
     return planes
 
 

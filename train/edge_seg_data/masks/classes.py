@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +17,14 @@ BACKGROUND, IGNORED = "background", "ignore"
 
 HOW_TO_NAME = "write a line `VALUE = NAME` for each value into classes.txt, NAME may be `ignore` or `background`"
 
-_OTHER_WORDS = {"bg": BACKGROUND, "_background_": BACKGROUND, "void": IGNORED, "ignored": IGNORED}
+_OTHER_WORDS = {
+    **dict.fromkeys(("bg", "_background_", "__background__", "unlabeled", "unlabelled", "nothing", "none"), BACKGROUND),
+    **dict.fromkeys(("void", "ignored", "__ignore__", "_ignore_"), IGNORED),
+}
 _COLOUR = re.compile(r"#([0-9a-fA-F]{6})\s*[=:,;\s]\s*(.+)")
 _TRIPLE = re.compile(r"(\d+)[\s,;]+(\d+)[\s,;]+(\d+)\s*[=:,;\s]\s*(\D.*)")
 _NUMBER = re.compile(r"(\d+)\s*(?:[=:,;]|\s)\s*(\D.*)")
-_NAME = re.compile(r"\w[\w.-]*")
+_NAME = re.compile(r"\w[\w.-]{,63}")
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def read_classes(folder: Path) -> Classes | None:
         if not line.strip():
             continue
         value, text, is_colour = _line(line.strip())
-        name = _checked(path, number, text)
+        name = checked_name(f"{path}: line {number}:", text)
         if value is None:
             listed.append(name)
             continue
@@ -76,18 +80,35 @@ def read_classes(folder: Path) -> Classes | None:
 
 def _classes(path: Path, named: dict[int, str], listed: list[str], colours: bool) -> Classes:
     notes: tuple[str, ...] = ()
+    if listed[:2] == [IGNORED, BACKGROUND]:
+        # labelme's own list begins so: what is ignored is -1 there, which masks hold as 255.
+        listed = listed[1:]
     if listed and listed[0] == BACKGROUND:
         listed = listed[1:]
         notes = (
             f"{path.name} starts with background: it is value 0, and {listed[0] if listed else 'none'} is class 1",
         )
-    names = [name for name in (*listed, *named.values()) if name not in (BACKGROUND, IGNORED)]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice:
-        raise InputError(f"{path}: {twice} is there twice: give every class a name of its own")
+    names = [name for name in (*listed, *dict.fromkeys(named.values())) if name not in (BACKGROUND, IGNORED)]
+    same = names_alike(names)
+    if same:
+        raise InputError(f"{path}: {same[1]} is there twice: give every class a name of its own")
+    for name in names:
+        values = [value for value, other in named.items() if other == name]
+        if len(values) > 1:
+            notes += (f"{path.name}: {name} is what {len(values)} values hold together",)
     if BACKGROUND in listed:
         raise InputError(f"{path}: background is value 0: write it on the first line, or leave it out")
     return Classes(path, named, tuple(listed), colours, notes)
+
+
+def names_alike(names: Iterable[str]) -> tuple[str, str] | None:
+    """Two names that would be one on a disk that ignores case (`Lung`, `lung`), if there are any."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.casefold() in seen:
+            return seen[name.casefold()], name
+        seen[name.casefold()] = name
+    return None
 
 
 def _line(line: str) -> tuple[int | None, str, bool]:
@@ -101,11 +122,18 @@ def _line(line: str) -> tuple[int | None, str, bool]:
     return None, line, False
 
 
-def _checked(path: Path, number: int, text: str) -> str:
+def checked_name(where: str, text: str) -> str:
+    """A structure's name as someone wrote it, `background` or `ignore`.
+
+    Args:
+        where: file and place, for the message.
+        text: the name.
+
+    Raises:
+        InputError: it cannot be part of a file name.
+    """
     name = text.strip().replace(" ", "_")
     name = _OTHER_WORDS.get(name.lower(), name.lower() if name.lower() in (BACKGROUND, IGNORED) else name)
     if not _NAME.fullmatch(name):
-        raise InputError(
-            f"{path}: line {number}: {text.strip()} cannot be part of a file name: use letters, digits, - and _"
-        )
+        raise InputError(f"{where} {text.strip()[:80]} cannot be part of a file name: use letters, digits, - and _")
     return name

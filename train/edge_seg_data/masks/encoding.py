@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -238,6 +239,13 @@ def _distance(one: int, other: int, kind: str) -> int:
 def _refuse_destroyed(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> None:
     if kind == COLOUR:
         return
+    close = next((pair for pair in pairwise(levels) if pair[1] - pair[0] < 2 * _JPEG_STEP), None)
+    if close and any(scan.lossy for scan in scans):
+        scan = next(scan for scan in scans if scan.lossy)
+        raise InputError(
+            f"{scan.path}: holds {shown_value(close[0], kind)} and {shown_value(close[1], kind)}, which JPEG does not "
+            "keep apart: save the masks as PNG, from where they were drawn"
+        )
     for scan in scans:
         top = max(scan.counts)
         if scan.lossy and top > 0 and max(levels) < _JPEG_STEP:
@@ -385,6 +393,12 @@ def _ask_about_ignored(scans: Sequence[MaskScan], kind: str, found: Sequence[int
         doubtful = 255
     if doubtful is not None:
         scan = next(scan for scan in scans if doubtful in scan.counts or scan.lossy)
+        other = next((one for one in scans if doubtful not in one.counts and found[0] in one.counts), None)
+        if doubtful == 255 and len(found) == 2 and other and not any({*found} <= one.counts.keys() for one in scans):
+            raise InputError(
+                f"{scan.path}: holds 0 and 255, and {other.path.name} 0 and {found[0]}: save both alike, or give both "
+                f"values one name in classes.txt (`{found[0]} = NAME`, `255 = NAME`)"
+            )
         rest = ", ".join(str(value) for value in found if value != doubtful)
         raise InputError(
             f"{scan.path}: holds {shown_value(doubtful, kind)} beside {rest}, a class or pixels to ignore: "

@@ -246,4 +246,17 @@ def _read_nifti(path: Path) -> RawMask:
             f"{path}: its affine does not say how rows and columns lie, and the mask is square: save it with ITK "
             "(SimpleITK, ITK-SNAP, 3D Slicer), or as PNG"
         )
-    return RawMask(np.ascontiguousarray(whole.T), GREY)
+    return RawMask(np.ascontiguousarray(_as_picture(whole, image.affine[:2, :2])), GREY)
+
+
+def _as_picture(values: np.ndarray, axes: np.ndarray) -> np.ndarray:
+    """Rows and columns of a slice, turned where its affine mirrors one axis or exchanges both.
+
+    ITK gives a picture's columns and rows axes to the patient's left and back, which NIfTI counts downwards. Where both
+    are counted upwards nobody has set a direction, and the values lie as in a picture.
+    """
+    if abs(axes[0, 1]) + abs(axes[1, 0]) > abs(axes[0, 0]) + abs(axes[1, 1]):
+        values, axes = values.T, axes[:, ::-1]
+    if axes[0, 0] * axes[1, 1] < 0:
+        values = values[::-1] if axes[0, 0] > 0 else values[:, ::-1]
+    return values.T

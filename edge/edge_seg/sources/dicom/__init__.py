@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from edge_seg.sources.dicom.codecs import decodable_syntaxes
 from edge_seg.sources.dicom.kind import refuse_other_than_films
-from edge_seg.sources.dicom.read import decode_dicom, inflate, is_dicom, may_be_dataset
+from edge_seg.sources.dicom.read import decode_dicom, inflate, is_dicom, may_be_dataset, refuse_unusable
 
-__all__ = ["decodable_syntaxes", "decode_dicom", "inflate", "is_dicom", "may_be_dataset", "refuse_other_than_films"]
+__all__ = [
+    "decodable_syntaxes",
+    "decode_dicom",
+    "inflate",
+    "is_dicom",
+    "may_be_dataset",
+    "refuse_other_than_films",
+    "refuse_unusable",
+]

@@ -14,7 +14,7 @@ from typing import Any
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film
-from edge_seg.sources.dicom.attributes import text
+from edge_seg.sources.dicom.attributes import number, text
 from edge_seg.sources.dicom.codecs import decode_pixels
 from edge_seg.sources.dicom.encoding import complete_meta
 from edge_seg.sources.dicom.grey import grey_values
@@ -68,6 +68,23 @@ def decode_dicom(data: bytes, path: Path) -> Film:
         checksum=hashlib.sha256(data).hexdigest(),
         decode_ms=round((time.perf_counter() - start) * 1000, 3),
     )
+
+
+def refuse_unusable(data: bytes, path: Path) -> None:
+    """Refuse by its header and length what `decode_dicom` would refuse, as far as these tell; no pixel is decoded.
+
+    Raises:
+        InputError: not a film, or cut off.
+    """
+    where = str(path)
+    dataset = _read(data, where)
+    refuse_other_than_films(dataset, where)
+    pixels = dataset.get_item("PixelData")
+    needed = int(number(dataset, "Rows", 0)) * int(number(dataset, "Columns", 0))
+    needed = needed * int(number(dataset, "BitsAllocated", 16)) // 8
+    encoded = getattr(pixels, "is_undefined_length", False)
+    if not encoded and 0 < len(getattr(pixels, "value", None) or b"") < needed:
+        raise InputError(f"{path}: the pixels are cut off before their end: copy it again")
 
 
 def inflate(data: bytes | memoryview, path: str) -> bytes:
