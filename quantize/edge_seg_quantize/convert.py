@@ -10,6 +10,7 @@ training does not need them.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -121,6 +122,8 @@ def _frozen(network: Callable[[Any], Any], model: Any) -> Any:
     """A converter of what is computed from one film of the model's size."""
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="film")
     function = tf.function(network).get_concrete_function(spec)
+    # TensorFlow warns of this way, and the one that it advises leaves SHAPE and PACK in.
+    logging.getLogger("absl").setLevel(logging.ERROR)
     return tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(function)])
 
 

@@ -37,6 +37,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _READERS = 4
+_FEW = 5  # validation films
 _TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".ods")
 WEAKEST_MATCH = 6.0
 """Pairs of film and mask with a lower `match_score` in the index are too doubtful to score against."""
@@ -375,9 +376,20 @@ def _sources(groups: Iterable[Sequence[LabelledFilm]]) -> tuple[str, ...]:
 
 def _no_split(films: Sequence[LabelledFilm]) -> list[Problem]:
     counts = Counter(film.split for film in films)
-    if not films or not counts["train"] or counts["val"]:
+    if not films or not counts["train"]:
         return []
-    text = "no film is held out for validation: quantisation cannot measure what it costs"
+    if 0 < counts["val"] < _FEW:
+        text = (
+            f"held out for validation: {counts['val']} of {len(films)} films, few to choose an epoch by; "
+            f"{INDEX_NAME} (stem,patient,split) can name more as `val`"
+        )
+        return [Problem("few-validation", NOTE, text)]
+    if counts["val"]:
+        return []
+    text = (
+        "no film is held out for validation, so quantisation cannot measure what it costs: "
+        f"name some as `val` in {INDEX_NAME} (stem,patient,split)"
+    )
     return [Problem("no-validation", WARNING, text)]
 
 

@@ -101,6 +101,7 @@ def _curves(history: History) -> bytes:
             if key in history[-1]:
                 axes.plot(epochs, [entry.get(key, np.nan) for entry in history], marker=".", label=title)
         axes.set(xlabel="epoch", ylabel="Dice" if name == "dice" else name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.legend()
     data = io.BytesIO()
@@ -117,7 +118,10 @@ def _page(run: Path, history: History, scores: Sequence[StructureDice]) -> str:
         for one in record["data"]
     )
     pictures = sorted((run / "pictures").glob("*.png"))[-1:]
-    shown = "".join(f"<h2>{path.stem}: film, truth, found</h2>{_image(path)}" for path in pictures)
+    shown = "".join(
+        f"<h2>After epoch {path.stem.removeprefix('epoch-').lstrip('0')}: film, truth, found</h2>{_image(path)}"
+        for path in pictures
+    )
     settings = html.escape(json.dumps(config.to_json(), indent=2))
     return (
         f"<!doctype html><meta charset=utf-8><title>{html.escape(run.name)}</title><style>{_STYLE}</style>"

@@ -359,7 +359,8 @@ def _found(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> Encod
     """Without names: binary, class numbers, grey levels or colours."""
     found = [value for value in levels if value != 0]
     if len(found) <= 1:
-        return Encoding(kind, {0: BACKGROUND, **dict.fromkeys(found or [255], OBJECT)}, (OBJECT,))
+        notes = (f"the structure is called {OBJECT}: write its name into classes.txt",)
+        return Encoding(kind, {0: BACKGROUND, **dict.fromkeys(found or [255], OBJECT)}, (OBJECT,), notes)
     _ask_about_ignored(scans, kind, found)
     if kind == COLOUR:
         names = {value: _COLOUR_NAMES.get(value, f"colour_{value:06x}") for value in found}
