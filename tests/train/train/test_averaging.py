@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,16 @@ from edge_seg_train.pretrained import load_pretrained, read_pretrained
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 TINY = "--network tiny --size 32 --batch-size 4 --no-augment --picture-every 0 -q".split()  # noqa: SIM905
+
+
+@pytest.fixture(scope="module", autouse=True)
+def uncompiled() -> Iterator[None]:
+    """As the fixture of that name, for all of these tests."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture(scope="module")
