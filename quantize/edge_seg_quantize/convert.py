@@ -11,12 +11,14 @@ training does not need them.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from edge_seg.quiet import native_libraries_quiet
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 _BATCH = 8
@@ -51,14 +53,14 @@ def pooled_ranges(model: Any, films: np.ndarray) -> PooledRanges:
 
 def to_float32(model: Any) -> bytes:
     """Flatbuffer in float32."""
-    return _converter(model).convert()
+    return _converted(_converter(model))
 
 
 def to_float16(model: Any) -> bytes:
     """Flatbuffer with weights in float16, each through a DEQUANTIZE; input, output and all between stay float32."""
     converter = _optimised(_converter(model))
     converter.target_spec.supported_types = [tf.float16]
-    return converter.convert()
+    return _converted(converter)
 
 
 def to_dynamic_range(model: Any) -> bytes:
@@ -66,7 +68,7 @@ def to_dynamic_range(model: Any) -> bytes:
 
     The converter leaves weights of fewer than 1,024 values in float32, and all biases.
     """
-    return _optimised(_converter(model)).convert()
+    return _converted(_optimised(_converter(model)))
 
 
 def to_int8_after_training(model: Any, representative: np.ndarray) -> bytes:
@@ -82,7 +84,7 @@ def to_int8_after_training(model: Any, representative: np.ndarray) -> bytes:
     converter = _int8(_frozen(lambda film: model(film, training=False), model))
     converter.representative_dataset = lambda: ([film[None]] for film in representative)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    return converter.convert()
+    return _converted(converter)
 
 
 def to_int8(model: Any, ranges: PooledRanges) -> bytes:
@@ -92,7 +94,14 @@ def to_int8(model: Any, ranges: PooledRanges) -> bytes:
         model: quantization-aware model.
         ranges: of the pooled features, which had no part in the training.
     """
-    return _int8(_converter(model, ranges)).convert()
+    return _converted(_int8(_converter(model, ranges)))
+
+
+def _converted(converter: Any) -> bytes:
+    """What the converter makes; what it says on the way concerns nobody, and what fails comes as an exception."""
+    with warnings.catch_warnings(), native_libraries_quiet():
+        warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
+        return bytes(converter.convert())
 
 
 def _int8(converter: Any) -> Any:
