@@ -19,6 +19,22 @@ PI_ONLY = "python3-picamera2"
 """A package of Raspberry Pi OS alone."""
 
 
+STAND_INS = """
+sudo() {
+    case "$1 $2" in
+        nano*) test -w "$2" ;;
+        "systemctl daemon-reload") systemd-analyze verify /etc/systemd/system/edge-seg.service ;;
+        "systemctl enable") command sudo SYSTEMD_OFFLINE=1 systemctl enable "${@: -1}" ;;
+        *) command sudo "$@" ;;
+    esac
+}
+systemctl() { test "$1" = status && SYSTEMD_OFFLINE=1 command systemctl is-enabled "$2"; }
+pip() { /opt/edge-seg/bin/pip "$@"; }
+"""
+"""A person looks at a file and leaves it as it is; nothing was booted that could be reloaded, started or asked, which
+the other test does; and the device's own pip stands for that of a machine with internet."""
+
+
 def lines() -> list[str]:
     """What the page has a person type, in its order."""
     blocks = [block.replace("\\\n", " ") for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)]
@@ -46,13 +62,8 @@ def device(fresh_system: Path) -> Path:
 def typed(root: Path, line: str) -> str:
     """Type a line in the checkout's folder on the device; it must end well."""
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
-    # `nano` shows a file for a person to change, who leaves it as it is; `pip` stands for any other machine's.
-    functions = 'sudo() { if [ "$1" = nano ]; then test -w "$2"; else command sudo "$@"; fi; }; '
-    functions += 'pip() { /opt/edge-seg/bin/pip "$@"; }; '
-    # Nothing was booted that could tell of its state; the other test starts what is enabled.
-    functions += 'systemctl() { test "$1" = status && command systemctl is-enabled "$2"; }; '
     done = subprocess.run(
-        ["chroot", str(root), "/bin/bash", "-c", f"{functions} cd /root/edge-seg && {line}"],
+        ["chroot", str(root), "/bin/bash", "-c", f"{STAND_INS} cd /root/edge-seg && {line}"],
         env={**environment, "DEBIAN_FRONTEND": "noninteractive", "LANG": "C.UTF-8"},
         stdin=subprocess.DEVNULL,
         capture_output=True,

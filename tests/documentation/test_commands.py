@@ -104,10 +104,14 @@ def test_the_commands_of_a_page_do_what_they_say(page: str, world: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.training
-def test_the_commands_of_training_do_what_they_say(world: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_commands_of_training_do_what_they_say(
+    world: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     pytest.importorskip("tensorflow_model_optimization")
     import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before TensorFlow is imported)
     from edge_seg_train import loop
+
+    request.getfixturevalue("uncompiled")
 
     train = loop.train
 
