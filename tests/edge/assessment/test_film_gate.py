@@ -201,7 +201,9 @@ def test_a_look_alone_finds_what_segmenting_finds_before_the_masks(segmenter: Se
     assert ungated.look(turned(film, 1)) == Quality()
 
 
-def test_a_rejected_film_leaves_its_reasons_and_no_masks(segmenter: Segmenter, tmp_path: Path) -> None:
+def test_a_rejected_film_leaves_its_reasons_and_no_masks(
+    segmenter: Segmenter, lungs: ModelFile, tmp_path: Path
+) -> None:
     folder = tmp_path / "films"
     folder.mkdir()
     cv2.imwrite(str(folder / "good.png"), phantom(400, 360, seed=0).film.pixels)
@@ -221,7 +223,7 @@ def test_a_rejected_film_leaves_its_reasons_and_no_masks(segmenter: Segmenter, t
     assert {"good.right_lung.png", "side.overlay.jpg"} <= names
     assert "side.right_lung.png" not in names
     assert session(segmenter) == (0, 2, [], 0)
-    ungated = Segmenter(ModelFile(segmenter.manifest, b""), segmenter.runtime, gate=False)
+    ungated = Segmenter(ModelFile(segmenter.manifest, lungs.flatbuffer), segmenter.runtime, gate=False)
     assert session(ungated)[:3] == (2, 0, [])
     assert (tmp_path / "out" / "side.right_lung.png").exists()
 
