@@ -217,6 +217,9 @@ def _listen(host: str, port: int) -> socket.socket:
             )
     except UnicodeError as error:
         raise OSError(f"{host} is no name of a host") from error
+    except OSError as error:
+        # Python repeats the address, which whoever asked knows.
+        raise OSError(error.errno, str(error.strerror or error).partition(" (while attempting")[0]) from error
     listening.setblocking(False)
     return listening
 

@@ -83,7 +83,8 @@ class Progress(Observer):
         failed += f", {summary.rejected} rejected" if summary.rejected else ""
         worked = summary.done + summary.rejected + summary.failed
         if self._total is None:
-            return f"{summary.count} films{failed}, {summary.count / elapsed:.1f} a second"
+            films = "1 film" if summary.count == 1 else f"{summary.count} films"
+            return f"{films}{failed}, {summary.count / elapsed:.1f} a second"
         # Films done before take next to no time and would promise too early an end.
         left = elapsed / max(worked, 1) * (self._total - summary.count)
         return f"{summary.count} of {self._total} films{failed}, {_clock(left)} left"

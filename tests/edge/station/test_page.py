@@ -284,7 +284,7 @@ def test_addresses(health: Health, page: PageServer) -> None:
     assert page.url == f"http://127.0.0.1:{page.port}/"
     with pytest.raises(UsageError, match="8080"):
         PageServer("here", health)
-    with pytest.raises(DeviceError, match="choose another"):
+    with pytest.raises(DeviceError, match=r"had \(Address already in use\): choose another"):
         PageServer(str(page.port), health)
 
 
