@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
@@ -11,7 +13,8 @@ import pytest
 from click.testing import CliRunner
 from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
-from edge_seg_lab.trials import Plan, main
+from edge_seg_lab import trials
+from edge_seg_lab.trials import Plan, Row, RowDice, main
 
 PLANS = Path(__file__).parents[3] / "benchmarks" / "edge_seg_lab" / "plans"
 
@@ -33,9 +36,19 @@ def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
         Plan.read(tmp_path / "plan.json")
 
 
+def finished_row(folder: Path, model: Path) -> None:
+    """A row of an earlier run, with its model."""
+    folder.mkdir(parents=True)
+    shutil.copy(model, folder / "model.tflite")
+    score = RowDice(0.4321, 0.4, 0.5, 3, 3, "chests", "test", "whole_lung")
+    (folder / "result.json").write_text(json.dumps(asdict(Row("earlier", "edge-seg train, earlier", (score,)))))
+
+
 @pytest.mark.training
 @pytest.mark.slow
-def test_rows_are_trained_once_and_stand_in_the_table(tmp_path: Path) -> None:
+def test_rows_are_trained_once_and_stand_in_the_table(
+    tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("tensorflow_model_optimization")
     for seed in range(24):
         made = phantom(96, 90, seed=seed)
@@ -47,31 +60,40 @@ def test_rows_are_trained_once_and_stand_in_the_table(tmp_path: Path) -> None:
         "title": "Two small ones",
         "about": "For a test.",
         "data": ["chests"],
-        "train": "--network tiny --size 64 --epochs 2 --films-per-epoch 32 --batch-size 8 --no-augment "
+        "train": "--network tiny --size 32 --epochs 1 --films-per-epoch 32 --batch-size 8 --no-augment "
         "--picture-every 0",
-        "quantize": "--epochs 1 --films-per-epoch 32 --dice-budget 1",
+        "quantize": "--epochs 1 --films-per-epoch 16 --dice-budget 1",
         "score": [{"data": "chests", "split": "test", "region": "whole_lung"}],
-        "rows": {"narrow": "--base 4", "wide": "--base 8"},
+        "rows": {"earlier": "--base 4", "now": "--base 6"},
     }
     (tmp_path / "plan.json").write_text(json.dumps(plan))
+    finished_row(tmp_path / "out" / "earlier", tiny_model)
+    called, edge_seg = [], trials._edge_seg
+
+    def noted(*words: str) -> str:
+        called.append(words[0])
+        return edge_seg(*words)
+
+    monkeypatch.setattr(trials, "_edge_seg", noted)
     words = [tmp_path / "plan.json", "--data", tmp_path, "--out", tmp_path / "out", "--table", tmp_path / "table.md"]
-    one = CliRunner().invoke(main, [*map(str, words), "--row", "narrow"], catch_exceptions=False)
-    assert one.exit_code == 0, one.output
-    stored = tmp_path / "out" / "narrow" / "result.json"
-    before = stored.stat().st_mtime_ns
-    both = CliRunner().invoke(main, [*map(str, words)], catch_exceptions=False)
-    assert both.exit_code == 0, both.output
-    assert stored.stat().st_mtime_ns == before
-    narrow, wide = (json.loads((tmp_path / "out" / row / "result.json").read_text()) for row in ("narrow", "wide"))
+    for verbs in (["train", "quantize", "benchmark", "benchmark"], ["benchmark"]):
+        called.clear()
+        done = CliRunner().invoke(main, [*map(str, words)], catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        # The last times all rows together.
+        assert called == verbs
+    settings = json.loads((tmp_path / "out" / "now" / "run" / "config.json").read_text())["config"]
+    assert settings["network"]["base"] == 6
+    earlier, now = (json.loads((tmp_path / "out" / row / "result.json").read_text()) for row in ("earlier", "now"))
     table = (tmp_path / "table.md").read_text()
-    rows = [line.split(" | ") for line in table.splitlines() if line.startswith(("| narrow", "| wide"))]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith(("| earlier", "| now"))]
     parameters, milliseconds = (  # of both, from `23,456` and `0.4 ms`
         [int(row[1].replace(",", "")) for row in rows],
         [float(row[3].removesuffix(" ms")) for row in rows],
     )
     assert 0 < parameters[0] < parameters[1]
     assert all(time > 0 for time in milliseconds)
-    for found in (narrow, wide):
+    for found in (earlier, now):
         assert f"{found['scores'][0]['mean']:.4f}" in table
         assert f"`{found['command']}`" in table
     assert str(tmp_path) not in table

@@ -6,9 +6,11 @@ import csv
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -30,19 +32,55 @@ pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 TINY = "--network tiny --size 32 --batch-size 4 --learning-rate 0.005 --picture-every 1 -q".split()  # noqa: SIM905
 
+# Starts `edge-seg` with the words of each line it reads, in a process of its own that has all modules already; prints
+# its id, and how it ended. Steps are not compiled, which takes longer than all of them (see `uncompiled`).
+SERVER = """
+import json, os, sys
+import edge_seg_train.loop
+import tensorflow as tf
+tf.config.run_functions_eagerly(True)
+from edge_seg.cli.main import main
+for line in sys.stdin:
+    process = os.fork()
+    if process == 0:
+        os.dup2(os.open(os.devnull, os.O_RDWR), 1)
+        main(json.loads(line))
+    print(process, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
+"""
+
+# Two devices share a run, which goes on; then one of them is named, and has all weights.
 TWO_DEVICES = """
-import os, sys
+import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
 import tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from edge_seg.cli.main import main
-main(sys.argv[1:])
+from edge_seg_train import loop
+
+def edge_seg(*words):
+    try:
+        main(["train", *words])
+    except SystemExit as end:
+        assert end.code == 0
+
+build, (first, again, named) = loop.build, json.loads(sys.argv[1])
+edge_seg(*first)
+edge_seg(*again)
+
+def built(*words, **options):
+    model = build(*words, **options)
+    assert all("CPU:1" in w.value.device for w in model.weights), model.weights[0].value.device
+    return model
+
+loop.build = built
+edge_seg(*named)
 """
 
 
-def train(*words: object, start: tuple[str, ...] = ("-m", "edge_seg.cli.main"), **environment: str) -> None:
-    command = [sys.executable, *start, "train", *map(str, words)]
+def run_python(*words: object, **environment: str) -> None:
+    command = [sys.executable, *map(str, words)]
     done = subprocess.run(command, env={**os.environ, **environment}, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -59,20 +97,13 @@ def steps_of(run: Path) -> int:
     return int(keras.models.load_model(found.model, custom_objects=names).optimizer.iterations)
 
 
-def go_on_to(run: Path, epochs: int) -> None:
-    """Make a finished run one that was stopped before its end."""
-    raw = json.loads((run / "config.json").read_text())
-    raw["config"]["epochs"] = epochs
-    (run / "config.json").write_text(json.dumps(raw))
-
-
 def dice_of_best_weights(run: Path) -> float:
     """Dice of the best weights on the validation films, by other means than the metrics of training."""
     config = read_config(run)[0]
     model = build(keras, config.network)
     model.load_weights(run / "best.model.weights.h5")
     films = validation_films(config, [open_dataset(path) for path in config.datasets])
-    found = model.predict(network_input(films.grey, 1), verbose=0) > 0
+    found = np.asarray(model(network_input(films.grey, 1), training=False)) > 0
     return float(
         np.mean([
             dice(films.labels[i, :, :, k] == 1, found[i, :, :, k], films.labels[i, :, :, k] != 127)
@@ -82,26 +113,63 @@ def dice_of_best_weights(run: Path) -> float:
     )  # fmt: skip
 
 
-def test_killed_at_three_random_moments_it_ends_as_if_nothing_had_happened(chests: Path, tmp_path: Path) -> None:
-    epochs, steps = 8, 10
+class Trainings:
+    """Runs of `edge-seg train` one after another, each in a process of its own."""
+
+    def __init__(self) -> None:
+        self._server = subprocess.Popen(
+            [sys.executable, "-c", SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def start(self, *words: object) -> int:
+        """Its process."""
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps(["train", *map(str, words)]) + "\n")
+        self._server.stdin.flush()
+        return self._said()
+
+    def ended(self) -> int:
+        """Wait for its end: exit code, or minus the signal that ended it."""
+        return self._said()
+
+    def close(self) -> None:
+        self._server.communicate(timeout=60)
+
+    def _said(self) -> int:
+        assert self._server.stdout is not None
+        return int(self._server.stdout.readline())
+
+
+@pytest.fixture
+def trainings() -> Iterator[Trainings]:
+    made = Trainings()
+    yield made
+    made.close()
+
+
+def test_killed_at_three_random_moments_it_ends_as_if_nothing_had_happened(
+    chests: Path, tmp_path: Path, trainings: Trainings
+) -> None:
+    epochs, steps = 8, 4
     words = ["--epochs", str(epochs), "--films-per-epoch", str(4 * steps), *TINY]
-    train(chests, "--out", tmp_path / "whole", *words)
+    trainings.start(chests, "--out", tmp_path / "whole", *words)
+    assert trainings.ended() == 0
     run = tmp_path / "killed"
-    command = [sys.executable, "-m", "edge_seg.cli.main", "train", str(chests), "--out", str(run), *words]
     moments = random.Random(os.getpid())
     for _ in range(3):
         before = max((p.name for p in (run / "checkpoints").glob("epoch-*")), default="")
-        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = trainings.start(chests, "--out", run, *words)
         deadline = time.monotonic() + 120
         # At least one more epoch each time, then anywhere in the next ones.
         while max((p.name for p in (run / "checkpoints").glob("epoch-*")), default="") <= before:
-            assert process.poll() is None
+            assert Path(f"/proc/{process}").exists()
             assert time.monotonic() < deadline
             time.sleep(0.02)
         time.sleep(moments.uniform(0, 0.4))
-        process.kill()
-        process.wait()
-    train(chests, "--out", run, *words)
+        os.kill(process, signal.SIGKILL)
+        assert trainings.ended() == -signal.SIGKILL
+    trainings.start(chests, "--out", run, *words)
+    assert trainings.ended() == 0
     logs = [log_of(tmp_path / name) for name in ("whole", "killed")]
     assert len(logs[0]) == len(logs[1]) == epochs
     for one, other in zip(*logs, strict=True):
@@ -111,38 +179,41 @@ def test_killed_at_three_random_moments_it_ends_as_if_nothing_had_happened(chest
     assert (run / "best.model.weights.h5").exists()
 
 
-def test_two_devices_share_a_batch_and_go_on(chests: Path, tmp_path: Path) -> None:
-    words = [chests, "--out", tmp_path, "--epochs", "1", "--films-per-epoch", "40", *TINY]
-    train(*words, "--device", "CPU:0", "--device", "CPU:1", start=("-c", TWO_DEVICES))
-    go_on_to(tmp_path, 2)
-    train("--out", tmp_path, "-q", start=("-c", TWO_DEVICES))
-    log = log_of(tmp_path)
+@pytest.fixture(scope="module")
+def two_devices(chests: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A run on two devices that was made to go on, and one on a device that was named."""
+    shared, named = (tmp_path_factory.mktemp(name) for name in ("shared", "named"))
+    commands = [
+        [chests, "--out", shared, "--epochs", 1, "--films-per-epoch", 40, *TINY, "--device", "CPU:0"],
+        ["--out", shared, "--epochs", 2, "-q"],
+        [chests, "--out", named, "--epochs", 1, "--films-per-epoch", 8, *TINY, "--device", "CPU:1"],
+    ]
+    commands[0] += ["--device", "CPU:1"]
+    run_python("-c", TWO_DEVICES, json.dumps([list(map(str, words)) for words in commands]))
+    return shared, named
+
+
+def test_two_devices_share_a_batch_and_go_on(two_devices: tuple[Path, Path]) -> None:
+    run, _ = two_devices
+    log = log_of(run)
     assert len(log) == 2
     assert all(np.isfinite(float(entry["loss"])) for entry in log)
     # A step is one batch shared by both devices, not one for each.
-    assert steps_of(tmp_path) == 20
-    assert dice_of_best_weights(tmp_path) == pytest.approx(max(float(e["val_dice"]) for e in log), abs=1e-3)
+    assert steps_of(run) == 20
+    assert dice_of_best_weights(run) == pytest.approx(max(float(e["val_dice"]) for e in log), abs=1e-3)
 
 
-def test_one_device_of_several_can_be_named(chests: Path, tmp_path: Path) -> None:
-    words = [chests, "--out", tmp_path, "--epochs", "1", "--films-per-epoch", "8", *TINY]
-    script = TWO_DEVICES.replace(
-        "main(sys", "from edge_seg_train import loop\nbuild = loop.build\n"
-        "def built(*words, **options):\n    model = build(*words, **options)\n"
-        "    assert all('CPU:1' in w.value.device for w in model.weights), model.weights[0].value.device\n"
-        "    return model\n"
-        "loop.build = built\nmain(sys",
-    )  # fmt: skip
-    train(*words, "--device", "CPU:1", start=("-c", script))
-    assert len(log_of(tmp_path)) == 1
+def test_one_device_of_several_can_be_named(two_devices: tuple[Path, Path]) -> None:
+    # Where its weights lie is asserted as the network is built.
+    assert len(log_of(two_devices[1])) == 1
 
 
 @pytest.mark.parametrize("devices", [1, 2])
 def test_jax_trains_too(chests: Path, tmp_path: Path, devices: int) -> None:
     pytest.importorskip("jax", reason="JAX is not installed: pip install jax")
     flags = f"--xla_force_host_platform_device_count={devices}"
-    words = ["--epochs", "1", "--films-per-epoch", "40", *TINY]
-    train(chests, "--out", tmp_path, *words, KERAS_BACKEND="jax", XLA_FLAGS=flags)
+    words = ["train", chests, "--out", tmp_path, "--epochs", "1", "--films-per-epoch", "40", *TINY]
+    run_python("-m", "edge_seg.cli.main", *words, KERAS_BACKEND="jax", XLA_FLAGS=flags)
     assert json.loads((tmp_path / "config.json").read_text())["backend"] == "jax"
     log = log_of(tmp_path)
     assert np.isfinite(float(log[0]["loss"]))
