@@ -74,8 +74,8 @@ def refuse_damaged(data: bytes, path: Path) -> None:
 
 
 def _refuse_wrong_checksums(data: bytes, path: Path) -> None:
+    view = memoryview(data)  # a film's pixels are most of its file, and are not copied
     for kind, begin, end in png_chunks(data):
-        if kind in _CHECKED_CHUNKS and zlib.crc32(data[begin + 4 : end - 4]) != int.from_bytes(
-            data[end - 4 : end], "big"
-        ):
+        stored = int.from_bytes(data[end - 4 : end], "big")
+        if kind in _CHECKED_CHUNKS and zlib.crc32(view[begin + 4 : end - 4]) != stored:
             raise InputError(f"{path}: the picture is damaged (a checksum in it is wrong): copy it again")
