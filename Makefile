@@ -38,7 +38,7 @@ device: $(TESTS)/.installed
 # An hour for each harness, guided by coverage; `make test` gives each some seconds.
 fuzz: $(TESTS)/.installed
 	EDGE_SEG_FUZZ_SECONDS=3600 $(TESTS)/bin/python -m pytest -q -s tests/fuzz
-	EDGE_SEG_REQUESTS=10000 $(TESTS)/bin/python -m pytest -q -s tests/edge/station/test_http_interface.py -k describes
+	EDGE_SEG_REQUESTS=10000 $(TESTS)/bin/python -m pytest -q -s --timeout 7200 tests/edge/station/test_http_interface.py -k describes
 
 lint: $(TESTS)/.installed
 	$(TESTS)/bin/ruff check .
