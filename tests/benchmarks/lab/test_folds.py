@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from edge_seg import Segmenter
 from edge_seg.phantom import phantom
+from edge_seg_benchmarks.accuracy.scores import score_film
 from edge_seg_data import open_dataset
+from edge_seg_lab import folds
 from edge_seg_lab.folds import folds_of, lay_out, main
 
 
@@ -49,16 +54,40 @@ def test_a_folds_data_hold_the_same_films_split_by_patient(films: Path, tmp_path
 
 @pytest.mark.slow
 @pytest.mark.training
-def test_cross_validation_end_to_end(films: Path, tmp_path: Path) -> None:
+def test_cross_validation_end_to_end(
+    films: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("tensorflow_model_optimization")
-    train = "--network tiny --size 32 --epochs 8 --films-per-epoch 80 --batch-size 8 --no-augment --learning-rate 0.01"
-    quantize = "--epochs 1 --dice-budget 0.5"
-    words = [str(films), "--out", str(tmp_path / "out"), "--folds", "2", "--train", train, "--quantize", quantize]
+    out, commands, edge_seg = tmp_path / "out", [], folds._edge_seg
+
+    def first_fold_alone(*words: str) -> None:
+        """Runs the commands of the first fold; the second's network is one made before."""
+        commands.append(words)
+        if "fold-0" in " ".join(words):
+            edge_seg(*words)
+        elif words[0] == "quantize":
+            shutil.copy(tiny_model, out / "fold-1" / "model.tflite")
+
+    monkeypatch.setattr(folds, "_edge_seg", first_fold_alone)
+    train = "--network tiny --size 32 --epochs 2 --films-per-epoch 320 --batch-size 8 --no-augment --picture-every 0"
+    train += " --learning-rate 0.01"
+    quantize = "--epochs 1 --films-per-epoch 32 --dice-budget 0.5"
+    words = [str(films), "--out", str(out), "--folds", "2", "--train", train, "--quantize", quantize]
     done = CliRunner().invoke(main, words, catch_exceptions=False)
     assert done.exit_code == 0, done.output
-    result = json.loads((tmp_path / "out" / "folds.json").read_text())
-    dice = next(row for row in result["scores"] if row["region"] == "visible_lung")["dice"]
-    assert dice["n"] == 10
-    assert dice["mean"] > 0.5
+    first, second = commands[:2], commands[2:]
+    assert second == [tuple(word.replace("fold-0", "fold-1") for word in words) for words in first]
+    result = json.loads((out / "folds.json").read_text())
+    dataset = open_dataset(films)
+    # Each film by its own fold's model.
+    for k, held_out in enumerate(folds_of(dataset.films, 2)):
+        segmenter = Segmenter.load(out / f"fold-{k}" / "model.tflite", gate=False)
+        scores = [asdict(score) for film in held_out for score in score_film(segmenter, dataset.name, film)]
+        assert [row for row in result["films"] if row["film"] in {film.name for film in held_out}] == scores
+        dice = [row["dice"] for row in scores if row["region"] == "visible_lung"]
+        assert len(dice) == 5
+        if k == 0:
+            assert np.mean(dice) > 0.5
+    assert next(row for row in result["scores"] if row["region"] == "visible_lung")["dice"]["n"] == 10
     assert len(result["seconds"]) == 2
     assert "Research use only" in result["notice"]
