@@ -122,7 +122,7 @@ def quantize(
         raise UsageError(f"{run}: give films to fine-tune it on: --data FOLDER")
     if not own and (data or structures):
         raise UsageError("--data and --structures are for a Keras model of your own: a run has both")
-    from edge_seg_quantize.pipeline import export_float
+    from edge_seg_quantize.pipeline import beside, export_float
     from edge_seg_quantize.pipeline import quantize as run_quantisation
 
     if own:
@@ -136,12 +136,19 @@ def quantize(
         return
     report = run_quantisation(run, out, settings, (lambda text: None) if settings.quiet else click.echo)
     click.echo(
-        f"Dice on {report.films} validation films: float32 {report.dice_float32:.4f}, PTQ int8 {report.dice_ptq:.4f}, "
-        f"QAT int8 {report.dice_qat:.4f}; fake-quantised model and flatbuffer differ in "
-        f"{report.differing_pixels:.4%} of mask pixels on {report.compared_films} films"
+        f"Dice on {_films(report.films, 'validation ')}: float32 {report.dice_float32:.4f}, "
+        f"PTQ int8 {report.dice_ptq:.4f}, QAT int8 {report.dice_qat:.4f}; fake-quantised model and flatbuffer differ "
+        f"in {report.differing_pixels:.4%} of mask pixels on {_films(report.compared_films)}"
     )
+    if report.dice_ptq > report.dice_qat:
+        click.echo(f"PTQ int8 has the higher Dice on these films: {beside(out, 'ptq')} is that form")
+    click.echo(f"next: edge-seg run FILM --model {out}")
     if edgetpu:
         write_atomically(out, compile_model(ModelFile.read(out)).to_bytes())
+
+
+def _films(count: int, kind: str = "") -> str:
+    return f"{count} {kind}film{'' if count == 1 else 's'}"
 
 
 def _text(path: Path | None) -> str:

@@ -61,7 +61,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     check_place(out)
     config, record = read_config(run)
     made_from = origin_of(run, settings)
-    refused = _beside(out, "refused")
+    refused = beside(out, "refused")
     if _made_from(refused) == made_from:
         return _asked_again(refused, out, settings, say)
     model = load_run(run, config)
@@ -144,7 +144,8 @@ def _measured(
     )
 
 
-def _beside(out: Path, kind: str) -> Path:
+def beside(out: Path, kind: str) -> Path:
+    """Where another form of the model in `out` lies: `lungs.ptq.tflite` beside `lungs.tflite`."""
     return out.with_name(f"{out.stem}.{kind}{out.suffix}")
 
 
@@ -188,14 +189,14 @@ def _write(
     say("calibrating the film gate and the estimates of Dice")
     # Of the model that ships; the others' outlines differ too little for a calibration of their own.
     trust, gate = calibration()
-    place = {"qat": out if refusal is None else _beside(out, "refused")}
+    place = {"qat": out if refusal is None else beside(out, "refused")}
     for kind, file in models.items():
-        path = place.get(kind, _beside(out, kind))
+        path = place.get(kind, beside(out, kind))
         checked = replace(file, manifest=replace(file.manifest, checks=report.to_json(), trust=trust, gate=gate))
         write_atomically(path, checked.to_bytes())
         say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
     if refusal is None:
-        _beside(out, "refused").unlink(missing_ok=True)
+        beside(out, "refused").unlink(missing_ok=True)
         return
     raise ModelError(
         f"{refusal}; {place['qat']} and the other forms beside it hold what was measured (edge-seg inspect), another "
