@@ -180,7 +180,15 @@ def started(command: str, world: Path) -> Iterator[dict[str, int]]:
     said = world / "said.txt"
     with said.open("w") as file:
         words = ["bash", "-c", f"exec {here(command, world, ports)}"]
-        station = subprocess.Popen(words, cwd=world, env=environment(world), stdout=file, stderr=file)
+        station = subprocess.Popen(
+            words,
+            cwd=world,
+            env=environment(world),
+            stdout=file,
+            stderr=file,
+            # A shell's background job hands down SIGINT ignored; a terminal, which these tests stand for, does not.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
         try:
             until = time.monotonic() + 120
             while "ready: " not in said.read_text():
