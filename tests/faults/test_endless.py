@@ -22,6 +22,8 @@ from edge_seg_lab.station_process import StationProcess
 FRAMES = int(os.environ.get("EDGE_SEG_FRAMES", "1000"))
 WATCHED = int(os.environ.get("EDGE_SEG_WATCHED", "100"))
 PATIENCE_S = 1800
+IN_HAND = 8
+"""Files that may be open, and threads that may flush them, at one moment and not at another: a leak is one a film."""
 
 
 @pytest.fixture
@@ -69,9 +71,9 @@ def watch_it(station: StationProcess, count: int) -> None:
     station.stop()
     (memory, descriptors, threads), last = seen
     assert last[0] < memory + 10
-    # A folder or a result may be open at either moment.
-    assert abs(last[1] - descriptors) <= 3
-    assert abs(last[2] - threads) <= 1
+    # A film's files are open until they are flushed, by at most eight threads that start when first needed.
+    assert last[1] <= descriptors + IN_HAND
+    assert last[2] <= threads + IN_HAND
 
 
 @pytest.mark.slow
