@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-SECONDS = int(os.environ.get("EDGE_SEG_FUZZ_SECONDS", "10"))
+SECONDS = int(os.environ.get("EDGE_SEG_FUZZ_SECONDS", "20"))
 HERE = Path(__file__).parent
 LIMITS = ("-timeout=10", "-rss_limit_mb=700", "-max_len=65536", "-print_final_stats=1")
 """No input may take 10 s; 500 MB beside the libraries and the instrumentation."""
