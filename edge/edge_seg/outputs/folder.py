@@ -153,8 +153,9 @@ class OutputFolder:
     def result_of(self, film: Film) -> DoneRecord | None:
         """The last record of this very film, by path and content, that has its results here; `None` without one."""
         record = self._records.last_of(film.source)
-        same = isinstance(record, DoneRecord) and record.film.sha256 == film.checksum
-        return record if same and isinstance(record, DoneRecord) else None
+        if isinstance(record, DoneRecord) and record.film.sha256 == film.checksum:
+            return record
+        return None
 
     def _has(self, record: AnyRecord, wanted: tuple[str, str, str | None, bool]) -> bool:
         """Whether a record is of this content, model, definition of lung and gate, with all products."""
