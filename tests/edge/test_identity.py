@@ -41,7 +41,7 @@ def test_names_are_where_they_were_asked_for_and_nowhere_else(
     }
     assert ("Synthetic" in text) == ("PHANTOM" in text) == names
     assert record.get("patient") == ({"name": "Synthetic^Phantom", "id": "PHANTOM"} if names else None)
-    assert ("Synthetic" in json.dumps(health.state())) == names
+    assert ("Synthetic" in json.dumps(health.state().to_json())) == names
 
 
 @pytest.mark.parametrize(

@@ -6,23 +6,24 @@ import shutil
 import threading
 import time
 from collections import deque
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
-from edge_seg.assessment.film_gate import ACCEPT, REJECT, WARN
+from edge_seg.assessment.film_gate import REJECT
 from edge_seg.assessment.kinds import INVERTED
 from edge_seg.errors import EdgeSegError
 from edge_seg.film import Failure, Film, inverted
 from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.outputs.outbox import REASONS_NAME, Outbox
-from edge_seg.record import AnyRecord, DoneRecord, FailedRecord
+from edge_seg.outputs.outbox import REASONS_NAME
+from edge_seg.record import AnyRecord, DoneRecord
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import Source
-from edge_seg.station.layers import Layers
+from edge_seg.station.health_state import FilmCounts, HealthState, RecentFilm, RunningModel, Sending
+from edge_seg.station.layers import Layers, Outlines
 from edge_seg.station.session import Observer, Summary
 from edge_seg.version import __version__
 
@@ -46,8 +47,8 @@ class Health(Observer):
     def __init__(self, segmenter: Segmenter, source: Source, output: OutputFolder) -> None:
         self._segmenter, self._source, self._output = segmenter, source, output
         self._lock = threading.Lock()
-        self._recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
-        self._passed: deque[dict[str, Any]] = deque(maxlen=_PASSED)
+        self._recent: deque[RecentFilm] = deque(maxlen=RECENT)
+        self._passed: deque[RecentFilm] = deque(maxlen=_PASSED)
         self._layers: dict[int, Layers] = {}
         self._summary = Summary()
         self._started = self._ticked = time.monotonic()
@@ -64,7 +65,7 @@ class Health(Observer):
             if record is not None:
                 if isinstance(record, DoneRecord):
                     self._inference_s += record.timings_ms.get("inference", 0.0) / 1000
-                self._add({"number": summary.count, **_in_short(record), "layers": layers is not None}, layers)
+                self._add(RecentFilm.of(summary.count, record, layers is not None), layers)
 
     def _in_layers(self, content: Film | Failure, record: AnyRecord | None) -> Layers | None:
         """The layers of a film, `None` where its outlines are not written."""
@@ -82,21 +83,20 @@ class Health(Observer):
             layers.picture()
         return layers
 
-    def _add(self, film: dict[str, Any], layers: Layers | None) -> None:
+    def _add(self, film: RecentFilm, layers: Layers | None) -> None:
         """Note a film; frames of a camera are one entry for each state, or they would crowd the films out."""
-        film["frames"] = 1
-        if _is_of_a_camera(film["source"]):
+        if _is_of_a_camera(film.source):
             for older in self._recent:
-                if (older["source"], older["status"]) == (film["source"], film["status"]):
-                    film["frames"] += older["frames"]
+                if (older.source, older.status) == (film.source, film.status):
+                    film = replace(film, frames=film.frames + older.frames)
                     self._recent.remove(older)
                     self._passed.append(older)
                     break
         self._recent.appendleft(film)
-        listed = {one["number"] for one in (*self._recent, *self._passed)}
+        listed = {one.number for one in (*self._recent, *self._passed)}
         self._layers = {number: one for number, one in self._layers.items() if number in listed}
         if layers is not None:
-            self._layers[film["number"]] = layers
+            self._layers[film.number] = layers
 
     def tick(self) -> None:
         """See `Observer.tick`."""
@@ -111,15 +111,15 @@ class Health(Observer):
         """Whether the session stirs."""
         return time.monotonic() - self._ticked < STUCK_S
 
-    def recent(self) -> list[dict[str, Any]]:
+    def recent(self) -> tuple[RecentFilm, ...]:
         """The newest films in short, newest first."""
         with self._lock:
-            return list(self._recent)
+            return tuple(self._recent)
 
     def overlay(self, number: int) -> Path | None:
         """The overlay of a recent film by its number, `None` where there is none."""
         with self._lock:
-            names = [film["overlay"] for film in (*self._recent, *self._passed) if film["number"] == number]
+            names = [film.overlay for film in (*self._recent, *self._passed) if film.number == number]
         return self._output.folder / names[0] if names and names[0] else None
 
     def picture(self, number: int) -> bytes | None:
@@ -131,100 +131,63 @@ class Health(Observer):
             return None
         return layers.picture()
 
-    def outlines(self, number: int) -> dict[str, Any] | None:
+    def outlines(self, number: int) -> Outlines | None:
         """The outlines of a recent film, see `Layers.outlines`; `None` where there are none."""
         with self._lock:
             layers = self._layers.get(number)
         return None if layers is None else layers.outlines(self._segmenter.manifest.structures)
 
-    def state(self) -> dict[str, Any]:
-        """All of it, as JSON has it; see `docs/reference/service.md`."""
+    def state(self) -> HealthState:
+        """All of it."""
         with self._lock:
-            summary, recent, waiting = self._summary, list(self._recent), self._waiting
+            summary, recent, waiting = self._summary, tuple(self._recent), self._waiting
         manifest, runtime = self._segmenter.manifest, self._segmenter.runtime
-        state: dict[str, Any] = {
-            "notice": RESEARCH_USE,
-            "edge_seg": __version__,
-            "started_at": self._started_at,
-            "uptime_s": round(time.monotonic() - self._started, 1),
-            "model": {"name": manifest.name, "version": manifest.version, "sha256": manifest.flatbuffer_sha256},
-            "lung": self._segmenter.lung,
-            "runtime": runtime.name,
-            "delegate": runtime.delegate,
-            "films": {
-                "done": summary.done,
-                "rejected": summary.rejected,
-                "failed": summary.failed,
-                "skipped": summary.skipped,
-            },
-            "inference_s": round(self._inference_s, 3),
-            "sources": [vars(one) for one in self._source.state()],
-            "outbox": _of_outbox(self._output.outbox),
-            "notices": _of_outbox(self._output.notices),
-            "free_bytes": _free(self._output.folder),
-            "board": board_name(),
-            "temperature_c": temperature_c(),
-            "throttling": throttling(),
-            "recent": recent,
-        }
-        state["problems"] = self._problems(state, waiting)
-        return state
+        state = HealthState(
+            notice=RESEARCH_USE,
+            edge_seg=__version__,
+            started_at=self._started_at,
+            uptime_s=round(time.monotonic() - self._started, 1),
+            model=RunningModel.of(manifest),
+            lung=self._segmenter.lung,
+            runtime=runtime.name,
+            delegate=runtime.delegate,
+            films=FilmCounts.of(summary),
+            inference_s=round(self._inference_s, 3),
+            sources=tuple(self._source.state()),
+            outbox=Sending.of(self._output.outbox),
+            notices=Sending.of(self._output.notices),
+            free_bytes=_free(self._output.folder),
+            board=board_name(),
+            temperature_c=temperature_c(),
+            throttling=throttling(),
+            recent=recent,
+        )
+        return replace(state, problems=(*self._hindrances(waiting), *_problems(state)))
 
-    def _problems(self, state: dict[str, Any], waiting: str | None) -> list[str]:
+    def _hindrances(self, waiting: str | None) -> list[str]:
+        """What keeps the session from its films."""
         found = [] if self.alive else [f"nothing has stirred for over {STUCK_S:.0f} s: start it again"]
-        found += [waiting] if waiting else []
-        found += self._output.troubles
-        found += [f"{one['name']} {one['trouble']}" for one in state["sources"] if one["trouble"]]
-        for name, what in (("outbox", "results"), ("notices", "records")):
-            sending = state[name]
-            if sending and sending["trouble"]:
-                found.append(f"{what} wait: {sending['trouble']}")
-            if sending and sending["refused"]:
-                reason = sending["last_refusal"]
-                found.append(
-                    f"{sending['refused']} {what} were set aside: see {name}/refused/{REASONS_NAME}"
-                    f"{f' (the last: {reason})' if reason else ''}"
-                )
-        if state["free_bytes"] is not None and state["free_bytes"] < LITTLE_SPACE_BYTES:
-            found.append(f"only {state['free_bytes'] / 1e6:.0f} MB of disk are free")
-        if state["temperature_c"] is not None and state["temperature_c"] >= HOT_C:
-            found.append(f"{state['temperature_c']:.0f} degrees Celsius: it slows down; let air in")
-        found += [f"the board says: {reason}" for reason in (state["throttling"] or {}).get("now", [])]
-        return found
+        return [*found, *([waiting] if waiting else []), *self._output.troubles]
+
+
+def _problems(state: HealthState) -> Iterator[str]:
+    """What is wrong by what the state says."""
+    yield from (f"{one.name} {one.trouble}" for one in state.sources if one.trouble)
+    for name, what, sending in (("outbox", "results", state.outbox), ("notices", "records", state.notices)):
+        if sending and sending.trouble:
+            yield f"{what} wait: {sending.trouble}"
+        if sending and sending.refused:
+            reason = f" (the last: {sending.last_refusal})" if sending.last_refusal else ""
+            yield f"{sending.refused} {what} were set aside: see {name}/refused/{REASONS_NAME}{reason}"
+    if state.free_bytes is not None and state.free_bytes < LITTLE_SPACE_BYTES:
+        yield f"only {state.free_bytes / 1e6:.0f} MB of disk are free"
+    if state.temperature_c is not None and state.temperature_c >= HOT_C:
+        yield f"{state.temperature_c:.0f} degrees Celsius: it slows down; let air in"
+    yield from (f"the board says: {reason}" for reason in (state.throttling or {}).get("now", []))
 
 
 def _is_of_a_camera(source: str) -> bool:
     return source.startswith("camera ")
-
-
-def _in_short(record: AnyRecord) -> dict[str, Any]:
-    """What a list of films says of one."""
-    short: dict[str, Any] = {
-        "name": record.name,
-        "source": record.source,
-        "patient": None,
-        "recorded_at": record.recorded_at,
-        "status": record.status,
-        "overlay": None,
-        "notes": [],
-    }
-    if isinstance(record, FailedRecord):
-        return {**short, "notes": [record.error]}
-    overlays = [file.name for file in record.files if file.name.endswith((".overlay.jpg", ".overlay.png"))]
-    return {
-        **short,
-        "patient": asdict(record.patient) if record.patient else None,
-        "status": {REJECT: "rejected", WARN: "check", ACCEPT: "done"}[record.quality.verdict],
-        "overlay": overlays[0] if overlays else None,
-        "notes": list(record.warnings),
-        "low_trust": bool(record.flagged),
-        "estimated_dice": record.estimated_dice,
-        # Of a rejected film nothing was measured; zeros would look like findings.
-        "areas": {} if record.rejected else {name: asdict(area) for name, area in record.areas.items()},
-        "ratios": {} if record.rejected else record.ratios,
-        "age_s": record.film.age_s,
-        "taken_at": record.film.taken_at,
-    }
 
 
 def _free(folder: Path) -> int | None:
@@ -232,15 +195,3 @@ def _free(folder: Path) -> int | None:
         return shutil.disk_usage(folder).free
     except OSError:
         return None
-
-
-def _of_outbox(outbox: Outbox | None) -> dict[str, Any] | None:
-    if outbox is None:
-        return None
-    return {
-        "waiting": len(outbox),
-        "refused": outbox.refused,
-        "sent": outbox.sent,
-        "trouble": outbox.trouble,
-        "last_refusal": outbox.last_refusal,
-    }

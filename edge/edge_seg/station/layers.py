@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,29 @@ LONGEST_SIDE = 2048
 _OUTLINED_SIDE = 1024  # the network sees less; finer lines show its pixels and cost a browser more
 _TOLERANCE = 0.8  # of these pixels: an outline has no steps of one pixel
 _QUALITY = 85
+
+
+@dataclass(frozen=True)
+class Outline:
+    """The outline of a structure: `path` is an SVG path in the film's pixels, the rest see `Structure`."""
+
+    name: str
+    title: str
+    colour: str
+    path: str
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """The outlines of a film of `width` by `height` pixels."""
+
+    width: int
+    height: int
+    outlines: tuple[Outline, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The outlines as JSON has them."""
+        return asdict(self)
 
 
 class Layers:
@@ -44,18 +68,11 @@ class Layers:
                 self._jpeg, self._film = _jpeg(self._film), None
             return self._jpeg
 
-    def outlines(self, structures: Sequence[Structure]) -> dict[str, Any]:
-        """The outlines of structures in the film's pixels, as SVG paths; those whose mask is gone are left out."""
-        paths = {one.name: _path(self._masks[one.name]) for one in structures if one.name in self._masks}
-        return {
-            "width": self._width,
-            "height": self._height,
-            "outlines": [
-                {"name": one.name, "title": one.title, "colour": one.colour, "path": path}
-                for one in structures
-                if (path := paths.get(one.name)) is not None
-            ],
-        }
+    def outlines(self, structures: Sequence[Structure]) -> Outlines:
+        """The outlines of structures; those whose mask is gone are left out."""
+        paths = ((one, _path(self._masks[one.name])) for one in structures if one.name in self._masks)
+        found = (Outline(one.name, one.title, one.colour, path) for one, path in paths if path is not None)
+        return Outlines(self._width, self._height, tuple(found))
 
 
 def _jpeg(film: Film) -> bytes:

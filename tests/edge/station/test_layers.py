@@ -57,14 +57,14 @@ def test_outlines_lie_on_the_edges_of_masks(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "heart.png"), mask)
     layers = Layers(Film(np.zeros(mask.shape, np.uint8)), {"heart": tmp_path / "heart.png"})
     found = layers.outlines(CHEST)
-    (outline,) = found["outlines"]
-    assert (found["width"], found["height"]) == (2400, 1500)
-    assert (outline["name"], outline["title"], outline["colour"]) == ("heart", "heart", CHEST[3].colour)
-    corners = points(outline["path"])
+    (outline,) = found.outlines
+    assert (found.width, found.height) == (2400, 1500)
+    assert (outline.name, outline.title, outline.colour) == ("heart", "heart", CHEST[3].colour)
+    corners = points(outline.path)
     assert np.abs(corners.min(0) - (600, 300)).max() < 4
     assert np.abs(corners.max(0) - (1200, 900)).max() < 4
     (tmp_path / "heart.png").unlink()
-    assert layers.outlines(CHEST)["outlines"] == []
+    assert layers.outlines(CHEST).outlines == ()
 
 
 def test_the_picture_is_the_film_as_it_is_shown_and_no_larger_than_told() -> None:
@@ -94,16 +94,16 @@ def test_the_page_gives_film_and_outlines_by_number(tmp_path: Path, segmenter: S
 def test_every_structure_has_an_outline_of_its_colour(tmp_path: Path, segmenter: Segmenter) -> None:
     health = session(tmp_path, segmenter, GOOD)
     (film,) = health.recent()
-    outlines = health.outlines(film["number"])
-    assert film["layers"]
+    outlines = health.outlines(film.number)
+    assert film.layers
     assert outlines is not None
-    assert {one["name"]: one["colour"] for one in outlines["outlines"]} == {one.name: one.colour for one in CHEST}
+    assert {one.name: one.colour for one in outlines.outlines} == {one.name: one.colour for one in CHEST}
 
 
 def test_a_film_with_black_and_white_exchanged_is_shown_set_right(tmp_path: Path, segmenter: Segmenter) -> None:
     health = session(tmp_path, segmenter, inverted(GOOD))
     (film,) = health.recent()
-    assert any("bone was black" in note for note in film["notes"]), film["notes"]
+    assert any("bone was black" in note for note in film.notes), film.notes
     shown = cv2.imdecode(np.frombuffer(health.picture(1) or b"", np.uint8), cv2.IMREAD_GRAYSCALE)
     assert shown is not None
     assert np.abs(shown.astype(int) - to_grey8(GOOD)).mean() < 3
@@ -113,15 +113,15 @@ def test_a_rejected_film_is_shown_without_outlines(tmp_path: Path, segmenter: Se
     turned = replace(GOOD, pixels=np.rot90(GOOD.pixels).copy())
     health = session(tmp_path, segmenter, turned)
     outlines = health.outlines(1)
-    assert health.recent()[0]["status"] == "rejected"
+    assert health.recent()[0].status == "rejected"
     assert health.picture(1)
     assert outlines is not None
-    assert outlines["outlines"] == []
+    assert outlines.outlines == ()
 
 
 def test_where_no_masks_are_written_there_is_the_overlay_alone(tmp_path: Path, segmenter: Segmenter) -> None:
     health = session(tmp_path, segmenter, GOOD, save=("overlay",))
-    assert not health.recent()[0]["layers"]
+    assert not health.recent()[0].layers
     assert health.picture(1) is None
     assert health.outlines(1) is None
     assert health.overlay(1) is not None
@@ -138,7 +138,7 @@ def test_what_retention_removed_is_not_shown(tmp_path: Path, segmenter: Segmente
 def test_a_frame_can_be_asked_for_a_moment_after_the_next_one_came(tmp_path: Path, segmenter: Segmenter) -> None:
     frames = [replace(GOOD, name=f"camera-{n}.png", source="camera 0") for n in range(12)]
     health = session(tmp_path, segmenter, *frames)
-    assert [film["number"] for film in health.recent()] == [12]
+    assert [film.number for film in health.recent()] == [12]
     assert health.picture(11)
     assert health.overlay(11)
     assert health.picture(2) is None

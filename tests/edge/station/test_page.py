@@ -102,10 +102,11 @@ def test_a_rejected_film_has_its_reason_once_and_no_numbers(tmp_path: Path) -> N
     source = Films(replace(made, name="side.png", source="side.png", pixels=np.rot90(made.pixels).copy()))
     own = Health(segmenter, source, output)
     run_session(source, segmenter, output, [own])
-    (film,) = own.state()["recent"]
-    assert (film["status"], film["areas"], film["ratios"]) == ("rejected", {}, {})
-    assert sum("does not stand upright" in note for note in film["notes"]) == 1
-    assert film["overlay"] == "side.overlay.jpg"
+    (film,) = own.state().recent
+    assert film.measured is not None
+    assert (film.status, film.measured.areas, film.measured.ratios) == ("rejected", {}, {})
+    assert sum("does not stand upright" in note for note in film.notes) == 1
+    assert film.overlay == "side.overlay.jpg"
 
 
 def test_overlays_of_older_results_are_shown_too(
@@ -177,11 +178,11 @@ def test_problems_are_named(health: Health, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(health_module, "_free", lambda folder: 1_000_000)
     own = Health(health._segmenter, source, health._output)
     own.waiting(OutputError("out: cannot be written: free space"))
-    problems = own.state()["problems"]
+    problems = own.state().problems
     for said in ("camera 0 ended", "84 degrees", "under-voltage", "1 MB", "cannot be written"):
         assert any(said in problem for problem in problems), said
     own.film(Summary(), Failure("x", "x", InputError("x")), None)
-    assert not any("cannot be written" in problem for problem in own.state()["problems"])
+    assert not any("cannot be written" in problem for problem in own.state().problems)
 
 
 def test_other_machines_need_the_token(health: Health) -> None:
@@ -309,8 +310,8 @@ def test_frames_of_a_camera_are_one_line_and_crowd_no_film_out(tmp_path: Path, h
     seen = Health(segmenter, source, output)
     run_session(source, segmenter, output, [seen])
     newest, first = seen.recent()
-    assert (newest["source"], newest["frames"], newest["number"]) == ("camera 0", 6, 7)
-    assert (first["source"], first["frames"]) == ("films/good.png", 1)
+    assert (newest.source, newest.frames, newest.number) == ("camera 0", 6, 7)
+    assert (first.source, first.frames) == ("films/good.png", 1)
     assert seen.overlay(7) is not None
 
 

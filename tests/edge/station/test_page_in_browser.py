@@ -48,7 +48,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
     source, output = Films(failure, turned, check, done), OutputFolder(tmp_path_factory.mktemp("out"))
     health = Health(segmenter, source, output)
     run_session(source, segmenter, output, [health])
-    assert [film["status"] for film in health.recent()] == ["done", "check", "rejected", "failed"]
+    assert [film.status for film in health.recent()] == ["done", "check", "rejected", "failed"]
     with closing(PageServer("0", health)) as server:
         yield server
 

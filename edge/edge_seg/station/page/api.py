@@ -12,7 +12,7 @@ import threading
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any
@@ -24,6 +24,7 @@ from edge_seg.interface import Segmentation, Segmenter
 from edge_seg.model_file import ModelFile, shipped_models
 from edge_seg.outputs.png import encode_png
 from edge_seg.station.health import Health
+from edge_seg.station.health_state import RecentFilm
 from edge_seg.station.page.answer import JSON, PICTURES, Answer, json_answer, refusal
 from edge_seg.station.page.openapi import description
 
@@ -135,18 +136,23 @@ class Api:
             if path is not None and path.suffix in PICTURES and path.is_file():
                 return Answer(HTTPStatus.OK, path, PICTURES[path.suffix])
             return refusal(HTTPStatus.NOT_FOUND, "no such film, or it has no overlay")
-        found = [film for film in self._health.recent() if film["number"] == number]
+        found = [film for film in self._health.recent() if film.number == number]
         return json_answer(self._linked(found[0])) if found else refusal(HTTPStatus.NOT_FOUND, "no such film")
 
-    def _linked(self, film: dict[str, Any]) -> dict[str, Any]:
-        links = {"self": f"/v1/films/{film['number']}"}
-        if film["overlay"]:
-            links["overlay"] = f"/v1/films/{film['number']}/overlay"
-        return {**film, "links": links}
+    def _linked(self, film: RecentFilm) -> dict[str, Any]:
+        links = {"self": f"/v1/films/{film.number}"}
+        if film.overlay:
+            links["overlay"] = f"/v1/films/{film.number}/overlay"
+        return {**film.to_json(), "links": links}
 
     def _running(self) -> dict[str, Any]:
         state = self._health.state()
-        return {name: state[name] for name in ("model", "lung", "runtime", "delegate")}
+        return {
+            "model": asdict(state.model),
+            "lung": state.lung,
+            "runtime": state.runtime,
+            "delegate": state.delegate,
+        }
 
 
 def chosen_kind(accept: str) -> str | None:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import asdict
+
+from edge_seg.station.health_state import HealthState
 
 
-def metrics(state: dict[str, Any]) -> str:
-    """Metrics of a session.
-
-    Args:
-        state: see `health.Health.state`.
-    """
-    outbox, notices = state["outbox"] or {}, state["notices"] or {}
-    waiting = [one["waiting"] for one in state["sources"] if one["waiting"] is not None]
-    ages = [one for one in state["sources"] if one["age_s"] is not None]
+def metrics(state: HealthState) -> str:
+    """Metrics of a session."""
+    waiting = [one.waiting for one in state.sources if one.waiting is not None]
     lines: list[str] = []
 
     def add(name: str, kind: str, meaning: str, *values: tuple[str, float | None]) -> None:
@@ -23,33 +19,35 @@ def metrics(state: dict[str, Any]) -> str:
             lines.extend(f"edge_seg_{name}{labels} {value}" for labels, value in known)
 
     model = _labels(
-        model=state["model"]["name"],
-        version=state["model"]["version"],
-        runtime=state["runtime"],
-        delegate=state["delegate"],
-        edge_seg=state["edge_seg"],
+        model=state.model.name,
+        version=state.model.version,
+        runtime=state.runtime,
+        delegate=state.delegate,
+        edge_seg=state.edge_seg,
     )
     add("info", "gauge", "What runs here.", (model, 1))
-    films = [(_labels(outcome=outcome), count) for outcome, count in state["films"].items()]
+    films = [(_labels(outcome=outcome), count) for outcome, count in asdict(state.films).items()]
     add("films_total", "counter", "Films met since the start, by what became of them.", *films)
-    add("inference_seconds_total", "counter", "Time spent in inference.", ("", state["inference_s"]))
-    add("uptime_seconds", "gauge", "Time since the start.", ("", state["uptime_s"]))
+    add("inference_seconds_total", "counter", "Time spent in inference.", ("", state.inference_s))
+    add("uptime_seconds", "gauge", "Time since the start.", ("", state.uptime_s))
     add("waiting_films", "gauge", "Received films that wait for their result.", ("", sum(waiting) if waiting else None))
-    add("outbox_waiting", "gauge", "Results that wait for the archive.", ("", outbox.get("waiting")))
-    add("outbox_refused", "gauge", "Results that the archive refused.", ("", outbox.get("refused")))
-    add("outbox_sent_total", "counter", "Results that the archive has taken.", ("", outbox.get("sent")))
-    add("notices_waiting", "gauge", "Records that wait for who is notified.", ("", notices.get("waiting")))
-    add("notices_refused", "gauge", "Records that who is notified refused.", ("", notices.get("refused")))
-    add("notices_sent_total", "counter", "Records that who is notified has taken.", ("", notices.get("sent")))
+    if outbox := state.outbox:
+        add("outbox_waiting", "gauge", "Results that wait for the archive.", ("", outbox.waiting))
+        add("outbox_refused", "gauge", "Results that the archive refused.", ("", outbox.refused))
+        add("outbox_sent_total", "counter", "Results that the archive has taken.", ("", outbox.sent))
+    if notices := state.notices:
+        add("notices_waiting", "gauge", "Records that wait for who is notified.", ("", notices.waiting))
+        add("notices_refused", "gauge", "Records that who is notified refused.", ("", notices.refused))
+        add("notices_sent_total", "counter", "Records that who is notified has taken.", ("", notices.sent))
     add(
         "camera_age_seconds",
         "gauge",
         "Time since the last good frame.",
-        *[(_labels(camera=one["name"]), one["age_s"]) for one in ages],
+        *[(_labels(camera=one.name), one.age_s) for one in state.sources],
     )
-    add("free_bytes", "gauge", "Free space on the disk of the results.", ("", state["free_bytes"]))
-    add("temperature_celsius", "gauge", "The hottest part of the board.", ("", state["temperature_c"]))
-    add("problems", "gauge", "Things that are wrong just now.", ("", len(state["problems"])))
+    add("free_bytes", "gauge", "Free space on the disk of the results.", ("", state.free_bytes))
+    add("temperature_celsius", "gauge", "The hottest part of the board.", ("", state.temperature_c))
+    add("problems", "gauge", "Things that are wrong just now.", ("", len(state.problems)))
     return "\n".join(lines) + "\n"
 
 

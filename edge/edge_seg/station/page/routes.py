@@ -49,7 +49,7 @@ def _of_film(what: str, number: int, health: Health) -> Answer | None:
         return None if picture is None else Answer(HTTPStatus.OK, picture, PICTURES[".jpg"])
     if what == "outlines":
         outlines = health.outlines(number)
-        return None if outlines is None else json_answer(outlines)
+        return None if outlines is None else json_answer(outlines.to_json())
     overlay = health.overlay(number)
     if overlay is None or overlay.suffix not in PICTURES or not overlay.is_file():
         return None
@@ -57,7 +57,7 @@ def _of_film(what: str, number: int, health: Health) -> Answer | None:
 
 
 def _state(health: Health) -> bytes:
-    return json.dumps(health.state()).encode()
+    return json.dumps(health.state().to_json()).encode()
 
 
 def _metrics(health: Health) -> bytes:

@@ -1,0 +1,191 @@
+"""What a session's health says at one moment, typed; `docs/reference/service.md` tells its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from edge_seg.assessment.film_gate import ACCEPT, REJECT, WARN
+from edge_seg.assessment.measurements import Area
+from edge_seg.identity import Patient
+from edge_seg.model_file import Manifest
+from edge_seg.outputs.outbox import Outbox
+from edge_seg.record import AnyRecord, DoneRecord, FailedRecord
+from edge_seg.sources import SourceState
+from edge_seg.station.session import Summary
+
+_STATUS = {REJECT: "rejected", WARN: "check", ACCEPT: "done"}
+_OVERLAYS = (".overlay.jpg", ".overlay.png")
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a list of films says of one that was segmented; see `DoneRecord`. `low_trust` is whether anything is."""
+
+    low_trust: bool
+    estimated_dice: float | None
+    areas: Mapping[str, Area]
+    ratios: Mapping[str, float | None]
+    age_s: float | None
+    taken_at: str | None
+
+    @classmethod
+    def of(cls, record: DoneRecord) -> Measured:
+        """What a record says; of a rejected film nothing was measured, and zeros would look like findings."""
+        areas, ratios = ({}, {}) if record.rejected else (record.areas, record.ratios)
+        film = record.film
+        return cls(bool(record.flagged), record.estimated_dice, areas, ratios, film.age_s, film.taken_at)
+
+
+@dataclass(frozen=True)
+class RecentFilm:
+    """A film in a list of films.
+
+    Attributes:
+        number: by which its pictures are asked for.
+        name, source, patient, recorded_at: see `Record`.
+        status: `done`, `check`, `rejected` or `failed`.
+        overlay: name of its overlay, where there is one.
+        notes: what a reader should know, or why it failed.
+        measured: `None` for one that failed.
+        layers: whether its outlines can be shown one by one.
+        frames: of a camera, how many frames it stands for.
+    """
+
+    number: int
+    name: str
+    source: str
+    patient: Patient | None
+    recorded_at: str
+    status: str
+    overlay: str | None
+    notes: tuple[str, ...]
+    measured: Measured | None
+    layers: bool
+    frames: int = 1
+
+    @classmethod
+    def of(cls, number: int, record: AnyRecord, layers: bool) -> RecentFilm:
+        """A film by its record."""
+        if isinstance(record, FailedRecord):
+            return cls(
+                number,
+                record.name,
+                record.source,
+                patient=None,
+                recorded_at=record.recorded_at,
+                status=record.status,
+                overlay=None,
+                notes=(record.error,),
+                measured=None,
+                layers=layers,
+            )
+        return cls(
+            number,
+            record.name,
+            record.source,
+            patient=record.patient,
+            recorded_at=record.recorded_at,
+            status=_STATUS[record.quality.verdict],
+            overlay=next((file.name for file in record.files if file.name.endswith(_OVERLAYS)), None),
+            notes=record.warnings,
+            measured=Measured.of(record),
+            layers=layers,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The film as JSON has it: what was measured beside the rest, left out where it failed."""
+        plain = asdict(self)
+        return plain | (plain.pop("measured") or {})
+
+
+@dataclass(frozen=True)
+class RunningModel:
+    """The model that runs. `sha256` is of its flatbuffer."""
+
+    name: str
+    version: str
+    sha256: str
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> RunningModel:
+        """The model of a manifest."""
+        return cls(manifest.name, manifest.version, manifest.flatbuffer_sha256)
+
+
+@dataclass(frozen=True)
+class FilmCounts:
+    """Films met since the start, by what became of them."""
+
+    done: int
+    rejected: int
+    failed: int
+    skipped: int
+
+    @classmethod
+    def of(cls, summary: Summary) -> FilmCounts:
+        """The counts of a session so far."""
+        return cls(summary.done, summary.rejected, summary.failed, summary.skipped)
+
+
+@dataclass(frozen=True)
+class Sending:
+    """How an outbox is, see `Outbox`. `waiting`, `refused` and `sent` are counts."""
+
+    waiting: int
+    refused: int
+    sent: int
+    trouble: str | None
+    last_refusal: str | None
+
+    @classmethod
+    def of(cls, outbox: Outbox | None) -> Sending | None:
+        """How an outbox is just now; `None` where nothing is sent."""
+        if outbox is None:
+            return None
+        return cls(len(outbox), outbox.refused, outbox.sent, outbox.trouble, outbox.last_refusal)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthState:
+    """All that a session's health says.
+
+    Attributes:
+        notice: what results may be used for.
+        edge_seg: version of the program.
+        started_at: ISO 8601, by the machine's clock; `uptime_s` is counted.
+        model, lung, runtime, delegate: what segments.
+        films: counts since the start, with `inference_s` spent on them.
+        sources: how each is.
+        outbox, notices: what is sent to an archive, and the records to who is notified; `None` where nothing is.
+        free_bytes: of the disk of the results.
+        board, temperature_c, throttling: see `hardware`.
+        recent: the newest films, newest first.
+        problems: what is wrong just now, in words.
+    """
+
+    notice: str
+    edge_seg: str
+    started_at: str
+    uptime_s: float
+    model: RunningModel
+    lung: str | None
+    runtime: str
+    delegate: str
+    films: FilmCounts
+    inference_s: float
+    sources: tuple[SourceState, ...]
+    outbox: Sending | None
+    notices: Sending | None
+    free_bytes: int | None
+    board: str
+    temperature_c: float | None
+    throttling: Mapping[str, list[str]] | None
+    recent: tuple[RecentFilm, ...]
+    problems: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON has it."""
+        plain = asdict(self)
+        return plain | {"recent": [film.to_json() for film in self.recent]}
