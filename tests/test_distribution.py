@@ -70,6 +70,7 @@ def test_the_source_holds_tests_docs_and_deploy_and_the_wheel_what_runs(made: Pa
     assert not any(name.startswith(("edge_seg_lab", "tests")) for name in inside)
 
 
+@pytest.mark.slow
 def test_no_licence_of_the_base_install_forbids_apache() -> None:
     pytest.importorskip("piplicenses")
     names = sorted(closure(ROOT / "pyproject.toml"))

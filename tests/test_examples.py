@@ -32,6 +32,7 @@ def test_it_is_short_documented_and_tested(path: Path) -> None:
     assert f'run("{path.stem}"' in Path(__file__).read_text()
 
 
+@pytest.mark.slow
 def test_segment_a_film(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "chest.png"), phantom(512, 480, seed=1).film.pixels)
     said = run("segment_a_film", tmp_path / "chest.png", tmp_path / "results")
@@ -40,6 +41,7 @@ def test_segment_a_film(tmp_path: Path) -> None:
     assert cv2.imread(str(tmp_path / "results" / "chest.overlay.jpg")) is not None
 
 
+@pytest.mark.slow
 def test_segment_many_films(tmp_path: Path) -> None:
     names = [tmp_path / f"{seed}.png" for seed in range(3)]
     for seed, name in enumerate(names):
@@ -62,6 +64,7 @@ def test_watch_a_folder(tmp_path: Path) -> None:
     assert (tmp_path / "results" / "late.right_lung.png").is_file()
 
 
+@pytest.mark.slow
 def test_films_from_anywhere(tmp_path: Path) -> None:
     chests = [phantom(300, 280, seed=1, phase=phase).film.pixels for phase in (0.0, 0.5)]
     np.save(tmp_path / "stack.npy", np.stack([*chests, np.zeros_like(chests[0])]))

@@ -60,6 +60,7 @@ def with_times(made: Report, times: Sequence[float]) -> Report:
     return replace(made, models=(entry,))
 
 
+@pytest.mark.slow
 def test_two_runs_of_the_same_thing_are_the_same() -> None:
     verdicts = [compare_reports(report(2 * i), report(2 * i + 1)).latency[0].verdict for i in range(200)]
     assert verdicts.count("same") >= 190

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from edge_seg_lab.overlap import measure_overlap
 
 HERE = Path(__file__).parents[3]
 
 
+@pytest.mark.slow
 def test_a_checkout_is_measured_together_and_one_by_one(tiny_model: Path) -> None:
     (rates,) = measure_overlap([HERE], 4, 1, model=str(tiny_model), side=96).values()
     shown = rates.summary()

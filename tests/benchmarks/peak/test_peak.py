@@ -112,6 +112,7 @@ def test_shares_of_a_case_that_can_be_reckoned() -> None:
 amounts = st.integers(1, 10**12)
 
 
+@pytest.mark.slow
 @given(amounts, amounts, st.floats(1e-3, 1e6), st.sampled_from(["float32", "int8-qat"]))
 def test_the_roofline_holds(macs: int, moved: int, milliseconds: float, quantisation: str) -> None:
     share = share_of_peak(macs, moved, milliseconds, quantisation, PEAK)

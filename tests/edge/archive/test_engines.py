@@ -52,6 +52,7 @@ def check(archive: Archive, expected: dict[tuple[str, str], np.ndarray]) -> None
     assert all(np.array_equal(found[key], expected[key]) for key in expected)
 
 
+@pytest.mark.slow
 def test_local_workers_give_what_run_gives(archive: Archive, by_run: dict[tuple[str, str], np.ndarray]) -> None:
     told: list[int] = []
     counts = run(archive.address, workers=2, told=lambda shard, counts: told.append(shard))
@@ -62,6 +63,7 @@ def test_local_workers_give_what_run_gives(archive: Archive, by_run: dict[tuple[
     assert run(archive.address).films == 0
 
 
+@pytest.mark.slow
 def test_shards_share_the_films(archive: Archive, by_run: dict[tuple[str, str], np.ndarray]) -> None:
     assert run(archive.address, workers=1, shard=(1, 2)).films == 2
     assert list(archive.parts()) == [1]
@@ -101,6 +103,7 @@ run(sys.argv[1], workers=1)
 """
 
 
+@pytest.mark.slow
 def test_after_a_kill_every_film_is_there_once(archive: Archive, by_run: dict[tuple[str, str], np.ndarray]) -> None:
     killed = subprocess.run([sys.executable, "-c", KILLED, archive.address], timeout=120)
     assert killed.returncode == -signal.SIGKILL
@@ -154,6 +157,7 @@ def test_what_a_worker_never_did_is_told(archive: Archive, monkeypatch: pytest.M
         run(archive.address)
 
 
+@pytest.mark.slow
 def test_of_two_that_race_one_part_is_left(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     class Racing(Guard):
         def segment(self, film: Any) -> dict[str, Any]:

@@ -47,6 +47,7 @@ def film(name: str) -> PlannedFilm:
     return PlannedFilm(7, f"/films/{name}")
 
 
+@pytest.mark.slow
 def test_films_that_end_or_hang_their_process_fail_alone(guard: Guard, tmp_path: Path) -> None:
     assert guard.segment(film("good"))["number"] == 7
     for name, words in (

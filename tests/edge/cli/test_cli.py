@@ -179,6 +179,7 @@ def test_inspect_refuses_a_flipped_bit(tiny_model, tmp_path):
     assert "damaged" in one_line(seen.stderr)
 
 
+@pytest.mark.slow
 def test_doctor():
     seen = command("doctor", "--json")
     findings = json.loads(seen.stdout)
@@ -212,6 +213,7 @@ def test_doctor_names_what_does_not_load_and_its_fix(tmp_path):
     assert "pip install --force-reinstall numpy" in line
 
 
+@pytest.mark.slow
 def test_doctor_knows_that_tflite_runtime_needs_numpy_1(tmp_path):
     if int(np.__version__.split(".")[0]) < 2:
         pytest.skip("numpy 1 is here")

@@ -76,6 +76,7 @@ def test_one_film_ends_with_its_result(chest: Path, tmp_path: Path) -> None:
     assert "1 done, 0 failed" in seen.stderr
 
 
+@pytest.mark.slow
 def test_films_of_low_trust_are_counted_and_named_with_the_reason(
     chest: Path, doubtful_model: Path, tmp_path: Path
 ) -> None:
@@ -97,6 +98,7 @@ def test_films_of_low_trust_are_counted_and_named_with_the_reason(
     assert "and 2 more to check: see " in batch.stderr
 
 
+@pytest.mark.slow
 def test_what_is_rejected_says_why_in_place_of_numbers(tmp_path: Path) -> None:
     made = phantom(300, 280, seed=1).masks
     cv2.imwrite(str(tmp_path / "mask.png"), np.where(made["right_lung"], np.uint8(255), np.uint8(0)))
@@ -115,6 +117,7 @@ def test_an_accelerator_that_is_asked_for_and_absent_is_told(chest: Path, tiny_m
     assert "edge-seg: ran on the CPU, not on the Edge TPU: " in seen.stderr
 
 
+@pytest.mark.slow
 def test_quiet_prints_nothing_and_json_the_record_alone(chest: Path, tiny_model: Path, tmp_path: Path) -> None:
     quiet = run(chest, "--model", tiny_model, "--out", tmp_path / "out", "--quiet")
     assert (quiet.stdout, quiet.stderr) == ("", "")
@@ -122,6 +125,7 @@ def test_quiet_prints_nothing_and_json_the_record_alone(chest: Path, tiny_model:
     assert len(json.stdout.splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_station_says_that_it_is_ready_and_where(tiny_model: Path, tmp_path: Path) -> None:
     pytest.importorskip("pynetdicom")
     (tmp_path / "inbox").mkdir()

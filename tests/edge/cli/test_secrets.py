@@ -56,6 +56,7 @@ def camera() -> Iterator[str]:
     server.shutdown()
 
 
+@pytest.mark.slow
 def test_nothing_that_is_shown_or_kept_holds_a_secret(tmp_path: Path, tiny_model: Path, camera: str) -> None:
     out = tmp_path / "out"
     words = ["--camera", camera, "--model", str(tiny_model), "--out", str(out), "--no-gate", "-v"]
@@ -95,6 +96,7 @@ def test_nothing_that_is_shown_or_kept_holds_a_secret(tmp_path: Path, tiny_model
         assert "nurse" not in text
 
 
+@pytest.mark.slow
 def test_a_password_from_the_environment_reaches_the_camera_and_nothing_else(
     tmp_path: Path, tiny_model: Path, camera: str
 ) -> None:
@@ -157,6 +159,7 @@ def test_files_that_name_patients_are_for_their_owner_alone(tmp_path: Path, tiny
     assert (len(list(out.glob("*.dcm"))) > 0) == ("dicom,record" in more)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("names", [False, True])
 def test_nothing_of_a_patient_reaches_records_or_logs_unless_names_are_asked_for(
     tmp_path: Path, tiny_model: Path, names: bool

@@ -129,6 +129,7 @@ def test_records_of_another_program_are_left_alone(tmp_path):
 # --- names -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(["a.png", "A.png", "a.dcm", "b.png", "x" * 300]), st.text(max_size=3))))
 def test_no_two_films_share_a_stem_and_every_restart_gives_the_same(films):
     names = Names()

@@ -357,6 +357,7 @@ def key_hash(cert: Path) -> str:
     return base64.b64encode(hashlib.sha256(der.stdout).digest()).decode()
 
 
+@pytest.mark.slow
 def test_a_run_prints_where_its_page_is(tmp_path: Path) -> None:
     import sys
 
