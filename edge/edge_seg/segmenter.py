@@ -220,37 +220,13 @@ class Segmenter:
         taken = film if isinstance(film, Film) else Film(np.asarray(film))
         clock = _Stopwatch()
         view = self._view(taken, clock)
-        quality, taken, letterbox = view.quality, view.film, view.letterbox
-        estimates: dict[str, Estimate] = {}
-        if quality.verdict == REJECT:
-            masks = {structure.name: np.zeros(taken.shape, bool) for structure in self.manifest.structures}
-            clock.ms.update(pixels_out=0.0, trust=0.0, measure=0.0)
-            # The same keys as ever, so that whoever asks for an area gets 0 and not an error.
-            empty = measure_areas(masks, taken.spacing_mm, self.lung or "whole")
-            measurements = Measurements(empty, {}, {})
-        else:
-            logits, masks = clock.time("pixels_out", lambda: self._decode(view.output, letterbox))
-            estimates = clock.time("trust", lambda: self._estimates(logits[letterbox.content], view.pooled))
-            if self._appearance is not None:
-                shown = {name: mask[taken.upright.box] for name, mask in masks.items()}
-                sides = self._look_at_sides(taken, quality, logits[letterbox.content], view.grey[letterbox.content])
-                quality = Quality((*quality.findings, *look_at_masks(shown).findings, *sides))
-            sure_of_sides = not (quality.has(MIRRORED) or quality.has(DISAGREE))
-            measurements = clock.time(
-                "measure", lambda: measure(masks, taken, self.lung or "whole", sides=sure_of_sides)
-            )
-        lungs = self._of_lungs(estimates)
-        if lungs is not None and self._doubt is not None:
-            least = lungs.dice if lungs.bound is None else lungs.bound
-            if least < self._doubt.low:
-                perhaps = "" if lungs.bound is None else f", perhaps {lungs.bound:.2f}"
-                text = (
-                    f"low trust, estimated Dice {lungs.dice:.2f}{perhaps}: check the outlines and every number of them"
-                )
-                quality = Quality((*quality.findings, Finding("low-trust", WARN, text)))
+        found = self._nothing_on(view, clock) if view.quality.verdict == REJECT else self._found_on(view, clock)
+        taken, measurements = view.film, found.measurements
+        lungs = self._of_lungs(found.estimates)
+        quality = Quality((*found.quality.findings, *self._of_trust(lungs)))
         return Segmentation(
             film=taken,
-            masks=masks,
+            masks=found.masks,
             measurements=measurements,
             timings_ms={"decode": taken.decode_ms, **clock.ms},
             manifest=self.manifest,
@@ -267,9 +243,38 @@ class Segmenter:
             gate=self.gate,
             trust=lungs.dice if lungs else None,
             trust_bound=lungs.bound if lungs else None,
-            estimates=estimates,
+            estimates=found.estimates,
             lung=self.lung,
         )
+
+    def _nothing_on(self, view: _View, clock: _Stopwatch) -> _Found:
+        """What a rejected film gives: the same keys as ever, so that whoever asks for an area gets 0 and no error."""
+        masks = {structure.name: np.zeros(view.film.shape, bool) for structure in self.manifest.structures}
+        clock.ms.update(pixels_out=0.0, trust=0.0, measure=0.0)
+        empty = measure_areas(masks, view.film.spacing_mm, self.lung or "whole")
+        return _Found(masks, Measurements(empty, {}, {}), {}, view.quality)
+
+    def _found_on(self, view: _View, clock: _Stopwatch) -> _Found:
+        film, quality, content = view.film, view.quality, view.letterbox.content
+        logits, masks = clock.time("pixels_out", lambda: self._decode(view.output, view.letterbox))
+        estimates = clock.time("trust", lambda: self._estimates(logits[content], view.pooled))
+        if self._appearance is not None:
+            shown = {name: mask[film.upright.box] for name, mask in masks.items()}
+            sides = self._look_at_sides(film, quality, logits[content], view.grey[content])
+            quality = Quality((*quality.findings, *look_at_masks(shown).findings, *sides))
+        sure_of_sides = not (quality.has(MIRRORED) or quality.has(DISAGREE))
+        measurements = clock.time("measure", lambda: measure(masks, film, self.lung or "whole", sides=sure_of_sides))
+        return _Found(masks, measurements, estimates, quality)
+
+    def _of_trust(self, lungs: Estimate | None) -> list[Finding]:
+        """A finding where the estimate of the lungs is too low for their numbers to be used unchecked."""
+        if lungs is None or self._doubt is None:
+            return []
+        if (lungs.dice if lungs.bound is None else lungs.bound) >= self._doubt.low:
+            return []
+        perhaps = "" if lungs.bound is None else f", perhaps {lungs.bound:.2f}"
+        text = f"low trust, estimated Dice {lungs.dice:.2f}{perhaps}: check the outlines and every number of them"
+        return [Finding("low-trust", WARN, text)]
 
     def look(self, film: Film) -> Quality:
         """What the gate finds on a film, without its outlines; nothing where there is no gate."""
@@ -431,6 +436,16 @@ def _definition(manifest: Manifest, lung: str | None) -> str | None:
             + (f"choose from {', '.join(known)}" if known else "it outlines other structures")
         )
     return lung
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the outlines of a film say, and what the gate said of it until then."""
+
+    masks: dict[str, np.ndarray]
+    measurements: Measurements
+    estimates: dict[str, Estimate]
+    quality: Quality
 
 
 @dataclass(frozen=True)

@@ -148,86 +148,7 @@ def run_session(
     Raises:
         OutputError: results of a source that ends cannot be written: going on would lose them.
     """
-    summary = Summary()
-    pending: deque[_Pending] = deque()
-
-    def patiently(work: Callable[[], _Result]) -> _Result:
-        alone = False
-        while True:
-            try:
-                return work()
-            except OutputError as error:
-                # What is written beside it may have taken the last space, and gives it back.
-                wait(film.future for film in pending)
-                if source.endless:
-                    if not alone:
-                        _log.warning("waiting: %s", error)
-                    for observer in observers:
-                        observer.waiting(error)
-                    _idle(RETRY_S, observers)
-                elif alone:
-                    raise
-                alone = True
-
-    def settle() -> None:
-        # In the order of the films, whichever was written first.
-        films = list(takewhile(lambda film: film.is_written, pending))
-        placed = None
-        if len(films) > 1:
-            # Where there is not space for all of them, what there is space for is done, one at a time.
-            with suppress(OutputError):
-                placed = _place(films, output)
-        if placed is None:
-            films = [pending[0]]
-            placed = patiently(partial(_place, films, output))
-        for _ in films:
-            pending.popleft()
-        patiently(partial(output.keep, *(record for _, record in placed if record is not None)))
-        for film, (content, record) in zip(films, placed, strict=True):
-            patiently(partial(film.arrival.settle, record))
-            summary.count_in(content, record)
-            if isinstance(record, FailedRecord):
-                _log.warning("film %d failed (exit code %d)", summary.count, record.exit_code)
-            for observer in observers:
-                observer.film(summary, content, record)
-
-    team = _Team(source, segmenter)
-    writers = ThreadPoolExecutor(max(_WRITERS, team.size), "film")
-    in_good_order = False
-    try:
-        try:
-            for arrival in source:
-                if arrival is not None:
-                    work = _begin(arrival.content, team, output, again)
-                    pending.append(_Pending(arrival, work, writers.submit(work)))
-                    # Not beside the next one in memory.
-                    del arrival, work
-                while pending and (pending[0].future.done() or len(pending) > team.size + 1):
-                    settle()
-                for observer in observers:
-                    observer.tick()
-        except KeyboardInterrupt:
-            summary.interrupted = True
-        while pending:
-            settle()
-        in_good_order = True
-    except OutputError:
-        in_good_order = True
-        # What was written beside the film that could not be is done all the same.
-        pending = deque(film for film in pending if film.is_written)
-        with suppress(OutputError):
-            while pending:
-                settle()
-        raise
-    finally:
-        writers.shutdown()
-        for film in pending:
-            film.discard()
-        if in_good_order:
-            source.stopped()
-        source.close()
-        output.close()
-    return summary
+    return _Session(source, segmenter, output, observers, again).run()
 
 
 @dataclass
@@ -259,6 +180,109 @@ class _Pending:
         """Leave nothing of what was written and is in no place yet."""
         if self.is_written and (written := self.future.result()[1]) is not None:
             written.discard()
+
+
+class _Session:
+    """The films of a session that are on their way; see `run_session`."""
+
+    def __init__(
+        self, source: Source, segmenter: Segmenter, output: OutputFolder, observers: Sequence[Observer], again: bool
+    ) -> None:
+        self._source, self._output, self._observers, self._again = source, output, observers, again
+        self._team = _Team(source, segmenter)
+        self._writers = ThreadPoolExecutor(max(_WRITERS, self._team.size), "film")
+        self._pending: deque[_Pending] = deque()
+        self._summary = Summary()
+
+    def run(self) -> Summary:
+        """Take all films and settle them."""
+        in_good_order = False
+        try:
+            try:
+                self._take_all()
+            except KeyboardInterrupt:
+                self._summary.interrupted = True
+            self._settle_all()
+            in_good_order = True
+        except OutputError:
+            in_good_order = True
+            # What was written beside the film that could not be is done all the same.
+            self._pending = deque(film for film in self._pending if film.is_written)
+            with suppress(OutputError):
+                self._settle_all()
+            raise
+        finally:
+            self._writers.shutdown()
+            for film in self._pending:
+                film.discard()
+            if in_good_order:
+                self._source.stopped()
+            self._source.close()
+            self._output.close()
+        return self._summary
+
+    def _take_all(self) -> None:
+        for arrival in self._source:
+            if arrival is not None:
+                self._pending.append(self._begun(arrival))
+                # Not beside the next one in memory.
+                del arrival
+            while self._pending and (self._pending[0].future.done() or len(self._pending) > self._team.size + 1):
+                self._settle()
+            for observer in self._observers:
+                observer.tick()
+
+    def _begun(self, arrival: Arrival) -> _Pending:
+        work = _begin(arrival.content, self._team, self._output, self._again)
+        return _Pending(arrival, work, self._writers.submit(work))
+
+    def _settle_all(self) -> None:
+        while self._pending:
+            self._settle()
+
+    def _settle(self) -> None:
+        """Settle the films that are written, in their order; where the first is not yet, wait for it."""
+        films = list(takewhile(lambda film: film.is_written, self._pending))
+        placed = None
+        if len(films) > 1:
+            # Where there is not space for all of them, what there is space for is done, one at a time.
+            with suppress(OutputError):
+                placed = _place(films, self._output)
+        if placed is None:
+            films = [self._pending[0]]
+            placed = self._patiently(partial(_place, films, self._output))
+        for _ in films:
+            self._pending.popleft()
+        self._patiently(partial(self._output.keep, *(record for _, record in placed if record is not None)))
+        for film, (content, record) in zip(films, placed, strict=True):
+            self._patiently(partial(film.arrival.settle, record))
+            self._tell(content, record)
+
+    def _tell(self, content: _Content, record: AnyRecord | None) -> None:
+        self._summary.count_in(content, record)
+        if isinstance(record, FailedRecord):
+            _log.warning("film %d failed (exit code %d)", self._summary.count, record.exit_code)
+        for observer in self._observers:
+            observer.film(self._summary, content, record)
+
+    def _patiently(self, work: Callable[[], _Result]) -> _Result:
+        """The result of work that needs space on the disk, which may come later."""
+        alone = False
+        while True:
+            try:
+                return work()
+            except OutputError as error:
+                # What is written beside it may have taken the last space, and gives it back.
+                wait(film.future for film in self._pending)
+                if self._source.endless:
+                    if not alone:
+                        _log.warning("waiting: %s", error)
+                    for observer in self._observers:
+                        observer.waiting(error)
+                    _idle(RETRY_S, self._observers)
+                elif alone:
+                    raise
+                alone = True
 
 
 def _place(films: Sequence[_Pending], output: OutputFolder) -> list[_Settled]:
