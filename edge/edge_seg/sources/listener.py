@@ -21,6 +21,7 @@ from edge_seg.errors import DeviceError, InputError, OutputError, UsageError
 from edge_seg.film import Arrival, Failure, Film, Outcome
 from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.dicom import decodable_syntaxes, inflate, refuse_other_than_films
+from edge_seg.sources.dicom.elements import refuse_flood
 from edge_seg.sources.files import read_film_or_failure
 from edge_seg.sources.inbox import Inbox
 from edge_seg.sources.source import IDLE_S, Source, SourceState
@@ -219,6 +220,8 @@ def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
             sent.seek(0)
             if encoding == DeflatedExplicitVRLittleEndian:
                 sent = io.BytesIO(inflate(sent.getvalue(), "object"))
+            with sent.getbuffer() as data:
+                refuse_flood(data, "object")
             dataset = _read_header(sent, encoding)
             if str(dataset.get("SOPInstanceUID", "")) != name:
                 raise InputError("SOP Instance UID in object and request differ")

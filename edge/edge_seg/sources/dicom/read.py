@@ -16,6 +16,7 @@ from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.sources.dicom.attributes import number, text
 from edge_seg.sources.dicom.codecs import decode_pixels
+from edge_seg.sources.dicom.elements import refuse_flood
 from edge_seg.sources.dicom.encoding import complete_meta
 from edge_seg.sources.dicom.grey import grey_values
 from edge_seg.sources.dicom.kind import refuse_other_than_films
@@ -107,14 +108,16 @@ def _read(data: bytes, path: str) -> Any:
     """The dataset, with a transfer syntax even where the file has none.
 
     Raises:
-        InputError: not a readable DICOM file.
+        InputError: not a readable DICOM file, or one of too many elements.
     """
     import pydicom
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            dataset = pydicom.dcmread(io.BytesIO(_inflated(data, path)), force=True)
+            inflated = _inflated(data, path)
+            refuse_flood(inflated, path)
+            dataset = pydicom.dcmread(io.BytesIO(inflated), force=True)
             dataset.file_meta = complete_meta(dataset)
             return dataset
     except InputError:
