@@ -30,7 +30,7 @@ _TEXTS = {
     "mask": "an outline, no film: send the film itself",
     "page": "a page or a screen: send the film itself",
     "part": "a part of a film: send all of it",
-    TURNED: "a chest film that does not stand upright: turn it",
+    TURNED: "a chest film that does not stand upright: turn it, if it is a chest film",
     INVERTED: "a chest film with bone black: send it with bone white",
 }
 _LIMIT = 8.0  # spreads from the centre; beyond them a linear model promises anything
