@@ -19,6 +19,7 @@ from edge_seg import segmenter as engine
 from edge_seg.errors import DeviceError, UsageError
 from edge_seg.film import Failure
 from edge_seg.notice import RESEARCH_USE
+from edge_seg.outputs.jpeg import encode_jpeg
 from edge_seg.outputs.names import plain_stem
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
@@ -99,12 +100,12 @@ class Segmentation(engine.Segmentation):
         return encode_png(draw_overlay(self))
 
     def _repr_html_(self) -> str:
-        picture = base64.b64encode(self._repr_png_()).decode()
+        picture = base64.b64encode(encode_jpeg(draw_overlay(self))).decode()
         rows = [*self._rows(), *(("note", warning) for warning in self.warnings)]
         cells = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(text)}</td></tr>" for name, text in rows)
         title = html.escape(self.film.name)
         return (
-            f'<figure><img src="data:image/png;base64,{picture}" alt="{title} with its outlines" '
+            f'<figure><img src="data:image/jpeg;base64,{picture}" alt="{title} with its outlines" '
             'style="max-width:512px">'
             f"<figcaption>{title}. {RESEARCH_USE}.</figcaption></figure><table>{cells}</table>"
         )

@@ -13,6 +13,7 @@ from edge_seg.errors import InputError, ModelError
 from edge_seg.inspection import purity_violations
 from edge_seg.structures import regions
 from edge_seg_data import LabelledFilm, truth_regions
+from edge_seg_data.report import counted
 from edge_seg_data.scores import dice
 
 
@@ -72,7 +73,8 @@ class AcceptanceReport:
             raise ModelError(f"not int8 all through: {'; '.join(self.violations)}: change the network")
         if not self.drop <= self.budget:
             raise ModelError(
-                f"int8 loses {self.drop:.4f} Dice on {self.films} validation films, the budget is {self.budget}: "
+                f"int8 loses {self.drop:.4f} Dice on {counted(self.films, 'validation film')}, "
+                f"the budget is {self.budget}: "
                 "fine-tune longer (--epochs) or allow more (--dice-budget)"
             )
 

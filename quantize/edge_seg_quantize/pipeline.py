@@ -19,6 +19,7 @@ from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.storage import write_atomically
 from edge_seg.structures import Structure, lung_definitions
 from edge_seg_data import Dataset, LabelledFilm, evenly_spaced
+from edge_seg_data.report import counted
 from edge_seg_data.splits import SPLITS_NAME
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.checkpoint import WEIGHTS_NAME
@@ -80,7 +81,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     compared = films.grey[evenly_of_each(films.origin)]
     representative = network_input(compared, config.network.channels)
     models = _all_forms(model, aware, manifest, representative, settings, anonymous_splits(run))
-    say(f"measuring on {len(validation)} validation films")
+    say(f"measuring on {counted(len(validation), 'validation film')}")
     report = _measured(models, aware, compared, validation, settings.dice_budget, made_from)
     _write(models, out, report, partial(calibrate, models["qat"], datasets, settings.negatives), say)
     return report

@@ -90,7 +90,7 @@ def test_a_result_shows_itself(result: Segmentation) -> None:
     page = result._repr_html_()
     assert "a&lt;b&gt;.png" in page
     assert "<b>" not in page
-    assert "data:image/png;base64," in page
+    assert "data:image/jpeg;base64," in page
 
 
 def test_a_result_is_drawn_on_axes(result: Segmentation) -> None:

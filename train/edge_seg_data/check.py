@@ -16,7 +16,7 @@ from edge_seg.structures import structures_named
 
 from edge_seg_data.dataset import SPLITS, Dataset, LabelledFilm, Outlines, evenly_spaced, fit_outlines
 from edge_seg_data.reading import Options, each
-from edge_seg_data.report import ERROR, WARNING, DatasetReport, Problem, StructureFacts
+from edge_seg_data.report import ERROR, WARNING, DatasetReport, Problem, StructureFacts, counted
 
 SHEET_FILMS = 24
 THUMBNAIL = 256  # pixels of the longer side
@@ -197,28 +197,32 @@ def _problems(facts: Sequence[FilmFacts]) -> list[Problem]:
     blank = [fact for fact in facts if fact.blank]
     found = []
     if unreadable:
-        text = f"{len(unreadable)} films or their masks cannot be used; the first: {unreadable[0].trouble}"
+        text = f"{counted(len(unreadable), 'film')} cannot be used (film or mask); the first: {unreadable[0].trouble}"
         found.append(_problem("unusable-films", ERROR, text, unreadable))
     if empty and len(empty) == len(facts):
         found.append(_problem("empty-masks", ERROR, "every mask is empty", empty))
     elif empty:
-        found.append(_problem("empty-masks", WARNING, f"{len(empty)} films have an empty outline of everything", empty))
+        text = f"{counted(len(empty), 'film')} with an empty outline of everything"
+        found.append(_problem("empty-masks", WARNING, text, empty))
     if resized:
-        text = f"{len(resized)} films have masks of another size, which are fitted to them"
+        text = f"{counted(len(resized), 'film')} with masks of another size, which are fitted to the film"
         found.append(_problem("mask-sizes", WARNING, text, resized))
     if corners:
-        text = f"{len(corners)} masks hold all corners of their film: are inside and outside exchanged?"
+        text = f"{counted(len(corners), 'mask')} with all corners of the film inside: are inside and outside exchanged?"
         found.append(_problem("inside-out", ERROR if 2 * len(corners) > len(facts) else WARNING, text, corners))
     elif full:
-        text = f"{len(full)} films are covered to more than {_NEARLY_ALL:.0%} by one structure"
+        text = f"{counted(len(full), 'film')} covered to more than {_NEARLY_ALL:.0%} by one structure"
         found.append(_problem("full-masks", WARNING, text, full))
     if hollow:
-        text = f"{len(hollow)} films have outlines that are lines around nothing: fill their insides"
+        text = f"{counted(len(hollow), 'film')} with outlines that are lines around nothing: fill the insides"
         found.append(_problem("hollow-masks", ERROR if 2 * len(hollow) > len(facts) else WARNING, text, hollow))
     if blank:
-        found.append(_problem("blank-films", WARNING, f"{len(blank)} films show nothing: all pixels are equal", blank))
+        text = f"{counted(len(blank), 'film')} with nothing on it: all pixels are equal"
+        found.append(_problem("blank-films", WARNING, text, blank))
     if exchanged:
-        text = f"{len(exchanged)} films have the right lung on the picture's right, which is the patient's left"
+        text = (
+            f"{counted(len(exchanged), 'film')} with the right lung on the picture's right, which is the patient's left"
+        )
         found.append(_problem("sides", ERROR if 2 * len(exchanged) > len(facts) else WARNING, text, exchanged))
     return found
 

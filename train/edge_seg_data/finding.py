@@ -12,7 +12,7 @@ from edge_seg_data.dataset import Outlines
 from edge_seg_data.files import is_film_file, is_mask_file, key_of, list_files
 from edge_seg_data.index import SPLIT_NAMES
 from edge_seg_data.pairing import MASK_WORDS, Pairing, pair, structure_of, words_of
-from edge_seg_data.report import NOTE, WARNING, Problem
+from edge_seg_data.report import NOTE, WARNING, Problem, counted
 
 FILM_FOLDERS = [
     "images",
@@ -283,10 +283,10 @@ def unmatched(found: Found) -> list[Problem]:
     both = max(found.misnamed, min(len(films), len(masks)))
     wrong = both >= max(2, 0.05 * len(found.masks))
     if films:
-        text = f"{len(films)} films have no mask and are left out" + (": their names do not fit" if wrong else "")
+        text = f"{counted(len(films), 'film')} without a mask, left out" + (": their names do not fit" if wrong else "")
         problems.append(Problem("unmatched-films", "error" if wrong else WARNING, text, tuple(map(str, films))))
     if masks:
-        text = f"{len(masks)} masks belong to no film and are left out"
+        text = f"{counted(len(masks), 'mask')} without a film, left out"
         fix = ": name each mask like its film, or NAME_mask" if wrong else ""
         problems.append(Problem("unmatched-masks", "error" if wrong else WARNING, text + fix, tuple(map(str, masks))))
     return problems

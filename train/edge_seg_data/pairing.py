@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from edge_seg_data.files import key_of, stem_of
+from edge_seg_data.report import counted
 
 MASK_WORDS = frozenset(
     [
@@ -203,7 +204,8 @@ def _structure(rest: str, numbers: bool = False) -> str:
 
 def _pieces(found: dict[Path, dict[str, list[Path]]]) -> tuple[str, ...]:
     several = sum(any(len(paths) > 1 for paths in masks.values()) for masks in found.values())
-    return (f"{several} films have several mask files for one structure: they are pieces of it",) if several else ()
+    text = f"{counted(several, 'film')} with several mask files for one structure: they are pieces of it"
+    return (text,) if several else ()
 
 
 def _merge_plain(found: dict[Path, dict[str, list[Path]]]) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ from edge_seg_data.index import INDEX_NAME, Index, IndexRow, read_index
 from edge_seg_data.masks.classes import Classes, read_classes
 from edge_seg_data.masks.encoding import Encoding, decide, planes
 from edge_seg_data.masks.raw import MaskScan, scan
-from edge_seg_data.report import ERROR, NOTE, WARNING, DatasetReport, Problem, StructureFacts
+from edge_seg_data.report import ERROR, NOTE, WARNING, DatasetReport, Problem, StructureFacts, counted
 from edge_seg_data.splits import split_by_patient
 
 Progress = Callable[[str, int, int], None]
@@ -146,7 +146,8 @@ def _without_unreadable(found: Found, looks: Mapping[Path, Look], options: Optio
     for one in bad:
         del found.masks[one.path]
     if options.skip_bad:
-        return found, [Problem("unreadable-films", WARNING, f"{len(bad)} films cannot be read, left out", files)]
+        text = f"{counted(len(bad), 'film')} cannot be read, left out"
+        return found, [Problem("unreadable-films", WARNING, text, files)]
     how = "replace them, or leave them out with --skip-bad"
     text = first if len(bad) == 1 else f"{len(bad)} films cannot be read: {how}; the first: {first}"
     return found, [Problem("unreadable-films", ERROR, text, files)]
@@ -159,7 +160,7 @@ def _turned(looks: Iterable[Look]) -> list[Problem]:
         return []
     text = (
         f"{turned[0].path}: its EXIF orientation is {turned[0].turned}, which turns the film and not its mask: turn "
-        f"its pixels as the mask needs it and remove the tag ({len(turned)} films)"
+        f"its pixels as the mask needs it and remove the tag ({counted(len(turned), 'film')})"
     )
     return [Problem("turned-films", ERROR, text, tuple(str(one.path) for one in turned))]
 
@@ -220,7 +221,8 @@ def _unreadable_masks(found: Found, failures: Mapping[Path, str], options: Optio
     for film in films:
         del found.masks[film]
     if options.skip_bad:
-        return [Problem("unreadable-masks", WARNING, f"{len(files)} masks cannot be read, their films left out", files)]
+        text = f"{counted(len(files), 'mask')} cannot be read, left out with the film"
+        return [Problem("unreadable-masks", WARNING, text, files)]
     first = next(iter(failures.values()))
     how = "replace them, or leave their films out with --skip-bad"
     text = first if len(failures) == 1 else f"{len(failures)} masks cannot be read: {how}; the first: {first}"
@@ -309,7 +311,7 @@ def _index_problems(index: Index | None, films: Sequence[LabelledFilm], looks: M
     absent = [row.stem for key, row in index.rows.items() if key not in present]
     unlisted = [path for key, path in present.items() if key not in index.rows]
     if absent:
-        text = f"{INDEX_NAME} names {len(absent)} films that are not here or have no mask"
+        text = f"{INDEX_NAME} names {counted(len(absent), 'film')} not here or without a mask"
         if min(len(absent), len(unlisted)) >= max(2, 0.05 * len(present)):
             text += f", and not {unlisted[0].name}: give the films' file names as `stem`"
             problems.append(Problem("index-rows-without-film", ERROR, text, tuple(absent)))
@@ -318,11 +320,11 @@ def _index_problems(index: Index | None, films: Sequence[LabelledFilm], looks: M
     split = [film for film in films if film.split]
     blank = tuple(film.source for film in films if not film.split)
     if split and blank:
-        text = f"{len(blank)} films have no split in {INDEX_NAME}: they follow their patient, or are split by hash"
+        text = f"{counted(len(blank), 'film')} without a split in {INDEX_NAME}: split by patient, or by hash"
         problems.append(Problem("blank-splits", WARNING, text, blank))
     unnamed = tuple(film.source for film in films if not (row := index.rows.get(key_of(film.name))) or not row.patient)
     if unnamed and len(unnamed) < len(films):
-        text = f"{len(unnamed)} films have no patient in {INDEX_NAME}: each counts as a patient of its own"
+        text = f"{counted(len(unnamed), 'film')} without a patient in {INDEX_NAME}: each counts as a patient of its own"
         problems.append(Problem("blank-patients", WARNING, text, unnamed))
     return problems
 
@@ -356,16 +358,16 @@ def _leaks(films: Sequence[LabelledFilm], looks: Mapping[Path, Look]) -> list[Pr
     torn = [g for patient, g in by_patient.items() if patient not in by_content and len({f.split for f in g}) > 1]
     if torn:
         names = ", ".join(group[0].patient for group in torn[:3])
-        text = f"{len(torn)} patients have films in two splits ({names}): put every patient into one"
+        text = f"{counted(len(torn), 'patient')} with films in two splits ({names}): put every patient into one"
         problems.append(Problem("patients-across-splits", ERROR, text, _sources(torn)))
     copied = [group for group in by_content.values() if len(group) > 1]
     across = [group for group in copied if len({film.split for film in group}) > 1]
     within = [group for group in copied if group not in across]
     if across:
-        text = f"{len(across)} films lie in two splits under different names: put equal films into one split"
+        text = f"{counted(len(across), 'film')} in two splits under different names: put equal films into one split"
         problems.append(Problem("duplicates-across-splits", ERROR, text, _sources(across)))
     if within:
-        text = f"{len(within)} films are there more than once: they weigh more in training, leave one of each"
+        text = f"{counted(len(within), 'film')} there more than once, which weighs more in training: leave one of each"
         problems.append(Problem("duplicates", WARNING, text, _sources(within)))
     return problems
 

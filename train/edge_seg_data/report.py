@@ -96,7 +96,7 @@ class DatasetReport:
     def lines(self) -> list[str]:
         """The report as lines for a person."""
         folder = Path(self.folder)
-        named = f" of {self.patients} patients" if self.patients_named else ", patients are not named"
+        named = f" of {counted(self.patients, 'patient')}" if self.patients_named else ", patients are not named"
         found = [
             f"{self.folder}: {self.layout}",
             f"  films       {self.films}{named}",
@@ -109,8 +109,17 @@ class DatasetReport:
         for one in self.structures:
             covers = f", covers {one.mean:.1%} ({one.least:.1%} to {one.most:.1%})" if one.most else ""
             empty = f", {one.empty} empty" if one.empty else ""
-            found.append(f"  {one.name}: {one.outlined} films{covers}{empty}; {one.encoding}")
+            found.append(f"  {one.name}: {counted(one.outlined, 'film')}{covers}{empty}; {one.encoding}")
         return [*found, *(f"  {problem.line(folder)}" for problem in self.problems)]
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things in words.
+
+    >>> counted(1, "film"), counted(2, "film")
+    ('1 film', '2 films')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _below(folder: Path, file: str) -> str:

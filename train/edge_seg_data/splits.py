@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from edge_seg_data.dataset import Dataset, LabelledFilm
-from edge_seg_data.report import ERROR, Problem
+from edge_seg_data.report import ERROR, Problem, counted
 
 SPLITS_NAME = "splits.json"
 """File in a run, and in a model, that says which patient was in which split."""
@@ -48,7 +48,7 @@ def equal_films_across(datasets: Sequence[Dataset]) -> Problem | None:
     one, other = pairs[0]
     text = (
         f"{other.source}: the same film as {one.source}, which is in {one.split} and this one in {other.split} "
-        f"({len(pairs)} films in all): put equal films into one split, or leave one data set out"
+        f"({counted(len(pairs), 'film')} in all): put equal films into one split, or leave one data set out"
     )
     return Problem("duplicates-across-sets", ERROR, text, tuple(film.source for pair in pairs for film in pair))
 

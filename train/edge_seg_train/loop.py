@@ -40,10 +40,15 @@ from edge_seg_train.packing import Films, FilmsOnDemand, PackedFilms, network_in
 from edge_seg_train.pictures import write_picture
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
-from edge_seg_train.summary import dice_of_structures, summary_lines, write_summary
+from edge_seg_train.summary import (
+    PICTURED,
+    dice_of_structures,
+    summary_lines,
+    write_best_picture,
+    write_summary,
+)
 from edge_seg_train.teacher import Teacher
 
-_PICTURED = 4  # films in a picture
 _STEPS_BETWEEN_CHECKS = 16  # each costs a wait for the device
 
 
@@ -354,7 +359,7 @@ class _Epochs(keras.callbacks.Callback):
     def _picture(self, epoch: int) -> None:
         if not len(self.held_out):
             return
-        chosen = evenly_spaced(range(len(self.held_out)), _PICTURED)
+        chosen = evenly_spaced(range(len(self.held_out)), PICTURED)
         grey = self.held_out.grey[chosen]
         shared = grey[_shared(np.arange(len(grey)), self.replicas)]
         logits = self.model.predict(network_input(shared, self.config.network.channels), verbose=0)[: len(grey)]
@@ -395,7 +400,9 @@ def _summarise(
         shared = held_out.grey[_shared(np.arange(len(held_out)), replicas)]
         films = network_input(shared, config.network.channels)
         logits = model.predict(films, batch_size=config.batch_size, verbose=0)[: len(held_out)]
-        scores = dice_of_structures(config.structures, held_out, structure_logits(logits, config.output))
+        found = structure_logits(logits, config.output)
+        scores = dice_of_structures(config.structures, held_out, found)
+        write_best_picture(run, held_out, found, config.structures)
     write_summary(run, history, scores)
     if not quiet:
         click.echo("\n".join(summary_lines(run, history, scores)))

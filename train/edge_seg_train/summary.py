@@ -5,20 +5,26 @@ from __future__ import annotations
 import base64
 import html
 import io
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from edge_seg.storage import write_atomically
+from edge_seg_data import evenly_spaced
+from edge_seg_data.report import counted
 from edge_seg_data.scores import dice
 
 from edge_seg_train.config import read_config
 from edge_seg_train.packing import PackedFilms
+from edge_seg_train.pictures import COLUMNS, write_picture
 from edge_seg_train.schedule import History, best_epoch
 
-CURVES_NAME, REPORT_NAME = "curves.png", "report.html"
+CURVES_NAME, PICTURE_NAME, REPORT_NAME = "curves.png", "best.png", "report.html"
+
+PICTURED = 4
+"""Films in a picture."""
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:62em;padding:0 1em}img{max-width:100%}"
@@ -67,17 +73,33 @@ def summary_lines(run: Path, history: History, scores: Sequence[StructureDice]) 
     validated = "val_dice" in history[best]
     lines = [f"best epoch: {best + 1} of {len(history)}" + ("" if validated else " (the last: no validation films)")]
     lines += [
-        f"  {one.name}: Dice {one.mean:.3f} on {one.films} validation films"
+        f"  {one.name}: Dice {one.mean:.3f} on {counted(one.films, 'validation film')}"
         if one.films
         else f"  {one.name}: outlined on no validation film"
         for one in scores
         if validated
     ]
-    pictures = sorted((run / "pictures").glob("*.png"))
-    lines.append(f"look at: {run / REPORT_NAME}, {run / CURVES_NAME}" + (f", {pictures[-1]}" if pictures else ""))
+    written = (run / name for name in (REPORT_NAME, CURVES_NAME, PICTURE_NAME))
+    lines.append("look at: " + ", ".join(str(path) for path in written if path.is_file()))
     if (run / "tensorboard").is_dir():
         lines.append(f"or: tensorboard --logdir {run / 'tensorboard'}")
     return lines
+
+
+def write_best_picture(run: Path, films: PackedFilms, logits: np.ndarray, structures: tuple[str, ...]) -> None:
+    """Write `best.png`: what the run's weights find on a few of the validation films.
+
+    Args:
+        run: folder of the run.
+        films: scored.
+        logits: `(films, height, width, structures)` float.
+        structures: names, in order.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    chosen = evenly_spaced(range(len(films)), PICTURED)
+    write_picture(run / PICTURE_NAME, films.grey[chosen], films.labels[chosen], logits[chosen], structures)
 
 
 def write_summary(run: Path, history: History, scores: Sequence[StructureDice]) -> None:
@@ -117,20 +139,34 @@ def _page(run: Path, history: History, scores: Sequence[StructureDice]) -> str:
         f"<td>{one['train']}<td>{one['val']}<td>{one['test']}"
         for one in record["data"]
     )
-    pictures = sorted((run / "pictures").glob("*.png"))[-1:]
-    shown = "".join(
-        f"<h2>After epoch {path.stem.removeprefix('epoch-').lstrip('0')}: film, truth, found</h2>{_image(path)}"
-        for path in pictures
+    picture = run / PICTURE_NAME
+    shown = f"<h2>{', '.join(COLUMNS)}</h2>{_image(picture)}" if picture.is_file() else ""
+    settings = "".join(
+        f"<tr><td>{html.escape(name)}<td>{html.escape(value)}" for name, value in _settings(config.to_json())
     )
-    settings = html.escape(json.dumps(config.to_json(), indent=2))
     return (
         f"<!doctype html><meta charset=utf-8><title>{html.escape(run.name)}</title><style>{_STYLE}</style>"
         f"<h1>{html.escape(run.name)}</h1><p>Best epoch: {best_epoch(history) + 1} of {len(history)}. "
         f"edge-seg {html.escape(str(record['code_version']))}."
         f"<table><tr><th>structure<th>Dice<th>validation films{rows}</table>{_image(run / CURVES_NAME)}{shown}"
         f"<h2>Films</h2><table><tr><th>data set<th>layout<th>train<th>val<th>test{data}</table>"
-        f"<h2>Settings</h2><pre>{settings}</pre><p>Research use only, not for diagnosis."
+        f"<h2>Settings</h2><table>{settings}</table><p>Research use only, not for diagnosis."
     )
+
+
+def _settings(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str]]:
+    """Name and value of each setting in words; what is left empty is left out."""
+    for name, value in values.items():
+        words = f"{group} {name}".strip().replace("_", " ")
+        if isinstance(value, Mapping):
+            yield from _settings(value, name)
+        elif isinstance(value, bool):
+            yield words, "yes" if value else "no"
+        elif isinstance(value, list | tuple):
+            if value:
+                yield words, ", ".join("=".join(map(str, one)) if isinstance(one, tuple) else str(one) for one in value)
+        elif value != "":
+            yield words, str(value)
 
 
 def _image(path: Path) -> str:

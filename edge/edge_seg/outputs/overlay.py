@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 
 import cv2
@@ -91,11 +92,20 @@ def _tinted(part: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
     return cv2.addWeighted(part, 1 - _TINT, _plain(part.shape[0], part.shape[1], colour), _TINT, 0)
 
 
+def _moment(taken_at: str) -> str:
+    """A time to the second, as people write it.
+
+    >>> _moment("2026-11-26T10:08:40.001+00:00")
+    '2026-11-26 10:08:40+00:00'
+    """
+    return re.sub(r"\.[0-9]+", "", taken_at).replace("T", " ")
+
+
 def _strip(segmentation: Segmentation, width: int, names: bool) -> np.ndarray:
     """Names and areas, then film, warnings and what made them; each line shrinks to fit."""
     film, manifest = segmentation.film, segmentation.manifest
     rejected = segmentation.quality.verdict == REJECT
-    taken_at = film.taken_at if names or film.header is None else None
+    taken_at = _moment(film.taken_at) if film.taken_at and (names or film.header is None) else None
     entries = [
         (_bgr(s.colour), f"{s.title}  {_area(segmentation, s.name)}") for s in segmentation.structures if not rejected
     ]

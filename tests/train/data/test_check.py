@@ -108,7 +108,7 @@ def test_what_is_wrong_is_found_with_its_files(tmp_path: Path, kind: str, severi
 def test_exchanged_sides_are_found(tmp_path: Path) -> None:
     done = run(chests(tmp_path / "films", exchanged=True))
     assert done.return_value == 3
-    assert "error: 8 films have the right lung on the picture's right" in done.output
+    assert "error: 8 films with the right lung on the picture's right" in done.output
 
 
 def test_one_folder_that_is_none_does_not_hide_the_others(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ def test_names_that_do_not_fit_are_refused_and_all_of_them_listed(tmp_path: Path
     for i in range(8):
         save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
         save(tmp_path / "masks" / (f"f{i}.png" if i < 4 else f"g{i}.png"), whole(i))
-    with pytest.raises(InputError, match="4 films have no mask"):
+    with pytest.raises(InputError, match="4 films without a mask"):
         open_dataset(tmp_path)
     report = inspect_dataset(tmp_path).report
     assert report is not None
@@ -222,14 +222,14 @@ def test_one_blank_split_follows_its_patient_and_discards_nothing(tmp_path: Path
 
 def test_a_patient_in_two_splits_is_refused(tmp_path: Path) -> None:
     folder = index(tmp_path, ["f0,a,train", "f1,a,val", "f2,c,test"])
-    with pytest.raises(InputError, match=r"1 patients have films in two splits \(a\)"):
+    with pytest.raises(InputError, match=r"1 patient with films in two splits \(a\)"):
         open_dataset(folder)
 
 
 def test_equal_films_in_two_splits_are_refused_under_any_name(tmp_path: Path) -> None:
     folder = index(tmp_path, ["f0,a,train", "f1,b,val", "f2,c,test"])
     (folder / "images" / "f2.png").write_bytes((folder / "images" / "f0.png").read_bytes())
-    with pytest.raises(InputError, match="1 films lie in two splits under different names"):
+    with pytest.raises(InputError, match="1 film in two splits under different names"):
         open_dataset(folder)
 
 
@@ -297,7 +297,7 @@ def test_a_structure_whose_masks_belong_to_no_film_is_refused(tmp_path: Path) ->
         save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
         save(tmp_path / "right_lung" / f"f{i}.png", _MADE[i].masks["right_lung"])
         save(tmp_path / "left_lung" / f"x{i}.png", _MADE[i].masks["left_lung"])
-    with pytest.raises(InputError, match="4 masks belong to no film"):
+    with pytest.raises(InputError, match="4 masks without a film"):
         open_dataset(tmp_path)
 
 

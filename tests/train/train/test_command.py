@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import importlib.util
 import json
@@ -70,6 +71,9 @@ def test_a_tiny_run_on_each_published_layout(layout: str, tmp_path: Path, edge_s
     assert picture[:HEADER_HEIGHT].max() > 200
     page = (run / "report.html").read_text()
     assert page.count("data:image/png") == 2
+    assert base64.b64encode((run / "best.png").read_bytes()).decode() in page  # not that of the last epoch
+    assert "<tr><td>epochs<td>2<" in page
+    assert "<tr><td>network height<td>32<" in page
     assert (run / "curves.png").stat().st_size > 1000
     assert list((run / "tensorboard").rglob("events*"))
     assert stored["code_version"]

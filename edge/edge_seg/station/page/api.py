@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from edge_seg.boundary import film_boundary
@@ -22,6 +23,8 @@ from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.film import Failure
 from edge_seg.interface import Segmentation, Segmenter
 from edge_seg.model_file import ModelFile, shipped_models
+from edge_seg.outputs.jpeg import encode_jpeg
+from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
 from edge_seg.station.health import Health
 from edge_seg.station.health_state import RecentFilm
@@ -31,8 +34,8 @@ from edge_seg.station.page.openapi import description
 PREFIX = "/v1/"
 SEGMENT = "/v1/segment"
 
-_PNG, _ZIP, _DICOM = "image/png", "application/zip", "application/dicom"
-KINDS = (JSON, _PNG, _ZIP, _DICOM)
+_PNG, _JPEG, _ZIP, _DICOM = "image/png", "image/jpeg", "application/zip", "application/dicom"
+KINDS = (JSON, _PNG, _JPEG, _ZIP, _DICOM)
 """Media types of answers to a film, by preference."""
 
 _KEPT, _KEPT_BYTES = 16, 32_000_000
@@ -103,6 +106,8 @@ class Api:
         result = self._segmenter(data)
         if kind == _PNG:
             return Answer(HTTPStatus.OK, result._repr_png_(), kind)
+        if kind == _JPEG:
+            return Answer(HTTPStatus.OK, encode_jpeg(draw_overlay(result)), kind)
         if kind == _DICOM:
             return Answer(HTTPStatus.OK, _segmentation_object(result), kind)
         files = _files(result)
@@ -128,7 +133,7 @@ class Api:
             kept = self._kept.get(number)
         if kept is None or name not in kept.files:
             return refusal(HTTPStatus.NOT_FOUND, "no such file, or no longer: send the film again")
-        return Answer(HTTPStatus.OK, kept.files[name], _PNG)
+        return Answer(HTTPStatus.OK, kept.files[name], PICTURES[Path(name).suffix])
 
     def _film(self, number: int, *, overlay: bool) -> Answer:
         if overlay:
@@ -190,7 +195,8 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _files(result: Segmentation) -> dict[str, bytes]:
-    files = {"overlay.png": result._repr_png_()}
+    # A PNG of it would take longer than the film took to segment.
+    files = {"overlay.jpg": encode_jpeg(draw_overlay(result))}
     if result.quality.verdict != "reject":
         for name, mask in result.masks.items():
             files[f"{name}.png"] = encode_png(mask.view("u1") * 255)

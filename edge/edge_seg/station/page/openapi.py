@@ -40,8 +40,8 @@ def description() -> dict[str, Any]:
             "/v1/models": {"get": _get("Models that ship, and what runs", _json(models))},
             "/v1/films": {"get": _get("The newest films of the session", _json(films))},
             "/v1/films/{number}": {"get": _get("A film of the session", _json(_reference("Film")), "number")},
-            "/v1/films/{number}/overlay": {"get": _get("Its overlay", _overlay(), "number")},
-            "/v1/results/{number}/{file}": {"get": _get("A file of a result", _binary("image/png"), "number", "file")},
+            "/v1/films/{number}/overlay": {"get": _get("Its overlay", _picture(), "number")},
+            "/v1/results/{number}/{file}": {"get": _get("A file of a result", _picture(), "number", "file")},
             "/v1/openapi.json": {"get": _get("This description", _json({"type": "object"}))},
         },
         "components": {
@@ -55,7 +55,7 @@ def _segment() -> dict[str, Any]:
     body: dict[str, Any] = {"application/octet-stream": {}, "image/png": {}, "image/jpeg": {}, "application/dicom": {}}
     found = {
         **_json(_reference("Result")),
-        **_binary("image/png"),
+        **_picture(),
         **_binary("application/zip"),
         **_binary("application/dicom"),
     }
@@ -68,7 +68,7 @@ def _segment() -> dict[str, Any]:
         "504": "took too long",
     }
     return {
-        "summary": "Segment a film; `Accept` chooses numbers (JSON), the overlay (PNG), all files (zip), or DICOM SEG",
+        "summary": "Segment a film; `Accept` chooses numbers (JSON), overlay (PNG, JPEG), all files (zip) or DICOM SEG",
         "requestBody": {"required": True, "content": body},
         "responses": {"200": {"description": "the result", "content": found}, **_errors(refused)},
     }
@@ -99,7 +99,7 @@ def _json(schema: dict[str, Any]) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}
 
 
-def _overlay() -> dict[str, Any]:
+def _picture() -> dict[str, Any]:
     return {**_binary("image/jpeg"), **_binary("image/png")}
 
 
