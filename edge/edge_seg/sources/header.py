@@ -23,6 +23,7 @@ _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_MOST_SCANS = 100
 """Scans of a JPEG; encoders make some ten, and each takes as long as the whole picture."""
 
+_MOST_PARTS = 20_000  # chunks of a PNG, marks and fill bytes of a JPEG: a file of 100 MB can hold millions
 # In the data of a scan each 0xff is followed by 0, or by a restart mark.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # by colour type, as they are decoded
@@ -97,6 +98,8 @@ def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
         if end > len(data):
             break
         found.append((kind, position, end))
+        if len(found) > _MOST_PARTS:
+            raise IndexError("too many chunks")
         position = end
         if kind == b"IEND":
             break
@@ -104,8 +107,11 @@ def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
 
 
 def _jpeg(data: bytes) -> PictureHeader:
-    position, size, pixel_bytes, channels, scans = 2, None, 0, 0, 0
+    position, size, pixel_bytes, channels, scans, marks = 2, None, 0, 0, 0, 0
     while position + 4 <= len(data):
+        marks += 1
+        if marks > _MOST_PARTS:
+            raise IndexError("too many marks")
         if data[position] != 0xFF:
             break
         marker = data[position + 1]

@@ -244,6 +244,8 @@ BOMBS = {
         for kind, side in ((b"free", 48), (b"jp2c", 30_000))
     ),
     "AVIF": b"\0\0\0\x18ftypavif\0\0\0\0avifmif1\0\0\0\x14ispe\0\0\0\0" + struct.pack(">II", 48, 48) + bytes(64),
+    "PNG of many chunks": header_of(0, 8, 48) + chunk(b"tEXt", b"") * 20_001 + chunk(b"IEND", b""),
+    "JPEG of fill bytes": b"\xff\xd8" + b"\xff" * 30_000 + cv2.imencode(".jpg", GREY)[1].tobytes()[2:],
     "TIFF without end": b"II*\0\x08\0\0\0\xff\xff" + bytes(40),
 }
 
