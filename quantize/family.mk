@@ -23,12 +23,18 @@ SCORE := edge-seg benchmark $(addprefix --data ,$(SCORED)) $(addprefix --should-
 # Less of the changes that blur what an outline is: for the last epochs.
 LIGHTLY := $(addprefix --augmentation ,bend=0.006 tone=0.3 equalisation=0.1 resolution=0.1 compression=0.1 tubes=0.1)
 # From children to adults: more adults than children, visible lungs as labels of what they follow from, and a heart.
-# A GPU with sixteen cores needs a quarter of an hour for all of it; WORKERS are the processes that augment films.
+# A GPU with sixteen cores needs half an hour for all of it; WORKERS are the processes that augment films for the first part.
 WORKERS ?= 5
 ADULT := edge-seg train $(FILMS) $(ADULTS) --picture-every 0 --batch-size 32 --averaging 0.998 --augmentation opacity=0.2 \
 	--validation-films 120 --workers $(WORKERS)
 STUDENT := $(ADULT) $(DATA)/unlabelled --films-per-epoch 12800 --epochs 13 --learning-rate 1.5e-3 --distill $(RUNS)/great \
 	$(addprefix --share ,adult=14 adult-v7=18 shenzhen=14 jsrt=11 wingspan=9 paediatric=9 unlabelled=25)
+
+# Then more films, augmented on the GPU: a larger teacher again, and two of the three taught by it.
+FURTHER := edge-seg train $(FILMS) $(ADULTS) --picture-every 0 --batch-size 64 --augmentation opacity=0.3 \
+	--validation-films 240 --learning-rate 1.5e-3 --augment-on accelerator
+TAUGHT := $(FURTHER) $(DATA)/unlabelled --films-per-epoch 25600 --averaging 0.999 --distill $(RUNS)/greater \
+	$(addprefix --share ,adult=14 adult-v7=18 shenzhen=15 jsrt=12 wingspan=10 paediatric=9 unlabelled=22)
 
 .PHONY: all lungs-nano lungs lungs-large
 .SECONDARY:
@@ -64,6 +70,10 @@ $(RUNS)/great/.done:
 	$(ADULT) --network plain --base 32 --widest 256 --size 256 --epochs 9 --films-per-epoch 6400 --learning-rate 2e-3 \
 		$(addprefix --share ,adult=18 adult-v7=24 shenzhen=20 jsrt=14 wingspan=12 paediatric=12) --out $(@D)
 	touch $@
+$(RUNS)/greater/.done: $(RUNS)/great/.done
+	$(FURTHER) --from $(<D) --size 288 --epochs 14 --films-per-epoch 12800 --averaging 0.998 --seed 1 \
+		$(addprefix --share ,adult=18 adult-v7=24 shenzhen=20 jsrt=14 wingspan=12 paediatric=12) --out $(@D)
+	touch $@
 $(RUNS)/lungs-large/.done: $(RUNS)/large-mean/.done $(RUNS)/great/.done
 	$(STUDENT) --from $(<D) --network lungs-large --out $(@D)
 	touch $@
@@ -82,8 +92,14 @@ $(RUNS)/link-taught/.done: $(RUNS)/link/.done $(RUNS)/teacher.tflite
 	$(TRAIN) --from $(<D) --teacher $(RUNS)/teacher.tflite $(LIGHTLY) --epochs 7 --films-per-epoch 2400 \
 		--learning-rate 1e-3 --balance 0.3 --validation-films 120 --out $(@D)
 	touch $@
-$(RUNS)/lungs/.done: $(RUNS)/link-taught/.done $(RUNS)/great/.done
+$(RUNS)/link-adult/.done: $(RUNS)/link-taught/.done $(RUNS)/great/.done
 	$(STUDENT) --from $(<D) --network lungs --out $(@D)
+	touch $@
+$(RUNS)/link-further/.done: $(RUNS)/link-adult/.done $(RUNS)/greater/.done
+	$(TAUGHT) --from $(<D) --network lungs --epochs 15 --out $(@D)
+	touch $@
+$(RUNS)/lungs/.done: $(RUNS)/link-adult/.done $(RUNS)/link-further/.done
+	python -m edge_seg_train.averaging $(^D) --out $(@D)
 	touch $@
 $(RUNS)/lungs.tflite: $(RUNS)/lungs/.done
 	$(QUANTIZE) $(<D) --out $@
@@ -92,8 +108,11 @@ $(RUNS)/nano/.done: $(RUNS)/teacher.tflite
 	$(TRAIN) --network lungs-nano --size 160x192 --teacher $< --epochs 30 --films-per-epoch 2400 --learning-rate 3e-3 \
 		--balance 0.25 --validation-films 120 --out $(@D)
 	touch $@
-$(RUNS)/lungs-nano/.done: $(RUNS)/nano/.done $(RUNS)/great/.done
+$(RUNS)/nano-adult/.done: $(RUNS)/nano/.done $(RUNS)/great/.done
 	$(STUDENT) --from $(<D) --network lungs-nano --out $(@D)
+	touch $@
+$(RUNS)/lungs-nano/.done: $(RUNS)/nano-adult/.done $(RUNS)/greater/.done
+	$(TAUGHT) --from $(<D) --network lungs-nano --epochs 18 --out $(@D)
 	touch $@
 $(RUNS)/lungs-nano.tflite: $(RUNS)/lungs-nano/.done
 	$(QUANTIZE) $(<D) --out $@

@@ -13,6 +13,7 @@ from edge_seg.structures import shows_chest, structures_named, with_definition
 from edge_seg_data import evenly_spaced
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.loop import code_version
+from edge_seg_train.pretrained import shipped_weights
 
 from edge_seg_quantize.legacy import OWN
 from edge_seg_quantize.settings import QuantizeSettings
@@ -72,13 +73,17 @@ def _network(raw: dict[str, Any]) -> dict[str, Any]:
 def _settings(config: TrainConfig) -> dict[str, Any]:
     """What a reader of the manifest wants of a run's settings: not the folders of the machine that trained it."""
     elsewhere = ("datasets", "network", "structures", "devices", "start", "teacher")
-    return {name: value for name, value in config.to_json().items() if name not in elsewhere}
+    settings = {name: value for name, value in config.to_json().items() if name not in elsewhere}
+    return {**settings, "distill": [Path(run).name for run in config.distill]}
 
 
 def _started_from(config: TrainConfig) -> dict[str, Any]:
     """The run whose weights this one began with, as far as it is still there, and the one before that."""
     if not config.start:
         return {}
+    if config.start in shipped_weights():
+        # Whatever lies in the working directory under that name.
+        return {"started_from": {"run": config.start}}
     try:
         before, record = read_config(Path(config.start))
     except InputError:

@@ -152,14 +152,27 @@ def test_the_manifest_says_what_a_run_started_from_and_names_no_folder_of_this_m
     more = tmp_path / "more"
     shutil.copytree(run, more)
     raw = json.loads((more / "config.json").read_text())
-    raw["config"] |= {"start": str(run), "epochs": 1}
+    raw["config"] |= {"start": str(run), "epochs": 1, "distill": [str(run)]}
     (more / "config.json").write_text(json.dumps(raw))
     export_float(more, tmp_path / "more.tflite", QuantizeSettings("more"))
     manifest = ModelFile.read(tmp_path / "more.tflite").manifest
     assert manifest.training["settings"]["epochs"] == 1
+    assert manifest.training["settings"]["distill"] == [run.name]
     assert manifest.training["started_from"]["run"] == run.name
     assert manifest.training["started_from"]["settings"]["epochs"] == read_config(run)[0].epochs
     assert str(tmp_path.parent) not in manifest.to_json()
+
+
+def test_weights_of_a_shipped_model_are_no_run_that_lies_here_under_its_name(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(run, tmp_path / "lungs")
+    raw = json.loads((tmp_path / "lungs/config.json").read_text())
+    raw["config"] |= {"start": "lungs"}
+    (tmp_path / "lungs/config.json").write_text(json.dumps(raw))
+    export_float(tmp_path / "lungs", tmp_path / "more.tflite", QuantizeSettings("more"))
+    assert ModelFile.read(tmp_path / "more.tflite").manifest.training["started_from"] == {"run": "lungs"}
 
 
 def test_float_and_post_training_models_stand_beside_it(model: Path) -> None:

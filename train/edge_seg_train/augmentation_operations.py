@@ -9,7 +9,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-_WHITE_QUANTILE = 0.85  # about where a film's dense soft tissue lies
+WHITE_QUANTILE = 0.85
+"""About where a film's dense soft tissue lies among its greys."""
 _GREYS = 256
 _STEPS = 4095  # of a tone curve between black and white
 
@@ -80,8 +81,16 @@ def compress(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def tubes(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One to four bright or dark lines across the film: tubes, leads, cables."""
-    height, width = picture.shape
-    drawn = np.zeros(picture.shape, np.uint8)
+    drawn = drawn_tubes(picture.shape, rng)
+    towards = np.float32(rng.choice([1.0, 1.0, 0.0]))
+    strength = drawn * np.float32(rng.uniform(0.2, 0.8))
+    return picture * (1 - strength) + towards * strength
+
+
+def drawn_tubes(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+    """One to four lines across a film of that height and width, of 0 to 1 float32."""
+    height, width = shape
+    drawn = np.zeros(shape, np.uint8)
     for _ in range(int(rng.integers(1, 5))):
         steps = rng.normal(0, 0.18, (5, 2)).cumsum(axis=0) + rng.uniform(0, 1, 2)
         t, fine = np.arange(5), np.linspace(0, 4, 40)
@@ -89,9 +98,7 @@ def tubes(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         y = np.interp(fine, t, steps[:, 1] * height)
         smooth = cv2.blur(np.column_stack([x, y]).astype(np.float32), (1, 9))
         cv2.polylines(drawn, [np.rint(smooth).astype(np.int32)], False, 255, int(rng.integers(1, 3)), cv2.LINE_AA)
-    towards = np.float32(rng.choice([1.0, 1.0, 0.0]))
-    strength = drawn.astype(np.float32) / 255 * np.float32(rng.uniform(0.2, 0.8))
-    return picture * (1 - strength) + towards * strength
+    return drawn.astype(np.float32) / 255
 
 
 def collimate(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -143,7 +150,7 @@ def _fluid(inside: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np
 
 def _soft_tissue(picture: np.ndarray) -> np.float32:
     lit = picture[picture > 0]
-    return np.float32(np.quantile(lit[::7], _WHITE_QUANTILE)) if lit.size else np.float32(1)
+    return np.float32(np.quantile(lit[::7], WHITE_QUANTILE)) if lit.size else np.float32(1)
 
 
 def _through(picture: np.ndarray, curve: np.ndarray) -> np.ndarray:

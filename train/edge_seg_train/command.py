@@ -148,6 +148,13 @@ class Names(click.ParamType):
     multiple=True,
     help="Strength of one augmentation operation, 0 for none (rotation=5, tubes=0); repeatable.",
 )
+@click.option(
+    "--augment-on",
+    type=click.Choice(("host", "accelerator")),
+    default=TrainConfig.augment_on,
+    show_default=True,
+    help="Where films are augmented; on a GPU that holds all films, thousands a second.",
+)
 @click.option("--skip-bad", is_flag=True, help="Leave out films and masks that cannot be read; they are named.")
 @click.option("--mixed-precision", is_flag=True, help="Compute in float16 on GPUs.")
 @click.option("--device", "devices", multiple=True, help="Train on this device; repeatable.  [default: every GPU]")

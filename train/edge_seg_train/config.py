@@ -40,6 +40,7 @@ class TrainConfig:
         shares: data set's name and how often its films are drawn against those of the others, in place of `balance`.
         averaging: share of its value that the moving average of the weights keeps at each step; 0 has no average. With
             it, validation and the run's weights are those of the average (Polyak and Juditsky 1992).
+        augment_on: `host` (see `drawing`) or `accelerator` (see `accelerated`): where films are changed.
         mixed_precision: compute in float16 (GPU) while weights stay float32.
         devices: devices to train on; empty means every visible GPU, or the CPU.
         picture_every: epochs between pictures of film | truth | prediction; 0 never.
@@ -80,6 +81,7 @@ class TrainConfig:
     regions: tuple[str, ...] = ()
     shares: tuple[tuple[str, float], ...] = ()
     averaging: float = 0.0
+    augment_on: str = "host"
     distill: tuple[str, ...] = ()
     distill_weight: float = 1.0
 

@@ -51,12 +51,16 @@ class Drawing:
 
     def __call__(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Batch `index` of an epoch: grey `(batch, height, width)` and labels, both uint8."""
-        chosen = self._epoch_order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
+        chosen = self.chosen(epoch, index)
         rng = np.random.default_rng((self.seed, epoch, index, 1))
         known = self.films.aspect_known[chosen]
         films = zip(self.films.take(chosen.tolist()), known, strict=True)
         made = [self.augmentation(grey, labels, rng, aspect, self.outlines) for (grey, labels), aspect in films]
         return np.stack([grey for grey, _ in made]), np.stack([labels for _, labels in made])
+
+    def chosen(self, epoch: int, index: int) -> np.ndarray:
+        """Which films make batch `index` of an epoch: `(batch,)` int64."""
+        return self._epoch_order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         if self._order is None or self._order[0] != epoch:

@@ -25,6 +25,7 @@ from edge_seg.storage import write_atomically
 from edge_seg_data import Dataset, evenly_spaced
 
 from edge_seg_train import checkpoint
+from edge_seg_train.accelerated import AcceleratedBatches
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.data import open_run_datasets, store_splits
@@ -112,12 +113,7 @@ def _fit(
     quiet: bool,
     workers: int,
 ) -> None:
-    drawing = training_drawing(config, films)
-    with drawing_processes(drawing, workers) as pool:
-        # Two threads for each process, so that none waits for its next batch.
-        batches = TrainingBatches(
-            drawing, config.network.channels, pool, workers=2 * max(1, workers), max_queue_size=2 * workers + 10
-        )
+    with _batches(config, films, workers) as batches:
         batches.epoch = len(history)
         callbacks = [
             *_averaged(config),
@@ -140,6 +136,18 @@ def _fit(
             if batches.failure is None:
                 raise
             raise batches.failure from error
+
+
+@contextmanager
+def _batches(config: TrainConfig, films: Films, workers: int) -> Iterator[Any]:
+    """Batches of changed films, made on the accelerator or by the processes that are asked for."""
+    drawing, channels = training_drawing(config, films), config.network.channels
+    if config.augment_on == "accelerator":
+        yield AcceleratedBatches(drawing, channels)
+        return
+    with drawing_processes(drawing, workers) as pool:
+        # Two threads for each process, so that none waits for its next batch.
+        yield TrainingBatches(drawing, channels, pool, workers=2 * max(1, workers), max_queue_size=2 * workers + 10)
 
 
 def training_films(config: TrainConfig, datasets: list[Dataset]) -> Films:

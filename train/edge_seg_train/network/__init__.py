@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from edge_seg_train.network import edge, link, plain
+from edge_seg_train.network import edge, link, lite, plain
 from edge_seg_train.network.blocks import Blocks
 from edge_seg_train.network.config import NAMED, NetworkConfig
 
@@ -24,6 +24,7 @@ FAMILIES: dict[str, Family] = {
     "plain": plain.features,
     "link": link.features,
     "edge": edge.features,
+    "lite": lite.features,
 }
 """Network families by the name in `NetworkConfig.family`. A new family is a module beside these and a line here."""
 

@@ -11,8 +11,9 @@ class NetworkConfig:
 
     Attributes:
         family: `plain` (two 3x3 convolutions a level; Ronneberger et al. 2015, with batch normalisation),
-            `link` (one convolution a level on the way up, skips added; after Chaurasia & Culurciello 2017) or
-            `edge` (inverted residuals, Sandler et al. 2018, with a narrow depthwise-separable decoder).
+            `link` (one convolution a level on the way up, skips added; after Chaurasia & Culurciello 2017),
+            `edge` (inverted residuals, Sandler et al. 2018, with a narrow depthwise-separable decoder) or
+            `lite` (EfficientNet-Lite2 with a decoder of two convolutions a level: a teacher).
         height, width, channels: of the input; height and width are multiples of `2**depth`.
         outputs: number of structures; the model gives one logit each, at the input's size.
         base: channels of the first level; each level down doubles them, up to `widest`.
