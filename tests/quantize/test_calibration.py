@@ -96,6 +96,18 @@ def test_kinds_are_told_apart_and_chest_films_are_let_through() -> None:
     assert Kinds.from_json(kinds.to_json()) == kinds
 
 
+def test_chest_films_of_another_hospital_pass_where_the_other_kinds_leave_room() -> None:
+    kinds = fit_kinds([*cluster("chest", (1, 1), 1200, 120, 0), *cluster("bone", (1, 5), 120, 12, 1)])
+    elsewhere, bones = (
+        [kinds.sight(one.pooled).odds for one in some]
+        for some in (cluster("chest", (1, 1.7), 400, 40, 2), cluster("bone", (1, 5), 400, 40, 3))
+    )
+    # With the limit at the thousandth of the chest films seen here, a quarter of these would be refused.
+    assert np.mean(np.array(elsewhere) < kinds.strange) < 0.05
+    assert np.mean(np.array(bones) < kinds.strange) > 0.98
+    assert kinds.strange >= 0
+
+
 def test_few_films_are_refused_at_even_odds() -> None:
     assert fit_kinds([*cluster("chest", (1, 1), 12, 12, 0), *cluster("bone", (1, 4), 12, 12, 1)]).strange == 0
 

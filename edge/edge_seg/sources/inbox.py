@@ -71,10 +71,21 @@ class Inbox:
                 if kept is None:
                     break
                 if _digest(kept) == digest:
-                    return False
+                    return self._wait_again(kept)
             write_atomically(self.folder / "received" / f"{stem}.dcm", *parts)
             self._waiting.append(f"{stem}.dcm")
             return True
+
+    def _wait_again(self, kept: Path) -> bool:
+        """Whether a film was in its place but not waiting: the disk failed between the two, and it was not taken on."""
+        if kept.parent.name != STATES[0] or kept.name in self._waiting:
+            return False
+        try:
+            flush_folder(kept.parent)
+        except OSError as error:
+            raise _unusable(self.folder, error) from error
+        self._waiting.append(kept.name)
+        return True
 
     def take(self) -> Path | None:
         """The film that waits longest of those not taken yet; it waits on until it is settled."""
