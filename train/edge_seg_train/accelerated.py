@@ -15,6 +15,7 @@ from typing import Any
 import cv2
 import keras
 import numpy as np
+from edge_seg.errors import UsageError
 from edge_seg.pixels import IGNORE
 from keras import ops
 
@@ -56,14 +57,22 @@ class AcceleratedBatches(keras.utils.PyDataset):
     Args:
         drawing: which films make a batch, and how strongly they are changed.
         channels: of the network's input.
+
+    Raises:
+        InputError: a film cannot be read.
+        UsageError: height or width of the films is no multiple of 8.
     """
 
-    failure = None
+    failure = None  # films are read before the first batch
 
     def __init__(self, drawing: Drawing, channels: int = 1) -> None:
         super().__init__()
         self.drawing, self.channels, self.epoch = drawing, channels, 0
         films = drawing.films.take(range(len(drawing.films)))
+        if any(side % _BLOCK for side in films[0][0].shape):
+            raise UsageError(
+                f"--augment-on accelerator: height and width must be multiples of {_BLOCK}: choose another --size"
+            )
         self._grey = ops.convert_to_tensor(np.stack([grey for grey, _ in films]))
         self._labels = ops.convert_to_tensor(np.stack([labels for _, labels in films]))
         self._banks = {name: ops.convert_to_tensor(bank) for name, bank in banks(*self._grey.shape[1:3]).items()}
@@ -76,14 +85,15 @@ class AcceleratedBatches(keras.utils.PyDataset):
         """Batch `index` of the current epoch: `(batch, height, width, channels)` float32 and labels uint8."""
         drawing, epoch = self.drawing, self.epoch
         chosen = drawing.chosen(epoch, index)
+        outlines = drawing.outlines or int(self._labels.shape[3])
         drawn = changes(
             drawing.augmentation,
             drawing.films.aspect_known[chosen],
             (int(self._grey.shape[1]), int(self._grey.shape[2])),
+            outlines,
             np.random.default_rng((drawing.seed, epoch, index, 1)),
         )
         drawn = {name: ops.convert_to_tensor(value) for name, value in drawn.items()}
-        outlines = drawing.outlines or int(self._labels.shape[3])
         film, labels = self._changed(
             self._grey, self._labels, np.asarray(chosen, np.int32), drawn, self._banks, outlines
         )
@@ -106,7 +116,7 @@ def banks(height: int, width: int) -> dict[str, np.ndarray]:
 
 
 def changes(
-    strength: Augmentation, aspect_known: np.ndarray, shape: tuple[int, int], rng: np.random.Generator
+    strength: Augmentation, aspect_known: np.ndarray, shape: tuple[int, int], outlines: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
     """What happens to each film of a batch, drawn at random.
 
@@ -114,12 +124,13 @@ def changes(
         strength: of each change.
         aspect_known: `(batch,)`, false where a film may be squashed.
         shape: height and width of the films.
+        outlines: number of label planes that are outlines.
         rng: source of chance.
 
     Returns:
         Arrays whose first axis is the batch, for `changed`.
     """
-    drawn = _movements(strength, aspect_known, shape, rng) | _diseases(strength, len(aspect_known), rng)
+    drawn = _movements(strength, aspect_known, shape, rng) | _diseases(strength, len(aspect_known), outlines, rng)
     drawn |= _exposures(strength, len(aspect_known), rng) | _techniques(strength, len(aspect_known), shape, rng)
     drawn |= _detectors(strength, len(aspect_known), rng)
     return {name: value.astype(np.int32 if value.dtype.kind in "iu" else np.float32) for name, value in drawn.items()}
@@ -144,10 +155,10 @@ def _movements(
     return {"back": back, "origin": origin, "bent": bent}
 
 
-def _diseases(strength: Augmentation, batch: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _diseases(strength: Augmentation, batch: int, outlines: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     return {
         "opacity": _often(strength.opacity, batch, rng) * rng.uniform(0.3, 0.95, batch),
-        "opacity_plane": rng.random((batch, 16)),
+        "opacity_plane": rng.random((batch, outlines)),
         "opacity_softness": rng.uniform(0.5, 2, batch),
         "fluid": _often(0.35, batch, rng),
         "fluid_level": rng.uniform(0.1, 1.0, batch),
@@ -291,7 +302,7 @@ def _whitened(films: Any, outlines: Any, drawn: Arrays, noise: Any) -> Any:
     batch, height, width, planes = outlines.shape
     inside = ops.cast(ops.equal(outlines, 1), "float32")
     there = ops.cast(ops.any(inside > 0, axis=(1, 2)), "float32")
-    plane = ops.argmax(drawn["opacity_plane"][:, :planes] * there, axis=1)
+    plane = ops.argmax(drawn["opacity_plane"] * there, axis=1)
     inside = ops.sum(inside * ops.one_hot(plane, planes)[:, None, None, :], axis=-1)
     rows, columns = height // _COARSE, width // _COARSE
     small = ops.mean(ops.reshape(inside, (batch, rows, _COARSE, columns, _COARSE)), axis=(2, 4))

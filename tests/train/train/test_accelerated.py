@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("keras")
 
+from edge_seg.errors import UsageError
 from edge_seg.phantom import phantom
 from edge_seg.pixels import IGNORE
 from edge_seg_train import accelerated
@@ -54,6 +55,18 @@ def test_without_strength_films_and_labels_stay_as_they_are() -> None:
     np.testing.assert_array_equal(film(y), films.labels[chosen])
 
 
+def test_films_that_blocks_of_eight_do_not_fill_are_refused() -> None:
+    films = packed()
+    with pytest.raises(UsageError, match="multiples of 8: choose another --size"):
+        batches(NO_AUGMENTATION, replace(films, grey=films.grey[:, :60], labels=films.labels[:, :60]))
+
+
+def test_any_number_of_structures_can_be_outlined() -> None:
+    films = packed()
+    made = batches(replace(NO_AUGMENTATION, opacity=1.0), replace(films, labels=np.repeat(films.labels, 6, axis=3)))
+    assert made[0][1].shape == (8, SIDE, SIDE, 24)
+
+
 def test_a_batch_is_a_function_of_seed_epoch_and_step() -> None:
     strong = replace(Augmentation(), opacity=0.5)
     first, second = batches(strong), batches(strong)
@@ -67,7 +80,7 @@ def test_a_batch_is_a_function_of_seed_epoch_and_step() -> None:
 def test_films_move_as_opencv_moves_them_and_labels_with_them() -> None:
     moving = replace(NO_AUGMENTATION, rotation=15, scale=0.18, stretch=0.1, shift=0.08, bend=0.02)
     films = packed()
-    drawn = changes(moving, films.aspect_known, (SIDE, SIDE), np.random.default_rng(3))
+    drawn = changes(moving, films.aspect_known, (SIDE, SIDE), 4, np.random.default_rng(3))
     moved, labels = accelerated._moved(films.grey, films.labels, drawn)
     columns, rows = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
     for k in range(len(films)):
