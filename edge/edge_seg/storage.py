@@ -13,6 +13,9 @@ from edge_seg.errors import OutputError
 DRAFT_SUFFIX = ".draft"
 """Ends the names of files that are still being written; one that is left over is of no use."""
 
+_PIECE = 4 << 20
+"""Bytes that are looked through at a time."""
+
 
 def write_atomically(path: Path, *parts: bytes | memoryview, lasting: bool = True) -> None:
     """Write a file, its parts one after another, beside its place, flush it, rename it, and flush the folder.
@@ -138,3 +141,43 @@ def sweep_drafts(folder: Path) -> None:
     """
     for draft in folder.glob(f".*{DRAFT_SUFFIX}"):
         draft.unlink(missing_ok=True)
+
+
+def append_whole(descriptor: int, data: bytes) -> int:
+    """Append lines to a file and flush, unless that is how the file ends already; the offset of the data.
+
+    Raises:
+        OSError: they cannot be written whole; what was written is taken back.
+    """
+    cut_torn_line(descriptor)
+    size = os.fstat(descriptor).st_size
+    if size >= len(data) and os.pread(descriptor, len(data), size - len(data)) == data:
+        # An earlier call failed after the lines were written.
+        os.fsync(descriptor)
+        return size - len(data)
+    try:
+        written = os.write(descriptor, data)
+        while written < len(data):
+            more = os.write(descriptor, data[written:])
+            written += more
+    except OSError:
+        os.ftruncate(descriptor, size)
+        raise
+    os.fsync(descriptor)
+    return size
+
+
+def cut_torn_line(descriptor: int) -> None:
+    """Drop what follows the last whole line: the machine stopped while it was written."""
+    size = end = os.fstat(descriptor).st_size
+    while end > 0:
+        start = max(0, end - _PIECE)
+        piece = os.pread(descriptor, end - start, start)
+        at = piece.rfind(b"\n")
+        if at >= 0:
+            end = start + at + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(descriptor, end)
+        os.fsync(descriptor)

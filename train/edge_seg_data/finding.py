@@ -70,6 +70,7 @@ NO_STRUCTURES = frozenset(
     [
         "overlay",
         "overlays",
+        "versions",
         "preview",
         "previews",
         "prediction",

@@ -19,7 +19,7 @@ from edge_seg.errors import OutputError
 from edge_seg.log import room_logger
 from edge_seg.outputs.index import Index, mark_of
 from edge_seg.record import AnyRecord, DoneRecord, record_from_json
-from edge_seg.storage import DRAFT_SUFFIX, flush_folder, write_atomically
+from edge_seg.storage import DRAFT_SUFFIX, append_whole, cut_torn_line, flush_folder, write_atomically
 from edge_seg.typed_json import parse_object
 
 RECORDS_NAME = "records.jsonl"
@@ -158,7 +158,7 @@ class Journal:
             fresh = not self.path.exists()
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
             try:
-                offset = _append(descriptor, data)
+                offset = append_whole(descriptor, data)
             finally:
                 os.close(descriptor)
             if fresh:
@@ -282,7 +282,7 @@ class Journal:
         """Drop a last line without its end: the machine stopped while it was written, so its film is not done."""
         if self.size:
             with self.path.open("r+b") as file:
-                _cut_torn_line(file.fileno())
+                cut_torn_line(file.fileno())
 
     def _index_lines(self, parsed: bool) -> list[Line]:
         """Index what the index does not cover; lines that are damaged.
@@ -415,45 +415,6 @@ def _why_foreign(data: bytes, number: int) -> str:
     except ValueError:
         return ""
     return "" if "schema" in found else f"line {number} is no record"
-
-
-def _append(descriptor: int, data: bytes) -> int:
-    """Append and flush, unless that is how the file ends already; the offset of the data.
-
-    Raises:
-        OSError: it cannot be written whole; what was written is taken back.
-    """
-    _cut_torn_line(descriptor)
-    size = os.fstat(descriptor).st_size
-    if size >= len(data) and os.pread(descriptor, len(data), size - len(data)) == data:
-        # An earlier call failed after the lines were written.
-        os.fsync(descriptor)
-        return size - len(data)
-    try:
-        written = os.write(descriptor, data)
-        while written < len(data):
-            more = os.write(descriptor, data[written:])
-            written += more
-    except OSError:
-        os.ftruncate(descriptor, size)
-        raise
-    os.fsync(descriptor)
-    return size
-
-
-def _cut_torn_line(descriptor: int) -> None:
-    size = end = os.fstat(descriptor).st_size
-    while end > 0:
-        start = max(0, end - _PIECE)
-        piece = os.pread(descriptor, end - start, start)
-        at = piece.rfind(b"\n")
-        if at >= 0:
-            end = start + at + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(descriptor, end)
-        os.fsync(descriptor)
 
 
 def _as_private(source: BinaryIO, target: BinaryIO) -> None:

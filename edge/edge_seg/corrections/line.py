@@ -1,0 +1,108 @@
+"""One saved version of a film's outlines, as a line of `corrections.jsonl` has it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from edge_seg.notice import RESEARCH_USE
+from edge_seg.record import WrittenFile
+from edge_seg.typed_json import read_fields
+from edge_seg.version import __version__
+
+SCHEMA = 1
+"""Version of the fields; readers must refuse one they do not know."""
+
+CORRECTED, RIGHT, CANNOT_JUDGE = "corrected", "right", "cannot be judged"
+VERDICTS = (CORRECTED, RIGHT, CANNOT_JUDGE)
+"""What a person says of a film: outlines were changed, the model's are right, or nobody can tell."""
+
+_PLAIN_NAME = re.compile(r"[^/\\\0]+")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class ModelOfCorrection:
+    """The model whose outlines were looked at. `sha256` is of its flatbuffer."""
+
+    name: str
+    version: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Correction:
+    """What a person said of a film.
+
+    Attributes:
+        number: of the version, from 1, counted over all films of the folder.
+        film: what the names of the film's files begin with, as `DoneRecord.stem`.
+        verdict: one of `VERDICTS`.
+        who: the name that the person chose.
+        when: ISO 8601, by the machine's clock.
+        model: whose outlines were looked at.
+        patient: a keyed hash, which tells films of one patient from others' and nothing else.
+        split: `train`, `val` or `test`; a patient keeps the first one for ever.
+        height, width: of the film and its masks in pixels.
+        structures: all that have an outline in this version, changed or not.
+        changed: those that differ from what was there before.
+        drawn: those that were drawn without an outline of the model to begin with.
+        absent: those that the film does not show.
+        seconds: from opening the editor to saving.
+        actions: drags, strokes and buttons between the two.
+        files: names, relative to the folder of corrections, sizes and checksums of what was written.
+    """
+
+    edge_seg: str = __version__
+    notice: str = RESEARCH_USE
+    number: int
+    film: str
+    verdict: str
+    who: str
+    when: str
+    model: ModelOfCorrection
+    patient: str
+    split: str
+    height: int
+    width: int
+    structures: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    seconds: float = 0.0
+    actions: int = 0
+    files: tuple[WrittenFile, ...] = ()
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether something can be learned from it."""
+        return self.verdict != CANNOT_JUDGE
+
+    def to_json(self) -> dict[str, Any]:
+        """The line as JSON has it."""
+        return {"schema": SCHEMA, **asdict(self)}
+
+
+def correction_from_json(data: Any) -> Correction:
+    """The correction in what `Correction.to_json` gave; fields that this version does not know are passed over.
+
+    Raises:
+        ValueError: it is no correction of schema `SCHEMA`.
+    """
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise ValueError(f"no correction of schema {SCHEMA}")
+    found = read_fields(Correction, data, newer=True)
+    if found.verdict not in VERDICTS:
+        raise ValueError(f"no verdict is called {found.verdict!r}")
+    # Paths are made of these: none may lead out of the folder.
+    for name in (found.film, *found.structures):
+        if not _PLAIN_NAME.fullmatch(name) or name.startswith("."):
+            raise ValueError(f"{name!r} is no name of a film or structure")
+    if found.split not in ("train", "val", "test"):
+        raise ValueError(f"no split is called {found.split!r}")
+    if not all(_SHA256.fullmatch(file.sha256) for file in found.files):
+        raise ValueError("files: no checksum")
+    datetime.fromisoformat(found.when)
+    return found

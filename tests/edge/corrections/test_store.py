@@ -1,0 +1,182 @@
+"""The folder of corrections: versions stay, the data set follows, a process that is killed loses nothing it kept."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from edge_seg import InputError
+from edge_seg.corrections import CANNOT_JUDGE, CORRECTED, RIGHT, Corrections, Judgement, ModelOfCorrection
+from edge_seg_data.layouts import inspect_dataset, open_dataset
+
+MODEL = ModelOfCorrection("lungs", "2.1.0", "0" * 64)
+SIZE = (60, 80)
+
+
+def block(top: int, left: int, side: int = 20) -> np.ndarray:
+    mask = np.zeros(SIZE, bool)
+    mask[top : top + side, left : left + side] = True
+    return mask
+
+
+def judgement(seed: int = 0, verdict: str = CORRECTED, patient: str = "") -> Judgement:
+    image = np.random.default_rng(seed).integers(0, 255, SIZE, np.uint8)
+    masks = {"right_lung": block(10, 5), "left_lung": block(12, 45 + seed % 10)}
+    return Judgement(
+        verdict=verdict,
+        who="A. Reader",
+        model=MODEL,
+        image=image,
+        masks={} if verdict == CANNOT_JUDGE else masks,
+        before={"right_lung": block(10, 5), "left_lung": block(12, 40)},
+        patient=patient or str(seed),
+        seconds=12.34,
+        actions=5,
+    )
+
+
+def test_a_version_is_kept_beside_those_before_it_and_the_data_set_has_the_newest(tmp_path: Path) -> None:
+    store = Corrections(tmp_path)
+    first = store.save("1.2.840", judgement(1))
+    second = store.save("1.2.840", judgement(2))
+    assert (first.number, second.number) == (1, 2)
+    assert first.changed == ("left_lung",)
+    assert first.drawn == ()
+    assert first.seconds == 12.3
+    assert store.of("1.2.840") == (first, second)
+    assert np.array_equal(store.masks_of(first)["left_lung"], judgement(1).masks["left_lung"])
+    (film,) = Corrections(tmp_path).films()
+    assert film.correction == second
+    assert np.array_equal(film.image(), judgement(1).image)
+    assert all(np.array_equal(mask, judgement(2).masks[name]) for name, mask in film.masks().items())
+
+
+def test_the_trainer_reads_the_folder_as_a_data_set(tmp_path: Path) -> None:
+    store = Corrections(tmp_path)
+    for seed in range(8):
+        store.save(f"film {seed}.a", judgement(seed))
+    store.save("film 3.a", judgement(13))
+    dataset = open_dataset(store.folder)
+    assert dataset.layout == "chest"
+    assert set(dataset.structures) == {"right_lung", "left_lung"}
+    assert {film.name: film.split for film in dataset.films} == {one.name: one.split for one in store.films()}
+    assert {film.patient for film in dataset.films} == {one.correction.patient for one in store.films()}
+    read = next(film for film in dataset.films if film.name == "film 3.a")
+    _, outlines = read.read()
+    assert np.array_equal(outlines["left_lung"] == 1, judgement(13).masks["left_lung"])
+
+
+def test_films_of_a_patient_stay_in_one_split_and_name_nobody(tmp_path: Path) -> None:
+    store = Corrections(tmp_path)
+    films = [store.save(f"film{seed}", judgement(seed, patient=f"Mueller^Hans {seed // 2}")) for seed in range(24)]
+    assert all(one.split == other.split for one, other in zip(films[::2], films[1::2], strict=True))
+    assert {one.split for one in films} == {"train", "val", "test"}
+    rows = list(csv.DictReader((store.folder / "index.csv").open()))
+    assert len({row["patient"] for row in rows}) == 12
+    assert all(b"Mueller" not in path.read_bytes() for path in store.folder.rglob("*") if path.is_file())
+    assert (store.folder / ".key").stat().st_mode & 0o077 == 0
+
+
+def test_a_film_that_nobody_can_judge_lies_in_no_data_set_and_can_come_back(tmp_path: Path) -> None:
+    store = Corrections(tmp_path)
+    store.save("a", judgement(1))
+    store.save("b", judgement(2, RIGHT))
+    store.save("a", judgement(1, CANNOT_JUDGE))
+    assert [film.name for film in store.films()] == ["b"]
+    assert [film.name for film in inspect_dataset(store.folder).films] == ["b"]
+    assert not list(store.folder.glob("*_lung/a.png"))
+    assert store.image_of("a") is not None
+    store.save("a", judgement(1))
+    assert sorted(film.name for film in inspect_dataset(store.folder).films) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        replace(judgement(), verdict="nice"),
+        replace(judgement(), masks={}),
+        replace(judgement(verdict=CANNOT_JUDGE), masks=judgement().masks),
+        replace(judgement(), absent=("right_lung",)),
+        replace(judgement(), masks={"../heart": block(1, 1)}),
+        replace(judgement(), masks={"heart": np.zeros((3, 3), bool)}),
+    ],
+    ids=["verdict", "no outlines", "outlines", "absent", "name", "size"],
+)
+def test_a_judgement_that_contradicts_itself_is_refused(tmp_path: Path, wrong: Judgement) -> None:
+    with pytest.raises(InputError):
+        Corrections(tmp_path).save("film", wrong)
+    assert not list(tmp_path.iterdir())
+
+
+def test_damaged_lines_are_passed_over_and_their_numbers_are_not_given_again(tmp_path: Path) -> None:
+    store = Corrections(tmp_path)
+    store.save("a", judgement(1))
+    store.save("b", judgement(2))
+    lines = store.folder / "corrections.jsonl"
+    first, second = lines.read_text().splitlines()
+    strange = json.dumps({**json.loads(second), "film": "../a"})
+    lines.write_text(f"{first}\n{strange}\n{second[:40]}")
+    store = Corrections(tmp_path)
+    assert [one.film for one in store] == ["a"]
+    assert store.save("c", judgement(3)).number == 3
+
+
+SAVES = """
+import sys
+sys.path[:0] = {paths}
+from test_store import judgement
+from edge_seg.corrections import Corrections, CANNOT_JUDGE, CORRECTED
+store, number = Corrections({results!r}), 0
+while True:
+    number += 1
+    verdict = CANNOT_JUDGE if number % 7 == 0 else CORRECTED
+    print(store.save(f"film{{number % 3}}", judgement(number, verdict)).number, flush=True)
+"""
+
+
+def killed_while_saving(results: Path, after_s: float) -> int:
+    """The number of the last version that a process said it had kept before it was killed."""
+    code = SAVES.format(paths=[str(Path(__file__).parent), *sys.path], results=str(results))
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    first = process.stdout.readline()
+    time.sleep(after_s)
+    process.send_signal(signal.SIGKILL)
+    rest = process.communicate()[0]
+    return int(([first, *(line for line in rest.splitlines(keepends=True) if line.endswith("\n"))])[-1])
+
+
+def check_after_kill(results: Path, kept: int) -> None:
+    store = Corrections(results)
+    numbers = [one.number for one in store]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert kept <= len(numbers) <= kept + 1
+    for one in store:
+        for name, mask in store.masks_of(one).items():
+            assert np.array_equal(mask, judgement(one.number).masks[name])
+    versions = {path.name for path in (store.folder / "versions").iterdir()}
+    assert not [name for name in versions if int(name.split(".")[1]) > len(numbers)]
+    judged = {film.name: film for film in store.films()}
+    dataset = {film.name: film for film in inspect_dataset(store.folder).films}
+    assert dataset.keys() == judged.keys()
+    for name, film in dataset.items():
+        outlines = film.read()[1]
+        assert all(np.array_equal(outlines[part] == 1, mask) for part, mask in judged[name].masks().items())
+    assert not list(store.folder.rglob(".*.draft"))
+
+
+@pytest.mark.parametrize("moments", [2, pytest.param(50, marks=pytest.mark.slow)], ids=["two moments", "fifty moments"])
+def test_a_kill_at_any_moment_loses_no_correction_and_leaves_no_half_one(tmp_path: Path, moments: int) -> None:
+    random = np.random.default_rng(moments)
+    for moment in range(moments):
+        results = tmp_path / str(moment)
+        results.mkdir()
+        check_after_kill(results, killed_while_saving(results, random.uniform(0, 0.05)))
