@@ -83,6 +83,8 @@ def test_the_unit_is_watched_limited_and_shut_in() -> None:
     assert service["ProtectSystem"] == "strict"
     assert service["NoNewPrivileges"] == "yes"
     assert service["User"] != "root"
+    assert service["StateDirectoryMode"] == "0700"
+    assert int(service["TimeoutStartSec"]) >= 300
     # The page says the same numbers.
     assert f"{service['MemoryMax'][:-1]} MB" in PAGE
 

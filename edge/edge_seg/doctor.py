@@ -17,7 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_seg.errors import DeviceError, EdgeSegError, first_line
-from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling, usable_cores
+from edge_seg.hardware import (
+    HOT_C,
+    LITTLE_SPACE_BYTES,
+    board_name,
+    memory_can_be_limited,
+    temperature_c,
+    throttling,
+    usable_cores,
+)
 from edge_seg.install import install_command, pip_install
 
 if TYPE_CHECKING:
@@ -67,6 +75,7 @@ def examine(config: StationConfig | None = None) -> list[Check]:
         *_accelerator(),
         *_extras(),
         *_machine(),
+        _disk(Path() if config is None else config.results.folder),
         *_clock(),
         *_power(),
         *(_network(config) if config is not None else ()),
@@ -199,14 +208,28 @@ def _machine() -> Iterator[Check]:
     if board_name():
         detail += f", {board_name()}"
     yield Check("machine", "ok", detail)
-    # By its own name: a service may stand in a folder whose way it may not look along.
-    free = shutil.disk_usage(".").free
-    yield Check(
-        "disk",
-        "ok" if free > LITTLE_SPACE_BYTES else "missing",
-        f"{free / 1e9:.1f} GB free here",
-        "" if free > LITTLE_SPACE_BYTES else "free some space",
-    )
+    if memory_can_be_limited() is False:
+        fix = "add cgroup_enable=memory to the one line of /boot/firmware/cmdline.txt, and start again"
+        yield Check("memory limit", "absent", "the kernel ignores MemoryMax of the service without a word", fix)
+
+
+def _disk(folder: Path) -> Check:
+    """The disk that results go to; the folder is made by the run."""
+    # A relative one by its own name: a service may stand in a folder whose way it may not look along.
+    place = folder
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    where = f"for {folder}" if folder != Path() else "here"
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        return Check("disk", "missing", f"{folder}: {error.strerror}", "mount the disk that it lies on")
+    if not os.access(place, os.W_OK):
+        fix = "mount the disk that it lies on, or choose a folder that this user may write to"
+        return Check("disk", "missing", f"{place} cannot be written {where}", fix)
+    if free <= LITTLE_SPACE_BYTES:
+        return Check("disk", "missing", f"{free / 1e9:.1f} GB free {where}", "free some space")
+    return Check("disk", "ok", f"{free / 1e9:.1f} GB free {where}")
 
 
 def _port() -> Iterator[Check]:

@@ -16,6 +16,7 @@ _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _UPTIME = Path("/proc/uptime")
 _SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
 _MODEL = Path("/proc/device-tree/model")
+_CONTROLLERS = Path("/sys/fs/cgroup/cgroup.controllers")
 _THERMAL = Path("/sys/class/thermal")
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 
@@ -55,6 +56,17 @@ def clock_is_synchronised() -> bool:
 def usable_cores() -> int:
     """CPU cores that this process may use: fewer than the machine has in a container or under `taskset`."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def memory_can_be_limited() -> bool | None:
+    """Whether the kernel has the memory controller of cgroup v2, on by boot parameter only on Raspberry Pi OS.
+
+    `None` where the system has no cgroup v2.
+    """
+    try:
+        return "memory" in _CONTROLLERS.read_text().split()
+    except OSError:
+        return None
 
 
 def temperature_c() -> float | None:

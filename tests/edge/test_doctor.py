@@ -8,8 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from edge_seg import doctor, hardware
+from edge_seg import StationConfig, doctor, hardware
 from edge_seg.doctor import Check, examine
+from edge_seg.station.config import ResultsConfig
 
 
 def found(subject: str) -> list[Check]:
@@ -111,3 +112,34 @@ def test_what_libcamera_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, se
 
 def test_a_pi_without_picamera2(pi: Path) -> None:
     assert "--system-site-packages" in found("picamera2")[0].fix
+
+
+def test_the_disk_that_counts_is_that_of_the_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Path] = []
+    usage = doctor.shutil.disk_usage
+
+    def noted(place: Path) -> object:
+        asked.append(Path(place))
+        return usage(place)
+
+    monkeypatch.setattr(doctor.shutil, "disk_usage", noted)
+    folder = tmp_path / "not" / "made yet"
+    config = StationConfig(results=ResultsConfig(folder))
+    (disk,) = [finding for finding in examine(config) if finding.subject == "disk"]
+    assert asked == [tmp_path]
+    assert (disk.state, str(folder) in disk.detail) == ("ok", True)
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    (disk,) = [finding for finding in examine(config) if finding.subject == "disk"]
+    assert (disk.state, "mount the disk" in disk.fix) == ("missing", True)
+
+
+def test_a_kernel_that_ignores_the_memory_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    controllers = tmp_path / "cgroup.controllers"
+    monkeypatch.setattr(hardware, "_CONTROLLERS", controllers)
+    assert found("memory limit") == []
+    controllers.write_text("cpuset cpu io pids\n")
+    (limit,) = found("memory limit")
+    assert "MemoryMax" in limit.detail
+    assert "cgroup_enable=memory" in limit.fix
+    controllers.write_text("cpuset cpu io memory pids\n")
+    assert found("memory limit") == []

@@ -259,6 +259,12 @@ class ViewConfig(_Settings):
     tls_key: Path | None = _setting(
         None, "--view-tls-key", "Key of that certificate (PEM, without a password).", metavar="FILE"
     )
+    problems: Path | None = _setting(
+        None,
+        "--view-problems",
+        "Also show each line of this file as a problem: what the system around edge-seg found.",
+        metavar="FILE",
+    )
 
 
 class ArchiveConfig(_Settings):

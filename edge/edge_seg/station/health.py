@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Protocol
 
 from edge_seg.assessment.film_gate import REJECT
 from edge_seg.assessment.kinds import INVERTED
@@ -17,8 +18,7 @@ from edge_seg.errors import EdgeSegError
 from edge_seg.film import Failure, Film, inverted
 from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
 from edge_seg.notice import RESEARCH_USE
-from edge_seg.outputs.folder import OutputFolder
-from edge_seg.outputs.outbox import REASONS_NAME
+from edge_seg.outputs.outbox import REASONS_NAME, Outbox
 from edge_seg.record import AnyRecord, DoneRecord
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import Source
@@ -33,8 +33,24 @@ RECENT = 30
 _PASSED = 8
 """Frames that gave way to newer ones and can still be asked for: a browser asks a moment after it was told of one."""
 
+_MOST_TOLD = 20
+"""Lines of what the system around says."""
+
 STUCK_S = 60.0
 """A session that has not stirred for so long hangs; the largest film takes a few seconds on the slowest board."""
+
+
+class Results(Protocol):
+    """What health asks of a folder of results; see `OutputFolder`."""
+
+    folder: Path
+    outbox: Outbox | None
+    notices: Outbox | None
+
+    @property
+    def troubles(self) -> list[str]:
+        """What should be looked into."""
+        ...
 
 
 class Health(Observer):
@@ -42,10 +58,11 @@ class Health(Observer):
 
     Args:
         segmenter, source, output: of the session.
+        told: a file whose lines are problems that the system around it found; it may come and go.
     """
 
-    def __init__(self, segmenter: Segmenter, source: Source, output: OutputFolder) -> None:
-        self._segmenter, self._source, self._output = segmenter, source, output
+    def __init__(self, segmenter: Segmenter, source: Source, output: Results, told: Path | None = None) -> None:
+        self._segmenter, self._source, self._output, self._told = segmenter, source, output, told
         self._lock = threading.Lock()
         self._recent: deque[RecentFilm] = deque(maxlen=RECENT)
         self._passed: deque[RecentFilm] = deque(maxlen=_PASSED)
@@ -167,7 +184,7 @@ class Health(Observer):
     def _hindrances(self, waiting: str | None) -> list[str]:
         """What keeps the session from its films."""
         found = [] if self.alive else [f"nothing has stirred for over {STUCK_S:.0f} s: start it again"]
-        return [*found, *([waiting] if waiting else []), *self._output.troubles]
+        return [*found, *([waiting] if waiting else []), *self._output.troubles, *_lines_of(self._told)]
 
 
 def _problems(state: HealthState) -> Iterator[str]:
@@ -184,6 +201,15 @@ def _problems(state: HealthState) -> Iterator[str]:
     if state.temperature_c is not None and state.temperature_c >= HOT_C:
         yield f"{state.temperature_c:.0f} degrees Celsius: it slows down; let air in"
     yield from (f"the board says: {reason}" for reason in (state.throttling or {}).get("now", []))
+
+
+def _lines_of(file: Path | None) -> list[str]:
+    """What the system around says; nothing while it says nothing."""
+    try:
+        text = "" if file is None else file.read_text(errors="replace")
+    except OSError:
+        return []
+    return [line.strip() for line in text.splitlines() if line.strip()][:_MOST_TOLD]
 
 
 def _is_of_a_camera(source: str) -> bool:

@@ -36,6 +36,11 @@ class Service(Observer):
         self._every_s = int(known.get("WATCHDOG_USEC", "0") if mine else "0") / 2e6
         self._fed_at = self._told_at = 0.0
 
+    @property
+    def is_one(self) -> bool:
+        """Whether systemd runs this program and hears of it."""
+        return self._socket is not None
+
     def started(self) -> None:
         """Say that films are taken from now on."""
         self._tell("READY=1", "STATUS=waiting for films")

@@ -10,12 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from edge_seg.errors import OutputError
 from edge_seg.log import room_logger
+from edge_seg.outputs.folder import OutputFolder
 from edge_seg.segmenter import Segmenter
 from edge_seg.station.config import StationConfig
 from edge_seg.station.health import Health
 from edge_seg.station.service import Service
 from edge_seg.station.session import Observer, Summary, run_session
+from edge_seg.station.waiting import wait_for_results
 from edge_seg.station.wiring import load_segmenter, make_retention, open_output, open_page, open_sources
 
 if TYPE_CHECKING:
@@ -44,7 +47,7 @@ class Station:
         UsageError: a setting makes no sense.
         ModelError: no such model, or it is damaged.
         DeviceError: no engine, camera or port.
-        OutputError: the folder of results cannot be used.
+        OutputError: the folder of results cannot be used; a service of systemd waits for it instead.
         ModuleNotFoundError: DICOM is asked for and `edge-seg[clinic]` is not installed.
 
     >>> from edge_seg import Station, StationConfig
@@ -63,19 +66,28 @@ class Station:
         self._open = ExitStack()
         with ExitStack() as opening:
             self.segmenter = segmenter or load_segmenter(config.model)
-            self.output = opening.enter_context(closing(open_output(config)))
-            self.source = opening.enter_context(closing(open_sources(config)))
             self._service = opening.enter_context(closing(Service()))
+            self.output = opening.enter_context(closing(self._folder_of_results()))
+            self.source = opening.enter_context(closing(open_sources(config)))
             self._observers: list[Observer] = [self._service, self._stop]
             if (retention := make_retention(config, self.output)) is not None:
                 self._observers.append(retention)
-            health = Health(self.segmenter, self.source, self.output)
+            health = Health(self.segmenter, self.source, self.output, config.view.problems)
             self.page: PageServer | None = open_page(config, health)
             if self.page is not None:
                 opening.enter_context(closing(self.page))
                 self._observers.append(health)
             self._open = opening.pop_all()
         _LOG.info("open: model %s, results in %s", self.segmenter.manifest.name, config.results.folder)
+
+    def _folder_of_results(self) -> OutputFolder:
+        """The folder of results; a service waits for the disk that it lies on, and a page meanwhile says so."""
+        try:
+            return open_output(self.config)
+        except OutputError as error:
+            if not self._service.is_one:
+                raise
+            return wait_for_results(self.config, self.segmenter, self._service, error)
 
     @classmethod
     def from_file(cls, path: str | Path) -> Station:
