@@ -26,6 +26,8 @@ PAGES = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in ROOT
 NOT_EXECUTED = {
     r"make ": "makes environments and runs these tests; with -f, days of training or measuring",
     r"(pip|python3|sudo|apt-get|~/edge-seg/bin/pip) ": "installs; for [clinic]: tests/device/test_installation_page.py",
+    r"edge-seg correct ": "serves until it is stopped; tests/edge/station/test_correcting.py",
+    r"edge-seg (check|train) results/corrections": "needs what somebody corrected; tests/edge/corrections has it",
     r"edge-seg run --camera (auto|0|rtsp)": "needs a camera; tests/edge/sources/cameras has stand-ins",
     r"edge-seg quantize .*--edgetpu|python -m edge_seg_quantize\.edge_tpu ": "needs Google's compiler; "
     "tests/quantize/test_edge_tpu_compiler.py has a stand-in",

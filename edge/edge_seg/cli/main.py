@@ -15,6 +15,7 @@ from edge_seg.version import __version__
 
 VERBS = {
     "run": ("edge_seg.cli.run:run", "Segment films from files, folders or a camera."),
+    "correct": ("edge_seg.cli.correct:correct", "Put outlines right in a browser, and keep them to learn from."),
     "models": ("edge_seg.cli.models:models", "List the models that ship, with size, time and Dice."),
     "inspect": ("edge_seg.cli.inspect:inspect", "Show what a model is and whether it is int8 all through."),
     "doctor": ("edge_seg.cli.doctor:doctor", "Say what this machine has, what is missing, and the fix."),

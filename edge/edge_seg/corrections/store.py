@@ -15,9 +15,9 @@ import os
 import re
 import secrets
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -46,7 +46,7 @@ IMAGES, VERSIONS = "images", "versions"
 TEST_SHARE, VAL_SHARE = 0.25, 0.1
 """Shares of patients whose films are only tested on, and by which an epoch is chosen."""
 
-_VERSION = re.compile(r"(.*)\.([0-9]{1,9})\.[^.]+\.png", re.DOTALL)
+_VERSION = re.compile(r"(.*)\.([0-9]{1,9})\.[^.]+\.(?:png|dcm)", re.DOTALL)
 _STRUCTURE = re.compile(r"[^./\\\0]+")
 _FILM_NUMBER = 0  # of no version
 _KEY_BYTES = 64
@@ -175,12 +175,20 @@ class Corrections:
         path = next(filter(Path.exists, self._image_paths(film)), None)
         return None if path is None else _read_png(path)
 
-    def save(self, film: str, judgement: Judgement) -> Correction:
+    def save(
+        self,
+        film: str,
+        judgement: Judgement,
+        make_object: Callable[[Correction], bytes | None] = lambda line: None,
+        send: Callable[[Path], None] | None = None,
+    ) -> Correction:
         """Keep a version; when this returns it lasts through a power cut.
 
         Args:
             film: what the names of the film's files begin with, as `DoneRecord.stem`.
             judgement: what was said of it.
+            make_object: makes the bytes of a DICOM object of the version, `None` where there is none.
+            send: takes the file of that object, before the version is there: one that is there is sure to be sent.
 
         Raises:
             InputError: the judgement contradicts itself.
@@ -193,8 +201,8 @@ class Corrections:
             known, count = self._read_lines()
             number = count + 1
             try:
-                files = self._write_version(film, number, judgement)
-                line = self._line(film, number, judgement, files, known)
+                line = self._line(film, number, judgement, known)
+                line = replace(line, files=self._write_version(line, judgement, make_object, send))
                 self._commit(line)
             except OSError as error:
                 raise _unwritable(self.folder, error) from error
@@ -260,15 +268,27 @@ class Corrections:
             _log.warning("%d damaged lines of %s are passed over", damaged, path)
         return found, len(lines)
 
-    def _write_version(self, film: str, number: int, judgement: Judgement) -> tuple[WrittenFile, ...]:
+    def _write_version(
+        self,
+        line: Correction,
+        judgement: Judgement,
+        make_object: Callable[[Correction], bytes | None],
+        send: Callable[[Path], None] | None,
+    ) -> tuple[WrittenFile, ...]:
         files = []
         for name, mask in judgement.masks.items():
-            path = self._version(film, number, name)
+            path = self._version(line.film, line.number, name)
             files.append(self._write(path, encode_png(mask.view(np.uint8) * np.uint8(255))))
-        image, aside = self._image_paths(film)
-        if judgement.verdict != CANNOT_JUDGE and not aside.exists() and not image.exists():
+        image, aside = self._image_paths(line.film)
+        if line.is_judged and not aside.exists() and not image.exists():
             # Kept with the versions until the line is there: a data set has no film without outlines.
             files.append(self._write(aside, _encode_film(judgement.image)))
+        made = make_object(line)
+        if made is not None:
+            path = self.folder / VERSIONS / f"{line.film}.{line.number}.corrected.dcm"
+            files.append(self._write(path, made))
+            if send is not None:
+                send(path)
         flush_folder(self.folder / VERSIONS)
         return tuple(files)
 
@@ -277,9 +297,7 @@ class Corrections:
         name = path.relative_to(self.folder).as_posix()
         return WrittenFile(name, len(data), hashlib.sha256(data).hexdigest())
 
-    def _line(
-        self, film: str, number: int, said: Judgement, files: tuple[WrittenFile, ...], known: list[Correction]
-    ) -> Correction:
+    def _line(self, film: str, number: int, said: Judgement, known: list[Correction]) -> Correction:
         earlier = next((one for one in known if one.film == film), None)
         patient = earlier.patient if earlier else self._hashed(said.patient)
         before = {name: mask for name, mask in said.before.items() if mask.any()}
@@ -303,7 +321,6 @@ class Corrections:
             absent=tuple(name for name in said.masks if name in said.absent),
             seconds=round(said.seconds, 1),
             actions=said.actions,
-            files=files,
         )
 
     def _hashed(self, patient: str) -> str:
@@ -340,7 +357,7 @@ class Corrections:
         try:
             for folder in (self.folder, *(path for path in self.folder.iterdir() if path.is_dir())):
                 sweep_drafts(folder)
-            for path in (self.folder / VERSIONS).glob("*.png"):
+            for path in (self.folder / VERSIONS).iterdir():
                 match = _VERSION.fullmatch(path.name)
                 if match and (int(match[2]) > count or match[1] not in newest):
                     path.unlink(missing_ok=True)

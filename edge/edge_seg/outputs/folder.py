@@ -150,6 +150,10 @@ class OutputFolder:
         removed = self._removed.last_of(film.source)
         return removed is not None and self._has(removed, wanted)
 
+    def records(self) -> Iterator[AnyRecord]:
+        """All records, oldest first."""
+        return iter(self._records)
+
     def result_of(self, film: Film) -> DoneRecord | None:
         """The last record of this very film, by path and content, that has its results here; `None` without one."""
         record = self._records.last_of(film.source)

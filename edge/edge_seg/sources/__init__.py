@@ -13,7 +13,7 @@ from edge_seg.film import Arrival, Failure
 from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.cameras.camera import Camera, CameraOptions, DemoCamera
 from edge_seg.sources.files import Files, read_film
-from edge_seg.sources.inbox import Inbox, forget
+from edge_seg.sources.inbox import Inbox, find, forget
 from edge_seg.sources.listener import RECEIVED, Listener
 from edge_seg.sources.source import Source, SourceState
 from edge_seg.sources.together import Together
@@ -39,6 +39,7 @@ __all__ = [
     "SourceState",
     "Together",
     "WatchedFolder",
+    "find_received",
     "forget_received",
     "open_source",
     "read_film",
@@ -119,6 +120,17 @@ def open_source(
 
 def _scheme(address: str) -> str:
     return address.partition("://")[0]
+
+
+def find_received(state: Path, source: str) -> Path | None:
+    """The file of a film that was received; `None` where it is gone, or the film came from elsewhere.
+
+    Args:
+        state: folder, see `open_source`.
+        source: of the film, as its record has it.
+    """
+    kind, _, name = source.partition(" ")
+    return find(state / "inbox", name) if kind == RECEIVED else None
 
 
 def forget_received(state: Path, source: str) -> None:

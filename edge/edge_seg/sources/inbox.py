@@ -126,6 +126,18 @@ class Inbox:
         return next((path for path in paths if path.exists()), None)
 
 
+def find(folder: Path, name: str) -> Path | None:
+    """The file of a film in an inbox's folder, whatever became of it; `None` where it is gone.
+
+    Args:
+        folder: of the inbox.
+        name: of the film, without extension.
+    """
+    if "/" in name or "\0" in name:
+        return None
+    return next((path for state in STATES if (path := folder / state / f"{name}.dcm").exists()), None)
+
+
 def forget(folder: Path, name: str) -> None:
     """Remove a film that is done or has failed from an inbox's folder; one that waits stays.
 

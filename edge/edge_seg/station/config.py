@@ -265,6 +265,7 @@ class ViewConfig(_Settings):
         "Also show each line of this file as a problem: what the system around edge-seg found.",
         metavar="FILE",
     )
+    corrections: bool = _setting(True, "--corrections", "Let who sees the page put outlines right.")
 
 
 class ArchiveConfig(_Settings):

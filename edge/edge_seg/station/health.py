@@ -67,6 +67,7 @@ class Health(Observer):
         self._recent: deque[RecentFilm] = deque(maxlen=RECENT)
         self._passed: deque[RecentFilm] = deque(maxlen=_PASSED)
         self._layers: dict[int, Layers] = {}
+        self._records: dict[int, DoneRecord] = {}
         self._summary = Summary()
         self._started = self._ticked = time.monotonic()
         self._started_at = datetime.now(timezone.utc).isoformat(timespec="seconds")
@@ -82,6 +83,7 @@ class Health(Observer):
             if record is not None:
                 if isinstance(record, DoneRecord):
                     self._inference_s += record.timings_ms.get("inference", 0.0) / 1000
+                    self._records[summary.count] = record
                 self._add(RecentFilm.of(summary.count, record, layers is not None), layers)
 
     def _in_layers(self, content: Film | Failure, record: AnyRecord | None) -> Layers | None:
@@ -112,6 +114,7 @@ class Health(Observer):
         self._recent.appendleft(film)
         listed = {one.number for one in (*self._recent, *self._passed)}
         self._layers = {number: one for number, one in self._layers.items() if number in listed}
+        self._records = {number: one for number, one in self._records.items() if number in listed}
         if layers is not None:
             self._layers[film.number] = layers
 
@@ -132,6 +135,11 @@ class Health(Observer):
         """The newest films in short, newest first."""
         with self._lock:
             return tuple(self._recent)
+
+    def record(self, number: int) -> DoneRecord | None:
+        """The record of a recent film that was segmented or rejected, by its number; `None` where there is none."""
+        with self._lock:
+            return self._records.get(number)
 
     def overlay(self, number: int) -> Path | None:
         """The overlay of a recent film by its number, `None` where there is none."""

@@ -61,6 +61,11 @@ class Layers:
         self._jpeg = b""
         self._making = threading.Lock()
 
+    @classmethod
+    def of_files(cls, masks: Mapping[str, Path], shape: tuple[int, int]) -> Layers:
+        """The outlines alone of a film of this size, `(height, width)`, which is had from elsewhere."""
+        return cls(Film(np.broadcast_to(np.uint8(0), shape)), masks)
+
     def picture(self) -> bytes:
         """The film without outlines, as JPEG."""
         with self._making:

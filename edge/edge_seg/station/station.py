@@ -73,7 +73,7 @@ class Station:
             if (retention := make_retention(config, self.output)) is not None:
                 self._observers.append(retention)
             health = Health(self.segmenter, self.source, self.output, config.view.problems)
-            self.page: PageServer | None = open_page(config, health)
+            self.page: PageServer | None = open_page(config, health, self.output)
             if self.page is not None:
                 opening.enter_context(closing(self.page))
                 self._observers.append(health)

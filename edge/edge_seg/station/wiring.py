@@ -20,9 +20,13 @@ from edge_seg.station.retention import Retention
 if TYPE_CHECKING:
     import ssl
 
+    from edge_seg.corrections.desk import Desk
     from edge_seg.station.page import PageServer
 
 _GB = 1_000_000_000
+
+DEFAULT_PORT = 8080
+"""Of the page of a finished folder."""
 
 
 def load_segmenter(config: ModelConfig) -> Segmenter:
@@ -96,21 +100,61 @@ def make_retention(config: StationConfig, output: OutputFolder) -> Retention | N
     return Retention(output, days, free_bytes, partial(forget_received, config.results.folder))
 
 
-def open_page(config: StationConfig, health: Health) -> PageServer | None:
+def open_page(config: StationConfig, health: Health, output: OutputFolder | None = None) -> PageServer | None:
     """The page, `None` where none is wanted.
+
+    Args:
+        config: of the station.
+        health: of the session.
+        output: folder whose outlines may be put right; none while it cannot be used.
 
     Raises:
         UsageError: no such address.
         DeviceError: the port cannot be had.
+        OutputError: corrections cannot be read.
     """
     view = config.view
     if view.address is None:
         return None
     # Python's HTTP takes 50 ms to load, which a station without a page need not wait for.
-    from edge_seg.station.page import Api, PageServer
+    from edge_seg.station.page import Api, Correcting, PageServer
 
     api = Api(health, partial(_another_segmenter, config.model))
-    return PageServer(view.address, health, view.token, tls=_server_tls(view.tls_cert, view.tls_key), api=api)
+    correcting = Correcting(health, open_desk(output)) if view.corrections and output is not None else None
+    tls = _server_tls(view.tls_cert, view.tls_key)
+    return PageServer(view.address, health, view.token, tls=tls, api=api, correcting=correcting)
+
+
+def open_finished(config: StationConfig, output: OutputFolder, who: str, films: Path | None) -> PageServer:
+    """The page over a folder of results whose session has ended.
+
+    Args:
+        config: where it is served.
+        output: the folder.
+        who: name that is offered to who has chosen none.
+        films: folder in which films are looked for that are no longer where they came from.
+
+    Raises:
+        InputError: there are no results in the folder.
+        UsageError: no such address.
+        DeviceError: the port cannot be had.
+    """
+    from edge_seg.station.finished import FinishedFolder
+    from edge_seg.station.page import Correcting, PageServer
+
+    view, desk = config.view, open_desk(output, who, films)
+    shown = FinishedFolder(output, desk)
+    tls = _server_tls(view.tls_cert, view.tls_key)
+    address = view.address or str(DEFAULT_PORT)
+    return PageServer(address, shown, view.token, tls=tls, correcting=Correcting(shown, desk))
+
+
+def open_desk(output: OutputFolder, who: str = "", films: Path | None = None) -> Desk:
+    """Where outlines of a folder of results are put right; see `Desk`."""
+    from edge_seg.corrections.desk import Desk
+
+    with_dicom = "dicom" in output.products
+    return Desk(output.folder, who=who, films=films, with_dicom=with_dicom, outbox=output.outbox)
 
 
 def _another_segmenter(config: ModelConfig) -> interface.Segmenter:

@@ -76,13 +76,20 @@ def test_the_trainer_reads_the_folder_as_a_data_set(tmp_path: Path) -> None:
 
 def test_films_of_a_patient_stay_in_one_split_and_name_nobody(tmp_path: Path) -> None:
     store = Corrections(tmp_path)
+    store.folder.mkdir()
+    (store.folder / ".key").write_bytes(b"0" * 64)
     films = [store.save(f"film{seed}", judgement(seed, patient=f"Mueller^Hans {seed // 2}")) for seed in range(24)]
     assert all(one.split == other.split for one, other in zip(films[::2], films[1::2], strict=True))
     assert {one.split for one in films} == {"train", "val", "test"}
     rows = list(csv.DictReader((store.folder / "index.csv").open()))
     assert len({row["patient"] for row in rows}) == 12
     assert all(b"Mueller" not in path.read_bytes() for path in store.folder.rglob("*") if path.is_file())
-    assert (store.folder / ".key").stat().st_mode & 0o077 == 0
+
+
+def test_the_key_that_patients_are_hashed_with_is_for_its_owner_alone_and_differs_elsewhere(tmp_path: Path) -> None:
+    stores = [Corrections(tmp_path / name) for name in ("here", "there")]
+    assert len({store.save("a", judgement(1)).patient for store in stores}) == 2
+    assert all((store.folder / ".key").stat().st_mode & 0o077 == 0 for store in stores)
 
 
 def test_a_film_that_nobody_can_judge_lies_in_no_data_set_and_can_come_back(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ may.
 from __future__ import annotations
 
 import importlib.util
-import io
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,15 +16,19 @@ import numpy as np
 
 from edge_seg.errors import DeviceError
 from edge_seg.install import install_command
+from edge_seg.outputs.dicom.correction import CorrectedOutlines, correction_object
 from edge_seg.outputs.dicom.header import study_header
 from edge_seg.outputs.dicom.report import report_object
 from edge_seg.outputs.dicom.secondary_capture import capture_object
 from edge_seg.outputs.dicom.segmentation import segmentation_object
+from edge_seg.outputs.dicom.stream import to_bytes
 from edge_seg.segmenter import Segmentation
 
 __all__ = [
+    "CorrectedOutlines",
     "DicomResults",
     "capture_object",
+    "correction_object",
     "make_objects",
     "report_object",
     "require_highdicom",
@@ -78,15 +81,9 @@ def make_objects(segmentation: Segmentation, overlay: np.ndarray) -> DicomResult
             with warnings.catch_warnings():
                 # highdicom warns of names without a caret and the like.
                 warnings.simplefilter("ignore")
-                files[name] = _to_bytes(make())
+                files[name] = to_bytes(make())
         # What highdicom raises is its own affair, and pictures and numbers are whole without its objects.
         except Exception as error:
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             notes.append(f"no DICOM {name}: {reason}: report this film's header")
     return DicomResults(files, tuple(notes))
-
-
-def _to_bytes(dataset: Any) -> bytes:
-    buffer = io.BytesIO()
-    dataset.save_as(buffer, enforce_file_format=True)
-    return buffer.getvalue()

@@ -13,7 +13,7 @@ from edge_seg.version import __version__
 MANUFACTURER = "edge-seg"
 SOURCE = "https://pypi.org/project/edge-seg"
 
-SEGMENTATION_SERIES, CAPTURE_SERIES, REPORT_SERIES = 9701, 9702, 9703
+SEGMENTATION_SERIES, CAPTURE_SERIES, REPORT_SERIES, CORRECTION_SERIES = 9701, 9702, 9703, 9704
 """Numbers of the series of results, beyond those that a scanner gives."""
 
 PRIVATE_SCHEME = "99EDGESEG"

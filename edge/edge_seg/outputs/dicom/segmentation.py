@@ -38,9 +38,6 @@ def segmentation_object(segmentation: Segmentation, header: StudyHeader | None =
     header = header or study_header(segmentation.film)
     dataset, manifest = header.dataset, segmentation.manifest
     masks = np.stack([segmentation.masks[s.name] for s in segmentation.structures], axis=-1)[np.newaxis]
-    measures = None
-    if "PixelSpacing" in dataset:
-        measures = highdicom.PixelMeasuresSequence(dataset.PixelSpacing, _PROJECTION_DEPTH)
     made = highdicom.seg.Segmentation(
         source_images=[dataset],
         pixel_array=masks.view(np.uint8),
@@ -57,7 +54,7 @@ def segmentation_object(segmentation: Segmentation, header: StudyHeader | None =
         content_label="LUNGS",
         content_description=RESEARCH_USE,
         series_description=f"edge-seg segmentation: {RESEARCH_USE}",
-        pixel_measures=measures,
+        pixel_measures=pixel_measures(dataset),
         omit_empty_frames=False,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
@@ -90,7 +87,7 @@ def _descriptions(segmentation: Segmentation) -> list[Any]:
             segmented_property_type=origin.structure_code(structure),
             algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
-            display_color=highdicom.color.CIELabColor.from_rgb(*_rgb(structure.colour)),
+            display_color=highdicom.color.CIELabColor.from_rgb(*rgb(structure.colour)),
         )
         # Two definitions of lung are in use; a code does not tell them apart.
         description.SegmentDescription = structure.definition
@@ -98,5 +95,15 @@ def _descriptions(segmentation: Segmentation) -> list[Any]:
     return descriptions
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
+def pixel_measures(dataset: Any) -> Any:
+    """Spacing of the pixels of a film, by its header; `None` where it is not known."""
+    import highdicom
+
+    if "PixelSpacing" not in dataset:
+        return None
+    return highdicom.PixelMeasuresSequence(dataset.PixelSpacing, _PROJECTION_DEPTH)
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of `#rrggbb`."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)

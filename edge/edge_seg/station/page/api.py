@@ -26,10 +26,10 @@ from edge_seg.model_file import ModelFile, shipped_models
 from edge_seg.outputs.jpeg import encode_jpeg
 from edge_seg.outputs.overlay import draw_overlay
 from edge_seg.outputs.png import encode_png
-from edge_seg.station.health import Health
 from edge_seg.station.health_state import RecentFilm
 from edge_seg.station.page.answer import JSON, PICTURES, Answer, json_answer, refusal
 from edge_seg.station.page.openapi import description
+from edge_seg.station.shown import Shown
 
 PREFIX = "/v1/"
 SEGMENT = "/v1/segment"
@@ -62,7 +62,7 @@ class Api:
         make_segmenter: makes the segmenter for films that are sent, when the first one is.
     """
 
-    def __init__(self, health: Health, make_segmenter: Callable[[], Segmenter]) -> None:
+    def __init__(self, health: Shown, make_segmenter: Callable[[], Segmenter]) -> None:
         self._health, self._make_segmenter = health, make_segmenter
         self._segmenting, self._keeping = threading.Lock(), threading.Lock()
         self._kept: OrderedDict[int, _Kept] = OrderedDict()

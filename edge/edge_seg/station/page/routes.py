@@ -8,10 +8,10 @@ from collections.abc import Callable
 from http import HTTPStatus
 from importlib import resources
 
-from edge_seg.station.health import Health
 from edge_seg.station.page.answer import PICTURES, Answer, json_answer
 from edge_seg.station.page.metrics import metrics
 from edge_seg.station.page.plain import plain_page
+from edge_seg.station.shown import Shown
 
 HEALTH = "/healthz"
 """The one route that needs no token."""
@@ -20,16 +20,18 @@ _ASSETS = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.js": ("page.js", "text/javascript; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
+    "/editor.js": ("editor.js", "text/javascript; charset=utf-8"),
+    "/editor.css": ("editor.css", "text/css; charset=utf-8"),
 }
 _FILM = re.compile(r"/(overlay|film|outlines)/([0-9]{1,18})")
 
 
-def health_answer(health: Health) -> Answer:
+def health_answer(health: Shown) -> Answer:
     """Whether the session is alive; never waits for the disk."""
     return Answer(HTTPStatus.OK, b"ok\n") if health.alive else Answer(HTTPStatus.SERVICE_UNAVAILABLE, b"stuck\n")
 
 
-def answer(path: str, health: Health) -> Answer:
+def answer(path: str, health: Shown) -> Answer:
     """The answer to who may look; may wait for the disk."""
     if path in _ASSETS:
         name, kind = _ASSETS[path]
@@ -42,7 +44,7 @@ def answer(path: str, health: Health) -> Answer:
     return Answer(HTTPStatus.NOT_FOUND, b"there is nothing here\n")
 
 
-def _of_film(what: str, number: int, health: Health) -> Answer | None:
+def _of_film(what: str, number: int, health: Shown) -> Answer | None:
     """A film's overlay, or one of its layers; `None` where there is none."""
     if what == "film":
         picture = health.picture(number)
@@ -56,19 +58,19 @@ def _of_film(what: str, number: int, health: Health) -> Answer | None:
     return Answer(HTTPStatus.OK, overlay, PICTURES[overlay.suffix])
 
 
-def _state(health: Health) -> bytes:
+def _state(health: Shown) -> bytes:
     return json.dumps(health.state().to_json()).encode()
 
 
-def _metrics(health: Health) -> bytes:
+def _metrics(health: Shown) -> bytes:
     return metrics(health.state()).encode(errors="replace")
 
 
-def _plain(health: Health) -> bytes:
+def _plain(health: Shown) -> bytes:
     return plain_page(health.state()).encode(errors="replace")
 
 
-_REPORTS: dict[str, tuple[Callable[[Health], bytes], str]] = {
+_REPORTS: dict[str, tuple[Callable[[Shown], bytes], str]] = {
     "/state": (_state, "application/json"),
     "/plain": (_plain, "text/html; charset=utf-8"),
     "/metrics": (_metrics, "text/plain; version=0.0.4; charset=utf-8"),

@@ -15,12 +15,13 @@ from edge_seg.address import is_loopback, parse_address, reachable_host
 from edge_seg.connections import Caps, Connection, ConnectionServer, within
 from edge_seg.errors import DeviceError
 from edge_seg.log import room_logger
-from edge_seg.station.health import Health
 from edge_seg.station.page.access import Access, Entry, is_for_this_machine, is_from_elsewhere
-from edge_seg.station.page.answer import Answer, refusal
+from edge_seg.station.page.answer import JSON, Answer, refusal
 from edge_seg.station.page.api import PREFIX, SEGMENT, Api
+from edge_seg.station.page.correcting import CORRECTIONS, MOST_BYTES, Correcting
 from edge_seg.station.page.request import BadRequest, Request, parse_request
 from edge_seg.station.page.routes import HEALTH, answer, health_answer
+from edge_seg.station.shown import Shown
 
 _LOG = room_logger(__name__)
 
@@ -74,6 +75,7 @@ class PageServer:
         tls: certificate and key; without it the page is served in clear.
         limits: to what may be asked.
         api: answers what other programs ask; without it there is nothing below `/v1`.
+        correcting: takes outlines that somebody puts right; without it nothing can be changed.
 
     Attributes:
         address: of the page as a browser elsewhere has it, without a token.
@@ -89,12 +91,13 @@ class PageServer:
     def __init__(
         self,
         address: str,
-        health: Health,
+        health: Shown,
         token: str | None = None,
         *,
         tls: ssl.SSLContext | None = None,
         limits: PageLimits | None = None,
         api: Api | None = None,
+        correcting: Correcting | None = None,
     ) -> None:
         host, port = parse_address(address, "--view", 8080)
         self._health, self._limits = health, limits or PageLimits()
@@ -102,6 +105,7 @@ class PageServer:
         token = None if self._here else token or secrets.token_urlsafe(16)
         self._access = Access(token, secure=tls is not None)
         self._api, self._films = api, 0
+        self._correcting = correcting
         self._readers = ThreadPoolExecutor(_READERS, "page")
         self._workers = ThreadPoolExecutor(1, "segment")
         try:
@@ -140,9 +144,9 @@ class PageServer:
     async def _answer(self, request: Request, headers: dict[str, str], connection: Connection) -> Answer:
         if self._here and not is_for_this_machine(request):
             return Answer(HTTPStatus.FORBIDDEN, b"this page is for this machine alone\n")
-        sends = request.path == SEGMENT and self._api is not None
-        if request.method not in (("POST",) if sends else ("GET", "HEAD")):
-            headers["Allow"] = "POST" if sends else "GET, HEAD"
+        allowed = self._allowed(request.path)
+        if request.method not in allowed:
+            headers["Allow"] = ", ".join(allowed)
             return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"nothing can be changed here\n")
         if request.path == HEALTH:
             return health_answer(self._health)
@@ -152,11 +156,14 @@ class PageServer:
             if "token" in request.query or "authorization" in request.headers:
                 await asyncio.sleep(self._limits.wrong_token_s)
             return Answer(HTTPStatus.UNAUTHORIZED, b"open the address that edge-seg run printed, with its token\n")
-        if sends:
-            return await self._segment(request, headers, connection)
+        if request.method == "POST":
+            take = self._segment if request.path == SEGMENT else self._correct
+            return await take(request, headers, connection)
         loop = asyncio.get_running_loop()
         if self._api is not None and request.path.startswith(PREFIX):
             found = await loop.run_in_executor(self._readers, self._api.get, request.path)
+        elif self._correcting is not None and request.path.startswith(CORRECTIONS):
+            found = await loop.run_in_executor(self._readers, self._correcting.get, request.path)
         else:
             found = await loop.run_in_executor(self._readers, answer, request.path, self._health)
         if entry is Entry.BROUGHT_TOKEN:
@@ -164,15 +171,35 @@ class PageServer:
             headers["Set-Cookie"] = self._access.cookie
         return found
 
+    def _allowed(self, path: str) -> tuple[str, ...]:
+        """Methods by which a path may be asked."""
+        if path == SEGMENT and self._api is not None:
+            return ("POST",)
+        saves = self._correcting is not None and self._correcting.is_saved_at(path)
+        return ("GET", "HEAD", "POST") if saves else ("GET", "HEAD")
+
+    async def _correct(self, request: Request, headers: dict[str, str], connection: Connection) -> Answer:
+        """The answer to outlines that somebody put right."""
+        if (refused := _refused(request, "the correction as JSON", MOST_BYTES)) is not None:
+            return refused
+        # No form of another page can send this, whatever a browser thinks of cookies.
+        if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
+            return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send it as {JSON}")
+        body = await self._body(request, connection)
+        assert self._correcting is not None
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._readers, self._correcting.post, request.path, body)
+
+    async def _body(self, request: Request, connection: Connection) -> bytes:
+        if request.headers.get("expect", "").lower() == "100-continue":
+            connection.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        return await within(self._limits.body_s, connection.reader.readexactly(request.length or 0))
+
     async def _segment(self, request: Request, headers: dict[str, str], connection: Connection) -> Answer:
         """The answer to a film that is sent."""
-        limits, length = self._limits, request.length
-        if is_from_elsewhere(request):
-            return refusal(HTTPStatus.FORBIDDEN, "a page of another machine may not send films")
-        if not length:
-            return refusal(HTTPStatus.BAD_REQUEST, "send the film's bytes as the body, with Content-Length")
-        if length > limits.body_bytes:
-            return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {limits.body_bytes:,} bytes")
+        limits = self._limits
+        if (refused := _refused(request, "the film's bytes", limits.body_bytes)) is not None:
+            return refused
         if self._films >= limits.films:
             headers["Retry-After"] = "1"
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, "busy with other films: try again")
@@ -183,9 +210,7 @@ class PageServer:
             self._films -= 1
 
         try:
-            if request.headers.get("expect", "").lower() == "100-continue":
-                connection.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            data = await within(limits.body_s, connection.reader.readexactly(length))
+            data = await self._body(request, connection)
             assert self._api is not None
             accept = request.headers.get("accept", "")
             work = asyncio.get_running_loop().run_in_executor(self._workers, self._api.segment, data, accept)
@@ -200,6 +225,17 @@ class PageServer:
         finally:
             if held:
                 let_go()
+
+
+def _refused(request: Request, what: str, most: int) -> Answer | None:
+    """Why a body is not taken; `None` where it is."""
+    if is_from_elsewhere(request):
+        return refusal(HTTPStatus.FORBIDDEN, "a page of another machine may send nothing")
+    if not request.length:
+        return refusal(HTTPStatus.BAD_REQUEST, f"send {what} as the body, with Content-Length")
+    if request.length > most:
+        return refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"at most {most:,} bytes")
+    return None
 
 
 async def _send(connection: Connection, sent: Answer, headers: dict[str, str], *, with_body: bool) -> None:

@@ -1,0 +1,361 @@
+"""What a person works on who puts outlines right: the film, the model's outlines, their own; and what they say."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from edge_seg.assessment.film_gate import REJECT
+from edge_seg.assessment.kinds import INVERTED
+from edge_seg.corrections.line import CANNOT_JUDGE, RIGHT, VERDICTS, Correction, ModelOfCorrection
+from edge_seg.corrections.outline import MOST_POINTS, MOST_RINGS, mask_of, rings_of
+from edge_seg.corrections.store import Corrections, Judgement
+from edge_seg.errors import InputError
+from edge_seg.film import Film, inverted
+from edge_seg.identity import identity_of
+from edge_seg.log import room_logger
+from edge_seg.outputs import dicom
+from edge_seg.outputs.outbox import Outbox
+from edge_seg.pixels import to_grey8
+from edge_seg.record import DoneRecord
+from edge_seg.sources import find_received, read_film
+from edge_seg.structures import Structure, structures_named
+from edge_seg.typed_json import parse_object, read_fields
+
+LONGEST_NAME = 80
+"""Characters of the name of who corrects."""
+
+_QUALITY = 85
+_log = room_logger(__name__)
+
+Points = tuple[tuple[float, float], ...]
+
+
+class Overtaken(InputError):
+    """Somebody else saved another version of the film meanwhile."""
+
+
+@dataclass(frozen=True)
+class SheetStructure:
+    """A structure to be put right.
+
+    Attributes:
+        name, title, colour: see `Structure`.
+        model: rings of the model's outline.
+        now: rings of the newest version; `None` where that is the model's.
+    """
+
+    name: str
+    title: str
+    colour: str
+    model: tuple[Points, ...]
+    now: tuple[Points, ...] | None
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A film to be put right.
+
+    Attributes:
+        name: of the film.
+        width, height: in pixels, in which all rings are.
+        base: number of the newest version, 0 where there is none.
+        verdict, absent, who: of the newest version.
+        structures: in the order of the model.
+    """
+
+    name: str
+    width: int
+    height: int
+    base: int
+    verdict: str | None
+    absent: tuple[str, ...]
+    who: str
+    structures: tuple[SheetStructure, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The sheet as JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Said:
+    """What the editor sends.
+
+    Attributes:
+        base: number of the version that was changed.
+        who: name that the person chose.
+        verdict: one of `VERDICTS`.
+        outlines: rings of the structures that were changed, in the film's pixels; the others stay as they are.
+        absent: structures that the film does not show.
+        seconds, actions: what it took.
+    """
+
+    base: int
+    who: str
+    verdict: str
+    outlines: dict[str, tuple[Points, ...]]
+    absent: tuple[str, ...] = ()
+    seconds: float = 0.0
+    actions: int = 0
+
+
+class Desk:
+    """Films of a folder of results, to be put right. May be used from several threads.
+
+    Args:
+        results: the folder.
+        who: name that is offered to who has chosen none.
+        films: folder in which films are looked for that are no longer where they came from.
+        with_dicom: whether versions of films with a DICOM header are written as DICOM segmentations too.
+        outbox: sends those on.
+    """
+
+    def __init__(
+        self,
+        results: Path,
+        *,
+        who: str = "",
+        films: Path | None = None,
+        with_dicom: bool = False,
+        outbox: Outbox | None = None,
+    ) -> None:
+        self.store = Corrections(results)
+        self.who = who
+        self._results, self._films = results, films
+        self._with_dicom, self._outbox = with_dicom, outbox
+        self._last: tuple[str, np.ndarray] | None = None
+        self._reading = threading.Lock()
+
+    def sheet(self, record: DoneRecord) -> Sheet:
+        """What the editor begins with.
+
+        Raises:
+            InputError: the film has no outlines, or they cannot be read.
+        """
+        newest = self.store.newest().get(record.stem)
+        model = self._model_masks(record)
+        own = self.store.masks_of(newest) if newest is not None and newest.is_judged else {}
+        same = {name for name, mask in own.items() if name in model and np.array_equal(mask, model[name])}
+        structures = tuple(
+            SheetStructure(
+                one.name,
+                one.title,
+                one.colour,
+                _points(model.get(one.name)),
+                _points(own[one.name]) if one.name in own.keys() - same else None,
+            )
+            for one in _structures(record)
+        )
+        return Sheet(
+            record.name,
+            record.film.width,
+            record.film.height,
+            base=newest.number if newest is not None else 0,
+            verdict=newest.verdict if newest is not None else None,
+            absent=newest.absent if newest is not None else (),
+            who=self.who,
+            structures=structures,
+        )
+
+    def picture(self, record: DoneRecord, longest: int, shown: bytes | None = None) -> bytes:
+        """The film as JPEG.
+
+        Args:
+            record: of the film.
+            longest: pixels of its longest side; larger films are shrunk.
+            shown: the film as JPEG that the page shows, for one that is nowhere else any more.
+
+        Raises:
+            InputError: it is nowhere any more.
+        """
+        grey = self._grey(record, shown)
+        scale = longest / max(grey.shape)
+        if scale < 1:
+            size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        return cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
+
+    def save(self, record: DoneRecord, body: bytes, shown: bytes | None = None) -> Correction:
+        """Keep what a person said of a film.
+
+        Args:
+            record: of the film.
+            body: JSON of `Said`.
+            shown: see `picture`.
+
+        Raises:
+            InputError: it makes no sense, or the film is nowhere any more.
+            Overtaken: another version was saved meanwhile.
+            OutputError: it cannot be written.
+        """
+        said = _parsed(body)
+        newest = self.store.newest().get(record.stem)
+        if said.base != (newest.number if newest is not None else 0):
+            raise Overtaken(f"{record.name}: somebody saved another version meanwhile: open it again")
+        model = self._model_masks(record)
+        before = self.store.masks_of(newest) if newest is not None and newest.is_judged else model
+        film = self._film(record)
+        grey = self._grey(record, shown, film)
+        judgement = Judgement(
+            verdict=said.verdict,
+            who=said.who,
+            model=ModelOfCorrection(record.model.name, record.model.version, record.model.sha256),
+            image=grey,
+            masks=_masks(record, said, model if said.verdict == RIGHT else before),
+            patient=_patient(record, film),
+            before=before,
+            absent=said.absent if said.verdict not in (RIGHT, CANNOT_JUDGE) else (),
+            seconds=said.seconds,
+            actions=said.actions,
+        )
+
+        def make_object(line: Correction) -> bytes | None:
+            return _object(record, line, judgement.masks, film)
+
+        if not self._with_dicom:
+            return self.store.save(record.stem, judgement)
+        send = self._outbox.put if self._outbox is not None else None
+        return self.store.save(record.stem, judgement, make_object, send)
+
+    def _model_masks(self, record: DoneRecord) -> dict[str, np.ndarray]:
+        if record.rejected:
+            raise InputError(f"{record.name}: was rejected, so that there are no outlines to put right: use --no-gate")
+        found = {}
+        for name in record.structures:
+            mask = cv2.imread(str(self._results / f"{record.stem}.{name}.png"), cv2.IMREAD_GRAYSCALE)
+            if mask is None or mask.shape != (record.film.height, record.film.width):
+                raise InputError(f"{record.name}: its masks are gone: segment it again with --save mask")
+            found[name] = mask > 127
+        return found
+
+    def _grey(self, record: DoneRecord, shown: bytes | None, film: Film | None = None) -> np.ndarray:
+        """The film at its own size as it is shown; the last one is remembered."""
+        with self._reading:
+            if self._last is not None and self._last[0] == _key(record):
+                return self._last[1]
+            film = film if film is not None else self._film(record)
+            grey = _as_shown(film, record) if film is not None else self.store.image_of(record.stem)
+            if grey is None and shown is not None:
+                grey = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_GRAYSCALE)
+            if grey is None or grey.shape != (record.film.height, record.film.width):
+                raise InputError(
+                    f"{record.name}: the film is not at {record.source} any more: put it back, or give --films"
+                )
+            self._last = _key(record), grey
+            return grey
+
+    def _film(self, record: DoneRecord) -> Film | None:
+        """The film itself, `None` where it is nowhere any more, or another one by now."""
+        places = [find_received(self._results, record.source), Path(record.source)]
+        if self._films is not None:
+            places.append(self._films / Path(record.source).name)
+        for path in places:
+            if path is None or not path.is_file():
+                continue
+            try:
+                film = read_film(path)
+            except InputError as error:
+                _log.info("%s", error)
+                continue
+            if film.checksum == record.film.sha256:
+                return replace(film, source=record.source)
+        return None
+
+
+def _parsed(body: bytes) -> Said:
+    try:
+        said = read_fields(Said, parse_object(body.decode()))
+    except ValueError as error:
+        raise InputError(f"the correction is not understood: {error}") from error
+    who = " ".join(said.who.split())
+    if not who or len(who) > LONGEST_NAME or not who.isprintable():
+        raise InputError(f"who: give a name of 1 to {LONGEST_NAME} characters")
+    if said.verdict not in VERDICTS:
+        raise InputError(f"verdict: choose from {', '.join(VERDICTS)}")
+    if not (0 <= said.seconds < 1e6 and 0 <= said.actions < 1_000_000):
+        raise InputError("seconds and actions: give what the correction took")
+    return replace(said, who=who)
+
+
+def _masks(record: DoneRecord, said: Said, before: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if said.verdict == CANNOT_JUDGE:
+        return {}
+    if unknown := sorted(({*said.outlines} | {*said.absent}) - set(record.structures)):
+        raise InputError(f"{record.name}: has no structure {unknown[0]}: choose from {', '.join(record.structures)}")
+    if both := sorted({*said.outlines} & {*said.absent}):
+        raise InputError(f"{record.name}: {both[0]} is called absent and has an outline: take one back")
+    shape = record.film.height, record.film.width
+    masks = {name: before[name] if name in before else np.zeros(shape, bool) for name in record.structures}
+    if said.verdict == RIGHT:
+        return masks
+    for name, rings in said.outlines.items():
+        masks[name] = _drawn(record.name, name, rings, shape)
+    return masks | {name: np.zeros(shape, bool) for name in said.absent}
+
+
+def _drawn(film: str, name: str, rings: tuple[Points, ...], shape: tuple[int, int]) -> np.ndarray:
+    if len(rings) > MOST_RINGS or sum(map(len, rings)) > MOST_POINTS or any(len(ring) < 3 for ring in rings):
+        raise InputError(
+            f"{film}: {name} has {len(rings)} rings: give up to {MOST_RINGS} of 3 points or more, {MOST_POINTS} in all"
+        )
+    limit = 2.0 * max(shape)
+    mask = mask_of([np.clip(np.array(ring), -limit, limit) for ring in rings], shape)
+    if not mask.any():
+        raise InputError(f"{film}: the outline of {name} holds nothing of the film: draw it, or call it absent")
+    return mask
+
+
+def _structures(record: DoneRecord) -> tuple[Structure, ...]:
+    named = structures_named(tuple(record.structures))
+    return tuple(replace(one, definition=record.structures[one.name]) for one in named)
+
+
+def _points(mask: np.ndarray | None) -> tuple[Points, ...]:
+    return () if mask is None else tuple(tuple((x, y) for x, y in ring.tolist()) for ring in rings_of(mask))
+
+
+def _as_shown(film: Film, record: DoneRecord) -> np.ndarray:
+    exchanged = any(one.code == INVERTED and one.verdict != REJECT for one in record.quality.findings)
+    return to_grey8(inverted(film) if exchanged else film)
+
+
+def _key(record: DoneRecord) -> str:
+    return f"{record.stem} {record.film.sha256 or record.film.taken_at}"
+
+
+def _patient(record: DoneRecord, film: Film | None) -> str:
+    """What tells this patient from others: the identifier of a header, else the film itself."""
+    patient = identity_of(film, names=True).patient if film is not None else record.patient
+    named = (patient.id or patient.name) if patient is not None else ""
+    return f"patient {named}" if named else f"film {record.film.sha256 or record.stem}"
+
+
+def _object(record: DoneRecord, line: Correction, masks: Mapping[str, np.ndarray], film: Film | None) -> bytes | None:
+    """The DICOM segmentation of a version; `None` where there is none to be made."""
+    structures = tuple(one for one in _structures(record) if one.name in masks and one.name not in line.absent)
+    if film is None or film.header is None or not structures:
+        return None
+    outlines = dicom.CorrectedOutlines(
+        number=line.number,
+        structures=structures,
+        masks=masks,
+        drawn=line.drawn,
+        who=line.who,
+        when=line.when,
+        model=line.model.name,
+        model_version=line.model.version,
+        model_sha256=line.model.sha256,
+    )
+    try:
+        return dicom.correction_object(film, outlines)
+    # What highdicom raises is its own affair, and the correction is whole without its object.
+    except Exception as error:
+        _log.warning("%s: no DICOM segmentation of the correction: %s", record.name, error)
+        return None

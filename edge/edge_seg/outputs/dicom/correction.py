@@ -1,0 +1,123 @@
+"""The outlines of a film as a person put them right, as a DICOM segmentation in a series of its own."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from edge_seg.film import Film
+from edge_seg.notice import RESEARCH_USE
+from edge_seg.outputs.dicom import origin
+from edge_seg.outputs.dicom.header import study_header
+from edge_seg.outputs.dicom.segmentation import pixel_measures, rgb
+from edge_seg.outputs.dicom.stream import to_bytes
+from edge_seg.structures import Structure
+from edge_seg.version import __version__
+
+_NO_PERSON_NAME = re.compile(r"[\x00-\x1f\x7f\\^=]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectedOutlines:
+    """What the object says.
+
+    Attributes:
+        number: of the version.
+        structures: in the order of the segments.
+        masks: bool arrays of the film's size, by structure.
+        drawn: structures that were drawn without an outline of the model to begin with.
+        who: the name that the person chose.
+        when: ISO 8601.
+        model, model_version, model_sha256: whose outlines the person looked at.
+    """
+
+    number: int
+    structures: tuple[Structure, ...]
+    masks: Mapping[str, np.ndarray]
+    drawn: tuple[str, ...]
+    who: str
+    when: str
+    model: str
+    model_version: str
+    model_sha256: str
+
+
+def correction_object(film: Film, outlines: CorrectedOutlines) -> bytes:
+    """A binary segmentation, a segment for each structure (PS3.3 A.51), as a whole file.
+
+    Segments are marked SEMIAUTOMATIC, the model's outline being where the person began, or MANUAL where there was none.
+
+    Raises:
+        InputError: the film came without a DICOM header.
+    """
+    import highdicom
+    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.valuerep import DA, TM
+
+    dataset = study_header(film).dataset
+    sources = [dataset.SOPInstanceUID, film.checksum or "", str(outlines.number), outlines.who, outlines.when]
+    masks = np.stack([outlines.masks[one.name] for one in outlines.structures], axis=-1)[np.newaxis]
+    with warnings.catch_warnings():
+        # highdicom warns of names without a caret and the like.
+        warnings.simplefilter("ignore")
+        made = highdicom.seg.Segmentation(
+            source_images=[dataset],
+            pixel_array=masks.view(np.uint8),
+            segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
+            segment_descriptions=_descriptions(outlines),
+            series_instance_uid=str(generate_uid(entropy_srcs=[*sources, "series"])),
+            series_number=origin.CORRECTION_SERIES,
+            sop_instance_uid=str(generate_uid(entropy_srcs=sources)),
+            instance_number=1,
+            manufacturer=origin.MANUFACTURER,
+            manufacturer_model_name=outlines.model[:64],
+            software_versions=__version__,
+            device_serial_number=outlines.model_sha256[:16],
+            content_label="CORRECTED",
+            content_description=RESEARCH_USE,
+            content_creator_name=_NO_PERSON_NAME.sub(" ", outlines.who)[:64].strip() or None,
+            series_description=f"edge-seg outlines put right: {RESEARCH_USE}"[:64],
+            pixel_measures=pixel_measures(dataset),
+            omit_empty_frames=False,
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+        )
+    made.PatientOrientation = dataset.PatientOrientation
+    when = datetime.fromisoformat(outlines.when)
+    made.ContentDate = DA(when.date())
+    made.ContentTime = TM(when.time())
+    return to_bytes(made)
+
+
+def _descriptions(outlines: CorrectedOutlines) -> list[Any]:
+    import highdicom
+    from pydicom.sr.coding import Code
+
+    kinds = highdicom.seg.SegmentAlgorithmTypeValues
+    algorithm = highdicom.AlgorithmIdentificationSequence(
+        name=f"edge-seg {outlines.model}"[:64],
+        family=Code(*origin.ARTIFICIAL_INTELLIGENCE),
+        version=f"{outlines.model_version} {outlines.model_sha256[:12]}"[:64],
+        source=origin.SOURCE,
+        parameters={"put right": "by a person", "notice": RESEARCH_USE},
+    )
+    descriptions = []
+    for number, structure in enumerate(outlines.structures, 1):
+        manual = structure.name in outlines.drawn
+        description = highdicom.seg.SegmentDescription(
+            segment_number=number,
+            segment_label=structure.title[:64],
+            segmented_property_category=Code(*origin.ANATOMICAL_STRUCTURE),
+            segmented_property_type=origin.structure_code(structure),
+            algorithm_type=kinds.MANUAL if manual else kinds.SEMIAUTOMATIC,
+            algorithm_identification=None if manual else algorithm,
+            display_color=highdicom.color.CIELabColor.from_rgb(*rgb(structure.colour)),
+        )
+        description.SegmentDescription = structure.definition
+        descriptions.append(description)
+    return descriptions

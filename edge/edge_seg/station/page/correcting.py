@@ -1,0 +1,102 @@
+"""Putting outlines right on the page: a film to begin with, and what somebody says of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+
+from edge_seg.corrections import Correction
+from edge_seg.corrections.desk import Desk, Overtaken
+from edge_seg.errors import EdgeSegError, InputError
+from edge_seg.station.layers import LONGEST_SIDE
+from edge_seg.station.page.answer import PICTURES, Answer, json_answer, refusal
+from edge_seg.station.shown import Shown
+
+CORRECTIONS = "/corrections"
+
+MOST_BYTES = 2_000_000
+"""Of what the editor sends; the outlines of a film are some ten thousand."""
+
+_SMALL = 1024  # pixels of the longest side for a phone: a third of the bytes
+_SHEET = re.compile(r"/corrections/([0-9]{1,18})")
+_PICTURE = re.compile(r"/corrections/([0-9]{1,18})/(film|small)")
+
+
+class Correcting:
+    """Answers what is asked below `/corrections`. May be called from several threads.
+
+    Args:
+        shown: knows films by number.
+        desk: where they are put right.
+    """
+
+    def __init__(self, shown: Shown, desk: Desk) -> None:
+        self._shown, self._desk = shown, desk
+
+    @staticmethod
+    def is_saved_at(path: str) -> bool:
+        """Whether something may be sent to a path."""
+        return _SHEET.fullmatch(path) is not None
+
+    def get(self, path: str) -> Answer:
+        """The answer to a GET."""
+        if path == CORRECTIONS:
+            return self._list()
+        if (asked := _SHEET.fullmatch(path)) is not None:
+            return self._told(partial(self._sheet, int(asked[1])))
+        if (asked := _PICTURE.fullmatch(path)) is not None:
+            return self._told(partial(self._picture, int(asked[1]), _SMALL if asked[2] == "small" else LONGEST_SIDE))
+        return refusal(HTTPStatus.NOT_FOUND, "there is nothing here")
+
+    def post(self, path: str, body: bytes) -> Answer:
+        """The answer to a correction that was sent; it is kept when this says so."""
+        asked = _SHEET.fullmatch(path)
+        return self._told(partial(self._save, int(asked[1]), body)) if asked else self.get(path)
+
+    def _list(self) -> Answer:
+        """The newest version of each film that is shown and was looked at, by its number."""
+        newest = self._desk.store.newest()
+        found: dict[str, dict[str, object]] = {}
+        for film in self._shown.recent():
+            record = self._shown.record(film.number)
+            line = newest.get(record.stem) if record is not None else None
+            if line is not None:
+                found[str(film.number)] = _in_short(line)
+        return json_answer({"who": self._desk.who, "films": found})
+
+    def _sheet(self, number: int) -> Answer | None:
+        record = self._shown.record(number)
+        return None if record is None else json_answer(self._desk.sheet(record).to_json())
+
+    def _picture(self, number: int, longest: int) -> Answer | None:
+        record = self._shown.record(number)
+        if record is None:
+            return None
+        return Answer(HTTPStatus.OK, self._desk.picture(record, longest, self._as_shown(number)), PICTURES[".jpg"])
+
+    def _save(self, number: int, body: bytes) -> Answer | None:
+        record = self._shown.record(number)
+        if record is None:
+            return None
+        return json_answer(_in_short(self._desk.save(record, body, self._as_shown(number))), HTTPStatus.CREATED)
+
+    def _as_shown(self, number: int) -> bytes | None:
+        """Frames of cameras are nowhere but on the page; films are had from where they lie."""
+        record = self._shown.record(number)
+        return self._shown.picture(number) if record is not None and record.film.sha256 is None else None
+
+    def _told(self, make: Callable[[], Answer | None]) -> Answer:
+        try:
+            return make() or refusal(HTTPStatus.NOT_FOUND, "no such film, or no longer")
+        except Overtaken as error:
+            return refusal(HTTPStatus.CONFLICT, str(error))
+        except InputError as error:
+            return refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+        except EdgeSegError as error:
+            return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+
+
+def _in_short(line: Correction) -> dict[str, object]:
+    return {"number": line.number, "verdict": line.verdict, "who": line.who, "when": line.when}

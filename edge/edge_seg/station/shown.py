@@ -1,0 +1,36 @@
+"""What a page shows: a running session's health, or a folder whose session has ended."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from edge_seg.record import DoneRecord
+from edge_seg.station.health_state import HealthState, RecentFilm
+from edge_seg.station.layers import Outlines
+
+
+class Shown(Protocol):
+    """What is asked from several threads; films are asked for by number."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether it stirs."""
+
+    def state(self) -> HealthState:
+        """All of it."""
+
+    def recent(self) -> tuple[RecentFilm, ...]:
+        """The newest films in short, newest first."""
+
+    def record(self, number: int) -> DoneRecord | None:
+        """The record of a film that was segmented or rejected; `None` where there is none."""
+
+    def overlay(self, number: int) -> Path | None:
+        """The overlay of a film; `None` where there is none."""
+
+    def picture(self, number: int) -> bytes | None:
+        """A film without outlines, as JPEG; `None` where there is none."""
+
+    def outlines(self, number: int) -> Outlines | None:
+        """The outlines of a film; `None` where there are none."""

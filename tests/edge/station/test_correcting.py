@@ -1,0 +1,162 @@
+"""Corrections over HTTP: who may send them, what is refused, and that a finished folder is served as a session is."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from edge_seg import InputError, Segmenter
+from edge_seg.corrections import Corrections
+from edge_seg.corrections.desk import Desk
+from edge_seg.outputs.folder import OutputFolder
+from edge_seg.phantom import phantom
+from edge_seg.sources import Files
+from edge_seg.station.finished import FinishedFolder
+from edge_seg.station.health import Health
+from edge_seg.station.page import Correcting, PageServer
+from edge_seg.station.retention import Retention
+from edge_seg.station.session import run_session
+
+SQUARE = [[[60, 80], [140, 80], [140, 200], [60, 200]]]
+JSON = {"Content-Type": "application/json"}
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> tuple[Health, OutputFolder]:
+    """A session that segmented a film."""
+    folder = tmp_path_factory.mktemp("session")
+    cv2.imwrite(str(folder / "film.png"), phantom(400, 360, seed=1).film.pixels)
+    segmenter, source, output = (
+        Segmenter.load("lungs-nano", threads=1),
+        Files([str(folder)]),
+        OutputFolder(folder / "o"),
+    )
+    health = Health(segmenter, source, output)
+    run_session(source, segmenter, output, [health])
+    return health, output
+
+
+@pytest.fixture(scope="module")
+def page(session: tuple[Health, OutputFolder]) -> Iterator[PageServer]:
+    health, output = session
+    with closing(PageServer("0", health, correcting=Correcting(health, Desk(output.folder, who="B")))) as server:
+        yield server
+
+
+def ask(url: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, body, {**(JSON if body is not None else {}), **named})
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.status, answer.read()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read()
+
+
+def said(**changes: Any) -> bytes:
+    plain = {"base": 0, "who": "A. Reader", "verdict": "corrected", "outlines": {"right_lung": SQUARE}}
+    return json.dumps({**plain, **changes}).encode()
+
+
+def test_a_correction_is_sent_and_told(page: PageServer, session: tuple[Health, OutputFolder]) -> None:
+    status, body = ask(f"{page.url}corrections/1")
+    sheet = json.loads(body)
+    assert (status, sheet["name"], sheet["base"], sheet["who"]) == (200, "film.png", 0, "B")
+    for name, longest in (("film", 400), ("small", 400)):
+        picture = cv2.imdecode(np.frombuffer(ask(f"{page.url}corrections/1/{name}")[1], np.uint8), cv2.IMREAD_GRAYSCALE)
+        assert picture is not None
+        assert max(picture.shape) == longest
+    assert ask(f"{page.url}corrections/1", said())[0] == 201
+    assert ask(f"{page.url}corrections/1", said())[0] == 409
+    told = json.loads(ask(f"{page.url}corrections")[1])
+    assert told["films"]["1"]["who"] == "A. Reader"
+    assert [one.film for one in Corrections(session[1].folder)] == ["film"]
+
+
+def test_what_makes_no_sense_is_told_in_a_line(page: PageServer) -> None:
+    for body, status in ((b"{}", 422), (said(who=""), 422), (b"x" * 2_000_001, 413), (b"", 400)):
+        got, told = ask(f"{page.url}corrections/1", body)
+        assert got == status
+        assert len(json.loads(told)["error"].splitlines()) == 1
+    assert ask(f"{page.url}corrections/77", said())[0] == 404
+    assert ask(f"{page.url}corrections/77")[0] == 404
+    assert ask(f"{page.url}corrections/1/../../secret")[0] == 404
+    assert ask(f"{page.url}corrections", said())[0] == 405
+
+
+def test_no_page_of_another_machine_can_send_one(page: PageServer, session: tuple[Health, OutputFolder]) -> None:
+    url, count = f"{page.url}corrections/1", len(list(Corrections(session[1].folder)))
+    assert ask(url, said(base=count), Origin="http://elsewhere.example")[0] == 403
+    assert ask(url, said(base=count), Content_Type="text/plain")[0] == 415
+    assert ask(url, said(base=count), Host="elsewhere.example")[0] == 403
+    assert len(list(Corrections(session[1].folder))) == count
+
+
+def test_the_token_is_needed_and_corrections_can_be_switched_off(session: tuple[Health, OutputFolder]) -> None:
+    health, output = session
+    correcting = Correcting(health, Desk(output.folder))
+    with closing(PageServer("0.0.0.0:0", health, "secret", correcting=correcting)) as closed:
+        for path in ("corrections", "corrections/1", "corrections/1/film"):
+            assert ask(f"http://127.0.0.1:{closed.port}/{path}")[0] == 401
+        assert ask(f"http://127.0.0.1:{closed.port}/corrections/1", said())[0] == 401
+        assert ask(f"http://127.0.0.1:{closed.port}/corrections", Authorization="Bearer secret")[0] == 200
+    with closing(PageServer("0", health)) as without:
+        assert ask(f"{without.url}corrections")[0] == 404
+        assert ask(f"{without.url}corrections/1", said())[0] == 405
+
+
+def test_retention_leaves_corrections(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "film.png"), phantom(400, 360, seed=1).film.pixels)
+    output = OutputFolder(tmp_path / "out")
+    segmenter, source = Segmenter.load("lungs-nano", threads=1), Files([str(tmp_path / "film.png")])
+    health = Health(segmenter, source, output)
+    run_session(source, segmenter, output, [health])
+    record = health.record(1)
+    assert record is not None
+    Desk(output.folder).save(record, said())
+    assert Retention(output, free_bytes=1 << 60).look() == 1
+    assert not list(output.folder.glob("*.png"))
+    assert [film.name for film in Corrections(output.folder).films()] == ["film"]
+    output.close()
+
+
+def test_a_finished_folder_is_served_like_a_session(session: tuple[Health, OutputFolder], tmp_path: Path) -> None:
+    health, output = session
+    shown = FinishedFolder(output, Desk(output.folder))
+    with closing(PageServer("0", shown, correcting=Correcting(shown, Desk(output.folder)))) as server:
+        state, told = json.loads(ask(f"{server.url}state")[1]), health.state().to_json()
+        assert state.keys() == told.keys()
+        assert [film["name"] for film in state["recent"]] == ["film.png"]
+        assert state["model"] == told["model"]
+        assert ask(f"{server.url}outlines/1")[1] == ask(f"{server.url}outlines/1")[1] != b""
+        assert ask(f"{server.url}film/1")[1] == health.picture(1)
+        assert ask(f"{server.url}overlay/1")[0] == 200
+        assert ask(f"{server.url}film/2")[0] == 404
+    with closing(OutputFolder(tmp_path)) as empty, pytest.raises(InputError, match="holds no results"):
+        FinishedFolder(empty, Desk(tmp_path))
+
+
+def test_the_verb_serves_until_it_is_stopped(session: tuple[Health, OutputFolder], tmp_path: Path) -> None:
+    output = session[1]
+    output.close()
+    command = [sys.executable, "-m", "edge_seg", "correct", str(output.folder), "--view", "0", "--who", "C. Reader"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    url = process.stderr.readline().split()[1]
+    assert json.loads(ask(f"{url}corrections")[1])["who"] == "C. Reader"
+    process.send_signal(signal.SIGTERM)
+    assert "corrections are in" in process.communicate(timeout=60)[1]
+    assert process.returncode == 0
+    wrong = subprocess.run([*command[:4], str(tmp_path / "none")], capture_output=True, text=True)
+    assert (wrong.returncode, len(wrong.stderr.splitlines())) == (3, 1)
