@@ -1,0 +1,149 @@
+"""Which films to look at next: those that teach most, not the newest.
+
+A film teaches much where the model may be wrong (a low bound of its estimated Dice) and where it is unlike all that was
+corrected before. Both are ranks among the films at hand, so neither needs a scale. Films are chosen one after another:
+one that is like a film just chosen falls back, and a patient comes once a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timezone
+
+import numpy as np
+
+from edge_seg.corrections.line import Correction
+from edge_seg.record import AnyRecord, DoneRecord
+
+MOST_A_DAY = 10
+"""Films that a person is asked to look at on one day; more of them are looked at less well."""
+
+_LEAST = 1e-3
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A film that could be looked at.
+
+    Attributes:
+        film: what the names of its files begin with.
+        trust: Dice that it is likely to reach, see `DoneRecord.estimated_dice_bound`; `None` where none is estimated.
+        looks: numbers that tell how it looks to the model, by name.
+        patient: whatever tells this patient from others, empty where nothing is known.
+    """
+
+    film: str
+    trust: float | None
+    looks: Mapping[str, float] = field(default_factory=dict)
+    patient: str = ""
+
+
+@dataclass(frozen=True)
+class Next:
+    """A film to look at, and why, for a person to read."""
+
+    film: str
+    why: str
+
+
+def next_films(
+    records: Iterable[AnyRecord],
+    corrections: Iterable[Correction],
+    *,
+    most: int = MOST_A_DAY,
+    today: date | None = None,
+) -> list[Next]:
+    """The films of a folder of results to look at next, the one that teaches most first.
+
+    Args:
+        records: of the folder; the newest of a film counts.
+        corrections: that were saved there.
+        most: films a day, those that were corrected today already among them.
+        today: by which that is counted; by default the machine's clock's, in UTC.
+    """
+    day = today or datetime.now(timezone.utc).date()
+    saved = list(corrections)
+    judged = {one.film for one in saved}
+    done_today = {one.film for one in saved if datetime.fromisoformat(one.when).date() == day}
+    newest = {one.stem: one for one in records if isinstance(one, DoneRecord) and not one.rejected}
+    corrected = [looks_of(newest[film]) for film in judged & newest.keys()]
+    candidates = [candidate_of(record) for film, record in newest.items() if film not in judged]
+    return choose(candidates, corrected, max(0, most - len(done_today)))
+
+
+def candidate_of(record: DoneRecord) -> Candidate:
+    """A film by its record."""
+    trust = record.estimated_dice if record.estimated_dice_bound is None else record.estimated_dice_bound
+    patient = record.patient.id if record.patient else record.dicom.study if record.dicom else ""
+    return Candidate(record.stem, trust, looks_of(record), patient)
+
+
+def looks_of(record: DoneRecord) -> dict[str, float]:
+    """Numbers that tell how a film looks to the model: estimates, shares of the film, ratios."""
+    pixels = float(record.film.height * record.film.width) or 1.0
+    found = {f"{name} estimate": _logit(one.dice) for name, one in record.estimates.items()}
+    found |= {f"{name} share": float(np.log(one.pixels / pixels + _LEAST)) for name, one in record.areas.items()}
+    return found | {name: value for name, value in record.ratios.items() if value is not None}
+
+
+def choose(candidates: Sequence[Candidate], corrected: Sequence[Mapping[str, float]], most: int) -> list[Next]:
+    """At most so many candidates, the one that teaches most first.
+
+    Args:
+        candidates: films that nobody has judged.
+        corrected: `Candidate.looks` of those that were.
+        most: how many to choose.
+    """
+    if not candidates:
+        return []
+    places = _placed([one.looks for one in candidates], corrected)
+    left, chosen = list(range(len(candidates))), list[Next]()
+    nearest = _to_nearest(places[: len(candidates)], places[len(candidates) :])
+    doubt = _ranks(np.array([1 - (0.5 if one.trust is None else one.trust) for one in candidates]))
+    while left and len(chosen) < most:
+        unlike = _ranks(nearest[left])
+        value = doubt[left] + unlike
+        best = left[int(np.argmax(value))]
+        chosen.append(Next(candidates[best].film, _why(candidates[best], float(unlike[left.index(best)]))))
+        nearest = np.minimum(nearest, np.linalg.norm(places[: len(candidates)] - places[best], axis=1))
+        patient = candidates[best].patient
+        left = [i for i in left if i != best and not (patient and candidates[i].patient == patient)]
+    return chosen
+
+
+def _placed(looks: Sequence[Mapping[str, float]], corrected: Sequence[Mapping[str, float]]) -> np.ndarray:
+    """A point for each film, `(films, numbers)`, in units of the films' spread; what is not known is the mean."""
+    names = sorted({name for one in looks for name in one})
+    table = np.array([[one.get(name, np.nan) for name in names] for one in (*looks, *corrected)], float)
+    table = table.reshape(len(looks) + len(corrected), len(names))
+    known = np.isfinite(table)
+    counts = np.maximum(known.sum(axis=0), 1)
+    centre = np.where(known, table, 0).sum(axis=0) / counts
+    away = np.where(known, table - centre, 0)
+    spread = np.sqrt((away**2).sum(axis=0) / counts)
+    placed: np.ndarray = np.clip(away / np.where(spread > 0, spread, 1), -6, 6)
+    return placed
+
+
+def _to_nearest(places: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Distance of each place to the nearest of others; to the middle where there are none."""
+    if not len(others):
+        return np.linalg.norm(places, axis=1)
+    return np.min([np.linalg.norm(places - other, axis=1) for other in others], axis=0)
+
+
+def _ranks(values: np.ndarray) -> np.ndarray:
+    """Ranks from 0 to 1; equal values have equal ranks."""
+    distinct, place = np.unique(values, return_inverse=True)
+    return place / max(len(distinct) - 1, 1)
+
+
+def _why(candidate: Candidate, unlike: float) -> str:
+    doubted = f"Dice perhaps {candidate.trust:.2f}" if candidate.trust is not None else "its Dice is not estimated"
+    return f"{doubted}, unlike what was corrected before" if unlike > 0.5 else doubted
+
+
+def _logit(dice: float) -> float:
+    clipped = min(max(dice, _LEAST), 1 - _LEAST)
+    return float(np.log(clipped / (1 - clipped)))

@@ -1,0 +1,80 @@
+"""Which films are looked at next: doubted ones, unlike ones, one of a patient, at most so many a day."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date
+
+from edge_seg.corrections import Correction, ModelOfCorrection
+from edge_seg.corrections.queue import Candidate, candidate_of, choose, next_films
+from edge_seg.phantom import phantom
+from edge_seg.record import DoneRecord, record_of
+from edge_seg.segmenter import Segmenter
+
+
+def test_what_is_doubted_and_unlike_the_others_comes_first() -> None:
+    alike = [Candidate(f"alike-{i}", 0.9 + i / 1000, {"a": 0.0, "b": i / 100}) for i in range(8)]
+    doubted, odd = Candidate("doubted", 0.5, {"a": 0.0, "b": 0.0}), Candidate("odd", 0.95, {"a": 9.0, "b": 9.0})
+    both = Candidate("both", 0.5, {"a": -9.0, "b": 9.0})
+
+    chosen = [one.film for one in choose([*alike, doubted, odd, both], [], 3)]
+
+    assert chosen[0] == "both"
+    assert set(chosen) == {"doubted", "odd", "both"}
+
+
+def test_a_film_like_one_that_was_chosen_or_corrected_falls_back() -> None:
+    twins = [Candidate(f"twin-{i}", 0.9, {"a": 5.0}) for i in range(2)]
+    others = [Candidate(f"other-{i}", 0.9, {"a": float(-i)}) for i in range(3)]
+    chosen = [one.film for one in choose([*twins, *others], [], 2)]
+    assert len({"twin-0", "twin-1"} & set(chosen)) == 1
+    assert not {"twin-0", "twin-1"} & {one.film for one in choose([*twins, *others], [{"a": 5.0}], 2)}
+
+
+def test_a_patient_comes_once_and_nothing_gives_nothing() -> None:
+    films = [Candidate(f"film-{i}", 0.5 + i / 100, {}, "one patient") for i in range(4)]
+    assert [one.film for one in choose(films, [], 4)] == ["film-0"]
+    assert choose([], [], 4) == []
+
+
+def test_films_of_a_folder_are_asked_for_so_many_a_day_and_never_twice() -> None:
+    segmenter = Segmenter.load("lungs-nano")
+    records = [_record(segmenter, seed) for seed in range(4)]
+    saved = [
+        _correction("phantom-1", "2026-11-26T08:00:00+00:00"),
+        _correction("elsewhere", "2026-11-25T08:00:00+00:00"),
+    ]
+
+    day = date(2026, 11, 26)
+    assert len(next_films(records, saved, most=3, today=day)) == 2
+    all_of_them = next_films(records, saved, most=10, today=day)
+    assert {one.film for one in all_of_them} == {"phantom-0", "phantom-2", "phantom-3"}
+    assert all(one.why.startswith("Dice perhaps 0.") for one in all_of_them)
+    assert next_films(records, saved, most=1, today=day) == []
+
+
+def test_a_record_without_estimates_is_a_candidate_too() -> None:
+    record = _record(Segmenter.load("lungs-nano"), 0)
+    bare = candidate_of(replace(record, estimated_dice=None, estimated_dice_bound=None, estimates={}))
+    assert bare.trust is None
+    assert bare.looks
+    assert "not estimated" in choose([bare], [], 1)[0].why
+
+
+def _record(segmenter: Segmenter, seed: int) -> DoneRecord:
+    return record_of(segmenter(phantom(192, 192, seed=seed).film), f"phantom-{seed}", [], [], {})
+
+
+def _correction(film: str, when: str) -> Correction:
+    return Correction(
+        number=1,
+        film=film,
+        verdict="right",
+        who="somebody",
+        when=when,
+        model=ModelOfCorrection("lungs", "1", "0" * 64),
+        patient="p",
+        split="train",
+        height=192,
+        width=192,
+    )
