@@ -48,6 +48,8 @@ def fine_tune(
     steps = epochs * len(batches)
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     model.compile(tf_keras.optimizers.Adam(schedule), loss=loss)
+    # TensorFlow traces a step that makes variables a second time.
+    model.optimizer.build(model.trainable_variables)
 
     def endless() -> Iterator[tuple[np.ndarray, np.ndarray]]:
         # After a stop, the films of the epoch that comes next.

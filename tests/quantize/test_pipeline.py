@@ -49,7 +49,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [f"{seed},{'val' if seed % 12 == 10 else 'test' if seed % 12 == 11 else 'train'}" for seed in range(24)]
     (folder / "index.csv").write_text("\n".join(["stem,split", *rows]) + "\n")
     out = tmp_path_factory.mktemp("runs") / "tiny"
-    options = "--network lungs --size 64 --base 6 --epochs 20 --films-per-epoch 96 --batch-size 8 --no-augment -q"
+    options = "--network lungs --size 64 --base 6 --epochs 5 --films-per-epoch 384 --batch-size 8 --no-augment -q"
     done = CliRunner().invoke(train, [str(folder), "--out", str(out), *options.split()], catch_exceptions=False)
     assert done.exit_code == 0
     return out

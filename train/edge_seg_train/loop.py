@@ -290,6 +290,8 @@ def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dic
         loss=_loss(config),
         metrics=overlap_metrics(region_parts(config.structures, config.regions), _outlines(config)),
     )
+    # TensorFlow traces a step that makes variables a second time, which takes as long as some epochs.
+    model.optimizer.build(model.trainable_variables)
     return model, []
 
 

@@ -48,6 +48,7 @@ from edge_seg_train.packing import PackedFilms
 config = replace(PRESETS["lungs"], height=128, width=160)
 model = build(keras, config)
 model.compile("adam", loss=LOSSES["bce+dice"])
+model.optimizer.build(model.trainable_variables)
 grey, labels = np.zeros((8, 128, 160), np.uint8), np.zeros((8, 128, 160, 3), np.uint8)
 films = PackedFilms(grey, labels, ("",) * 8, np.zeros(8, int), np.ones(8, bool))
 batches = TrainingBatches(Drawing(films, 8, 4, NO_AUGMENTATION), workers=2)

@@ -62,6 +62,7 @@ def test_weights_move_by_name_because_each_layer_has_its_own(preset: str) -> Non
 def test_the_seed_network_learns_at_its_own_size() -> None:
     model = build(keras, PRESETS["seed"])
     model.compile(keras.optimizers.Adam(1e-5), loss=LOSSES["dice"])
+    model.optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)
     films = rng.random((1, 512, 512, 3), np.float32)
     labels = (films[..., :1] > 0.5).astype(np.uint8)
