@@ -82,6 +82,7 @@ function showFilm(film) {
   at("film-state").hidden = !film;
   if (film) say("film-state", STATES[film.status], `badge ${film.status}`);
   showPicture(film);
+  showCorrection(film);
   list("film-notes", film ? film.notes : []);
   const outlined = new Set([...at("structures").children].map((one) => one.dataset.name));
   tiles("film-numbers", !film ? [] : [
@@ -97,6 +98,60 @@ function showFilm(film) {
     ["From", film.source],
   ]);
 }
+
+// --- outlines that somebody put right ---
+
+let corrections = null;  // what the device knows of them, `null` where none can be made
+let current = null;  // the film that is shown
+let opened = null;  // scripts of the editor, once they were needed
+
+async function askCorrections() {
+  try {
+    const answer = await fetch("corrections", { cache: "no-store" });
+    corrections = answer.ok ? await answer.json() : null;
+  } catch (error) {
+    corrections = null;
+  }
+}
+
+function showCorrection(film) {
+  current = film;
+  const can = corrections && film && film.layers && (film.status === "done" || film.status === "check");
+  at("correction").hidden = !can;
+  if (!can) return;
+  const known = corrections.films[film.number];
+  say("corrected", known ? `${known.verdict}, by ${known.who}, ${moment(known.when)}` : "");
+}
+
+function script(name) {
+  return new Promise((resolve, reject) => {
+    const made = element("script");
+    made.src = name;
+    made.addEventListener("load", resolve);
+    made.addEventListener("error", () => reject(new Error(`${name} could not be loaded`)));
+    document.head.append(made);
+  });
+}
+
+async function correct() {
+  const film = current;
+  if (at("correction").hidden || document.getElementById("editor")?.open) return;
+  try {
+    if (!opened) {
+      const style = element("link");
+      [style.rel, style.href] = ["stylesheet", "editor.css"];
+      document.head.append(style);
+      opened = script("outline.js").then(() => script("editor.js"));
+    }
+    await opened;
+    await Editor.open(film.number, title(film), () => askCorrections().then(refresh));
+  } catch (error) {
+    if (typeof Editor === "undefined") opened = null;
+    say("corrected", error.message);
+  }
+}
+
+at("correct").addEventListener("click", correct);
 
 async function showPicture(film) {
   const wanted = film && (film.layers || film.overlay) ? film.number : null;
@@ -265,10 +320,11 @@ function step(by) {
 
 document.addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.tagName === "INPUT") return;
+  if (document.getElementById("editor")?.open) return;
   const pans = zoom > 1 && document.activeElement === at("frame");
   const names = structureNames();
   const does = { ...(pans ? {} : { ArrowDown: () => step(1), ArrowUp: () => step(-1) }),
-    "+": zoomIn, "=": zoomIn, "-": zoomOut, "0": () => zoomTo(1),
+    p: correct, "+": zoomIn, "=": zoomIn, "-": zoomOut, "0": () => zoomTo(1),
     o: () => leaveOut(names, names.some((name) => !left_out.has(name))),
     c: () => { at("only-checks").click(); }, n: () => { chosen = null; refresh(); } }[event.key];
   const digit = names[Number(event.key) - 1];
@@ -322,5 +378,5 @@ async function refresh() {
 
 // The cookie is enough from now on: a token in the address bar is photographed and copied.
 if (location.search) history.replaceState(null, "", location.pathname);
-refresh();
+askCorrections().then(refresh);
 setInterval(refresh, EVERY_MS);
