@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
 from edge_seg_train.batches import TrainingBatches
+from edge_seg_train.progress import keras_verbosity
 
 _WRAPPED = "quant_"  # what the names of quantised layers begin with
 _BATCH = 8
@@ -65,8 +66,8 @@ def fine_tune(
         output_signature=(tf.TensorSpec(films.shape, tf.float32), tf.TensorSpec(labels.shape, tf.uint8)),
     ).prefetch(4)
     callbacks = [tf_keras.callbacks.BackupAndRestore(str(backup))] if backup else []
-    verbose = 0 if quiet else 1
-    model.fit(stream, epochs=epochs, steps_per_epoch=len(batches), verbose=verbose, callbacks=callbacks)
+    verbosity = keras_verbosity(quiet)
+    model.fit(stream, epochs=epochs, steps_per_epoch=len(batches), verbose=verbosity, callbacks=callbacks)
     if backup:
         shutil.rmtree(backup, ignore_errors=True)
     pin_input_range(model)

@@ -40,6 +40,7 @@ from edge_seg_train.network import build
 from edge_seg_train.packing import Films, FilmsOnDemand, PackedFilms, network_input, pack
 from edge_seg_train.pictures import write_picture
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
+from edge_seg_train.progress import keras_verbosity
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
 from edge_seg_train.summary import (
     PICTURED,
@@ -129,7 +130,7 @@ def _fit(
                 validation_data=_validation(held_out, config.network.channels, replicas),
                 validation_batch_size=config.batch_size,
                 callbacks=callbacks,
-                verbose=0 if quiet else 1,
+                verbose=keras_verbosity(quiet),
                 shuffle=False,
             )
         except Exception as error:
