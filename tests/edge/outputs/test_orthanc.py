@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 import pydicom
 import pytest
+import requests
 from edge_seg.outputs.outbox.archive import PATIENCE_S
 from edge_seg.phantom import phantom, write_dicom
 from pydicom.uid import generate_uid
@@ -284,3 +285,46 @@ def test_nothing_is_lost_on_a_slow_link_that_breaks(
     assert len(orthanc.get("/studies")) == count
     outbox = tmp_path / "out" / "outbox"
     assert [path for path in outbox.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.slow
+def test_a_correction_lies_beside_the_models_segmentation(make_orthanc: Callable[..., Orthanc], tmp_path: Path) -> None:
+    orthanc = make_orthanc()
+    sent = film(tmp_path / "film.dcm")
+    orthanc.store(tmp_path / "film.dcm")
+    to, out = f"ORTHANC@127.0.0.1:{orthanc.dicom}", tmp_path / "out"
+    with running(str(tmp_path / "film.dcm"), "--out", str(out), "--send", to) as process:
+        process.communicate(timeout=240)
+    command = [sys.executable, "-m", "edge_seg", "correct", str(out), "--view", "0", "--send", to]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        url = process.stderr.readline().split()[1]
+        outlines = {"heart": [[[150, 200], [220, 200], [220, 290], [150, 290]]]}
+        said = {"base": 0, "who": "A. Reader", "verdict": "corrected", "outlines": outlines}
+        answer = requests.post(f"{url}corrections/1", json=said, timeout=60)
+        assert answer.status_code == 201, answer.text
+        wait_for(lambda: len(orthanc.instances().get("SEG", [])) == 2)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=120)
+    (study,) = orthanc.get("/studies?expand")
+    assert study["MainDicomTags"]["StudyInstanceUID"] == sent.StudyInstanceUID
+    assert len(study["Series"]) == 5
+    found = {}
+    for number, instance in enumerate(orthanc.instances()["SEG"]):
+        path = tmp_path / f"{number}.dcm"
+        plain = pydicom.dcmread(io.BytesIO(orthanc.file(instance)))
+        # The validator knows no deflated files.
+        plain.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        plain.save_as(path)
+        if shutil.which("dciodvfy"):
+            seen = subprocess.run(["dciodvfy", str(path)], capture_output=True, text=True)
+            assert "Error" not in seen.stderr, seen.stderr
+        read = highdicom.seg.segread(path)
+        found[read.SeriesNumber] = read
+    kinds = {number: {one.SegmentAlgorithmType for one in read.SegmentSequence} for number, read in found.items()}
+    assert kinds == {9701: {"AUTOMATIC"}, 9704: {"SEMIAUTOMATIC"}}
+    heart = found[9704].get_pixels_by_source_instance([sent.SOPInstanceUID])[0, :, :, 3]
+    assert heart.sum() == 70 * 90
+    assert str(found[9704].ContentCreatorName) == "A. Reader"
