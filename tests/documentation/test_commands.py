@@ -28,6 +28,7 @@ NOT_EXECUTED = {
     r"(pip|python3|sudo|apt-get|~/edge-seg/bin/pip) ": "installs; for [clinic]: tests/device/test_installation_page.py",
     r"edge-seg correct ": "serves until it is stopped; tests/edge/station/test_correcting.py",
     r"edge-seg (check|train) results/corrections": "needs what somebody corrected; tests/edge/corrections has it",
+    r"edge-seg (adapt results|quantize runs/ours )": "needs what somebody corrected; tests/edge/adaptation has it",
     r"edge-seg run --camera (auto|0|rtsp)": "needs a camera; tests/edge/sources/cameras has stand-ins",
     r"edge-seg quantize .*--edgetpu|python -m edge_seg_quantize\.edge_tpu ": "needs Google's compiler; "
     "tests/quantize/test_edge_tpu_compiler.py has a stand-in",

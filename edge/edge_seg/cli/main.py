@@ -20,6 +20,7 @@ VERBS = {
     "inspect": ("edge_seg.cli.inspect:inspect", "Show what a model is and whether it is int8 all through."),
     "doctor": ("edge_seg.cli.doctor:doctor", "Say what this machine has, what is missing, and the fix."),
     "archive": ("edge_seg.cli.archive:archive", "Segment archives of millions of films, by one machine or many."),
+    "adapt": ("edge_seg.cli.adapt:adapt", "Let a model learn from corrected outlines, on the device."),
     "check": ("edge_seg_data.command:check", "Say what a data set holds and what is wrong with it."),
     "train": ("edge_seg_train.command:train", "Train a network on your own films."),
     "quantize": ("edge_seg_quantize.command:quantize", "Make an int8 model of a training run."),

@@ -66,7 +66,7 @@ def run(file: Path | None, **parameters: Any) -> int:
     for line in config.in_clear:
         complain(line)
     with Stop() as stop:
-        segmenter = load_segmenter(config.model)
+        segmenter = load_segmenter(config.model, config.results.folder)
         for note in segmenter.runtime.notes:
             complain(note)
         with Station(config, segmenter) as station:

@@ -44,6 +44,7 @@ _OPERATORS = tuple(_OPERATOR_NAMES.split())
 
 _ACTIVATION_FIELDS = {"AVERAGE_POOL_2D": 5, "CONCATENATION": 1, "MAX_POOL_2D": 5, "TRANSPOSE_CONV": 3}
 """Where the options of these operators name the activation function fused into them."""
+_FUSED_FIELDS = {"ADD": 0, "CONV_2D": 3}
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,8 @@ class Tensor:
     """One tensor.
 
     `constant` where its values are in the file; `scales` counts its quantisation scales, of which `scale` and
-    `zero_point` are the first.
+    `zero_point` are the first. `place` and `scales_place` are where values and scales begin in the file, in bytes; 0
+    where there are none. `index` is what interpreters call it by.
     """
 
     name: str
@@ -63,6 +65,9 @@ class Tensor:
     static: bool
     scale: float = 0.0
     zero_point: int = 0
+    index: int = -1
+    place: int = 0
+    scales_place: int = 0
 
 
 @dataclass(frozen=True)
@@ -70,7 +75,9 @@ class Operator:
     """One operator with its version, inputs and outputs.
 
     `activation` tells whether an activation function is fused into it; it is read of pools, concatenations and
-    transposed convolutions alone.
+    transposed convolutions alone. `stride` is the larger one of a convolution, `same` tells whether it is padded;
+    `half_pixel` whether a bilinear resize takes pixels by their centres; `fused` is the activation function of a
+    convolution or sum: 0 none, 1 ReLU, 3 ReLU6, others by their number in the schema.
     """
 
     name: str
@@ -78,6 +85,10 @@ class Operator:
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     activation: bool = False
+    stride: int = 1
+    same: bool = True
+    half_pixel: bool = False
+    fused: int = 0
 
 
 @dataclass(frozen=True)
@@ -100,10 +111,10 @@ def read_graph(flatbuffer: bytes) -> Graph:
         raise ModelError("not a TFLite flatbuffer (no TFL3 mark): make the model again")
     try:
         model = _Table.root(flatbuffer)
-        sizes = [len(buffer.vector(0)) for buffer in model.tables(4)]
+        buffers = [(len(buffer.vector(0)), buffer.start(0)) for buffer in model.tables(4)]
         codes = [_code(code) for code in model.tables(1)]
         subgraph = next(model.tables(2))
-        tensors = tuple(_tensor(t, sizes) for t in subgraph.tables(0))
+        tensors = tuple(_tensor(t, index, buffers) for index, t in enumerate(subgraph.tables(0)))
         operators = tuple(_operator(o, codes, tensors) for o in subgraph.tables(3))
         return Graph(
             operators,
@@ -171,6 +182,11 @@ class _Table:
             return 0
         return np.frombuffer(self._data, dtype, 1, self._table.Vector(at))[0].item()
 
+    def start(self, field: int) -> int:
+        """Where the first number of a vector lies, in bytes of the file; 0 where there is none."""
+        at = self._at(field)
+        return int(self._table.Vector(at)) if at and self._table.VectorLen(at) else 0
+
     def length(self, field: int) -> int:
         at = self._at(field)
         return int(self._table.VectorLen(at)) if at else 0
@@ -183,8 +199,8 @@ def _code(code: _Table) -> tuple[str, int]:
     return name, code.scalar(2, number_types.Int32Flags, 1)
 
 
-def _tensor(tensor: _Table, sizes: list[int]) -> Tensor:
-    size = sizes[tensor.scalar(2, number_types.Uint32Flags, 0)]
+def _tensor(tensor: _Table, index: int, buffers: list[tuple[int, int]]) -> Tensor:
+    size, place = buffers[tensor.scalar(2, number_types.Uint32Flags, 0)]
     kind = tensor.scalar(1, number_types.Int8Flags, 0)
     quantisation = tensor.child(4)
     return Tensor(
@@ -197,16 +213,30 @@ def _tensor(tensor: _Table, sizes: list[int]) -> Tensor:
         all(n >= 0 for n in tensor.integers(7)),
         float(quantisation.first(2, "<f4")) if quantisation else 0.0,
         int(quantisation.first(3, "<i8")) if quantisation else 0,
+        index,
+        place,
+        quantisation.start(2) if quantisation else 0,
     )
 
 
 def _operator(operator: _Table, codes: list[tuple[str, int]], tensors: tuple[Tensor, ...]) -> Operator:
     name, version = codes[operator.scalar(0, number_types.Uint32Flags, 0)]
     field, options = _ACTIVATION_FIELDS.get(name), operator.child(4)
+    convolves = name == "CONV_2D"
+    strides = [options.scalar(field, number_types.Int32Flags, 0) for field in (1, 2)] if convolves and options else [1]
     return Operator(
         name,
         version,
         tuple(tensors[i] for i in operator.integers(1) if i >= 0),
         tuple(tensors[i] for i in operator.integers(2) if i >= 0),
-        field is not None and options is not None and options.scalar(field, number_types.Int8Flags, 0) != 0,
+        field is not None and _number(options, field) != 0,
+        max(strides),
+        not convolves or _number(options, 0) == 0,
+        name == "RESIZE_BILINEAR" and _number(options, 3) != 0,
+        _number(options, _FUSED_FIELDS[name]) if name in _FUSED_FIELDS else 0,
     )
+
+
+def _number(options: _Table | None, field: int) -> int:
+    """An option of one byte, 0 where there are none."""
+    return options.scalar(field, number_types.Int8Flags, 0) if options is not None else 0

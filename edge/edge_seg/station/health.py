@@ -12,6 +12,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
+from edge_seg.adaptation.status import lines_of_adaptation
 from edge_seg.assessment.film_gate import REJECT
 from edge_seg.assessment.kinds import INVERTED
 from edge_seg.errors import EdgeSegError
@@ -192,7 +193,8 @@ class Health(Observer):
     def _hindrances(self, waiting: str | None) -> list[str]:
         """What keeps the session from its films."""
         found = [] if self.alive else [f"nothing has stirred for over {STUCK_S:.0f} s: start it again"]
-        return [*found, *([waiting] if waiting else []), *self._output.troubles, *_lines_of(self._told)]
+        learning = lines_of_adaptation(self._output.folder)
+        return [*found, *([waiting] if waiting else []), *self._output.troubles, *learning, *_lines_of(self._told)]
 
 
 def _problems(state: HealthState) -> Iterator[str]:

@@ -65,7 +65,7 @@ class Station:
         self._stop = _Stop()
         self._open = ExitStack()
         with ExitStack() as opening:
-            self.segmenter = segmenter or load_segmenter(config.model)
+            self.segmenter = segmenter or load_segmenter(config.model, config.results.folder)
             self._service = opening.enter_context(closing(Service()))
             self.output = opening.enter_context(closing(self._folder_of_results()))
             self.source = opening.enter_context(closing(open_sources(config)))

@@ -29,10 +29,13 @@ DEFAULT_PORT = 8080
 """Of the page of a finished folder."""
 
 
-def load_segmenter(config: ModelConfig) -> Segmenter:
-    """The segmenter that a configuration asks for; see `Segmenter.load` for what it raises."""
+def load_segmenter(config: ModelConfig, results: Path | None = None) -> Segmenter:
+    """The segmenter that a configuration asks for; see `Segmenter.load` for what it raises.
+
+    Where a folder of results has adapted models, the one that runs in place of the model asked for.
+    """
     return Segmenter.load(
-        config.name,
+        _model_in_use(config, results),
         threads=config.threads,
         engine=config.engine,
         lung=config.lung,
@@ -40,6 +43,16 @@ def load_segmenter(config: ModelConfig) -> Segmenter:
         delegate=config.delegate,
         manifest=config.manifest,
     )
+
+
+def _model_in_use(config: ModelConfig, results: Path | None) -> str | Path:
+    # It loads the flatbuffer's reader, which a station without adapted models need not wait for.
+    if results is None or config.manifest is not None or not (results / "models").is_dir():
+        return config.name
+    from edge_seg.adaptation.kept import model_in_use
+    from edge_seg.model_file import ModelFile
+
+    return model_in_use(ModelFile.read(config.name), results).path or config.name
 
 
 def open_output(config: StationConfig) -> OutputFolder:
@@ -119,7 +132,7 @@ def open_page(config: StationConfig, health: Health, output: OutputFolder | None
     # Python's HTTP takes 50 ms to load, which a station without a page need not wait for.
     from edge_seg.station.page import Api, Correcting, PageServer
 
-    api = Api(health, partial(_another_segmenter, config.model))
+    api = Api(health, partial(_another_segmenter, config.model, config.results.folder))
     correcting = Correcting(health, open_desk(output)) if view.corrections and output is not None else None
     tls = _server_tls(view.tls_cert, view.tls_key)
     return PageServer(view.address, health, view.token, tls=tls, api=api, correcting=correcting)
@@ -157,10 +170,11 @@ def open_desk(output: OutputFolder, who: str = "", films: Path | None = None) ->
     return Desk(output.folder, who=who, films=films, with_dicom=with_dicom, outbox=output.outbox)
 
 
-def _another_segmenter(config: ModelConfig) -> interface.Segmenter:
+def _another_segmenter(config: ModelConfig, results: Path) -> interface.Segmenter:
     """On one core of the CPU, beside the session's own, which serves one thread and may hold the accelerator."""
+    name = _model_in_use(config, results)
     return interface.Segmenter.load(
-        config.name, threads=1, engine=config.engine, lung=config.lung, gate=config.gate, delegate="cpu"
+        name, threads=1, engine=config.engine, lung=config.lung, gate=config.gate, delegate="cpu"
     )
 
 

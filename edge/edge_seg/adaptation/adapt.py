@@ -1,0 +1,152 @@
+"""From the corrections of a folder of results to a model that has learned from them, or to why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+
+from edge_seg.adaptation.decoder import Decoder, find_decoder, shipped_parameters, with_parameters
+from edge_seg.adaptation.examples import Encoder, Outlined
+from edge_seg.adaptation.gate import FEWEST_PATIENTS, LEVEL, TOLERANCE, Judgement, judge, missing_patients
+from edge_seg.adaptation.kept import KeptModels
+from edge_seg.adaptation.learning import Settings, learn
+from edge_seg.adaptation.status import (
+    ACCEPTED,
+    NOTHING_NEW,
+    REFUSED,
+    TOO_FEW,
+    Status,
+    keep_status,
+    read_status,
+)
+from edge_seg.corrections import CorrectedFilm, Corrections
+from edge_seg.errors import InputError, OutputError
+from edge_seg.film import Film
+from edge_seg.model_file import COMPILED_NAME, ModelFile
+from edge_seg.outputs.lock import FolderLock
+from edge_seg.storage import sweep_drafts
+
+MOST_FILMS = 200
+"""Newest films that are learned from; more take memory (0.4 MB each) and teach little, see the learning curve."""
+
+Told = Callable[[int, int, float], None]
+
+
+def adapt(results: Path, asked: ModelFile, *, again: bool = False, told: Told = lambda *_: None) -> Status:
+    """Let a model learn from the corrections of a folder of results; where it is accepted it runs from then on.
+
+    Args:
+        results: folder of results.
+        asked: the model that ships, or whichever the corrections are to change. It is adapted anew each time: what
+            was learned before is learned again, and nothing drifts.
+        again: whether corrections that were learned from before are learned from once more.
+        told: passes over the films done, of how many, and the mean loss.
+
+    Raises:
+        InputError: there are no corrections, or a file of them cannot be read.
+        ModelError: this model cannot be adapted on the device.
+        OutputError: the model cannot be written.
+    """
+    with _alone(KeptModels(results).folder):
+        return _adapted(results, asked, again, told)
+
+
+def _adapted(results: Path, asked: ModelFile, again: bool, told: Told) -> Status:
+    films = Corrections(results).films()
+    if not films:
+        raise InputError(f"{results}: nothing was corrected here yet: edge-seg correct {results}")
+    newest = max(film.correction.number for film in films)
+    before = read_status(results)
+    if before is not None and before.last_correction >= newest and not again:
+        return replace(before, outcome=NOTHING_NEW, why=f"nothing was corrected since {before.when}: {before.why}")
+    decoder = find_decoder(asked.flatbuffer)
+    test = [_outlined(film) for film in films if film.split == "test"]
+    learned = sorted((film for film in films if film.split != "test"), key=lambda film: film.correction.number)
+    if not learned or missing_patients(test):
+        return keep_status(results, Status(_now(), TOO_FEW, _too_few(test), newest))
+    kept = KeptModels(results)
+    running, version = kept.in_place_of(asked), kept.next_version(asked)
+    adapted = learn_from(asked, decoder, [_outlined(film) for film in learned[-MOST_FILMS:]], version, told)
+    judgement = judge(asked, running, adapted, test)
+    if not judgement.accepted:
+        return keep_status(results, Status(_now(), REFUSED, f"{judgement.why}; the model stays as it was", newest))
+    path = kept.keep(with_judgement(adapted, judgement), asked)
+    return keep_status(results, Status(_now(), ACCEPTED, f"{path.stem}: {judgement.why}", newest, path.name))
+
+
+def learn_from(
+    asked: ModelFile, decoder: Decoder, films: Sequence[Outlined], version: str, told: Told = lambda *_: None
+) -> ModelFile:
+    """The model that a model becomes by outlined films; nothing is decided about it yet."""
+    encoder = Encoder(asked, decoder)
+    examples = [encoder.example(film) for film in films]
+    start = shipped_parameters(decoder, asked.flatbuffer)
+    parameters = learn(decoder, start, examples, Settings.for_films(len(examples)), told)
+    return adapted_model(asked, with_parameters(decoder, asked.flatbuffer, parameters), version, films)
+
+
+def adapted_model(asked: ModelFile, flatbuffer: bytes, version: str, train: Sequence[Outlined]) -> ModelFile:
+    """The model file of an adapted network: what was measured of the model before is no longer said of it."""
+    before = asked.manifest
+    facts = {
+        "adapted_from": {"name": before.name, "version": before.version, "sha256": before.flatbuffer_sha256},
+        "films": len(train),
+        "patients": len({film.patient for film in train}),
+        "when": _now(),
+    }
+    manifest = replace(
+        before,
+        version=version,
+        scores=(),
+        checks={},
+        edge_tpu=None,
+        training={**before.training, "adaptation": facts},
+        flatbuffer_sha256="",
+    )
+    text = f"Adapted on a device from {before.name} {before.version} by {len(train)} corrected films.\n\n"
+    files = {name: data for name, data in asked.associated.items() if name != COMPILED_NAME}
+    model = ModelFile(manifest, flatbuffer, f"# {before.name} {version}\n\n{text}", asked.licence, None, files)
+    return ModelFile.from_bytes(model.to_bytes())
+
+
+def with_judgement(adapted: ModelFile, judgement: Judgement) -> ModelFile:
+    """The model with what it was accepted by in its manifest."""
+    rule = {"level": LEVEL, "tolerance": TOLERANCE, "fewest_patients": FEWEST_PATIENTS}
+    return replace(adapted, manifest=replace(adapted.manifest, checks={**judgement.to_json(), **rule}))
+
+
+def _too_few(test: Sequence[Outlined]) -> str:
+    missing, have = missing_patients(test), len({film.patient for film in test})
+    if missing:
+        return (
+            f"too few corrections: {have} of {FEWEST_PATIENTS} patients to test on are there, {missing} more are "
+            f"needed; one patient in four is kept for testing, so correct films of about {4 * missing} more"
+        )
+    return "too few corrections: all are of patients to test on; correct films of others"
+
+
+def _outlined(film: CorrectedFilm) -> Outlined:
+    pixels = Film(film.image(), film.name, "corrections")
+    return Outlined(film.name, film.correction.patient, pixels, film.masks())
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """No other adaptation of the same folder runs meanwhile."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        sweep_drafts(folder)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be written ({error.strerror}): choose another folder") from error
+    lock = FolderLock(folder)
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")

@@ -1,0 +1,170 @@
+"""Whether an adapted model may take the place of the one that runs: better here, no worse elsewhere, int8 all through.
+
+Better is shown on films that nobody trained on, by a paired test of each patient's Dice: Fisher's randomisation test,
+which flips the signs of the differences and asks how often their mean comes out as large by chance. It is exact, so it
+holds for few patients too. No worse is shown on the phantoms that ship: whoever outlines train and test films wrongly
+in the same way cannot change those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from edge_seg.adaptation.examples import Outlined
+from edge_seg.inspection import purity_violations
+from edge_seg.inspection.flatbuffer import read_graph
+from edge_seg.model_file import ModelFile
+from edge_seg.phantom import Phantom, phantom
+from edge_seg.pixels import IGNORE
+from edge_seg.segmenter import Segmenter
+from edge_seg.structures import regions
+
+LEVEL = 0.05
+"""One-sided level of the paired test."""
+
+FEWEST_PATIENTS = 5
+"""Patients with test films; with fewer the smallest p that the test can give lies above `LEVEL`."""
+
+TOLERANCE = 0.02
+"""Mean Dice that a structure may lose on the phantoms."""
+
+_EXACT_UP_TO = 14  # patients: 16,384 ways to flip signs
+_FLIPS = 20_000
+_PHANTOM_SEEDS = range(3000, 3012)  # none that a model's ranges or film gate were set by
+_PHANTOM_SIZE = 320
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What was measured to accept or refuse a model, and what came of it.
+
+    Attributes:
+        accepted: whether the model may run.
+        why: of the decision, one line.
+        films, patients: that were tested on.
+        before, after: mean Dice of the patients by the model that runs and by the new one.
+        p: of the paired test, one-sided; 1 where it was not made.
+        phantoms: per structure, mean Dice on the phantoms by the model that was adapted, and by the new one.
+    """
+
+    accepted: bool
+    why: str
+    films: int = 0
+    patients: int = 0
+    before: float = 0.0
+    after: float = 0.0
+    p: float = 1.0
+    phantoms: dict[str, tuple[float, float]] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """As it stands in a manifest."""
+        return asdict(self)
+
+
+def missing_patients(test: Sequence[Outlined]) -> int:
+    """How many more patients have to have test films before a model can be judged."""
+    return max(0, FEWEST_PATIENTS - len({film.patient for film in test}))
+
+
+def judge(shipped: ModelFile, running: ModelFile, adapted: ModelFile, test: Sequence[Outlined]) -> Judgement:
+    """Decide on an adapted model.
+
+    Args:
+        shipped: the model that was adapted.
+        running: the model that it would take the place of.
+        adapted: the new one.
+        test: films that nobody trained on, of at least `FEWEST_PATIENTS` patients.
+    """
+    wrong = purity_violations(adapted.flatbuffer)
+    if not wrong and _operators(adapted) != _operators(shipped):
+        wrong = ["its operators are others"]
+    if wrong:
+        return Judgement(False, f"the new model is not int8 all through: {'; '.join(wrong)}")
+    old, new = score(running, test), score(adapted, test)
+    differences = new - old
+    p = randomisation_p(differences)
+    phantoms = on_phantoms(shipped, adapted)
+    lost = {name: before - after for name, (before, after) in phantoms.items()}
+    worst = max(lost, key=lambda name: lost[name])
+    text = (
+        f"Dice {old.mean():.3f} before and {new.mean():.3f} after on test films of {len(new)} patients "
+        f"(one-sided p {p:.3f})"
+    )
+    if lost[worst] > TOLERANCE:
+        why = (
+            f"the new model loses {lost[worst]:.3f} Dice of the {worst} on the reference phantoms: look at the outlines"
+        )
+    elif p > LEVEL:
+        why = f"the new model is not shown to be better: {text}"
+    else:
+        why = f"the new model is better: {text}"
+    accepted = lost[worst] <= TOLERANCE and p <= LEVEL
+    return Judgement(accepted, why, len(test), len(new), float(old.mean()), float(new.mean()), p, phantoms)
+
+
+def score(model: ModelFile, films: Sequence[Outlined]) -> np.ndarray:
+    """Each patient's Dice: the mean over films and what is outlined in them, at the films' own size."""
+    segmenter = Segmenter(model, gate=False)
+    by_patient: dict[str, list[float]] = {}
+    for outlined in films:
+        found = segmenter(outlined.film).regions
+        known = {name: found[name] for name in outlined.outlines if name in found}
+        by_patient.setdefault(outlined.patient, []).extend(
+            dice(outlined.outlines[name], mask) for name, mask in known.items()
+        )
+    return np.array([float(np.mean(scores)) for scores in by_patient.values() if scores])
+
+
+def dice(truth: np.ndarray, found: np.ndarray) -> float:
+    """Dice coefficient of a mask against an outline of 0, 1 and `IGNORE`; 1 where neither shows anything."""
+    counted = truth != IGNORE
+    inside, shown = (truth == 1) & counted, found & counted
+    sizes = np.count_nonzero(inside) + np.count_nonzero(shown)
+    return 2 * float(np.count_nonzero(inside & shown)) / sizes if sizes else 1.0
+
+
+def randomisation_p(differences: np.ndarray) -> float:
+    """Share of all flips of signs whose mean is at least that of the differences (Fisher 1935), one-sided.
+
+    Of many differences 20,000 flips are drawn, always the same.
+
+    >>> float(randomisation_p(np.array([0.1, 0.2, 0.1, 0.3, 0.1])))
+    0.03125
+    """
+    count, least = len(differences), differences.sum() - 1e-12
+    if count <= _EXACT_UP_TO:
+        flips = np.array(list(product((1.0, -1.0), repeat=count)))
+        return float(np.mean(flips @ differences >= least))
+    flips = np.random.default_rng(0).choice((1.0, -1.0), (_FLIPS, count))
+    return float((1 + np.count_nonzero(flips @ differences >= least)) / (1 + _FLIPS))
+
+
+def on_phantoms(shipped: ModelFile, adapted: ModelFile) -> dict[str, tuple[float, float]]:
+    """Mean Dice of each structure and region on the reference phantoms, by one model and by the other."""
+    before, after = (_phantom_scores(model) for model in (shipped, adapted))
+    return {name: (before[name], after[name]) for name in before}
+
+
+def _phantom_scores(model: ModelFile) -> dict[str, float]:
+    segmenter = Segmenter(model, gate=False)
+    found: dict[str, list[float]] = {}
+    for one in _phantoms():
+        shown, truth = segmenter(one.film).regions, regions(one.masks)
+        for name in sorted(shown.keys() & truth.keys()):
+            found.setdefault(name, []).append(dice(truth[name], shown[name]))
+    return {name: float(np.mean(scores)) for name, scores in found.items()}
+
+
+@cache
+def _phantoms() -> tuple[Phantom, ...]:
+    return tuple(phantom(_PHANTOM_SIZE, _PHANTOM_SIZE, seed=seed) for seed in _PHANTOM_SEEDS)
+
+
+def _operators(model: ModelFile) -> list[str]:
+    return [operator.name for operator in read_graph(model.flatbuffer).operators]

@@ -1,0 +1,132 @@
+"""The adapted models of a folder of results, and which of them runs.
+
+`models/NAME-VERSION.tflite` are whole before `models/current.json` names one, and that is replaced in one step:
+whatever ends a process leaves the model before or the one after.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge_seg.errors import EdgeSegError, ModelError, OutputError, UsageError
+from edge_seg.log import room_logger
+from edge_seg.model_file import ModelFile
+from edge_seg.storage import flush_folder, write_atomically
+from edge_seg.typed_json import parse_object, read_fields
+
+FOLDER, POINTER_NAME = "models", "current.json"
+
+_LOG = room_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Pointer:
+    """Which adapted model runs in place of another.
+
+    Attributes:
+        adapted_from: SHA-256 of the flatbuffer that was adapted; where another one is asked for, nothing here is meant.
+        model: file name of the model that runs, empty for the one that was adapted.
+        earlier: those that ran before, the last one last; an empty name is the one that was adapted.
+    """
+
+    adapted_from: str
+    model: str = ""
+    earlier: tuple[str, ...] = ()
+
+
+class KeptModels:
+    """The adapted models of a folder of results.
+
+    Args:
+        results: the folder of results; nothing is made there until a model is kept.
+    """
+
+    def __init__(self, results: str | Path) -> None:
+        self.folder = Path(results) / FOLDER
+
+    def in_place_of(self, asked: ModelFile) -> ModelFile:
+        """The model that runs where another is asked for: its adapted one, or itself where none can be used."""
+        pointer = self._pointer()
+        if pointer is None or not pointer.model or pointer.adapted_from != asked.manifest.flatbuffer_sha256:
+            return asked
+        try:
+            return ModelFile.read(self.folder / pointer.model)
+        except EdgeSegError as error:
+            _LOG.warning("the adapted model is left out: %s", error)
+            return asked
+
+    def is_in_use(self, asked: ModelFile) -> bool:
+        """Whether an adapted model runs where another is asked for."""
+        return self.in_place_of(asked) is not asked
+
+    def next_version(self, shipped: ModelFile) -> str:
+        """A version that no kept model has: that of the model that is adapted, and a number."""
+        name, version = shipped.manifest.name, shipped.manifest.version
+        number = 1
+        while (self.folder / _file_name(name, f"{version}+{number}")).exists():
+            number += 1
+        return f"{version}+{number}"
+
+    def keep(self, model: ModelFile, shipped: ModelFile) -> Path:
+        """Keep a model and let it run from the next start on; when this returns it lasts through a power cut.
+
+        Raises:
+            OutputError: it cannot be written; what ran before still does.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            flush_folder(self.folder.parent)
+        except OSError as error:
+            raise OutputError(f"{self.folder}: cannot be made ({error.strerror}): choose another folder") from error
+        path = self.folder / _file_name(model.manifest.name, model.manifest.version)
+        write_atomically(path, model.to_bytes())
+        pointer = self._pointer()
+        if pointer is None or pointer.adapted_from != shipped.manifest.flatbuffer_sha256:
+            pointer = Pointer(shipped.manifest.flatbuffer_sha256)
+        self._write(Pointer(pointer.adapted_from, path.name, (*pointer.earlier, pointer.model)))
+        return path
+
+    def go_back(self) -> str:
+        """Let the model before run again from the next start on, and say which it is.
+
+        Raises:
+            UsageError: there is none before.
+            OutputError: it cannot be written.
+        """
+        pointer = self._pointer()
+        if pointer is None or not pointer.earlier:
+            raise UsageError(f"{self.folder}: there is no model to go back to: the one that ships runs")
+        *earlier, before = pointer.earlier
+        self._write(Pointer(pointer.adapted_from, before, tuple(earlier)))
+        return before.removesuffix(".tflite")
+
+    def _pointer(self) -> Pointer | None:
+        path = self.folder / POINTER_NAME
+        try:
+            found = read_fields(Pointer, parse_object(path.read_text()), newer=True)
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            _LOG.warning("%s cannot be read (%s): the model that ships runs", path, error)
+            return None
+        if any(Path(name).name != name for name in (found.model, *found.earlier)):
+            _LOG.warning("%s names a model outside its folder: the model that ships runs", path)
+            return None
+        return found
+
+    def _write(self, pointer: Pointer) -> None:
+        write_atomically(self.folder / POINTER_NAME, json.dumps(asdict(pointer), indent=2).encode() + b"\n")
+
+
+def model_in_use(asked: ModelFile, results: str | Path) -> ModelFile:
+    """The model that runs where another is asked for; see `KeptModels.in_place_of`."""
+    return KeptModels(results).in_place_of(asked)
+
+
+def _file_name(name: str, version: str) -> str:
+    file = f"{name}-{version}.tflite"
+    if Path(file).name != file:
+        raise ModelError(f"{name}: its name cannot be part of a file's: give the model another (edge-seg quantize)")
+    return file

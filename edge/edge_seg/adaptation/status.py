@@ -1,0 +1,62 @@
+"""What came of the last adaptation of a folder of results, for the page and for the next one."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from edge_seg.adaptation.kept import FOLDER
+from edge_seg.storage import write_atomically
+from edge_seg.typed_json import parse_object, read_fields
+
+STATUS_NAME = "adaptation.json"
+
+ACCEPTED, REFUSED, TOO_FEW, NOTHING_NEW = "accepted", "refused", "too few", "nothing new"
+
+
+@dataclass(frozen=True)
+class Status:
+    """What came of an adaptation.
+
+    Attributes:
+        when: ISO 8601, by the machine's clock.
+        outcome: `accepted`, `refused`, `too few` or `nothing new`; the last is never kept.
+        why: one line.
+        last_correction: number of the newest correction that was looked at.
+        model: file name of the new model where it was accepted.
+    """
+
+    when: str
+    outcome: str
+    why: str
+    last_correction: int = 0
+    model: str = ""
+
+    def to_json(self) -> dict[str, object]:
+        """The status as JSON has it."""
+        return asdict(self)
+
+
+def read_status(results: Path) -> Status | None:
+    """What came of the last adaptation, `None` where there was none or it cannot be read."""
+    try:
+        return read_fields(Status, parse_object((results / FOLDER / STATUS_NAME).read_text()), newer=True)
+    except (OSError, ValueError):
+        return None
+
+
+def keep_status(results: Path, status: Status) -> Status:
+    """Keep what came of an adaptation.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    write_atomically(results / FOLDER / STATUS_NAME, json.dumps(status.to_json(), indent=2).encode() + b"\n")
+    return status
+
+
+def lines_of_adaptation(results: Path) -> list[str]:
+    """What a page says of the last adaptation where the model did not change: why not."""
+    status = read_status(results)
+    return [f"learning from corrections, {status.when}: {status.why}"] if status and status.outcome == REFUSED else []

@@ -1,0 +1,51 @@
+"""`edge-seg adapt`: thin over `edge_seg.adaptation`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from edge_seg.cli.main import say
+
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+"""The products are small: more threads than one wait for each other, and cost ten times the time on a busy machine."""
+
+
+@click.command(epilog="Example: edge-seg adapt edge-seg-results")
+@click.argument("results", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--model", default="lungs", show_default=True, help="Model that learns: shipped, or a file.")
+@click.option("--back", is_flag=True, help="Run the model before from the next start on.")
+@click.option("--again", is_flag=True, help="Learn even if nothing was corrected since the last time.")
+@click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+def adapt(results: Path, model: str, back: bool, again: bool, as_json: bool, quiet: bool) -> int:
+    """Let a model learn from the outlines that were corrected in RESULTS; research use only, not for diagnosis.
+
+    The new model is accepted if it is better on the films that are kept for testing, and no worse on the reference
+    phantoms. It then runs from the next start on; otherwise the model stays as it was.
+    """
+    for name in _ONE_THREAD:
+        os.environ.setdefault(name, "1")
+    from edge_seg.adaptation.adapt import adapt as learn
+    from edge_seg.adaptation.kept import KeptModels
+    from edge_seg.adaptation.status import REFUSED, TOO_FEW
+    from edge_seg.model_file import ModelFile
+
+    if back:
+        name = KeptModels(results).go_back() or "the model that ships"
+        click.echo(json.dumps({"model": name}) if as_json else f"from the next start on {name} runs")
+        return 0
+    status = learn(results, ModelFile.read(model), again=again, told=_nothing if quiet or as_json else _progress)
+    click.echo(json.dumps(status.to_json()) if as_json else f"{status.outcome}: {status.why}")
+    return 1 if status.outcome in (REFUSED, TOO_FEW) else 0
+
+
+def _progress(done: int, of: int, loss: float) -> None:
+    say(f"\rlearning, pass {done} of {of}, loss {loss:.4f}", nl=done == of)
+
+
+def _nothing(done: int, of: int, loss: float) -> None:
+    pass

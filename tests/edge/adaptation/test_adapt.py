@@ -1,0 +1,115 @@
+"""From corrections to a model that runs at the next start, and back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from edge_seg import pixels
+from edge_seg.adaptation.adapt import adapt, adapted_model
+from edge_seg.adaptation.kept import KeptModels
+from edge_seg.adaptation.status import ACCEPTED, NOTHING_NEW, REFUSED, TOO_FEW, lines_of_adaptation, read_status
+from edge_seg.cli.adapt import adapt as command
+from edge_seg.errors import InputError, UsageError
+from edge_seg.inspection import purity_violations
+from edge_seg.model_file import ModelFile
+from edge_seg.phantom import phantom
+from edge_seg.segmenter import Segmenter
+from edge_seg.station.config import ModelConfig
+from edge_seg.station.wiring import load_segmenter
+
+MODEL = "lungs-nano"
+Correct = Callable[..., None]
+
+
+pytestmark = pytest.mark.usefixtures("learns_quickly")
+
+
+@pytest.fixture(scope="module")
+def learned(tmp_path_factory: pytest.TempPathFactory, nano: ModelFile, correct: Correct, learns_quickly: None) -> Path:
+    """A folder of results whose corrections taught the model something."""
+    results = tmp_path_factory.mktemp("results")
+    correct(results)
+    assert adapt(results, nano).outcome == ACCEPTED
+    return results
+
+
+def test_a_better_model_runs_from_the_next_start_on(learned: Path, nano: ModelFile) -> None:
+    shipped = nano
+    running = load_segmenter(ModelConfig(name=MODEL), learned).manifest
+    assert (running.name, running.version) == (shipped.manifest.name, f"{shipped.manifest.version}+1")
+    assert running.training["adaptation"]["adapted_from"]["sha256"] == shipped.manifest.flatbuffer_sha256
+    assert running.checks["after"] > running.checks["before"]
+    assert running.scores == ()
+    file = ModelFile.read(learned / "models" / f"{MODEL}-{running.version}.tflite")
+    assert purity_violations(file.flatbuffer) == []
+    # The encoder is the same, and so is what the film gate goes by.
+    film = phantom(200, 200, seed=90).film
+    grey = pixels.to_input(film, shipped.manifest.input_shape)[0]
+    looks = [Segmenter(model).observe(grey)[1] for model in (shipped, file)]
+    assert looks[0] is not None
+    assert looks[1] is not None
+    assert np.array_equal(looks[0], looks[1])
+
+
+def test_nothing_new_is_not_learned_twice_and_another_model_is_left_alone(learned: Path, nano: ModelFile) -> None:
+    assert adapt(learned, nano).outcome == NOTHING_NEW
+    assert read_status(learned).outcome == ACCEPTED  # type: ignore[union-attr]
+    assert (
+        load_segmenter(ModelConfig(name="lungs"), learned).manifest.version == ModelFile.read("lungs").manifest.version
+    )
+    assert lines_of_adaptation(learned) == []
+
+
+def test_one_command_goes_back(tmp_path: Path, nano: ModelFile) -> None:
+    shipped, kept = nano, KeptModels(tmp_path)
+    for number in (1, 2):
+        version = kept.next_version(shipped)
+        assert version == f"{shipped.manifest.version}+{number}"
+        kept.keep(adapted_model(shipped, shipped.flatbuffer, version, []), shipped)
+    told = []
+    for _ in range(2):
+        ran = CliRunner().invoke(command, [str(tmp_path), "--back", "--json"], standalone_mode=False)
+        told.append(json.loads(ran.output)["model"])
+    assert told == [f"{MODEL}-{shipped.manifest.version}+1", "the model that ships"]
+    assert not kept.is_in_use(shipped)
+    with pytest.raises(UsageError, match="no model to go back to"):
+        kept.go_back()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{}", b'{"adapted_from": "x", "model": "../../x.tflite"}', None])
+def test_what_is_damaged_leaves_the_model_that_ships(tmp_path: Path, nano: ModelFile, damage: bytes | None) -> None:
+    shipped, kept = nano, KeptModels(tmp_path)
+    path = kept.keep(adapted_model(shipped, shipped.flatbuffer, "9", []), shipped)
+    assert kept.is_in_use(shipped)
+    if damage is None:
+        path.write_bytes(path.read_bytes()[:-5000])
+    else:
+        (kept.folder / "current.json").write_bytes(damage)
+    assert kept.in_place_of(shipped) is shipped
+
+
+def test_too_few_films_are_refused_with_how_many_are_missing(tmp_path: Path, nano: ModelFile, correct: Correct) -> None:
+    with pytest.raises(InputError, match="nothing was corrected"):
+        adapt(tmp_path, nano)
+    correct(tmp_path, 2)
+    status = adapt(tmp_path, nano)
+    assert status.outcome == TOO_FEW
+    assert "of 5 patients to test on are there" in status.why
+    assert not (tmp_path / "models" / "current.json").exists()
+
+
+def test_a_model_that_got_worse_stays_out_and_the_page_says_why(
+    tmp_path: Path, nano: ModelFile, correct: Correct
+) -> None:
+    """Whoever swaps the lungs on every film, those that are kept for testing too."""
+    correct(tmp_path, draw=lambda m: {**m, "right_lung": m["left_lung"], "left_lung": m["right_lung"]})
+    status = adapt(tmp_path, nano)
+    assert status.outcome == REFUSED
+    assert "reference phantoms" in status.why
+    assert not KeptModels(tmp_path).is_in_use(nano)
+    assert status.why in lines_of_adaptation(tmp_path)[0]

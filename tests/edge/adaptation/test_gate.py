@@ -1,0 +1,86 @@
+"""Only a model that is better here and no worse elsewhere is accepted; a bad annotator gets nothing in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pytest
+from edge_seg.adaptation.adapt import adapted_model
+from edge_seg.adaptation.decoder import find_decoder, shipped_parameters, with_parameters
+from edge_seg.adaptation.examples import Encoder, Outlined
+from edge_seg.adaptation.gate import LEVEL, Judgement, judge, missing_patients, randomisation_p
+from edge_seg.adaptation.learning import Settings, learn
+from edge_seg.model_file import ModelFile
+from edge_seg.phantom import phantom
+
+Spoil = Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+
+
+def as_it_is(masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return masks
+
+
+def shifted(masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.roll(mask, 24, axis=1) for name, mask in masks.items()}
+
+
+def swapped(masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {**masks, "right_lung": masks["left_lung"], "left_lung": masks["right_lung"]}
+
+
+def halves_left_out(masks: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    upper = np.arange(256)[:, None] < 115
+    return {name: mask & upper for name, mask in masks.items()}
+
+
+def test_the_test_is_exact_for_few_and_drawn_for_many() -> None:
+    assert randomisation_p(np.full(5, 0.1)) == pytest.approx(1 / 32)
+    assert randomisation_p(np.full(4, 0.1)) > LEVEL
+    assert randomisation_p(np.zeros(6)) == 1
+    assert randomisation_p(np.full(40, 0.1)) < 1e-3
+    assert randomisation_p(np.tile([0.1, -0.1], 20)) == pytest.approx(0.56, abs=0.03)
+
+
+def test_it_says_how_many_patients_are_missing() -> None:
+    film = phantom(64, 64).film
+    films = [Outlined(str(i), f"patient {i // 2}", film, {}) for i in range(6)]
+    assert missing_patients(films) == 2
+    assert missing_patients([]) == 5
+
+
+def test_a_model_that_is_not_int8_is_refused(lungs: ModelFile, make_flatbuffer: Callable[..., bytes]) -> None:
+    other = ModelFile(lungs.manifest, make_flatbuffer())
+    assert "operators are others" in judge(lungs, lungs, other, []).why
+
+
+@pytest.mark.parametrize("spoil", [shifted, swapped, halves_left_out])
+@pytest.mark.parametrize("test_films", [as_it_is, None], ids=["test films are right", "test films are wrong too"])
+def test_a_bad_annotator_gets_nothing_in(spoil: Spoil, test_films: Spoil | None) -> None:
+    """Ten films outlined wrongly on purpose; the films that are kept for testing may be wrong in the same way."""
+    judged = judgement_of(spoil, test_films or spoil)
+    assert not judged.accepted
+    if test_films is None:
+        assert "reference phantoms" in judged.why
+
+
+def judgement_of(spoil: Spoil, spoil_test: Spoil) -> Judgement:
+    model = ModelFile.read("lungs-nano")
+    test = [outlined(seed, spoil_test) for seed in range(6)]
+    return judge(model, model, taught(spoil), test)
+
+
+@cache
+def taught(spoil: Spoil) -> ModelFile:
+    model = ModelFile.read("lungs-nano")
+    decoder = find_decoder(model.flatbuffer)
+    encoder, start = Encoder(model, decoder), shipped_parameters(decoder, model.flatbuffer)
+    examples = [encoder.example(outlined(seed, spoil)) for seed in range(20, 30)]
+    parameters = learn(decoder, start, examples, Settings(passes=4, learning_rate=1e-3))
+    return adapted_model(model, with_parameters(decoder, model.flatbuffer, parameters), "test", [])
+
+
+def outlined(seed: int, spoil: Spoil) -> Outlined:
+    made = phantom(256, 256, seed=seed)
+    return Outlined(f"phantom-{seed}", f"patient {seed}", made.film, spoil(made.masks))
