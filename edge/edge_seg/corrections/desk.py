@@ -25,7 +25,7 @@ from edge_seg.outputs.outbox import Outbox
 from edge_seg.pixels import to_grey8
 from edge_seg.record import DoneRecord
 from edge_seg.sources import find_received, read_film
-from edge_seg.structures import Structure, structures_named
+from edge_seg.structures import LUNG_DEFINITIONS, Structure, structures_named
 from edge_seg.typed_json import parse_object, read_fields
 
 LONGEST_NAME = 80
@@ -141,7 +141,7 @@ class Desk:
         """
         newest = self.store.newest().get(record.stem)
         model = self._model_masks(record)
-        own = self.store.masks_of(newest) if newest is not None and newest.is_judged else {}
+        own = self._own_masks(record, newest)
         same = {name for name, mask in own.items() if name in model and np.array_equal(mask, model[name])}
         structures = tuple(
             SheetStructure(
@@ -159,7 +159,7 @@ class Desk:
             record.film.height,
             base=newest.number if newest is not None else 0,
             verdict=newest.verdict if newest is not None else None,
-            absent=newest.absent if newest is not None else (),
+            absent=tuple(n for n in record.structures if newest is not None and _kept_as(record, n) in newest.absent),
             who=self.who,
             structures=structures,
         )
@@ -200,7 +200,7 @@ class Desk:
         if said.base != (newest.number if newest is not None else 0):
             raise Overtaken(f"{record.name}: somebody saved another version meanwhile: open it again")
         model = self._model_masks(record)
-        before = self.store.masks_of(newest) if newest is not None and newest.is_judged else model
+        before = {**model, **self._own_masks(record, newest)}
         film = self._film(record)
         grey = self._grey(record, shown, film)
         judgement = Judgement(
@@ -208,10 +208,10 @@ class Desk:
             who=said.who,
             model=ModelOfCorrection(record.model.name, record.model.version, record.model.sha256),
             image=grey,
-            masks=_masks(record, said, model if said.verdict == RIGHT else before),
+            masks=_kept(record, _masks(record, said, model if said.verdict == RIGHT else before)),
             patient=_patient(record, film),
-            before=before,
-            absent=said.absent if said.verdict not in (RIGHT, CANNOT_JUDGE) else (),
+            before=_kept(record, before),
+            absent=tuple(_kept_as(record, n) for n in said.absent) if said.verdict not in (RIGHT, CANNOT_JUDGE) else (),
             seconds=said.seconds,
             actions=said.actions,
         )
@@ -223,6 +223,13 @@ class Desk:
             return self.store.save(record.stem, judgement)
         send = self._outbox.put if self._outbox is not None else None
         return self.store.save(record.stem, judgement, make_object, send)
+
+    def _own_masks(self, record: DoneRecord, newest: Correction | None) -> dict[str, np.ndarray]:
+        """The outlines of the newest version, by the model's names of the structures; none where nobody could judge."""
+        if newest is None or not newest.is_judged:
+            return {}
+        kept = self.store.masks_of(newest)
+        return {name: kept[as_] for name in record.structures if (as_ := _kept_as(record, name)) in kept}
 
     def _model_masks(self, record: DoneRecord) -> dict[str, np.ndarray]:
         if record.rejected:
@@ -312,6 +319,15 @@ def _drawn(film: str, name: str, rings: tuple[Points, ...], shape: tuple[int, in
     return mask
 
 
+def _kept_as(record: DoneRecord, name: str) -> str:
+    """What a structure is called in a data set: visible lungs are not what others learn as lungs."""
+    return f"visible_{name}" if record.structures.get(name) == LUNG_DEFINITIONS["visible"] else name
+
+
+def _kept(record: DoneRecord, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {_kept_as(record, name): mask for name, mask in masks.items()}
+
+
 def _structures(record: DoneRecord) -> tuple[Structure, ...]:
     named = structures_named(tuple(record.structures))
     return tuple(replace(one, definition=record.structures[one.name]) for one in named)
@@ -339,7 +355,8 @@ def _patient(record: DoneRecord, film: Film | None) -> str:
 
 def _object(record: DoneRecord, line: Correction, masks: Mapping[str, np.ndarray], film: Film | None) -> bytes | None:
     """The DICOM segmentation of a version; `None` where there is none to be made."""
-    structures = tuple(one for one in _structures(record) if one.name in masks and one.name not in line.absent)
+    named = [replace(one, name=_kept_as(record, one.name)) for one in _structures(record)]
+    structures = tuple(one for one in named if one.name in masks and one.name not in line.absent)
     if film is None or film.header is None or not structures:
         return None
     outlines = dicom.CorrectedOutlines(

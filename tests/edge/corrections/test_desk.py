@@ -152,3 +152,20 @@ def test_a_film_is_found_where_it_was_moved_and_after_that_among_the_corrections
     assert Desk(out).save(gone, said(base=1)).number == 2
     (moved / "film.dcm").write_bytes(b"another film")
     assert Desk(out, films=moved).picture(gone, 2048)
+
+
+def test_visible_lungs_are_kept_under_names_that_say_so(results: tuple[Path, DoneRecord], tmp_path: Path) -> None:
+    film = read_film(results[0] / "film.dcm")
+    output = OutputFolder(tmp_path / "out")
+    record = output.write(Segmenter.load("lungs-nano", threads=1, lung="visible")(film))
+    output.close()
+    desk = Desk(tmp_path / "out", with_dicom=True)
+    line = desk.save(record, said(absent=["left_lung"]))
+    assert line.structures == ("visible_right_lung", "visible_left_lung", "cardiomediastinum", "heart")
+    assert (line.absent, line.changed) == (("visible_left_lung",), ("visible_right_lung", "visible_left_lung"))
+    sheet = desk.sheet(record)
+    assert sheet.absent == ("left_lung",)
+    assert [one.name for one in sheet.structures if one.now is not None] == ["right_lung", "left_lung"]
+    again = desk.save(record, said(base=1, outlines={"heart": SQUARE}))
+    assert (again.changed, again.drawn) == (("heart",), ())
+    assert desk.store.masks_of(again)["visible_right_lung"].sum() == 80 * 120

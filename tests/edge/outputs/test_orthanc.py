@@ -301,7 +301,7 @@ def test_a_correction_lies_beside_the_models_segmentation(make_orthanc: Callable
         assert process.stderr is not None
         url = process.stderr.readline().split()[1]
         outlines = {"heart": [[[150, 200], [220, 200], [220, 290], [150, 290]]]}
-        said = {"base": 0, "who": "A. Reader", "verdict": "corrected", "outlines": outlines}
+        said: Any = {"base": 0, "who": "A. Reader", "verdict": "corrected", "outlines": outlines}
         answer = requests.post(f"{url}corrections/1", json=said, timeout=60)
         assert answer.status_code == 201, answer.text
         wait_for(lambda: len(orthanc.instances().get("SEG", [])) == 2)

@@ -70,6 +70,7 @@ def said(**changes: Any) -> bytes:
 
 
 def test_a_correction_is_sent_and_told(page: PageServer, session: tuple[Health, OutputFolder]) -> None:
+    assert [one["number"] for one in json.loads(ask(f"{page.url}corrections")[1])["next"]] == [1]
     status, body = ask(f"{page.url}corrections/1")
     sheet = json.loads(body)
     assert (status, sheet["name"], sheet["base"], sheet["who"]) == (200, "film.png", 0, "B")
@@ -81,6 +82,7 @@ def test_a_correction_is_sent_and_told(page: PageServer, session: tuple[Health, 
     assert ask(f"{page.url}corrections/1", said())[0] == 409
     told = json.loads(ask(f"{page.url}corrections")[1])
     assert told["films"]["1"]["who"] == "A. Reader"
+    assert told["next"] == []
     assert [one.film for one in Corrections(session[1].folder)] == ["film"]
 
 

@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from edge_seg.corrections import Correction
 from edge_seg.corrections.desk import Desk, Overtaken
+from edge_seg.corrections.queue import next_films
 from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.station.layers import LONGEST_SIDE
 from edge_seg.station.page.answer import PICTURES, Answer, json_answer, refusal
@@ -56,15 +57,14 @@ class Correcting:
         return self._told(partial(self._save, int(asked[1]), body)) if asked else self.get(path)
 
     def _list(self) -> Answer:
-        """The newest version of each film that is shown and was looked at, by its number."""
+        """The newest version of each film that is shown and was looked at, by its number; and what to look at next."""
         newest = self._desk.store.newest()
-        found: dict[str, dict[str, object]] = {}
-        for film in self._shown.recent():
-            record = self._shown.record(film.number)
-            line = newest.get(record.stem) if record is not None else None
-            if line is not None:
-                found[str(film.number)] = _in_short(line)
-        return json_answer({"who": self._desk.who, "films": found})
+        listed = [(film.number, self._shown.record(film.number)) for film in self._shown.recent()]
+        records = {record.stem: (number, record) for number, record in reversed(listed) if record is not None}
+        films = {str(number): _in_short(newest[stem]) for stem, (number, _) in records.items() if stem in newest}
+        chosen = next_films((record for _, record in records.values()), self._desk.store)
+        following = [{"number": records[one.film][0], "why": one.why} for one in chosen]
+        return json_answer({"who": self._desk.who, "films": films, "next": following})
 
     def _sheet(self, number: int) -> Answer | None:
         record = self._shown.record(number)

@@ -123,6 +123,19 @@ function showCorrection(film) {
   say("corrected", known ? `${known.verdict}, by ${known.who}, ${moment(known.when)}` : "");
 }
 
+// Those that teach a model most; their numbers are those of the list of films.
+function showNext(films) {
+  const next = (corrections ? corrections.next : []).map((one) => [one, films.find((film) => film.number === one.number)]).filter(([, film]) => film);
+  at("next").hidden = next.length === 0;
+  renewed("next-films", next.map(([one, film]) => [one, film.number]), () => next.map(([one, film]) => {
+    const made = element("li"), button = element("button", title(film));
+    button.type = "button";
+    button.addEventListener("click", () => { chosen = film.number; refresh(); });
+    made.append(button, ` ${one.why}`);
+    return made;
+  }));
+}
+
 function script(name) {
   return new Promise((resolve, reject) => {
     const made = element("script");
@@ -370,6 +383,7 @@ async function refresh() {
     list("problems", state.problems);
     showFilm(film);
     showRecent(state.recent, film);
+    showNext(state.recent);
     showDevice(state);
   } catch (error) {
     say("status", "no connection to the device", "bad");
