@@ -72,21 +72,22 @@ class Lab:
         model: shipped model or file.
         dataset: outlined films with train and test split.
         test: split that is scored.
+        limit: films that are read of each split, at most.
     """
 
-    def __init__(self, model: str, dataset: Dataset, test: str = "test") -> None:
+    def __init__(self, model: str, dataset: Dataset, test: str = "test", limit: int | None = None) -> None:
         self.model = ModelFile.read(model)
         self.decoder: Decoder = find_decoder(self.model.flatbuffer)
         self.start: Parameters = shipped_parameters(self.decoder, self.model.flatbuffer)
         self.names = [structure.name for structure in self.model.manifest.structures]
         self._encoder = Encoder(self.model, self.decoder)
         self._segmenter = Segmenter(self.model, gate=False)
-        self.train = [self._film(*one) for one in self.outlined(dataset, "train")]
-        self.test = [(film, *film.load()) for film in dataset.split(test) if film.scored]
+        self.train = [self._film(*one) for one in self.outlined(dataset, "train", limit)]
+        self.test = [(film, *film.load()) for film in dataset.split(test)[:limit] if film.scored]
 
-    def outlined(self, dataset: Dataset, split: str) -> Iterable[tuple[Outlined, Candidate]]:
+    def outlined(self, dataset: Dataset, split: str, limit: int | None = None) -> Iterable[tuple[Outlined, Candidate]]:
         """The films of a split as a person has put them right, and what the queue knows of them."""
-        for film in dataset.split(split):
+        for film in dataset.split(split)[:limit]:
             pixels, outlines = film.load()
             found = self._segmenter(pixels)
             masks = corrected(found.masks, {name: plane == 1 for name, plane in outlines.items()})

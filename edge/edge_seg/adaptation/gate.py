@@ -8,7 +8,7 @@ in the same way cannot change those.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import product
@@ -23,7 +23,7 @@ from edge_seg.model_file import ModelFile
 from edge_seg.phantom import Phantom, phantom
 from edge_seg.pixels import IGNORE
 from edge_seg.segmenter import Segmenter
-from edge_seg.structures import regions
+from edge_seg.structures import DERIVED, regions
 
 LEVEL = 0.05
 """One-sided level of the paired test."""
@@ -113,12 +113,22 @@ def score(model: ModelFile, films: Sequence[Outlined]) -> np.ndarray:
     segmenter = Segmenter(model, gate=False)
     by_patient: dict[str, list[float]] = {}
     for outlined in films:
-        found = segmenter(outlined.film).regions
+        found = _with_regions(segmenter(outlined.film).masks)
         known = {name: found[name] for name in outlined.outlines if name in found}
         by_patient.setdefault(outlined.patient, []).extend(
             dice(outlined.outlines[name], mask) for name, mask in known.items()
         )
     return np.array([float(np.mean(scores)) for scores in by_patient.values() if scores])
+
+
+def _with_regions(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The masks and all that follows from them, visible right and left lung too."""
+    found = dict(masks)
+    for region in DERIVED:
+        if region.known_from(masks):
+            inside = np.any([masks[name] for name in region.of], axis=0)
+            found[region.name] = inside & ~masks[region.without] if region.without else inside
+    return found
 
 
 def dice(truth: np.ndarray, found: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import pytest
 from edge_seg.adaptation.adapt import adapted_model
 from edge_seg.adaptation.decoder import find_decoder, shipped_parameters, with_parameters
 from edge_seg.adaptation.examples import Encoder, Outlined
-from edge_seg.adaptation.gate import LEVEL, Judgement, judge, missing_patients, randomisation_p
+from edge_seg.adaptation.gate import LEVEL, Judgement, judge, missing_patients, randomisation_p, score
 from edge_seg.adaptation.learning import Settings, learn
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom import phantom
@@ -48,6 +48,18 @@ def test_it_says_how_many_patients_are_missing() -> None:
     films = [Outlined(str(i), f"patient {i // 2}", film, {}) for i in range(6)]
     assert missing_patients(films) == 2
     assert missing_patients([]) == 5
+
+
+def test_visible_lungs_are_scored_by_what_the_outlines_give() -> None:
+    """Where a device shows visible lungs, they are corrected, and kept under names of their own."""
+    made = phantom(256, 256, seed=1)
+    visible = {
+        f"visible_{side}": made.masks[side] & ~made.masks["cardiomediastinum"] for side in ("right_lung", "left_lung")
+    }
+    right = score(ModelFile.read("lungs-nano"), [Outlined("one", "p", made.film, visible)])
+    assert right[0] > 0.9
+    exchanged = dict(zip(visible, reversed(visible.values()), strict=True))
+    assert score(ModelFile.read("lungs-nano"), [Outlined("one", "p", made.film, exchanged)])[0] < 0.1
 
 
 def test_a_model_that_is_not_int8_is_refused(lungs: ModelFile, make_flatbuffer: Callable[..., bytes]) -> None:
