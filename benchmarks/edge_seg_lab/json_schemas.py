@@ -1,4 +1,4 @@
-"""Writes the JSON schemas of record, manifest and report that ship with the package.
+"""Writes the JSON schemas of record, correction, manifest and report that ship with the package.
 
 python -m edge_seg_lab.json_schemas
 """
@@ -12,6 +12,7 @@ from typing import Any
 import edge_seg
 import edge_seg_benchmarks
 from edge_seg import model_file, record
+from edge_seg.corrections import line as correction
 from edge_seg.json_schema import DRAFT, schema_of
 from edge_seg_benchmarks import schema as report
 
@@ -29,6 +30,14 @@ def record_schema() -> dict[str, Any]:
         one["required"].insert(1, "status")
         kinds.append(one)
     return _whole("A record of edge-seg: what was found on a film, or why nothing was", {"oneOf": kinds}, definitions)
+
+
+def correction_schema() -> dict[str, Any]:
+    """Of a line of `corrections.jsonl`."""
+    definitions: dict[str, Any] = {}
+    made = _numbered(schema_of(correction.Correction, definitions), correction.SCHEMA)
+    made["properties"]["verdict"] = {"enum": list(correction.VERDICTS)}
+    return _whole("A correction of edge-seg: what a person said of the outlines of a film", made, definitions)
 
 
 def manifest_schema() -> dict[str, Any]:
@@ -50,6 +59,7 @@ def schemas() -> dict[Path, str]:
     device, benchmarks = (Path(str(package.__file__)).parent for package in (edge_seg, edge_seg_benchmarks))
     made = {
         device / "schemas" / "record.json": record_schema(),
+        device / "schemas" / "correction.json": correction_schema(),
         device / "schemas" / "manifest.json": manifest_schema(),
         benchmarks / "schemas" / "report.json": report_schema(),
     }

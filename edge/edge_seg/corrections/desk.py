@@ -131,7 +131,7 @@ class Desk:
         self._results, self._films = results, films
         self._with_dicom, self._outbox = with_dicom, outbox
         self._last: tuple[str, np.ndarray] | None = None
-        self._reading = threading.Lock()
+        self._reading, self._saving = threading.Lock(), threading.Lock()
 
     def sheet(self, record: DoneRecord) -> Sheet:
         """What the editor begins with.
@@ -195,7 +195,10 @@ class Desk:
             Overtaken: another version was saved meanwhile.
             OutputError: it cannot be written.
         """
-        said = _parsed(body)
+        with self._saving:
+            return self._save(record, _parsed(body), shown)
+
+    def _save(self, record: DoneRecord, said: Said, shown: bytes | None) -> Correction:
         newest = self.store.newest().get(record.stem)
         if said.base != (newest.number if newest is not None else 0):
             raise Overtaken(f"{record.name}: somebody saved another version meanwhile: open it again")

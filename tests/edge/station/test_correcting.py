@@ -10,18 +10,21 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from edge_seg import InputError, Segmenter
+from edge_seg import Film, InputError, Segmenter
 from edge_seg.corrections import Corrections
 from edge_seg.corrections.desk import Desk
+from edge_seg.film import Arrival
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.phantom import phantom
-from edge_seg.sources import Files
+from edge_seg.phantom import phantom, write_dicom
+from edge_seg.pixels import to_grey8
+from edge_seg.sources import Files, Source, read_film
 from edge_seg.station.finished import FinishedFolder
 from edge_seg.station.health import Health
 from edge_seg.station.page import Correcting, PageServer
@@ -30,6 +33,18 @@ from edge_seg.station.session import run_session
 
 SQUARE = [[[60, 80], [140, 80], [140, 200], [60, 200]]]
 JSON = {"Content-Type": "application/json"}
+
+
+class Frame(Source):
+    """A camera with one frame."""
+
+    total: int | None = 1
+
+    def __init__(self, film: Film) -> None:
+        self.film = film
+
+    def __iter__(self) -> Iterator[Arrival]:
+        yield Arrival(self.film)
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +131,36 @@ def test_the_token_is_needed_and_corrections_can_be_switched_off(session: tuple[
     with closing(PageServer("0", health)) as without:
         assert ask(f"{without.url}corrections")[0] == 404
         assert ask(f"{without.url}corrections/1", said())[0] == 405
+
+
+def test_a_frame_of_a_camera_is_kept_as_the_page_shows_it(tmp_path: Path) -> None:
+    drawn = phantom(400, 360, seed=1).film
+    frame = replace(
+        drawn, name="camera-1.jpg", source="camera 0", taken_at="2026-11-26T10:00:00+00:00", unique_name=True
+    )
+    segmenter, output = Segmenter.load("lungs-nano", threads=1), OutputFolder(tmp_path)
+    source = Frame(frame)
+    health = Health(segmenter, source, output)
+    run_session(source, segmenter, output, [health])
+    with closing(PageServer("0", health, correcting=Correcting(health, Desk(tmp_path)))) as page:
+        assert ask(f"{page.url}corrections/1/film")[0] == 200
+        assert ask(f"{page.url}corrections/1", said())[0] == 201
+    (film,) = Corrections(tmp_path).films()
+    assert np.abs(film.image().astype(int) - to_grey8(drawn)).mean() < 3
+    output.close()
+
+
+def test_a_film_that_was_received_is_read_from_where_it_lies_now(tmp_path: Path) -> None:
+    write_dicom(phantom(400, 360, seed=1), tmp_path / "1.2.dcm")
+    film = replace(read_film(tmp_path / "1.2.dcm"), source="dicom 1.2")
+    output = OutputFolder(tmp_path / "out")
+    record = output.write(Segmenter.load("lungs-nano", threads=1)(film))
+    (tmp_path / "out" / "inbox" / "done").mkdir(parents=True)
+    (tmp_path / "1.2.dcm").rename(tmp_path / "out" / "inbox" / "done" / "1.2.dcm")
+    desk = Desk(tmp_path / "out", with_dicom=True)
+    line = desk.save(record, said())
+    assert [file.name for file in line.files if file.name.endswith(".dcm")] == ["versions/1.2.1.corrected.dcm"]
+    output.close()
 
 
 def test_retention_leaves_corrections(tmp_path: Path) -> None:

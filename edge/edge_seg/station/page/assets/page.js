@@ -1,7 +1,7 @@
 // Texts of films and senders reach the page as text alone: nothing here parses them as HTML.
 "use strict";
 
-const EVERY_MS = 1000;
+const EVERY_MS = 1000, CORRECTIONS_EVERY_MS = 30000;
 const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 const STATES = { done: "done", check: "to check", rejected: "rejected", failed: "failed" };
 const at = (id) => document.getElementById(id);
@@ -394,3 +394,5 @@ async function refresh() {
 if (location.search) history.replaceState(null, "", location.pathname);
 askCorrections().then(refresh);
 setInterval(refresh, EVERY_MS);
+// Films come, and others may put them right too.
+setInterval(askCorrections, CORRECTIONS_EVERY_MS);
