@@ -13,7 +13,7 @@ MOST_RINGS, MOST_POINTS = 64, 20_000
 """Of one structure; a lung has one ring and a few hundred points."""
 
 _MOST_CROSSINGS = 20_000_000  # of edges with rows of pixels: an outline of a film of the largest size has 100,000
-_TOLERANCE = 0.4  # pixels by which an outline may leave the edge of its mask
+_TOLERANCE, _TOLERANCE_SHARE = 0.4, 2e-4  # pixels, or part of a side, by which an outline may leave its mask's edge
 _AROUND = 3  # points on each side that tell in which direction an outline runs
 _LEAST_SHARE = 5e-4  # of a mask: smaller pieces are specks that nobody can take hold of
 
@@ -30,7 +30,8 @@ def rings_of(mask: np.ndarray) -> list[np.ndarray]:
     contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     least = max(4.0, _LEAST_SHARE * np.count_nonzero(mask))
     large = [c for c in contours if len(c) >= 8 and abs(cv2.contourArea(c)) >= least]
-    rings = [_simplified(_outward(c[:, 0].astype(np.float64))) for c in large]
+    tolerance = max(_TOLERANCE, _TOLERANCE_SHARE * max(mask.shape))
+    rings = [_simplified(_outward(c[:, 0].astype(np.float64)), tolerance) for c in large]
     return sorted(rings, key=lambda ring: -float(cv2.contourArea(ring.astype(np.float32))))
 
 
@@ -76,6 +77,6 @@ def _outward(points: np.ndarray) -> np.ndarray:
     return points + 0.5 + 0.5 * normal
 
 
-def _simplified(points: np.ndarray) -> np.ndarray:
-    found = cv2.approxPolyDP(points.astype(np.float32)[:, np.newaxis], _TOLERANCE, True)[:, 0]
+def _simplified(points: np.ndarray, tolerance: float) -> np.ndarray:
+    found = cv2.approxPolyDP(points.astype(np.float32)[:, np.newaxis], tolerance, True)[:, 0]
     return np.round(found.astype(np.float64), 1)
