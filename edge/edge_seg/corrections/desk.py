@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -16,8 +17,9 @@ from edge_seg.assessment.kinds import INVERTED
 from edge_seg.corrections.line import CANNOT_JUDGE, RIGHT, VERDICTS, Correction, ModelOfCorrection
 from edge_seg.corrections.outline import MOST_POINTS, MOST_RINGS, mask_of, rings_of
 from edge_seg.corrections.store import Corrections, Judgement
-from edge_seg.errors import InputError
+from edge_seg.errors import InputError, OutputError
 from edge_seg.film import Film, inverted
+from edge_seg.hardware import LITTLE_SPACE_BYTES
 from edge_seg.identity import identity_of
 from edge_seg.log import room_logger
 from edge_seg.outputs import dicom
@@ -199,6 +201,10 @@ class Desk:
             return self._save(record, _parsed(body), shown)
 
     def _save(self, record: DoneRecord, said: Said, shown: bytes | None) -> Correction:
+        if (free := shutil.disk_usage(self._results).free) < LITTLE_SPACE_BYTES:
+            raise OutputError(
+                f"only {free / 1e6:.0f} MB of disk are free: make room for corrections, which are never removed"
+            )
         newest = self.store.newest().get(record.stem)
         if said.base != (newest.number if newest is not None else 0):
             raise Overtaken(f"{record.name}: somebody saved another version meanwhile: open it again")

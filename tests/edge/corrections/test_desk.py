@@ -11,8 +11,9 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from edge_seg import InputError, Segmenter
+from edge_seg import InputError, OutputError, Segmenter
 from edge_seg.corrections import CANNOT_JUDGE, CORRECTED, RIGHT
+from edge_seg.corrections import desk as desk_module
 from edge_seg.corrections.desk import Desk, Overtaken
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom, write_dicom
@@ -169,3 +170,12 @@ def test_visible_lungs_are_kept_under_names_that_say_so(results: tuple[Path, Don
     again = desk.save(record, said(base=1, outlines={"heart": SQUARE}))
     assert (again.changed, again.drawn) == (("heart",), ())
     assert desk.store.masks_of(again)["visible_right_lung"].sum() == 80 * 120
+
+
+def test_nothing_is_kept_where_the_disk_has_no_room(
+    desk: Desk, results: tuple[Path, DoneRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_module, "LITTLE_SPACE_BYTES", 1 << 62)
+    with pytest.raises(OutputError, match="make room"):
+        desk.save(results[1], said())
+    assert list(desk.store) == []

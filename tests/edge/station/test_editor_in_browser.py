@@ -63,7 +63,7 @@ class Person:
     """
 
     def __init__(self, browser: Browser, page: PageServer, phone: bool) -> None:
-        self.browser, self.page, self.phone = browser, page, phone
+        self.browser, self.page, self.phone, self.pointer = browser, page, phone, "mouse"
         browser.look_as(390 if phone else 1440, 844 if phone else 900, phone=phone)
         browser.command("Emulation.setTouchEmulationEnabled", enabled=phone)
 
@@ -97,23 +97,18 @@ class Person:
     def stroke(self, points: list[tuple[float, float]]) -> None:
         """Press at the first point, go through the others, and let go."""
         if self.phone:
-            for kind, at in (
-                ("touchStart", points[:1]),
-                *(("touchMove", [one]) for one in points[1:]),
-                ("touchEnd", []),
-            ):
-                self.browser.command(
-                    "Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y} for x, y in at]
-                )
+            touch(self.browser, "touchStart", points[0])
+            for point in points[1:]:
+                touch(self.browser, "touchMove", point)
+            touch(self.browser, "touchEnd")
             return
         for kind, (x, y) in (
             ("mousePressed", points[0]),
             *(("mouseMoved", one) for one in points[1:]),
             ("mouseReleased", points[-1]),
         ):
-            self.browser.command(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1, clickCount=1
-            )
+            pressed = {"button": "left", "buttons": 1, "clickCount": 1, "pointerType": self.pointer}
+            self.browser.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)
 
     def drag(self, start: np.ndarray, end: np.ndarray) -> None:
         """Take what is at a point of the film to another."""
@@ -323,8 +318,9 @@ def _area(out: Path, stem: str, structure: str) -> int:
     return int(Corrections(out).masks_of(newest)[structure].sum())
 
 
-def test_a_brush_adds_and_erases_and_keys_take_it_back(editing: tuple[Person, Path, str]) -> None:
+def test_a_pen_paints_and_erases(editing: tuple[Person, Path, str]) -> None:
     person, out, stem = editing
+    person.pointer = "pen"
     model = cv2.imread(str(out / f"{stem}.heart.png"), cv2.IMREAD_GRAYSCALE)
     assert model is not None
     person.browser.press("4", "a")
