@@ -10,8 +10,8 @@ import numpy as np
 from edge_seg.adaptation.decoder import Decoder, Parameters
 from edge_seg.adaptation.loss import Plane, loss_and_slope
 
-_PASSES = 10
-_LOOKS = 200  # at a film, at least
+_PASSES = 5
+_LOOKS = 100  # at a film, at least
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Settings:
         seed: of the films' order.
     """
 
-    passes: int = 10
+    passes: int = _PASSES
     learning_rate: float = 3e-4
     pull: float = 3e-2
     batch: int = 4
