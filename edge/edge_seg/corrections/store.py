@@ -282,7 +282,9 @@ class Corrections:
         image, aside = self._image_paths(line.film)
         if line.is_judged and not aside.exists() and not image.exists():
             # Kept with the versions until the line is there: a data set has no film without outlines.
-            files.append(self._write(aside, _encode_film(judgement.image)))
+            # Told by the name that it has from then on.
+            written = self._write(aside, _encode_film(judgement.image))
+            files.append(replace(written, name=image.relative_to(self.folder).as_posix()))
         made = make_object(line)
         if made is not None:
             path = self.folder / VERSIONS / f"{line.film}.{line.number}.corrected.dcm"

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from datetime import datetime, timezone
 from pathlib import Path
 
+from edge_seg.adaptation.status import lines_of_adaptation
 from edge_seg.corrections.desk import Desk
 from edge_seg.errors import InputError
 from edge_seg.film import SMALLEST_SIDE
@@ -116,4 +117,5 @@ class FinishedFolder:
             temperature_c=None,
             throttling=None,
             recent=self._recent,
+            problems=tuple(lines_of_adaptation(self._output.folder)),
         )

@@ -6,7 +6,7 @@ const Outline = (() => {
   const STEPS = 12;  // points of a drawn curve between two handles
   const SAMPLES = 360;  // points of a ring that a curve is fitted to
   const FEWEST = 8, MOST = 40;  // handles of a fitted ring
-  const WORST = 0.0042;  // of the area: half of what lies between ring and curve, which is what Dice loses
+  const WORST = 0.0046;  // of the area: half of what lies between ring and curve, which is what Dice loses
 
   // Weights of four neighbouring handles at u in [0, 1] between the middle two: the uniform spline of Catmull and Rom.
   const weights = (u) => [u * (u * (2 - u) - 1) / 2, (u * u * (3 * u - 5) + 2) / 2, u * (u * (4 - 3 * u) + 1) / 2, u * u * (u - 1) / 2];
@@ -87,24 +87,32 @@ const Outline = (() => {
     }
   }
 
+  // The spline through knots that lies closest: its handles, how far it is off in all, and by segment.
+  function tried(points, step, knots) {
+    const { handles, places } = solved(points, knots), off = new Float64Array(knots.length);
+    let between = 0;
+    points.forEach((point, i) => {
+      const [x, y] = pointAt(handles, ...places[i]), [ax, ay] = wrapped(points, i - 1), [bx, by] = wrapped(points, i + 1);
+      // Beside the ring alone: along it a point may lie anywhere.
+      const away = Math.abs((x - point[0]) * (by - ay) - (y - point[1]) * (bx - ax)) / (Math.hypot(bx - ax, by - ay) || 1);
+      between += away * step;
+      off[places[i][0]] += away * away;
+    });
+    return { handles, between, off };
+  }
+
   // Handles of the spline that lies closest to a ring, as few as do.
   function fit(ring) {
     if (ring.length < 3) return ring.map((one) => [...one]);
-    const { points, step } = resampled(ring, SAMPLES), size = Math.abs(area(points));
+    const { points, step } = resampled(ring, SAMPLES), allowed = 2 * WORST * Math.abs(area(points));
     const knots = Array.from({ length: FEWEST }, (_, i) => Math.round(i * SAMPLES / FEWEST));
-    for (;;) {
-      const { handles, places } = solved(points, knots), off = new Float64Array(knots.length);
-      let between = 0;
-      points.forEach((point, i) => {
-        const [x, y] = pointAt(handles, ...places[i]), [ax, ay] = wrapped(points, i - 1), [bx, by] = wrapped(points, i + 1);
-        // Beside the ring alone: along it a point may lie anywhere.
-        const away = Math.abs((x - point[0]) * (by - ay) - (y - point[1]) * (bx - ax)) / (Math.hypot(bx - ax, by - ay) || 1);
-        between += away * step;
-        off[places[i][0]] += away * away;
-      });
-      if (between / 2 <= WORST * size || knots.length >= MOST) return handles;
-      split(knots, off);
+    let best = tried(points, step, knots);
+    while (best.between > allowed && knots.length < MOST && split(knots, best.off)) best = tried(points, step, knots);
+    for (let i = knots.length - 1; i >= 0 && knots.length > FEWEST; i--) {
+      const fewer = knots.filter((_, k) => k !== i), without = tried(points, step, fewer);
+      if (without.between <= Math.max(allowed, best.between)) { knots.splice(i, 1); best = without; }
     }
+    return best.handles;
   }
 
   // A knot more where the curve is farthest off, unless no point is left between two.
@@ -115,9 +123,9 @@ const Outline = (() => {
       if (to - knots[segment] < 4) continue;
       knots.push(Math.round((knots[segment] + to) / 2) % SAMPLES);
       knots.sort((a, b) => a - b);
-      return;
+      return true;
     }
-    knots.push(...Array(MOST).fill(0));
+    return false;
   }
 
   // Rings along the edges of painted pixels, holes included. `inside(x, y)` says whether a pixel is painted.
