@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from edge_seg.film import Film, inverted
 from edge_seg.hardware import LITTLE_SPACE_BYTES
 from edge_seg.identity import identity_of
 from edge_seg.log import room_logger
+from edge_seg.orientation import UPRIGHT, Orientation
 from edge_seg.outputs import dicom
 from edge_seg.outputs.outbox import Outbox
 from edge_seg.pixels import to_grey8
@@ -212,12 +214,13 @@ class Desk:
         before = {**model, **self._own_masks(record, newest)}
         film = self._film(record)
         grey = self._grey(record, shown, film)
+        masks = _masks(record, said, model if said.verdict == RIGHT else before)
         judgement = Judgement(
             verdict=said.verdict,
             who=said.who,
             model=ModelOfCorrection(record.model.name, record.model.version, record.model.sha256),
-            image=grey,
-            masks=_kept(record, _masks(record, said, model if said.verdict == RIGHT else before)),
+            image=_upright(record, grey),
+            masks=_kept(record, masks),
             patient=_patient(record, film),
             before=_kept(record, before),
             absent=tuple(_kept_as(record, n) for n in said.absent) if said.verdict not in (RIGHT, CANNOT_JUDGE) else (),
@@ -226,7 +229,7 @@ class Desk:
         )
 
         def make_object(line: Correction) -> bytes | None:
-            return _object(record, line, judgement.masks, film)
+            return _object(record, line, {_kept_as(record, name): mask for name, mask in masks.items()}, film)
 
         if not self._with_dicom:
             return self.store.save(record.stem, judgement)
@@ -238,7 +241,11 @@ class Desk:
         if newest is None or not newest.is_judged:
             return {}
         kept = self.store.masks_of(newest)
-        return {name: kept[as_] for name in record.structures if (as_ := _kept_as(record, name)) in kept}
+        return {
+            name: _turned_back(record, kept[as_])
+            for name in record.structures
+            if (as_ := _kept_as(record, name)) in kept
+        }
 
     def _model_masks(self, record: DoneRecord) -> dict[str, np.ndarray]:
         if record.rejected:
@@ -257,7 +264,9 @@ class Desk:
             if self._last is not None and self._last[0] == _key(record):
                 return self._last[1]
             film = film if film is not None else self._film(record)
-            grey = _as_shown(film, record) if film is not None else self.store.image_of(record.stem)
+            grey = _as_shown(film, record) if film is not None else None
+            if grey is None and (kept := self.store.image_of(record.stem)) is not None:
+                grey = _turned_back(record, kept)
             if grey is None and shown is not None:
                 grey = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_GRAYSCALE)
             if grey is None or grey.shape != (record.film.height, record.film.width):
@@ -334,7 +343,25 @@ def _kept_as(record: DoneRecord, name: str) -> str:
 
 
 def _kept(record: DoneRecord, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {_kept_as(record, name): mask for name, mask in masks.items()}
+    return {_kept_as(record, name): _upright(record, mask) for name, mask in masks.items()}
+
+
+def _orientation(record: DoneRecord) -> Orientation:
+    every = (Orientation(*ways) for ways in product((False, True), repeat=3))
+    return next((one for one in every if one.letters == record.film.orientation), UPRIGHT)
+
+
+def _upright(record: DoneRecord, plane: np.ndarray) -> np.ndarray:
+    """A plane of the film as the film stands upright: pictures of a data set have no header that says which way up."""
+    return np.ascontiguousarray(_orientation(record).upright(plane))
+
+
+def _turned_back(record: DoneRecord, plane: np.ndarray) -> np.ndarray:
+    """An upright plane in the film's own pixels."""
+    orientation = _orientation(record)
+    own = np.empty(plane.shape[::-1] if orientation.transposed else plane.shape, plane.dtype)
+    orientation.upright(own)[...] = plane
+    return own
 
 
 def _structures(record: DoneRecord) -> tuple[Structure, ...]:

@@ -45,7 +45,7 @@ class Correction:
         model: whose outlines were looked at.
         patient: a keyed hash, which tells films of one patient from others' and nothing else.
         split: `train`, `val` or `test`; a patient keeps the first one for ever.
-        height, width: of the film and its masks in pixels.
+        height, width: of the film and its masks in pixels, upright.
         structures: all that have an outline in this version, changed or not.
         changed: those that differ from what was there before.
         drawn: those that were drawn without an outline of the model to begin with.

@@ -59,8 +59,8 @@ class Judgement:
     """What a person says of a film, to be saved; see `Correction` for the fields of the same names.
 
     Attributes:
-        masks: bool arrays of the film's own size, by structure; of a structure that is absent all false.
-        image: the film as it is shown, `(height, width)` uint8.
+        masks: bool arrays of the image's size, by structure; of a structure that is absent all false.
+        image: the film as it is shown, upright, `(height, width)` uint8.
         patient: whatever tells this patient from others, kept as a keyed hash alone.
         before: the outlines that were there before, to tell which were changed.
     """

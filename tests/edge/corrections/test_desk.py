@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,10 @@ from edge_seg import InputError, OutputError, Segmenter
 from edge_seg.corrections import CANNOT_JUDGE, CORRECTED, RIGHT
 from edge_seg.corrections import desk as desk_module
 from edge_seg.corrections.desk import Desk, Overtaken
+from edge_seg.orientation import Orientation
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom, write_dicom
+from edge_seg.pixels import to_grey8
 from edge_seg.record import DoneRecord
 from edge_seg.sources import read_film
 
@@ -179,3 +182,26 @@ def test_nothing_is_kept_where_the_disk_has_no_room(
     with pytest.raises(OutputError, match="make room"):
         desk.save(results[1], said())
     assert list(desk.store) == []
+
+
+@pytest.mark.parametrize("orientation", [Orientation(True, False, True), Orientation(columns_reversed=True)])
+def test_a_film_that_lies_on_its_side_is_learned_from_upright(tmp_path: Path, orientation: Orientation) -> None:
+    drawn = phantom(400, 360, seed=1).film
+    own = np.zeros((360, 400) if orientation.transposed else (400, 360), np.uint8)
+    orientation.upright(own)[...] = drawn.pixels
+    film = replace(drawn, pixels=own, source="film", checksum="0" * 64, orientation=orientation)
+    output = OutputFolder(tmp_path)
+    record = output.write(Segmenter.load("lungs-nano", threads=1)(film))
+    output.close()
+    desk, jpeg = Desk(tmp_path), cv2.imencode(".png", to_grey8(film))[1].tobytes()
+    line = desk.save(record, said(), jpeg)
+    assert (line.height, line.width) == (400, 360)
+    (kept,) = desk.store.films()
+    assert np.array_equal(kept.image(), to_grey8(drawn))
+    square = np.zeros(own.shape, bool)
+    square[80:200, 60:140] = True
+    assert np.array_equal(kept.masks()["right_lung"], orientation.upright(square))
+    again = Desk(tmp_path).save(record, said(base=1, outlines={"heart": SQUARE}))
+    assert again.changed == ("heart",)
+    assert np.array_equal(desk.store.masks_of(again)["right_lung"], orientation.upright(square))
+    assert desk.sheet(record).width == own.shape[1]
