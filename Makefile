@@ -10,7 +10,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 SOURCES := pyproject.toml $(shell find edge train quantize benchmarks -type f -not -name '*.pyc' -not -path '*.egg-info/*')
 
-.PHONY: demo test fast device fuzz lint docs clean
+.PHONY: demo test fast device fuzz lint docs image-test image-nightly clean
 
 demo: $(DEVICE)/.installed
 	rm -rf demo
@@ -43,6 +43,19 @@ device: $(TESTS)/.installed
 fuzz: $(TESTS)/.installed
 	EDGE_SEG_FUZZ_SECONDS=3600 $(TESTS)/bin/python -m pytest -q -s tests/fuzz
 	EDGE_SEG_REQUESTS=10000 $(TESTS)/bin/python -m pytest -q -s --timeout 7200 tests/edge/station/test_http_interface.py -k describes
+
+# A card for a device, started in a virtual machine (qemu, no KVM needed): two boots and a power cut, in some minutes.
+IMAGES := $(CURDIR)/build/image
+$(IMAGES)/.%: image $(SOURCES) $(shell find image -type f)
+	PYTHON=$(CURDIR)/$(TESTS)/bin/python image/build $*
+	touch $@
+
+image-test: $(TESTS)/.installed $(IMAGES)/.amd64
+	EDGE_SEG_IMAGES=$(IMAGES) $(TESTS)/bin/python -m pytest -q -s tests/image
+
+# Hours: 300 crash points, 10 machines cut off in a row, clocks that jump, disks that are pulled; 64-bit ARM too.
+image-nightly: image-test $(IMAGES)/.arm64
+	EDGE_SEG_NIGHTLY=1 EDGE_SEG_IMAGES=$(IMAGES) $(TESTS)/bin/python -m pytest -q -s tests/image/test_nightly.py
 
 lint: $(TESTS)/.installed
 	$(TESTS)/bin/ruff check .

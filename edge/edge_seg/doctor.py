@@ -21,6 +21,7 @@ from edge_seg.hardware import (
     HOT_C,
     LITTLE_SPACE_BYTES,
     board_name,
+    clock_is_doubtful,
     memory_can_be_limited,
     temperature_c,
     throttling,
@@ -251,7 +252,7 @@ def _clock() -> Iterator[Check]:
     today = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
     if now < installed:
         yield Check("clock", "missing", f"{today} is before edge-seg was installed", "sudo timedatectl set-time ...")
-    elif Path("/run/systemd/timesync").is_dir() and not Path("/run/systemd/timesync/synchronized").exists():
+    elif clock_is_doubtful():
         fix = "sudo timedatectl set-ntp true; without a network add a real-time clock"
         yield Check("clock", "absent", f"{today}, not set since the start", fix)
     else:

@@ -15,6 +15,7 @@ LITTLE_SPACE_BYTES = 200_000_000
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _UPTIME = Path("/proc/uptime")
 _SYNCHRONISED = Path("/run/systemd/timesync/synchronized")
+_BATTERY_CLOCK = Path("/sys/class/rtc/rtc0/since_epoch")
 _MODEL = Path("/proc/device-tree/model")
 _CONTROLLERS = Path("/sys/fs/cgroup/cgroup.controllers")
 _THERMAL = Path("/sys/class/thermal")
@@ -51,6 +52,17 @@ def uptime_s() -> float:
 def clock_is_synchronised() -> bool:
     """Whether systemd-timesyncd has set the clock since the boot; other ways are not known of."""
     return _SYNCHRONISED.exists()
+
+
+def clock_is_doubtful() -> bool:
+    """Whether nothing has confirmed the clock since the boot: no time server, no battery clock that can be right."""
+    if clock_is_synchronised() or not _SYNCHRONISED.parent.is_dir():
+        return False
+    try:
+        # One without a battery counts from 1970, or from whatever year it was made in.
+        return int(_BATTERY_CLOCK.read_text()) < Path(__file__).stat().st_mtime
+    except (OSError, ValueError):
+        return True
 
 
 def usable_cores() -> int:

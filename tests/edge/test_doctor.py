@@ -133,6 +133,24 @@ def test_the_disk_that_counts_is_that_of_the_results(tmp_path: Path, monkeypatch
     assert (disk.state, "mount the disk" in disk.fix) == ("missing", True)
 
 
+def test_a_clock_that_nothing_has_confirmed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synchronised, battery = tmp_path / "timesync" / "synchronized", tmp_path / "since_epoch"
+    monkeypatch.setattr(hardware, "_SYNCHRONISED", synchronised)
+    monkeypatch.setattr(hardware, "_BATTERY_CLOCK", battery)
+    assert not hardware.clock_is_doubtful()
+    synchronised.parent.mkdir()
+    assert hardware.clock_is_doubtful()
+    (clock,) = found("clock")
+    assert "not set since the start" in clock.detail
+    battery.write_text("1234\n")
+    assert hardware.clock_is_doubtful()
+    battery.write_text(f"{int(time.time())}\n")
+    assert not hardware.clock_is_doubtful()
+    battery.unlink()
+    synchronised.touch()
+    assert not hardware.clock_is_doubtful()
+
+
 def test_a_kernel_that_ignores_the_memory_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     controllers = tmp_path / "cgroup.controllers"
     monkeypatch.setattr(hardware, "_CONTROLLERS", controllers)

@@ -17,7 +17,14 @@ from edge_seg.assessment.film_gate import REJECT
 from edge_seg.assessment.kinds import INVERTED
 from edge_seg.errors import EdgeSegError
 from edge_seg.film import Failure, Film, inverted
-from edge_seg.hardware import HOT_C, LITTLE_SPACE_BYTES, board_name, temperature_c, throttling
+from edge_seg.hardware import (
+    HOT_C,
+    LITTLE_SPACE_BYTES,
+    board_name,
+    clock_is_doubtful,
+    temperature_c,
+    throttling,
+)
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.outbox import REASONS_NAME, Outbox
 from edge_seg.record import AnyRecord, DoneRecord
@@ -210,6 +217,8 @@ def _problems(state: HealthState) -> Iterator[str]:
         yield f"only {state.free_bytes / 1e6:.0f} MB of disk are free"
     if state.temperature_c is not None and state.temperature_c >= HOT_C:
         yield f"{state.temperature_c:.0f} degrees Celsius: it slows down; let air in"
+    if clock_is_doubtful():
+        yield "nothing has confirmed the clock since the start: dates may be wrong: connect it to a time server"
     yield from (f"the board says: {reason}" for reason in (state.throttling or {}).get("now", []))
 
 

@@ -1,0 +1,256 @@
+"""A virtual machine that starts from an image: films, page and settings from outside, power and disks under control."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+CARD_BYTES = 1 << 30
+BOOT_OFFSET = 1 << 20
+_FIRMWARE = {
+    "amd64": (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
+    "arm64": (Path("/usr/share/AAVMF/AAVMF_CODE.fd"), Path("/usr/share/AAVMF/AAVMF_VARS.fd")),
+}
+_EMULATORS = {"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
+_BOOT_S = 900.0
+_KVM_TRIAL_S = 20.0
+TOKEN = "a long word for tests"
+
+
+def what_is_missing(architecture: str) -> str | None:
+    """Why no machine can be started here, `None` where one can."""
+    tools = [_EMULATORS[architecture], "qemu-img", "mcopy", "storescu", "echoscu"]
+    for tool in tools:
+        if shutil.which(tool) is None:
+            return f"{tool} is not installed"
+    return None if _FIRMWARE[architecture][0].is_file() else f"{_FIRMWARE[architecture][0]} is not installed"
+
+
+@functools.cache
+def kvm_works() -> bool:
+    """Whether a machine under KVM gets as far as its firmware's first line; a nested machine may offer KVM and hang."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return False
+    code, _ = _FIRMWARE["amd64"]
+    words = [_EMULATORS["amd64"], "-accel", "kvm", "-cpu", "host", "-m", "256", "-nodefaults", "-display", "none"]
+    words += ["-drive", f"if=pflash,format=raw,readonly=on,file={code}", "-serial", "stdio"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as trial:
+        assert trial.stdout is not None
+        os.set_blocking(trial.stdout.fileno(), False)
+        end, said = time.monotonic() + _KVM_TRIAL_S, b""
+        while trial.poll() is None and time.monotonic() < end and not said:
+            said = trial.stdout.read() or b""
+            time.sleep(0.2)
+        trial.kill()
+    return bool(said)
+
+
+def make_card(image: Path, card: Path, settings: str | None = None) -> None:
+    """A card with the image on it, larger than the image, with settings as somebody would write them on a laptop."""
+    subprocess.run(["cp", "--sparse=always", image, card], check=True)
+    os.truncate(card, CARD_BYTES)
+    if settings is not None:
+        write_settings(card, settings)
+
+
+def write_settings(card: Path, text: str) -> None:
+    """Replace the settings on the FAT partition."""
+    place = card.with_suffix(".toml")
+    # As Windows writes them.
+    place.write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    subprocess.run(["mcopy", "-o", "-i", f"{card}@@{BOOT_OFFSET}", place, "::/edge-seg.toml"], check=True)
+
+
+def read_errors(card: Path) -> str:
+    """What the device wrote beside its settings, empty where it wrote nothing."""
+    words = ["mtype", "-i", f"{card}@@{BOOT_OFFSET}", "::/edge-seg.errors.txt"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+def free_port() -> int:
+    """A port of this machine's loopback that is free just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass
+class Machine:
+    """A running machine.
+
+    Args:
+        architecture: `amd64` or `arm64`.
+        card: raw disk that it starts from and writes to.
+        folder: for what it leaves behind: serial.log, firmware variables, sockets.
+        log: where each write and flush of the card is noted, see `power`; `None` notes nothing.
+        more: further words for the emulator.
+    """
+
+    architecture: str
+    card: Path
+    folder: Path
+    log: Path | None = None
+    more: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.dicom_port, self.page_port = free_port(), free_port()
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            self._words(), stdout=subprocess.DEVNULL, stderr=(self.folder / "qemu.log").open("w")
+        )
+        self._control: Any = None
+
+    def _words(self) -> list[str]:
+        code, variables = _FIRMWARE[self.architecture]
+        own = self.folder / "variables.fd"
+        shutil.copy(variables, own)
+        words = [_EMULATORS[self.architecture], "-m", "1024", "-smp", "2", "-nodefaults", "-display", "none"]
+        if self.architecture == "arm64":
+            words += ["-M", "virt", "-accel", "tcg,thread=multi", "-cpu", "cortex-a72", "-device", "virtio-gpu-pci"]
+        else:
+            fast = kvm_works()
+            words += ["-accel", "kvm" if fast else "tcg,thread=multi", "-cpu", "host" if fast else "max", "-vga", "std"]
+        words += [
+            "-drive",
+            f"if=pflash,format=raw,readonly=on,file={code}",
+            "-drive",
+            f"if=pflash,format=raw,file={own}",
+        ]
+        words += ["-blockdev", f"driver=file,node-name=file,filename={self.card}"]
+        words += ["-blockdev", "driver=raw,node-name=raw,file=file"]
+        disk = "raw"
+        if self.log is not None:
+            self.log.write_bytes(b"")
+            words += ["-blockdev", f"driver=file,node-name=logfile,filename={self.log}"]
+            words += ["-blockdev", "driver=blklogwrites,node-name=logged,file=raw,log=logfile,log-sector-size=512"]
+            disk = "logged"
+        words += ["-device", f"virtio-blk-pci,drive={disk},bootindex=1"]
+        forwarded = f"hostfwd=tcp:127.0.0.1:{self.dicom_port}-:11112,hostfwd=tcp:127.0.0.1:{self.page_port}-:8080"
+        # A clinic's network has no internet.
+        words += ["-netdev", f"user,id=net,restrict=on,{forwarded}", "-device", "virtio-net-pci,netdev=net,romfile="]
+        words += ["-device", "virtio-rng-pci", "-serial", f"file:{self.folder / 'serial.log'}"]
+        return [*words, "-qmp", f"unix:{self.folder / 'qmp'},server=on,wait=off", *self.more]
+
+    def tell(self, command: str, **arguments: object) -> Any:
+        """A command to the emulator (QMP) and its answer."""
+        if self._control is None:
+            peer = socket.socket(socket.AF_UNIX)
+            peer.connect(str(self.folder / "qmp"))
+            self._control = peer.makefile("rw")
+            self._control.readline()
+            self.tell("qmp_capabilities")
+        print(json.dumps({"execute": command, "arguments": arguments}), file=self._control, flush=True)
+        while True:
+            answer = json.loads(self._control.readline())
+            if "return" in answer or "error" in answer:
+                return answer.get("return", answer.get("error"))
+
+    def wait_until_ready(self, seconds: float = _BOOT_S, *, listens: bool = True) -> float:
+        """Wait for a page that answers and an open DICOM port; seconds since power was switched on.
+
+        Args:
+            seconds: to wait at most.
+            listens: whether the DICOM port is waited for.
+
+        Raises:
+            TimeoutError: it does not start; the message holds the end of what its serial line said.
+        """
+        while time.monotonic() - self._started < seconds:
+            if self._process.poll() is not None:
+                raise TimeoutError((self.folder / "qemu.log").read_text())
+            if self.is_alive() and (not listens or self.echo()):
+                return time.monotonic() - self._started
+            time.sleep(1)
+        serial = (self.folder / "serial.log").read_text(errors="replace")
+        raise TimeoutError(f"not ready after {seconds:.0f} s:\n{serial[-2000:]}")
+
+    def is_alive(self) -> bool:
+        """Whether `/healthz` says so."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.page_port}/healthz", timeout=10) as answer:
+                return bool(answer.read() == b"ok\n")
+        except OSError:
+            return False
+
+    def state(self, token: str = TOKEN) -> dict[str, Any]:
+        """What the station says of itself."""
+        request = urllib.request.Request(f"http://127.0.0.1:{self.page_port}/state")
+        request.add_header("Authorization", f"Bearer {token}")
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            state: dict[str, Any] = json.load(answer)
+            return state
+
+    def wait_for(self, done: int, seconds: float = _BOOT_S) -> dict[str, Any]:
+        """The state once as many films are done, rejected or failed."""
+        end = time.monotonic() + seconds
+        while True:
+            with contextlib.suppress(OSError):
+                state = self.state()
+                films = state["films"]
+                if films["done"] + films["rejected"] + films["failed"] >= done:
+                    return state
+            if time.monotonic() > end:
+                raise TimeoutError(f"{done} films are not done after {seconds:.0f} s")
+            time.sleep(0.5)
+
+    def echo(self) -> bool:
+        """Whether the listener answers C-ECHO."""
+        words = ["echoscu", "-to", "20", "-aec", "EDGESEG", "127.0.0.1", str(self.dicom_port)]
+        return subprocess.run(words, capture_output=True, check=False).returncode == 0
+
+    def send(self, *films: Path) -> bool:
+        """Whether the device acknowledged each of the films."""
+        words = [
+            "storescu",
+            "-to",
+            "60",
+            "-td",
+            "120",
+            "-ta",
+            "120",
+            "-aec",
+            "EDGESEG",
+            "127.0.0.1",
+            str(self.dicom_port),
+        ]
+        return subprocess.run([*words, *films], capture_output=True, check=False).returncode == 0
+
+    def picture(self, path: Path) -> None:
+        """What its screen shows, as PNG."""
+        self.tell("screendump", filename=str(path), format="png")
+
+    def power_off(self) -> None:
+        """End it at once, without asking the system on it; what its disk was given stays in the card and the log."""
+        with contextlib.suppress(OSError, ValueError):
+            self.tell("quit")
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+@contextlib.contextmanager
+def running(
+    architecture: str, card: Path, folder: Path, log: Path | None = None, *more: str, listens: bool = True
+) -> Iterator[Machine]:
+    """A machine that is ready, and off when this is left."""
+    machine = Machine(architecture, card, folder, log, list(more))
+    try:
+        machine.wait_until_ready(listens=listens)
+        yield machine
+    finally:
+        machine.power_off()
