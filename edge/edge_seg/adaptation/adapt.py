@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -12,7 +12,7 @@ from edge_seg.adaptation.decoder import Decoder, find_decoder, shipped_parameter
 from edge_seg.adaptation.examples import Encoder, Outlined
 from edge_seg.adaptation.gate import FEWEST_PATIENTS, LEVEL, TOLERANCE, Judgement, judge, missing_patients
 from edge_seg.adaptation.kept import KeptModels
-from edge_seg.adaptation.learning import Settings, learn
+from edge_seg.adaptation.learning import Example, Settings, learn
 from edge_seg.adaptation.status import (
     ACCEPTED,
     NOTHING_NEW,
@@ -63,14 +63,15 @@ def _adapted(results: Path, asked: ModelFile, again: bool, told: Told) -> Status
     if before is not None and before.last_correction >= newest and not again:
         return replace(before, outcome=NOTHING_NEW, why=f"nothing was corrected since {before.when}: {before.why}")
     decoder = find_decoder(asked.flatbuffer)
-    test = [_outlined(film) for film in films if film.split == "test"]
+    test = [film for film in films if film.split == "test"]
+    patients = {film.correction.patient for film in test}
     learned = sorted((film for film in films if film.split != "test"), key=lambda film: film.correction.number)
-    if not learned or missing_patients(test):
-        return keep_status(results, Status(_now(), TOO_FEW, _too_few(test), newest))
+    if not learned or missing_patients(patients):
+        return keep_status(results, Status(_now(), TOO_FEW, _too_few(len(patients)), newest))
     kept = KeptModels(results)
     running, version = kept.in_place_of(asked), kept.next_version(asked)
-    adapted = learn_from(asked, decoder, [_outlined(film) for film in learned[-MOST_FILMS:]], version, told)
-    judgement = judge(asked, running, adapted, test)
+    adapted = learn_from(asked, decoder, _OnDemand(learned[-MOST_FILMS:]), version, told)
+    judgement = judge(asked, running, adapted, _OnDemand(test))
     if not judgement.accepted:
         return keep_status(results, Status(_now(), REFUSED, f"{judgement.why}; the model stays as it was", newest))
     path = kept.keep(with_judgement(adapted, judgement), asked)
@@ -78,23 +79,32 @@ def _adapted(results: Path, asked: ModelFile, again: bool, told: Told) -> Status
 
 
 def learn_from(
-    asked: ModelFile, decoder: Decoder, films: Sequence[Outlined], version: str, told: Told = lambda *_: None
+    asked: ModelFile, decoder: Decoder, films: Iterable[Outlined], version: str, told: Told = lambda *_: None
 ) -> ModelFile:
     """The model that a model becomes by outlined films; nothing is decided about it yet."""
-    encoder = Encoder(asked, decoder)
-    examples = [encoder.example(film) for film in films]
+    encoder, examples, patients = Encoder(asked, decoder), list[Example](), list[str]()
+    for film in films:
+        examples.append(encoder.example(film))
+        patients.append(film.patient)
     start = shipped_parameters(decoder, asked.flatbuffer)
     parameters = learn(decoder, start, examples, Settings.for_films(len(examples)), told)
-    return adapted_model(asked, with_parameters(decoder, asked.flatbuffer, parameters), version, films)
+    return adapted_model(asked, with_parameters(decoder, asked.flatbuffer, parameters), version, patients)
 
 
-def adapted_model(asked: ModelFile, flatbuffer: bytes, version: str, train: Sequence[Outlined]) -> ModelFile:
-    """The model file of an adapted network: what was measured of the model before is no longer said of it."""
+def adapted_model(asked: ModelFile, flatbuffer: bytes, version: str, patients: Sequence[str]) -> ModelFile:
+    """The model file of an adapted network: what was measured of the model before is no longer said of it.
+
+    Args:
+        asked: the model that was adapted.
+        flatbuffer: the network that came of it.
+        version: of the new model.
+        patients: of each film that it learned from.
+    """
     before = asked.manifest
     facts = {
         "adapted_from": {"name": before.name, "version": before.version, "sha256": before.flatbuffer_sha256},
-        "films": len(train),
-        "patients": len({film.patient for film in train}),
+        "films": len(patients),
+        "patients": len(set(patients)),
         "when": _now(),
     }
     manifest = replace(
@@ -106,7 +116,7 @@ def adapted_model(asked: ModelFile, flatbuffer: bytes, version: str, train: Sequ
         training={**before.training, "adaptation": facts},
         flatbuffer_sha256="",
     )
-    text = f"Adapted on a device from {before.name} {before.version} by {len(train)} corrected films.\n\n"
+    text = f"Adapted on a device from {before.name} {before.version} by {len(patients)} corrected films.\n\n"
     files = {name: data for name, data in asked.associated.items() if name != COMPILED_NAME}
     model = ModelFile(manifest, flatbuffer, f"# {before.name} {version}\n\n{text}", asked.licence, None, files)
     return ModelFile.from_bytes(model.to_bytes())
@@ -118,14 +128,30 @@ def with_judgement(adapted: ModelFile, judgement: Judgement) -> ModelFile:
     return replace(adapted, manifest=replace(adapted.manifest, checks={**judgement.to_json(), **rule}))
 
 
-def _too_few(test: Sequence[Outlined]) -> str:
-    missing, have = missing_patients(test), len({film.patient for film in test})
+def _too_few(patients: int) -> str:
+    missing = max(0, FEWEST_PATIENTS - patients)
     if missing:
         return (
-            f"too few corrections: {have} of {FEWEST_PATIENTS} patients to test on are there, {missing} more are "
+            f"too few corrections: {patients} of {FEWEST_PATIENTS} patients to test on are there, {missing} more are "
             f"needed; one patient in four is kept for testing, so correct films of about {4 * missing} more"
         )
     return "too few corrections: all are of patients to test on; correct films of others"
+
+
+class _OnDemand(Collection[Outlined]):
+    """Corrected films, each read when its turn comes: two hundred large ones would fill the memory."""
+
+    def __init__(self, films: Sequence[CorrectedFilm]) -> None:
+        self._films = films
+
+    def __len__(self) -> int:
+        return len(self._films)
+
+    def __iter__(self) -> Iterator[Outlined]:
+        return map(_outlined, self._films)
+
+    def __contains__(self, film: object) -> bool:
+        return any(film == one for one in self)
 
 
 def _outlined(film: CorrectedFilm) -> Outlined:

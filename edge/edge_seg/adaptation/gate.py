@@ -8,7 +8,7 @@ in the same way cannot change those.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from itertools import product
@@ -67,19 +67,19 @@ class Judgement:
         return asdict(self)
 
 
-def missing_patients(test: Sequence[Outlined]) -> int:
-    """How many more patients have to have test films before a model can be judged."""
-    return max(0, FEWEST_PATIENTS - len({film.patient for film in test}))
+def missing_patients(patients: Iterable[str]) -> int:
+    """How many more patients have to have test films before a model can be judged, given those that have."""
+    return max(0, FEWEST_PATIENTS - len(set(patients)))
 
 
-def judge(shipped: ModelFile, running: ModelFile, adapted: ModelFile, test: Sequence[Outlined]) -> Judgement:
+def judge(shipped: ModelFile, running: ModelFile, adapted: ModelFile, test: Collection[Outlined]) -> Judgement:
     """Decide on an adapted model.
 
     Args:
         shipped: the model that was adapted.
         running: the model that it would take the place of.
         adapted: the new one.
-        test: films that nobody trained on, of at least `FEWEST_PATIENTS` patients.
+        test: films that nobody trained on, of at least `FEWEST_PATIENTS` patients; gone through twice.
     """
     wrong = purity_violations(adapted.flatbuffer)
     if not wrong and _operators(adapted) != _operators(shipped):
@@ -108,7 +108,7 @@ def judge(shipped: ModelFile, running: ModelFile, adapted: ModelFile, test: Sequ
     return Judgement(accepted, why, len(test), len(new), float(old.mean()), float(new.mean()), p, phantoms)
 
 
-def score(model: ModelFile, films: Sequence[Outlined]) -> np.ndarray:
+def score(model: ModelFile, films: Iterable[Outlined]) -> np.ndarray:
     """Each patient's Dice: the mean over films and what is outlined in them, at the films' own size."""
     segmenter = Segmenter(model, gate=False)
     by_patient: dict[str, list[float]] = {}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 from edge_seg.corrections import Correction, ModelOfCorrection
-from edge_seg.corrections.queue import Candidate, candidate_of, choose, next_films
+from edge_seg.corrections.queue import Candidate, candidate_of, choose, next_films, worth
 from edge_seg.phantom import phantom
 from edge_seg.record import DoneRecord, record_of
 from edge_seg.segmenter import Segmenter
@@ -51,6 +51,13 @@ def test_films_of_a_folder_are_asked_for_so_many_a_day_and_never_twice() -> None
     assert {one.film for one in all_of_them} == {"phantom-0", "phantom-2", "phantom-3"}
     assert all(one.why.startswith("Dice perhaps 0.") for one in all_of_them)
     assert next_films(records, saved, most=1, today=day) == []
+
+
+def test_it_says_what_more_corrections_may_gain() -> None:
+    saved = [_correction(f"film-{i}", "2026-11-26T08:00:00+00:00") for i in range(6)]
+    tested = replace(saved[0], film="another", split="test")
+    assert worth([*saved, saved[0], tested]).startswith("6 to learn from; 10 gained 0.0")
+    assert "was not measured" in worth([replace(saved[0], film=f"film-{i}") for i in range(99)])
 
 
 def test_a_record_without_estimates_is_a_candidate_too() -> None:

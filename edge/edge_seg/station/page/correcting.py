@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from edge_seg.corrections import Correction
 from edge_seg.corrections.desk import Desk, Overtaken
-from edge_seg.corrections.queue import next_films
+from edge_seg.corrections.queue import next_films, worth
 from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.station.layers import LONGEST_SIDE
 from edge_seg.station.page.answer import PICTURES, Answer, json_answer, refusal
@@ -64,7 +64,8 @@ class Correcting:
         films = {str(number): _in_short(newest[stem]) for stem, (number, _) in records.items() if stem in newest}
         chosen = next_films((record for _, record in records.values()), self._desk.store)
         following = [{"number": records[one.film][0], "why": one.why} for one in chosen]
-        return json_answer({"who": self._desk.who, "films": films, "next": following})
+        told = worth(newest.values())
+        return json_answer({"who": self._desk.who, "films": films, "next": following, "worth": told})
 
     def _sheet(self, number: int) -> Answer | None:
         record = self._shown.record(number)

@@ -127,6 +127,7 @@ function showCorrection(film) {
 function showNext(films) {
   const next = (corrections ? corrections.next : []).map((one) => [one, films.find((film) => film.number === one.number)]).filter(([, film]) => film);
   at("next").hidden = next.length === 0;
+  say("next-worth", corrections ? corrections.worth : "");
   renewed("next-films", next.map(([one, film]) => [one, film.number]), () => next.map(([one, film]) => {
     const made = element("li"), button = element("button", title(film));
     button.type = "button";
