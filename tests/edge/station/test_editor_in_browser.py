@@ -378,6 +378,12 @@ def test_verdicts_and_the_name_that_is_asked_for(editing: tuple[Person, Path, st
     assert Corrections(out).of(stem)[1].absent == ("left_lung",)
 
 
+def test_axe_finds_no_fault_in_the_editor(editing: tuple[Person, Path, str], axe: str) -> None:
+    browser = editing[0].browser
+    browser.run(f"{axe};0")
+    assert browser.run("axe.run().then((found) => found.violations.map((one) => [one.id, one.nodes[0].html]))") == []
+
+
 def test_two_fingers_zoom_and_leave_the_outline(browser: Browser, editing: tuple[Person, Path, str]) -> None:
     person = Person(browser, editing[0].page, phone=True)
     person.open(1)

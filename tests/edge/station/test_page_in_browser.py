@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,22 +53,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with Browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
-
-
-@pytest.fixture(scope="module")
-def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of axe-core, which npm fetches; EDGE_SEG_AXE may name its file."""
-    if (named := os.environ.get("EDGE_SEG_AXE")) is not None:
-        return Path(named).read_text()
-    folder = tmp_path_factory.mktemp("npm")
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
-    command = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(folder), "axe-core@4"]
-    try:
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
-    except (subprocess.CalledProcessError, subprocess.TimeoutExpired):
-        pytest.skip("npm cannot fetch axe-core")
-    return (folder / "node_modules" / "axe-core" / "axe.min.js").read_text()
 
 
 def look(browser: Browser, page: PageServer, width: int = 1440, *, dark: bool = False, phone: bool = False) -> None:
