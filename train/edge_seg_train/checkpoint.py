@@ -10,6 +10,7 @@ import shutil
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from edge_seg.errors import InputError, OutputError
@@ -56,6 +57,7 @@ def save(
     history: list[dict[str, float]],
     is_best: bool,
     as_result: AbstractContextManager[None] | None = None,
+    write: bool = True,
 ) -> None:
     """Write a checkpoint for the epoch just finished, then remove older ones.
 
@@ -65,10 +67,15 @@ def save(
         history: up to this epoch.
         is_best: whether the weights are kept as the run's best ones too.
         as_result: within it the model has the weights that are kept as the best ones, if they are not its own.
+        write: whether this process writes into the folder that several share; what the others write is thrown away.
 
     Raises:
         OutputError: it cannot be written; the checkpoint before it stays.
     """
+    if not write:
+        # Keras asks all processes for each variable that it saves.
+        with TemporaryDirectory(prefix="edge-seg-") as folder:
+            return _save(Path(folder), model, history, is_best, as_result or nullcontext())
     try:
         _save(run, model, history, is_best, as_result or nullcontext())
     except OSError as error:

@@ -214,6 +214,12 @@ class Names(click.ParamType):
     help="Processes that augment films beside the one that trains; worth the number of cores where a GPU waits.",
 )
 @click.option(
+    "--process",
+    metavar="INDEX/COUNT",
+    help="Train together with other processes, of which this is one (0/2, 1/2), on JAX.  [default: as SLURM says]",
+)
+@click.option("--coordinator", metavar="HOST:PORT", help="Where the processes meet: an address of the first one.")
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=TrainConfig.seed,
@@ -230,6 +236,8 @@ def train(
     augment: bool,
     start: str | None,
     workers: int,
+    process: str | None,
+    coordinator: str | None,
     quiet: bool,
     **settings: object,
 ) -> None:
@@ -239,7 +247,11 @@ def train(
     run resumes with its own settings. Needs `pip install '.[train]'`.
     """
     from edge_seg_train.data import open_run_datasets
+    from edge_seg_train.processes import asked_for, join
 
+    asked = asked_for(process, coordinator)
+    # One of several speaks for all.
+    quiet = quiet or (asked is not None and not asked.is_first)
     if not quiet:
         # Before anything slow is loaded.
         click.echo(f"edge-seg train: reading the data sets of {out}", err=True)
@@ -252,10 +264,17 @@ def train(
         opened = open_run_datasets(config.datasets, out, config.start, config.skip_bad, quiet)
     if not quiet:
         _show(opened)
+    processes = join(asked, config.seed)
+    if processes.count > 1 and (config.augment_on == "accelerator" or config.devices):
+        raise UsageError(
+            "--process shares each batch among the devices of all processes: leave --augment-on and --device"
+        )
     from edge_seg_train.loop import train as run_training
 
     epochs = finished_epochs(out)
-    weights = run_training(config, out, datasets=opened, quiet=quiet, workers=workers)
+    weights = run_training(config, out, datasets=opened, quiet=quiet, workers=workers, processes=processes)
+    if not processes.is_first:
+        return
     if not quiet and epochs and epochs == finished_epochs(out):
         click.echo(
             f"{out} was finished before, after {epochs} epochs, and learned nothing new: raise --epochs to go on, or "
@@ -286,7 +305,7 @@ def _refuse_settings(run: Path) -> None:
     given = [
         max(parameter.opts, key=len)
         for parameter in context.command.params
-        if parameter.name not in ("datasets", "out", "quiet", "epochs", "workers", "skip_bad")
+        if parameter.name not in ("datasets", "out", "quiet", "epochs", "workers", "skip_bad", "process", "coordinator")
         and context.get_parameter_source(parameter.name or "") is click.core.ParameterSource.COMMANDLINE
     ]
     if given:

@@ -73,7 +73,8 @@ def _jax_scope(devices: tuple[str, ...]) -> Iterator[int]:
         yield 1
         return
     before = keras.distribution.distribution()
-    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names))
+    # Each process brings its own rows.
+    keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names, auto_shard_dataset=False))
     try:
         yield len(names)
     finally:

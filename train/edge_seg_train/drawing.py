@@ -1,6 +1,7 @@
-"""Which films make a batch, and how each is changed: a pure function of seed, epoch and step.
+"""Which films make a batch, and how each is changed: a pure function of seed, epoch, step and row.
 
-A resumed run sees what the killed one would have, however the batches are made. Processes make them for a machine whose
+A resumed run sees what the killed one would have, however the batches are made, and so do processes that share a batch.
+Processes make them for a machine whose
 accelerator learns faster than one process changes films; they load no framework.
 """
 
@@ -19,6 +20,10 @@ import numpy as np
 
 from edge_seg_train.augmentation import Augmentation
 from edge_seg_train.packing import NO_FILMS, Films, FilmsOnDemand, PackedFilms
+from edge_seg_train.processes import ALONE, Processes
+
+RECIPE = 2
+"""Version of how chance goes to films, in a run's record: 2 has its own for each row of a batch, 1 had one a batch."""
 
 
 @dataclass
@@ -35,6 +40,7 @@ class Drawing:
         seed: of all chance.
         shares: in place of `balance`, how often films of each data set are drawn.
         outlines: number of label planes that are outlines; those behind them are probabilities.
+        processes: those that share each batch.
     """
 
     films: Films
@@ -45,17 +51,19 @@ class Drawing:
     seed: int = 0
     shares: Sequence[float] = ()
     outlines: int | None = None
+    processes: Processes = ALONE
 
     def __post_init__(self) -> None:
         self._order: tuple[int, np.ndarray] | None = None
 
     def __call__(self, epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Batch `index` of an epoch: grey `(batch, height, width)` and labels, both uint8."""
-        chosen = self.chosen(epoch, index)
-        rng = np.random.default_rng((self.seed, epoch, index, 1))
+        """This process's rows of batch `index` of an epoch: grey `(rows, height, width)` and labels, both uint8."""
+        rows = self.processes.rows(self.batch_size)
+        chosen = self.chosen(epoch, index)[rows]
+        chance = [np.random.default_rng((self.seed, epoch, index, row, 1)) for row in range(rows.start, rows.stop)]
         known = self.films.aspect_known[chosen]
-        films = zip(self.films.take(chosen.tolist()), known, strict=True)
-        made = [self.augmentation(grey, labels, rng, aspect, self.outlines) for (grey, labels), aspect in films]
+        films = zip(self.films.take(chosen.tolist()), chance, known, strict=True)
+        made = [self.augmentation(grey, labels, rng, aspect, self.outlines) for (grey, labels), rng, aspect in films]
         return np.stack([grey for grey, _ in made]), np.stack([labels for _, labels in made])
 
     def chosen(self, epoch: int, index: int) -> np.ndarray:

@@ -10,6 +10,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.data import open_run_datasets, store_splits
 from edge_seg_train.devices import describe_devices, training_scope
 from edge_seg_train.distillation import with_probabilities
-from edge_seg_train.drawing import Drawing, drawing_processes
+from edge_seg_train.drawing import RECIPE, Drawing, drawing_processes
 from edge_seg_train.history import LOG_NAME
 from edge_seg_train.losses import region_parts, training_loss
 from edge_seg_train.memory import keep_freed_memory
@@ -40,6 +41,7 @@ from edge_seg_train.network import build
 from edge_seg_train.packing import Films, FilmsOnDemand, PackedFilms, network_input, pack
 from edge_seg_train.pictures import write_picture
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
+from edge_seg_train.processes import ALONE, Processes, agree
 from edge_seg_train.progress import keras_verbosity
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
 from edge_seg_train.summary import (
@@ -55,7 +57,13 @@ _STEPS_BETWEEN_CHECKS = 16  # each costs a wait for the device
 
 
 def train(
-    config: TrainConfig, run: Path, *, datasets: list[Dataset] | None = None, quiet: bool = False, workers: int = 0
+    config: TrainConfig,
+    run: Path,
+    *,
+    datasets: list[Dataset] | None = None,
+    quiet: bool = False,
+    workers: int = 0,
+    processes: Processes = ALONE,
 ) -> Path:
     """Train a network, or go on with a run that was stopped.
 
@@ -66,6 +74,7 @@ def train(
         datasets: those of the configuration, where they are open already.
         quiet: no progress bars.
         workers: processes that change films beside the one that trains; 0 is none. The same films come either way.
+        processes: those that train together, of `processes.join`; `run` then lies on a disk that all share.
 
     Returns:
         Path of the best weights.
@@ -79,7 +88,7 @@ def train(
     """
     keep_freed_memory()
     _make_folder(run)
-    refuse_other_settings(config, run)
+    refuse_other_settings(config, run, processes.is_first)
     if datasets is None:
         datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, quiet)
     films = training_films(config, datasets)
@@ -92,14 +101,18 @@ def train(
         if config.batch_size % replicas:
             raise UsageError(f"--batch-size {config.batch_size} cannot be shared by {replicas} devices: use a multiple")
         model, history = _model(config, run, replicas)
-        # Only now: settings that cannot be trained with leave no run behind that would refuse better ones.
-        store_config(config, datasets, run)
-        store_splits(run, datasets)
+        if processes.count > 1:
+            agree(len(history))
+        if processes.is_first:
+            # Only now: settings that cannot be trained with leave no run behind that would refuse better ones.
+            store_config(config, datasets, run)
+            store_splits(run, datasets)
         if not quiet:
             click.echo(f"training on {describe_devices(config.devices)}", err=True)
         if len(history) < config.epochs and not should_stop(config, history):
-            _fit(config, run, model, history, films, held_out, replicas, quiet, workers)
-            _summarise(config, run, model, history, held_out, replicas, quiet)
+            together = _Together(processes, replicas)
+            _fit(config, run, model, history, films, held_out, together, quiet, workers)
+            _summarise(config, run, model, history, held_out, together, quiet)
     return run / f"best.{checkpoint.WEIGHTS_NAME}"
 
 
@@ -110,15 +123,15 @@ def _fit(
     history: list[dict[str, float]],
     films: Films,
     held_out: PackedFilms,
-    replicas: int,
+    together: _Together,
     quiet: bool,
     workers: int,
 ) -> None:
-    with _batches(config, films, workers) as batches:
+    with _batches(config, films, workers, together.processes) as batches:
         batches.epoch = len(history)
         callbacks = [
             *_averaged(config),
-            _Epochs(config, run, history, held_out, replicas),
+            _Epochs(config, run, history, held_out, together),
             *([] if quiet else [_TimeLeft(config)]),
             *_tensorboard(run),
         ]
@@ -127,8 +140,8 @@ def _fit(
                 batches,
                 epochs=config.epochs,
                 initial_epoch=len(history),
-                validation_data=_validation(held_out, config.network.channels, replicas),
-                validation_batch_size=config.batch_size,
+                validation_data=_validation(held_out, config.network.channels, together),
+                validation_batch_size=config.batch_size // together.processes.count,
                 callbacks=callbacks,
                 verbose=keras_verbosity(quiet),
                 shuffle=False,
@@ -140,9 +153,9 @@ def _fit(
 
 
 @contextmanager
-def _batches(config: TrainConfig, films: Films, workers: int) -> Iterator[Any]:
+def _batches(config: TrainConfig, films: Films, workers: int, processes: Processes) -> Iterator[Any]:
     """Batches of changed films, made on the accelerator or by the processes that are asked for."""
-    drawing, channels = training_drawing(config, films), config.network.channels
+    drawing, channels = replace(training_drawing(config, films), processes=processes), config.network.channels
     if config.augment_on == "accelerator":
         yield AcceleratedBatches(drawing, channels)
         return
@@ -230,11 +243,12 @@ def _check_labels(films: Films, config: TrainConfig) -> None:
         raise InputError(f"no film to train on has an outline of {name}: choose from {outlined}")
 
 
-def _validation(held_out: PackedFilms, channels: int, replicas: int) -> tuple[np.ndarray, np.ndarray] | None:
-    """Validation films and labels, in shares for the devices."""
+def _validation(held_out: PackedFilms, channels: int, together: _Together) -> tuple[np.ndarray, np.ndarray] | None:
+    """This process's validation films and labels, in shares for the devices."""
     if not len(held_out):
         return None
-    shown = _shared(np.arange(len(held_out)), replicas)
+    shown = _shared(np.arange(len(held_out)), together.replicas)
+    shown = shown[together.processes.rows(len(shown))]
     return network_input(held_out.grey[shown], channels), held_out.labels[shown]
 
 
@@ -322,6 +336,30 @@ def _average_in_place(model: Any) -> Iterator[None]:
         variable.assign(value)
 
 
+@dataclass(frozen=True)
+class _Together:
+    """What trains together: the processes, and the devices of all of them."""
+
+    processes: Processes
+    replicas: int
+
+    def logits(self, model: Any, films: np.ndarray, batch_size: int) -> np.ndarray:
+        """What the network says of films; by this process alone where there are several."""
+        if self.processes.count == 1:
+            shared = films[_shared(np.arange(len(films)), self.replicas)]
+            return np.asarray(model.predict(shared, batch_size=batch_size, verbose=0)[: len(films)])
+        import jax
+
+        weights = [[np.asarray(one.value) for one in kind] for kind in _variables(model)]
+        network = jax.jit(lambda weights, films: model.stateless_call(*weights, films, training=False)[0])
+        parts = [films[start : start + batch_size] for start in range(0, len(films), batch_size)]
+        return np.concatenate([np.asarray(network(weights, part)) for part in parts])
+
+
+def _variables(model: Any) -> tuple[Any, Any]:
+    return model.trainable_variables, model.non_trainable_variables
+
+
 class _Epochs(keras.callbacks.Callback):
     """What happens around each epoch: learning rate, log, pictures, checkpoint, early stop."""
 
@@ -331,10 +369,10 @@ class _Epochs(keras.callbacks.Callback):
         run: Path,
         history: list[dict[str, float]],
         held_out: PackedFilms,
-        replicas: int,
+        together: _Together,
     ) -> None:
         super().__init__()
-        self.config, self.run, self.history, self.held_out, self.replicas = config, run, history, held_out, replicas
+        self.config, self.run, self.history, self.held_out, self.together = config, run, history, held_out, together
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         self.model.optimizer.learning_rate = learning_rate(self.config, self.history)
@@ -349,12 +387,14 @@ class _Epochs(keras.callbacks.Callback):
         entry = {name: float(value) for name, value in (logs or {}).items()}
         entry["learning_rate"] = learning_rate(self.config, self.history)
         self.history.append(entry)
-        _write_log(self.run / LOG_NAME, self.history)
+        writes = self.together.processes.is_first
+        if writes:
+            _write_log(self.run / LOG_NAME, self.history)
         # The first epoch too: what goes wrong shows at once.
-        if self.config.picture_every and ((epoch + 1) % self.config.picture_every == 0 or epoch == 0):
+        if writes and self.config.picture_every and ((epoch + 1) % self.config.picture_every == 0 or epoch == 0):
             self._picture(epoch + 1)
         is_best = best_epoch(self.history) == epoch
-        checkpoint.save(self.run, self.model, self.history, is_best, _average_in_place(self.model))
+        checkpoint.save(self.run, self.model, self.history, is_best, _average_in_place(self.model), writes)
         self.model.stop_training = should_stop(self.config, self.history)
 
     def _refuse_nan(self, logs: dict[str, float] | None, epoch: int) -> None:
@@ -372,8 +412,8 @@ class _Epochs(keras.callbacks.Callback):
             return
         chosen = evenly_spaced(range(len(self.held_out)), PICTURED)
         grey = self.held_out.grey[chosen]
-        shared = grey[_shared(np.arange(len(grey)), self.replicas)]
-        logits = self.model.predict(network_input(shared, self.config.network.channels), verbose=0)[: len(grey)]
+        films = network_input(grey, self.config.network.channels)
+        logits = self.together.logits(self.model, films, self.config.batch_size)
         folder = self.run / "pictures"
         folder.mkdir(exist_ok=True)
         path = folder / f"epoch-{epoch:05d}.png"
@@ -401,16 +441,19 @@ def _summarise(
     model: Any,
     history: list[dict[str, float]],
     held_out: PackedFilms,
-    replicas: int,
+    together: _Together,
     quiet: bool,
 ) -> None:
     """Score the best weights structure by structure, and write and say what the run came to."""
+    if together.processes.count > 1:
+        # The first writes the weights that all read.
+        agree(len(history))
     checkpoint.load_best(model, run)
+    if not together.processes.is_first:
+        return
     scores = []
     if len(held_out):
-        shared = held_out.grey[_shared(np.arange(len(held_out)), replicas)]
-        films = network_input(shared, config.network.channels)
-        logits = model.predict(films, batch_size=config.batch_size, verbose=0)[: len(held_out)]
+        logits = together.logits(model, network_input(held_out.grey, config.network.channels), config.batch_size)
         found = structure_logits(logits, config.output)
         scores = dice_of_structures(config.structures, held_out, found)
         write_best_picture(run, held_out, found, config.structures)
@@ -443,8 +486,13 @@ def _make_folder(run: Path) -> None:
         ) from error
 
 
-def refuse_other_settings(config: TrainConfig, run: Path) -> None:
+def refuse_other_settings(config: TrainConfig, run: Path, write: bool = True) -> None:
     """Refuse to go on with a run that has other settings; more epochs and `skip_bad` are none.
+
+    Args:
+        config: to go on with.
+        run: folder of the run.
+        write: whether this process writes into the folder that several share.
 
     Raises:
         UsageError: the folder holds such a run.
@@ -457,7 +505,8 @@ def refuse_other_settings(config: TrainConfig, run: Path) -> None:
     if different and set(different) <= {"epochs", "skip_bad"} and config.epochs >= known.epochs:
         # More epochs than the run was to have, or a film that turned out to be damaged: it goes on.
         record["config"] |= {"epochs": config.epochs, "skip_bad": config.skip_bad}
-        write_atomically(run / CONFIG_NAME, (json.dumps(record, indent=2) + "\n").encode())
+        if write:
+            write_atomically(run / CONFIG_NAME, (json.dumps(record, indent=2) + "\n").encode())
         return
     if different:
         raise UsageError(
@@ -474,6 +523,7 @@ def store_config(config: TrainConfig, datasets: list[Dataset], run: Path) -> Non
         "code_version": code_version(),
         "keras": keras.__version__,
         "backend": keras.backend.backend(),
+        "recipe": RECIPE,
         "python": platform.python_version(),
         "data": [
             {
