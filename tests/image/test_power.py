@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import random
+import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -54,6 +56,32 @@ def test_a_disk_that_holds_some_requests_gets_only_the_later_ones(tmp_path: Path
     disk.write_bytes(sector("x", 2))
     replay(log, read_log(log), disk, 4, random.Random(0), since=2)
     assert disk.read_bytes() == sector("x") + sector("b")
+
+
+def test_the_log_of_the_emulator_itself(tmp_path: Path) -> None:
+    if shutil.which("qemu-io") is None:
+        pytest.skip("qemu-io is not installed")
+    disk, log = tmp_path / "disk", tmp_path / "log"
+    for path in (disk, log):
+        path.write_bytes(bytes(65536 if path == disk else 0))
+    words = ["qemu-io", "--image-opts", f"driver=blklogwrites,file.driver=file,file.filename={disk}"]
+    words[-1] += f",log.driver=file,log.filename={log},log-sector-size=512"
+    for said in (
+        "write -P 0x61 0 1024",
+        "flush",
+        "write -P 0x62 512 1024",
+        "write -f -P 0x63 2048 512",
+        "discard 8192 512",
+    ):
+        words += ["-c", said]
+    subprocess.run(words, check=True, capture_output=True)
+    copy = tmp_path / "copy"
+    copy.write_bytes(bytes(65536))
+    writes = read_log(log)
+    # It is flushed when it is closed.
+    assert writes[-1].flushes
+    replay(log, writes, copy, len(writes), random.Random(0))
+    assert copy.read_bytes() == disk.read_bytes()
 
 
 def test_a_log_that_is_cut_off_and_requests_that_forget(tmp_path: Path) -> None:
