@@ -54,7 +54,8 @@ const Editor = (() => {
         make("label", {}, "Who ", make("input", { type: "text", maxlength: "80", autocomplete: "name", "data-part": "who" })),
         button("Save", () => save(CORRECTED), { "data-part": "save", class: "main" }),
         button("Right as it is", () => save(RIGHT), { "data-part": "right" }),
-        button("Cannot be judged", () => save(CANNOT_JUDGE), { "data-part": "cannot" })));
+        button("Cannot be judged", () => save(CANNOT_JUDGE), { "data-part": "cannot" }),
+        make("p", { text: "Saving says that every outline of the film is right.", class: "quiet" })));
     document.body.append(dialog);
     dialog.addEventListener("cancel", (event) => { event.preventDefault(); leave(); });
     dialog.addEventListener("keydown", onKey);
