@@ -76,6 +76,8 @@ def built(*words, **options):
     return model
 
 loop.build = built
+# Step by step, as in `SERVER`.
+tf.config.run_functions_eagerly(True)
 edge_seg(*named)
 """
 
