@@ -11,6 +11,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# Before numpy is loaded: tests run beside each other, and the threads of small products wait for each other.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from edge_seg.model_file import COMPILED_NAME, Manifest, ModelFile, shipped_models

@@ -94,7 +94,7 @@ def judge(shipped: ModelFile, running: ModelFile, adapted: ModelFile, test: Coll
     worst = max(lost, key=lambda name: lost[name])
     text = (
         f"Dice {old.mean():.3f} before and {new.mean():.3f} after on test films of {len(new)} patients "
-        f"(one-sided p {p:.3f})"
+        f"(one-sided p {p:.2g})"
     )
     if lost[worst] > TOLERANCE:
         why = (

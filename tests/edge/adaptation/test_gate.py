@@ -65,14 +65,15 @@ def test_a_model_that_is_not_int8_is_refused(lungs: ModelFile, make_flatbuffer: 
     assert "operators are others" in judge(lungs, lungs, other, []).why
 
 
-@pytest.mark.parametrize("spoil", [shifted, swapped, halves_left_out])
-@pytest.mark.parametrize("test_films", [as_it_is, None], ids=["test films are right", "test films are wrong too"])
-def test_a_bad_annotator_gets_nothing_in(spoil: Spoil, test_films: Spoil | None) -> None:
+@pytest.mark.parametrize(
+    ("spoil", "spoil_test"),
+    [(shifted, as_it_is), (shifted, shifted), (swapped, swapped), (halves_left_out, halves_left_out)],
+)
+def test_a_bad_annotator_gets_nothing_in(spoil: Spoil, spoil_test: Spoil) -> None:
     """Ten films outlined wrongly on purpose; the films that are kept for testing may be wrong in the same way."""
-    judged = judgement_of(spoil, test_films or spoil)
+    judged = judgement_of(spoil, spoil_test)
     assert not judged.accepted
-    if test_films is None:
-        assert "reference phantoms" in judged.why
+    assert "reference phantoms" in judged.why
 
 
 def judgement_of(spoil: Spoil, spoil_test: Spoil) -> Judgement:

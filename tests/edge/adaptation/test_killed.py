@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
@@ -10,7 +11,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from edge_seg.adaptation.kept import KeptModels
 from edge_seg.corrections import Corrections
 from edge_seg.inspection import purity_violations
@@ -18,6 +18,9 @@ from edge_seg.model_file import ModelFile
 from edge_seg.segmenter import Segmenter
 
 MODEL = "lungs-nano"
+
+LEARNING = int(os.environ.get("EDGE_SEG_KILLS", "1"))
+KEEPING = 2 * LEARNING
 
 _KEEPS = f"""
 import sys
@@ -43,10 +46,9 @@ adapt(Path(sys.argv[1]), ModelFile.read({MODEL!r}), again=True)
 """
 
 
-@pytest.mark.parametrize("moments", [2, pytest.param(40, marks=pytest.mark.slow)])
-def test_killed_while_models_are_kept(tmp_path: Path, nano: ModelFile, moments: int) -> None:
-    draw = random.Random(moments)
-    for _ in range(moments):
+def test_killed_while_models_are_kept(tmp_path: Path, nano: ModelFile) -> None:
+    draw = random.Random(0)
+    for _ in range(KEEPING):
         _kill_after(draw.uniform(0, 0.1), _KEEPS, tmp_path)
         running = KeptModels(tmp_path).in_place_of(nano)
         assert purity_violations(running.flatbuffer) == []
@@ -54,13 +56,12 @@ def test_killed_while_models_are_kept(tmp_path: Path, nano: ModelFile, moments: 
             ModelFile.read(path)
 
 
-@pytest.mark.parametrize("moments", [1, pytest.param(10, marks=pytest.mark.slow)])
-def test_killed_while_it_learns(tmp_path: Path, nano: ModelFile, correct: Callable[..., None], moments: int) -> None:
+def test_killed_while_it_learns(tmp_path: Path, nano: ModelFile, correct: Callable[..., None]) -> None:
     correct(tmp_path)
     before = [one.number for one in Corrections(tmp_path)]
-    draw = random.Random(moments)
-    for _ in range(moments):
-        _kill_after(draw.uniform(0, 6), _LEARNS, tmp_path)
+    draw = random.Random(0)
+    for _ in range(LEARNING):
+        _kill_after(draw.uniform(0, 4), _LEARNS, tmp_path)
         assert [one.number for one in Corrections(tmp_path)] == before
         assert len(Corrections(tmp_path).films()) == len(before)
         Segmenter(KeptModels(tmp_path).in_place_of(nano))
