@@ -50,14 +50,14 @@ def adapt(results: Path, asked: ModelFile, *, again: bool = False, told: Told = 
         ModelError: this model cannot be adapted on the device.
         OutputError: the model cannot be written.
     """
-    with _alone(KeptModels(results).folder):
-        return _adapted(results, asked, again, told)
-
-
-def _adapted(results: Path, asked: ModelFile, again: bool, told: Told) -> Status:
     films = Corrections(results).films()
     if not films:
         raise InputError(f"{results}: nothing was corrected here yet: edge-seg correct {results}")
+    with _alone(KeptModels(results).folder):
+        return _adapted(results, films, asked, again, told)
+
+
+def _adapted(results: Path, films: Sequence[CorrectedFilm], asked: ModelFile, again: bool, told: Told) -> Status:
     newest = max(film.correction.number for film in films)
     before = read_status(results)
     if before is not None and before.last_correction >= newest and not again:

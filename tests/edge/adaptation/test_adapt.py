@@ -96,6 +96,7 @@ def test_what_is_damaged_leaves_the_model_that_ships(tmp_path: Path, nano: Model
 def test_too_few_films_are_refused_with_how_many_are_missing(tmp_path: Path, nano: ModelFile, correct: Correct) -> None:
     with pytest.raises(InputError, match="nothing was corrected"):
         adapt(tmp_path, nano)
+    assert list(tmp_path.iterdir()) == []
     correct(tmp_path, 2)
     status = adapt(tmp_path, nano)
     assert status.outcome == TOO_FEW
