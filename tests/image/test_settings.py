@@ -19,7 +19,7 @@ TEMPLATE = (IMAGE / "edge-seg.toml").read_bytes()
 def load(name: str) -> ModuleType:
     """A program of the device, which lies outside the packages."""
     if sys.version_info < (3, 11):
-        pytest.skip("the device has Python 3.13")
+        pytest.skip("the device has Python 3.13", allow_module_level=True)
     spec = importlib.util.spec_from_file_location(f"image_{name}", IMAGE / "device" / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -30,6 +30,14 @@ def load(name: str) -> ModuleType:
 
 
 settings = load("settings")
+
+
+@pytest.fixture(autouse=True)
+def zones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Time zones, which not every machine has."""
+    (tmp_path / "zones").mkdir()
+    (tmp_path / "zones" / "UTC").touch()
+    monkeypatch.setattr(settings, "_ZONES", tmp_path / "zones")
 
 
 @pytest.fixture
