@@ -18,6 +18,15 @@ _HERE = Path(__file__).parent
 _log = room_logger(__name__)
 
 
+def interrupted_by(error: BaseException) -> bool:
+    """Whether an interrupt is at the bottom of an error.
+
+    One that comes while the standard library lets go of a lock is followed by `RuntimeError: cannot release un-acquired
+    lock`, which is what is then seen.
+    """
+    return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
+
+
 def film_boundary(name: str, source: str, work: Callable[[], _Result]) -> _Result | Failure:
     """What `work` returns, or the failure of the film that it works on.
 
@@ -41,6 +50,8 @@ def film_boundary(name: str, source: str, work: Callable[[], _Result]) -> _Resul
     except MemoryError:
         return Failure(name, source, InputError(f"{source}: too large for this machine's memory: reduce it"))
     except BaseException as error:
+        if interrupted_by(error):
+            raise KeyboardInterrupt from error
         what = f"{type(error).__name__} in {_place(error)}"
         _log.warning("a film raised %s", what)
         return Failure(name, source, InputError(f"{source}: cannot be processed ({what}): look at this file elsewhere"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -103,6 +104,40 @@ def test_a_session_goes_on_whatever_a_film_raises_and_wherever(
     summary = run_session(Few(), Poisoned.load(tiny_model, gate=False), PoisonedFolder(tmp_path))
     assert (summary.done, summary.failed, summary.exit_code) == (2, 1, 3)
     assert len((tmp_path / "records.jsonl").read_text().splitlines()) == 3
+
+
+def broken_lock() -> None:
+    """What an interrupt leaves that comes while a condition lets go of its lock."""
+    try:
+        raise KeyboardInterrupt
+    finally:
+        threading.Lock().release()
+
+
+def test_an_interrupt_that_breaks_a_lock_is_no_fault_of_the_film() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        film_boundary("f", "f", broken_lock)
+
+
+def test_an_interrupt_that_breaks_a_lock_stops_the_session(tiny_model: Path, tmp_path: Path) -> None:
+    class Interrupted(Few):
+        def __iter__(self) -> Iterator[Arrival]:
+            yield next(super().__iter__())
+            broken_lock()
+
+    summary = run_session(Interrupted(), Segmenter.load(tiny_model, gate=False), OutputFolder(tmp_path))
+    assert summary.interrupted
+    assert (summary.done, summary.failed) == (1, 0)
+
+
+def test_a_broken_lock_alone_is_an_error_of_the_program(tiny_model: Path, tmp_path: Path) -> None:
+    class Broken(Few):
+        def __iter__(self) -> Iterator[Arrival]:
+            threading.Lock().release()
+            yield from super().__iter__()
+
+    with pytest.raises(RuntimeError, match="unlocked"):
+        run_session(Broken(), Segmenter.load(tiny_model, gate=False), OutputFolder(tmp_path))
 
 
 @pytest.mark.parametrize("error", RAISED[:6], ids=kinds)

@@ -92,6 +92,7 @@ def test_ranges_begin_with_what_the_float_models_activations_fill() -> None:
     assert high == pytest.approx(activations.max(), rel=0.3)
 
 
+@pytest.mark.usefixtures("uncompiled")
 def test_batch_statistics_of_the_float_run_can_be_kept_while_all_weights_learn() -> None:
     import tf_keras
     from edge_seg_train.network import PRESETS, build

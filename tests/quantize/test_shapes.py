@@ -38,7 +38,9 @@ def chests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def made(chests: Path, folder: Path, *words: str) -> Path:
     """An int8 model of a short run with these options."""
-    options = "--network lungs --size 64 --base 6 --epochs 3 --films-per-epoch 320 --batch-size 8 --no-augment -q"
+    options = (
+        "--network lungs --size 64 --base 6 --depth 3 --epochs 3 --films-per-epoch 320 --batch-size 8 --no-augment -q"
+    )
     run, model = folder / "run", folder / "own.tflite"
     done = CliRunner().invoke(train, [str(chests), "--out", str(run), *options.split(), *words], catch_exceptions=False)
     assert done.exit_code == 0, done.output

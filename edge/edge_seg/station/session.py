@@ -13,7 +13,7 @@ from itertools import takewhile
 from queue import SimpleQueue
 from typing import TypeAlias, TypeVar
 
-from edge_seg.boundary import film_boundary
+from edge_seg.boundary import film_boundary, interrupted_by
 from edge_seg.errors import EdgeSegError, InputError, OutputError
 from edge_seg.film import Arrival, Failure, Film
 from edge_seg.log import room_logger
@@ -200,7 +200,9 @@ class _Session:
         try:
             try:
                 self._take_all()
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, RuntimeError) as error:
+                if not interrupted_by(error):
+                    raise
                 self._summary.interrupted = True
             self._settle_all()
             in_good_order = True

@@ -1,9 +1,13 @@
-"""The folder of corrections: versions stay, the data set follows, a process that is killed loses nothing it kept."""
+"""The folder of corrections: versions stay, the data set follows, a process that is killed loses nothing it kept.
+
+`EDGE_SEG_KILLS` raises the number of kills.
+"""
 
 from __future__ import annotations
 
 import csv
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,6 +23,7 @@ from edge_seg_data.layouts import inspect_dataset, open_dataset
 
 MODEL = ModelOfCorrection("lungs", "2.1.0", "0" * 64)
 SIZE = (60, 80)
+KILLS = int(os.environ.get("EDGE_SEG_KILLS", "4"))
 
 
 def block(top: int, left: int, side: int = 20) -> np.ndarray:
@@ -180,10 +185,9 @@ def check_after_kill(results: Path, kept: int) -> None:
     assert not list(store.folder.rglob(".*.draft"))
 
 
-@pytest.mark.parametrize("moments", [2, pytest.param(50, marks=pytest.mark.slow)], ids=["two moments", "fifty moments"])
-def test_a_kill_at_any_moment_loses_no_correction_and_leaves_no_half_one(tmp_path: Path, moments: int) -> None:
-    random = np.random.default_rng(moments)
-    for moment in range(moments):
+def test_a_kill_at_any_moment_loses_no_correction_and_leaves_no_half_one(tmp_path: Path) -> None:
+    random = np.random.default_rng(KILLS)
+    for moment in range(KILLS):
         results = tmp_path / str(moment)
         results.mkdir()
         check_after_kill(results, killed_while_saving(results, random.uniform(0, 0.05)))

@@ -82,7 +82,19 @@ edge_seg(*named)
 """
 
 
-TOGETHER = [*TINY, "--batch-size", "8", "--epochs", "2", "--films-per-epoch", "16", "--structures", "right_lung"]
+TOGETHER = [
+    *TINY,
+    "--depth",
+    "1",
+    "--batch-size",
+    "8",
+    "--epochs",
+    "2",
+    "--films-per-epoch",
+    "16",
+    "--structures",
+    "right_lung",
+]
 
 # Runs `edge-seg` with these words, and prints a checksum of the weights after each epoch.
 WEIGHTS = """
@@ -174,7 +186,7 @@ def trainings() -> Iterator[Trainings]:
 def test_killed_at_three_random_moments_it_ends_as_if_nothing_had_happened(
     chests: Path, tmp_path: Path, trainings: Trainings
 ) -> None:
-    epochs, steps = 8, 4
+    epochs, steps = 6, 4
     words = ["--epochs", str(epochs), "--films-per-epoch", str(4 * steps), *TINY]
     trainings.start(chests, "--out", tmp_path / "whole", *words)
     assert trainings.ended() == 0
