@@ -134,6 +134,8 @@ def inspect_dataset(path: str | Path, layout: str | None = None, options: Option
     if layout:
         raise InputError(f"{folder}: is not laid out as `{layout}` ({LAYOUTS[layout].title}): name another layout")
     below = [path for path in finding.folders_of(folder).values() if finding.rooms_of(path)]
+    if len(below) == 1:
+        raise InputError(f"{folder}: the data set lies in a folder below: name that ({below[0]})")
     if below:
         raise InputError(f"{folder}: holds several data sets: name each ({' '.join(map(str, below))})")
     raise InputError(
