@@ -322,6 +322,7 @@ def test_several_data_sets_in_a_folder_are_named(tmp_path: Path) -> None:
 def test_a_data_set_one_folder_further_down_is_named(tmp_path: Path) -> None:
     for room in ("images", "masks"):
         save(tmp_path / "set" / room / "f.png", _MADE[0].film.pixels if room == "images" else whole(0))
+    (tmp_path / "HOW.txt").write_text("Unpack, and look.")
     with pytest.raises(InputError, match=r"lies in a folder below: name that \(.*set\)"):
         open_dataset(tmp_path)
 
