@@ -138,6 +138,13 @@ class Manifest:
         """`(height, width)` of the model's input."""
         return self.input_height, self.input_width
 
+    @property
+    def adapted_from(self) -> str | None:
+        """Name and version of the model that a device adapted it from; `None` where it was trained as it is."""
+        facts = self.training.get("adaptation")
+        before = facts.get("adapted_from") if isinstance(facts, dict) else None
+        return f"{before.get('name')} {before.get('version')}" if isinstance(before, dict) else None
+
     def to_json(self) -> str:
         """The manifest as stored in the file."""
         fields = asdict(self)

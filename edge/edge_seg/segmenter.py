@@ -61,7 +61,8 @@ class Segmentation:
         warnings: what a reader of the result should know.
         quality: what the gate found on the film and its outlines.
         gate: whether there was a gate to find anything.
-        trust: estimated Dice of the lungs, `None` where the model has no calibration or the film was rejected.
+        trust: estimated Dice of the lungs, `None` where the film was rejected, or the model has no calibration of its
+            own, as one that was adapted on a device.
         trust_bound: Dice that nine films of ten like this one reach; `None` where the calibration has no bound.
         estimates: estimated Dice and its bound of each structure and region that the model is calibrated for.
         lung: definition of lung that the masks follow, `whole`, `visible`, or `own` where the model's structures have
@@ -134,6 +135,8 @@ class Segmenter:
         self.manifest = manifest = model.manifest
         self.lung = _definition(manifest, lung)
         self._doubt = _from_manifest(manifest, Doubt.from_json, manifest.trust)
+        # Its calibration is that of the model before: good enough for a warning, not for a number.
+        self._doubt_of = manifest.adapted_from if self._doubt is not None else None
         self._appearance = load_appearance(manifest.expects) if gate and manifest.expects else None
         self.runtime = runtime = _adapted(runtime or cpu_runtime(model), model)
         self._pooled = runtime.pooled if isinstance(runtime, PooledRuntime) else None
@@ -224,6 +227,9 @@ class Segmenter:
         taken, measurements = view.film, found.measurements
         lungs = self._of_lungs(found.estimates)
         quality = Quality((*found.quality.findings, *self._of_trust(lungs)))
+        withheld = self._withheld(found.estimates)
+        if withheld:
+            lungs, found = None, replace(found, estimates={})
         return Segmentation(
             film=taken,
             masks=found.masks,
@@ -235,6 +241,7 @@ class Segmenter:
             threads=self.runtime.threads,
             warnings=(
                 *self.runtime.notes,
+                *withheld,
                 *taken.warnings,
                 *(finding.text for finding in quality.findings),
                 *measurements.notes,
@@ -273,8 +280,14 @@ class Segmenter:
         if (lungs.dice if lungs.bound is None else lungs.bound) >= self._doubt.low:
             return []
         perhaps = "" if lungs.bound is None else f", perhaps {lungs.bound:.2f}"
-        text = f"low trust, estimated Dice {lungs.dice:.2f}{perhaps}: check the outlines and every number of them"
-        return [Finding("low-trust", WARN, text)]
+        known = f"estimated Dice {lungs.dice:.2f}{perhaps}" if self._doubt_of is None else f"judged as {self._doubt_of}"
+        return [Finding("low-trust", WARN, f"low trust, {known}: check the outlines and every number of them")]
+
+    def _withheld(self, estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
+        """Why estimates are not told, where they were not calibrated for this model."""
+        if self._doubt_of is None or not estimates:
+            return ()
+        return (f"no estimated Dice: the model was adapted here, and the estimate calibrated for {self._doubt_of}",)
 
     def look(self, film: Film) -> Quality:
         """What the gate finds on a film, without its outlines; nothing where there is no gate."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from edge_seg.adaptation.decoder import Decoder, find_decoder, shipped_parameters, with_parameters
 from edge_seg.adaptation.examples import Encoder, Outlined
-from edge_seg.adaptation.gate import FEWEST_PATIENTS, LEVEL, TOLERANCE, Judgement, judge, missing_patients
+from edge_seg.adaptation.gate import FEWEST_PATIENTS, LEAST, LEVEL, TOLERANCE, Judgement, judge, missing_patients
 from edge_seg.adaptation.kept import KeptModels
 from edge_seg.adaptation.learning import Example, Settings, learn
 from edge_seg.adaptation.status import (
@@ -73,9 +73,10 @@ def _adapted(results: Path, films: Sequence[CorrectedFilm], asked: ModelFile, ag
     adapted = learn_from(asked, decoder, _OnDemand(learned[-MOST_FILMS:]), version, told)
     judgement = judge(asked, running, adapted, _OnDemand(test))
     if not judgement.accepted:
-        return keep_status(results, Status(_now(), REFUSED, f"{judgement.why}; the model stays as it was", newest))
+        return keep_status(results, Status(_now(), REFUSED, f"{judgement.why}; {_named(running)} stays", newest))
     path = kept.keep(with_judgement(adapted, judgement), asked)
-    return keep_status(results, Status(_now(), ACCEPTED, f"{path.stem}: {judgement.why}", newest, path.name))
+    why = f"{_named(adapted)} takes the place of {_named(running)}: {judgement.why}"
+    return keep_status(results, Status(_now(), ACCEPTED, why, newest, path.name))
 
 
 def learn_from(
@@ -94,6 +95,8 @@ def learn_from(
 def adapted_model(asked: ModelFile, flatbuffer: bytes, version: str, patients: Sequence[str]) -> ModelFile:
     """The model file of an adapted network: what was measured of the model before is no longer said of it.
 
+    The calibration of its estimated Dice stays, for warnings of low trust; no number is told by it, see `Segmenter`.
+
     Args:
         asked: the model that was adapted.
         flatbuffer: the network that came of it.
@@ -107,16 +110,21 @@ def adapted_model(asked: ModelFile, flatbuffer: bytes, version: str, patients: S
         "patients": len(set(patients)),
         "when": _now(),
     }
+    of_before = {"calibrated_for": f"{before.name} {before.version}"}
     manifest = replace(
         before,
         version=version,
         scores=(),
         checks={},
+        trust=before.trust and {**before.trust, "facts": {**before.trust.get("facts", {}), **of_before}},
         edge_tpu=None,
         training={**before.training, "adaptation": facts},
         flatbuffer_sha256="",
     )
-    text = f"Adapted on a device from {before.name} {before.version} by {len(patients)} corrected films.\n\n"
+    text = (
+        f"Adapted on a device from {before.name} {before.version} by {len(patients)} corrected films. "
+        "Its estimated Dice is withheld: it was calibrated for the model before.\n\n"
+    )
     files = {name: data for name, data in asked.associated.items() if name != COMPILED_NAME}
     model = ModelFile(manifest, flatbuffer, f"# {before.name} {version}\n\n{text}", asked.licence, None, files)
     return ModelFile.from_bytes(model.to_bytes())
@@ -124,8 +132,12 @@ def adapted_model(asked: ModelFile, flatbuffer: bytes, version: str, patients: S
 
 def with_judgement(adapted: ModelFile, judgement: Judgement) -> ModelFile:
     """The model with what it was accepted by in its manifest."""
-    rule = {"level": LEVEL, "tolerance": TOLERANCE, "fewest_patients": FEWEST_PATIENTS}
+    rule = {"level": LEVEL, "tolerance": TOLERANCE, "least": LEAST, "fewest_patients": FEWEST_PATIENTS}
     return replace(adapted, manifest=replace(adapted.manifest, checks={**judgement.to_json(), **rule}))
+
+
+def _named(model: ModelFile) -> str:
+    return f"{model.manifest.name} {model.manifest.version}"
 
 
 def _too_few(patients: int) -> str:

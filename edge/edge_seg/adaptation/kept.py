@@ -7,7 +7,9 @@ whatever ends a process leaves the model before or the one after.
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from edge_seg.errors import EdgeSegError, ModelError, OutputError, UsageError
@@ -17,6 +19,10 @@ from edge_seg.storage import flush_folder, write_atomically
 from edge_seg.typed_json import parse_object, read_fields
 
 FOLDER, POINTER_NAME = "models", "current.json"
+SUFFIX = ".tflite"
+
+SHIPPED = "the model that ships"
+"""What runs where no adapted one does, for a person to read."""
 
 _LOG = room_logger(__name__)
 
@@ -61,6 +67,35 @@ class KeptModels:
         """Whether an adapted model runs where another is asked for."""
         return self.in_place_of(asked) is not asked
 
+    def waiting(self, name: str, version: str, sha256: str) -> str | None:
+        """What runs from the next start on in place of a model that runs now, `None` where that goes on.
+
+        Args:
+            name, version, sha256: of the model that runs; the checksum is of its flatbuffer.
+        """
+        # A page asks each second: what is damaged is told where the model is loaded.
+        pointer, own = self._pointer(logging.DEBUG), f"{name}-{version}{SUFFIX}"
+        if pointer is None:
+            return None
+        is_adapted = own in (pointer.model, *pointer.earlier) or (self.folder / own).exists()
+        if not is_adapted and sha256 != pointer.adapted_from:
+            return None
+        follows = pointer.model if is_adapted or pointer.model else own
+        if follows == own:
+            return None
+        return follows.removesuffix(SUFFIX) or SHIPPED
+
+    def damage(self, waiting: str) -> str | None:
+        """Why a model of which `waiting` told cannot be used, `None` where it can."""
+        if waiting == SHIPPED:
+            return None
+        path = self.folder / f"{waiting}{SUFFIX}"
+        try:
+            facts = path.stat()
+        except OSError as error:
+            return error.strerror
+        return _damage(path, facts.st_mtime_ns, facts.st_size)
+
     def next_version(self, shipped: ModelFile) -> str:
         """A version that no kept model has: that of the model that is adapted, and a number."""
         name, version = shipped.manifest.name, shipped.manifest.version
@@ -100,19 +135,19 @@ class KeptModels:
             raise UsageError(f"{self.folder}: there is no model to go back to: the one that ships runs")
         *earlier, before = pointer.earlier
         self._write(Pointer(pointer.adapted_from, before, tuple(earlier)))
-        return before.removesuffix(".tflite")
+        return before.removesuffix(SUFFIX) or SHIPPED
 
-    def _pointer(self) -> Pointer | None:
+    def _pointer(self, level: int = logging.WARNING) -> Pointer | None:
         path = self.folder / POINTER_NAME
         try:
             found = read_fields(Pointer, parse_object(path.read_text()), newer=True)
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            _LOG.warning("%s cannot be read (%s): the model that ships runs", path, error)
+            _LOG.log(level, "%s cannot be read (%s): the model that ships runs", path, error)
             return None
         if any(Path(name).name != name for name in (found.model, *found.earlier)):
-            _LOG.warning("%s names a model outside its folder: the model that ships runs", path)
+            _LOG.log(level, "%s names a model outside its folder: the model that ships runs", path)
             return None
         return found
 
@@ -125,8 +160,18 @@ def model_in_use(asked: ModelFile, results: str | Path) -> ModelFile:
     return KeptModels(results).in_place_of(asked)
 
 
+@lru_cache(maxsize=8)
+def _damage(path: Path, mtime_ns: int, size: int) -> str | None:
+    """Why a file is no model, looked into once for each state that it is in."""
+    try:
+        ModelFile.read(path)
+    except EdgeSegError as error:
+        return str(error)
+    return None
+
+
 def _file_name(name: str, version: str) -> str:
-    file = f"{name}-{version}.tflite"
+    file = f"{name}-{version}{SUFFIX}"
     if Path(file).name != file:
         raise ModelError(f"{name}: its name cannot be part of a file's: give the model another (edge-seg quantize)")
     return file

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from edge_seg.adaptation.kept import FOLDER
+from edge_seg.adaptation.kept import FOLDER, KeptModels
 from edge_seg.storage import write_atomically
 from edge_seg.typed_json import parse_object, read_fields
 
@@ -56,7 +56,20 @@ def keep_status(results: Path, status: Status) -> Status:
     return status
 
 
-def lines_of_adaptation(results: Path) -> list[str]:
-    """What a page says of the last adaptation where the model did not change: why not."""
-    status = read_status(results)
-    return [f"learning from corrections, {status.when}: {status.why}"] if status and status.outcome == REFUSED else []
+def lines_of_learning(results: Path, name: str, version: str, sha256: str) -> list[str]:
+    """What a page says of learning: which model waits for the next start, and what came of the last adaptation.
+
+    Args:
+        results: folder of results.
+        name, version, sha256: of the model that runs; the checksum is of its flatbuffer.
+    """
+    kept, running = KeptModels(results), f"{name} {version}"
+    waiting, status = kept.waiting(name, version, sha256), read_status(results)
+    lines = []
+    if waiting is not None and (damage := kept.damage(waiting)) is not None:
+        lines.append(f"{waiting} cannot be used ({damage}): {running} runs; edge-seg adapt --back, or --again")
+    elif waiting is not None:
+        lines.append(f"{waiting} waits for the next start; until then {running} runs")
+    if status is not None:
+        lines.append(f"last learned {status.when}, {status.outcome}: {status.why}")
+    return lines

@@ -13,6 +13,8 @@ from edge_seg.cli.main import say
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 """The products are small: more threads than one wait for each other, and cost ten times the time on a busy machine."""
 
+_UNTIL_THEN = "what runs already goes on with its own"
+
 
 @click.command(epilog="Example: edge-seg adapt edge-seg-results")
 @click.argument("results", type=click.Path(exists=True, file_okay=False, path_type=Path))
@@ -31,15 +33,16 @@ def adapt(results: Path, model: str, back: bool, again: bool, as_json: bool, qui
         os.environ.setdefault(name, "1")
     from edge_seg.adaptation.adapt import adapt as learn
     from edge_seg.adaptation.kept import KeptModels
-    from edge_seg.adaptation.status import REFUSED, TOO_FEW
+    from edge_seg.adaptation.status import ACCEPTED, REFUSED, TOO_FEW
     from edge_seg.model_file import ModelFile
 
     if back:
-        name = KeptModels(results).go_back() or "the model that ships"
-        click.echo(json.dumps({"model": name}) if as_json else f"from the next start on {name} runs")
+        name = KeptModels(results).go_back()
+        click.echo(json.dumps({"model": name}) if as_json else f"from the next start on {name} runs; {_UNTIL_THEN}")
         return 0
     status = learn(results, ModelFile.read(model), again=again, told=_nothing if quiet or as_json else _progress)
-    click.echo(json.dumps(status.to_json()) if as_json else f"{status.outcome}: {status.why}")
+    follows = f"; it runs from the next start on, and {_UNTIL_THEN}" if status.outcome == ACCEPTED else ""
+    click.echo(json.dumps(status.to_json()) if as_json else f"{status.outcome}: {status.why}{follows}")
     return 1 if status.outcome in (REFUSED, TOO_FEW) else 0
 
 

@@ -6,10 +6,11 @@ import shutil
 import threading
 import time
 from collections import OrderedDict
+from dataclasses import astuple
 from datetime import datetime, timezone
 from pathlib import Path
 
-from edge_seg.adaptation.status import lines_of_adaptation
+from edge_seg.adaptation.status import lines_of_learning
 from edge_seg.corrections.desk import Desk
 from edge_seg.errors import InputError
 from edge_seg.film import SMALLEST_SIDE
@@ -98,12 +99,13 @@ class FinishedFolder:
     def state(self) -> HealthState:
         """See `Shown`."""
         last = self._records[max(self._records)]
+        model = RunningModel(last.model.name, last.model.version, last.model.sha256)
         return HealthState(
             notice=RESEARCH_USE,
             edge_seg=__version__,
             started_at=self._started_at,
             uptime_s=round(time.monotonic() - self._started, 1),
-            model=RunningModel(last.model.name, last.model.version, last.model.sha256),
+            model=model,
             lung=last.lung,
             runtime=last.runtime,
             delegate=last.delegate,
@@ -117,5 +119,5 @@ class FinishedFolder:
             temperature_c=None,
             throttling=None,
             recent=self._recent,
-            problems=tuple(lines_of_adaptation(self._output.folder)),
+            learning=tuple(lines_of_learning(self._output.folder, *astuple(model))),
         )

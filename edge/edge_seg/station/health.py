@@ -7,12 +7,12 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
-from edge_seg.adaptation.status import lines_of_adaptation
+from edge_seg.adaptation.status import lines_of_learning
 from edge_seg.assessment.film_gate import REJECT
 from edge_seg.assessment.kinds import INVERTED
 from edge_seg.errors import EdgeSegError
@@ -194,14 +194,14 @@ class Health(Observer):
             temperature_c=temperature_c(),
             throttling=throttling(),
             recent=recent,
+            learning=tuple(lines_of_learning(self._output.folder, *astuple(RunningModel.of(manifest)))),
         )
         return replace(state, problems=(*self._hindrances(waiting), *_problems(state)))
 
     def _hindrances(self, waiting: str | None) -> list[str]:
         """What keeps the session from its films."""
         found = [] if self.alive else [f"nothing has stirred for over {STUCK_S:.0f} s: start it again"]
-        learning = lines_of_adaptation(self._output.folder)
-        return [*found, *([waiting] if waiting else []), *self._output.troubles, *learning, *_lines_of(self._told)]
+        return [*found, *([waiting] if waiting else []), *self._output.troubles, *_lines_of(self._told)]
 
 
 def _problems(state: HealthState) -> Iterator[str]:

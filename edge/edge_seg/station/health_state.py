@@ -163,6 +163,7 @@ class HealthState:
         board, temperature_c, throttling: see `hardware`.
         recent: the newest films, newest first.
         problems: what is wrong just now, in words.
+        learning: which model waits for the next start, and what came of learning from corrections, in words.
     """
 
     notice: str
@@ -184,6 +185,7 @@ class HealthState:
     throttling: Mapping[str, list[str]] | None
     recent: tuple[RecentFilm, ...]
     problems: tuple[str, ...] = ()
+    learning: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The state as JSON has it."""

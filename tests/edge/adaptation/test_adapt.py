@@ -12,11 +12,11 @@ from click.testing import CliRunner
 from edge_seg import pixels
 from edge_seg.adaptation.adapt import adapt, adapted_model
 from edge_seg.adaptation.kept import KeptModels
-from edge_seg.adaptation.status import ACCEPTED, NOTHING_NEW, REFUSED, TOO_FEW, lines_of_adaptation, read_status
+from edge_seg.adaptation.status import ACCEPTED, NOTHING_NEW, REFUSED, TOO_FEW, lines_of_learning, read_status
 from edge_seg.cli.adapt import adapt as command
 from edge_seg.errors import InputError, UsageError
 from edge_seg.inspection import purity_violations
-from edge_seg.model_file import ModelFile
+from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.segmenter import Segmenter
 from edge_seg.station.config import ModelConfig
@@ -62,7 +62,49 @@ def test_nothing_new_is_not_learned_twice_and_another_model_is_left_alone(learne
     assert (
         load_segmenter(ModelConfig(name="lungs"), learned).manifest.version == ModelFile.read("lungs").manifest.version
     )
-    assert lines_of_adaptation(learned) == []
+
+
+def learning_lines(results: Path, running: Manifest) -> list[str]:
+    return lines_of_learning(results, running.name, running.version, running.flatbuffer_sha256)
+
+
+def test_the_page_says_which_model_waits(learned: Path, nano: ModelFile) -> None:
+    shipped, adapted = nano.manifest, load_segmenter(ModelConfig(name=MODEL), learned).manifest
+    waits, outcome = learning_lines(learned, shipped)
+    assert waits == f"{MODEL}-{adapted.version} waits for the next start; until then {MODEL} {shipped.version} runs"
+    assert "accepted" in outcome
+    assert learning_lines(learned, adapted) == [outcome]
+    assert learning_lines(learned, ModelFile.read("lungs").manifest) == [outcome]
+
+
+def test_the_page_says_when_what_waits_is_damaged(tmp_path: Path, nano: ModelFile) -> None:
+    kept, version = KeptModels(tmp_path), f"{nano.manifest.version}+1"
+    adapted = adapted_model(nano, nano.flatbuffer, version, [])
+    path = kept.keep(adapted, nano)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5000])
+    (line,) = learning_lines(tmp_path, nano.manifest)
+    assert line.startswith(f"{MODEL}-{version} cannot be used (")
+    path.write_bytes(whole)
+    kept.go_back()
+    assert learning_lines(tmp_path, nano.manifest) == []
+    assert learning_lines(tmp_path, adapted.manifest)[0].startswith("the model that ships waits")
+
+
+def test_an_adapted_model_tells_no_estimate_that_was_not_calibrated_for_it(learned: Path, nano: ModelFile) -> None:
+    """Its films are still warned of, by what was calibrated for the model before."""
+    adapted = load_segmenter(ModelConfig(name=MODEL, gate=False), learned)
+    before = f"{MODEL} {nano.manifest.version}"
+    assert adapted.manifest.trust is not None
+    assert adapted.manifest.trust["facts"]["calibrated_for"] == before
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200), np.uint8)
+    good, bad = (adapted(film) for film in (phantom(200, 200, seed=90).film, noise))
+    for found in (good, bad):
+        assert (found.trust, found.trust_bound, found.estimates) == (None, None, {})
+        assert any(line.startswith("no estimated Dice") and before in line for line in found.warnings)
+    assert Segmenter(nano, gate=False)(noise).low_trust
+    assert bad.low_trust
+    assert not good.low_trust
 
 
 def test_one_command_goes_back(tmp_path: Path, nano: ModelFile) -> None:
@@ -113,4 +155,4 @@ def test_a_model_that_got_worse_stays_out_and_the_page_says_why(
     assert status.outcome == REFUSED
     assert "reference phantoms" in status.why
     assert not KeptModels(tmp_path).is_in_use(nano)
-    assert status.why in lines_of_adaptation(tmp_path)[0]
+    assert status.why in learning_lines(tmp_path, nano.manifest)[0]

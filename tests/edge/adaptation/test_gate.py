@@ -76,6 +76,17 @@ def test_a_bad_annotator_gets_nothing_in(spoil: Spoil, spoil_test: Spoil) -> Non
     assert "reference phantoms" in judged.why
 
 
+def test_a_model_that_fits_the_films_for_testing_badly_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few wrong films among many leave the phantoms alone, and seem better where all films for testing are wrong."""
+    model, dice = ModelFile.read("lungs-nano"), iter((0.69, 0.72, 0.84, 0.86))
+    monkeypatch.setattr("edge_seg.adaptation.gate.score", lambda *_: np.full(10, next(dice)))
+    monkeypatch.setattr("edge_seg.adaptation.gate.on_phantoms", lambda *_: {"heart": (0.9, 0.9)})
+    refused, accepted = (judge(model, model, model, []) for _ in range(2))
+    assert not refused.accepted
+    assert "look at their outlines" in refused.why
+    assert accepted.accepted
+
+
 def judgement_of(spoil: Spoil, spoil_test: Spoil) -> Judgement:
     model = ModelFile.read("lungs-nano")
     test = [outlined(seed, spoil_test) for seed in range(6)]

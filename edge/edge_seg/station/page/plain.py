@@ -14,6 +14,7 @@ def plain_page(state: HealthState) -> str:
     counts = state.films
     summary = f"{counts.done} done, {counts.rejected} rejected, {counts.failed} failed"
     problems = "".join(f"<li>{html.escape(problem)}</li>" for problem in state.problems)
+    learning = "".join(f'<p class="quiet">{html.escape(line)}</p>' for line in state.learning)
     films = "".join(_article(film) for film in state.recent) or "<p>None yet.</p>"
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8">'
@@ -23,7 +24,7 @@ def plain_page(state: HealthState) -> str:
         f"<header><h1>edge-seg</h1><p>{html.escape(summary)}</p>"
         f'<p id="notice">{html.escape(state.notice)}</p></header>'
         f'<ul id="problems">{problems}</ul><main class="plain">'
-        f'<h2>Recent films</h2><p><a href="plain">Show the newest</a></p>{films}</main></body></html>'
+        f'<h2>Recent films</h2><p><a href="plain">Show the newest</a></p>{films}{learning}</main></body></html>'
     )
 
 

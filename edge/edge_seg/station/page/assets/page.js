@@ -386,6 +386,8 @@ async function refresh() {
     showRecent(state.recent, film);
     showNext(state.recent);
     showDevice(state);
+    list("learning", state.learning);
+    at("learned").hidden = state.learning.length === 0;
   } catch (error) {
     say("status", "no connection to the device", "bad");
   }
