@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -116,6 +117,26 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
     return OutputError(
         f"{path}: cannot be written ({error.strerror or error}): free space, or choose a folder that can be written"
     )
+
+
+def remove_unused(folders: Sequence[Path], *ignored: Path) -> None:
+    """Remove folders that were made in vain.
+
+    Args:
+        folders: the innermost first, then those that it lies in.
+        ignored: files that are no reason to keep it; with any other file in it all stays.
+    """
+    files = {Path(place, name) for place, _, names in os.walk(folders[0]) for name in names}
+    if not files <= set(ignored):
+        return
+    # Where somebody was faster, or the disk takes no change, what is empty does no harm.
+    with suppress(OSError):
+        for path in files:
+            path.unlink()
+        for place, _, _ in os.walk(folders[0], topdown=False):
+            Path(place).rmdir()
+        for folder in folders[1:]:
+            folder.rmdir()
 
 
 def flush_folder(folder: Path) -> None:

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 from edge_seg.clock import CLOCK_NAME, Clock
@@ -25,7 +26,7 @@ from edge_seg.outputs.products import OVERLAY_KINDS, PRODUCTS
 from edge_seg.outputs.result import Result
 from edge_seg.record import AnyRecord, DoneRecord, FailedRecord, WrittenFile, record_of
 from edge_seg.segmenter import Segmentation
-from edge_seg.storage import Draft, flush_folder, sweep_drafts, write_atomically
+from edge_seg.storage import Draft, flush_folder, remove_unused, sweep_drafts, write_atomically
 
 _KEPT_OF_REMOVED = ("schema", "status", "source", "stem", "film", "model", "lung", "quality", "products", "files")
 
@@ -63,7 +64,8 @@ class Written:
 class OutputFolder:
     """Writes results under one folder and knows which films are done.
 
-    Holds the folder for itself until `close`, or until the process ends in whatever way.
+    Holds the folder for itself until `close`, or until the process ends in whatever way. As a context it is closed at
+    the end; after an error nothing is left of a folder that was made for it and stayed empty.
 
     Attributes:
         outbox: where given, sends DICOM results on.
@@ -96,6 +98,7 @@ class OutputFolder:
             raise UsageError(f"--overlay {overlay}: choose from {', '.join(OVERLAY_KINDS)}")
         if "dicom" in self.products:
             dicom.require_highdicom()
+        self._made = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -124,6 +127,17 @@ class OutputFolder:
             part.close()
         self._lock.release()
         self._lock = None
+
+    def __enter__(self) -> OutputFolder:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close; after an error, folders that were made for it go again if nothing was kept in them."""
+        self.close()
+        if kind is not None and self._made:
+            remove_unused(self._made, self.folder / STATE_FOLDER / CLOCK_NAME)
 
     @property
     def troubles(self) -> list[str]:

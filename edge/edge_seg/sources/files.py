@@ -37,12 +37,16 @@ class Files(Source):
 
     Attributes:
         passed_over: other files in the folders, which do not look like films.
+
+    Raises:
+        InputError: nothing of it is there.
     """
 
     def __init__(self, inputs: Sequence[str], frames: int | None = None, attempts: Attempts | None = None) -> None:
         self._frames, self._attempts = frames, attempts or Attempts(None)
         self.passed_over = 0
         self._items = list(self._expand(inputs))
+        _require_some(self._items)
         videos = any(isinstance(item, Path) and item.suffix.lower() in VIDEO_SUFFIXES for item in self._items)
         self.total = None if videos else len(self._items)
 
@@ -87,14 +91,15 @@ class Files(Source):
         path = Path(text).expanduser()
         if path.is_dir():
             yield from self._folder(path)
-        elif path.exists() or not glob.has_magic(text):
-            # An absent path is named by the reader's own error.
+        elif path.exists():
             yield path
+        elif not glob.has_magic(text):
+            yield _nothing(text, "there is no such file: check the path")
         else:
             # Path.glob takes no absolute patterns.
             found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207
             if not found:
-                yield _failure(text, "nothing matches: check the pattern")
+                yield _nothing(text, "nothing matches: check the pattern")
             for match in found:
                 yield from self._folder(Path(match)) if Path(match).is_dir() else iter([Path(match)])
 
@@ -104,7 +109,7 @@ class Files(Source):
         yield from found.films
         yield from found.problems
         if not found.films and not found.problems:
-            yield _failure(str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files")
+            yield _nothing(str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files")
 
 
 def read_film(path: str | Path) -> Film:
@@ -147,5 +152,21 @@ def file_state(path: Path) -> FileState | None:
     return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
+class _NothingThere(InputError):
+    """An input names no file."""
+
+
+def _require_some(items: Sequence[Path | Failure]) -> None:
+    """Raise where no item is there to be read: a mistyped command leaves no records."""
+    absent = [item.error for item in items if isinstance(item, Failure) and isinstance(item.error, _NothingThere)]
+    if absent and len(absent) == len(items):
+        more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
+        raise InputError(f"{absent[0]}{more}")
+
+
 def _failure(where: str, what: str) -> Failure:
     return Failure(Path(where).name or where, where, InputError(f"{where}: {what}"))
+
+
+def _nothing(where: str, what: str) -> Failure:
+    return Failure(Path(where).name or where, where, _NothingThere(f"{where}: {what}"))

@@ -67,7 +67,7 @@ class Station:
         with ExitStack() as opening:
             self.segmenter = segmenter or load_segmenter(config.model, config.results.folder)
             self._service = opening.enter_context(closing(Service()))
-            self.output = opening.enter_context(closing(self._folder_of_results()))
+            self.output = opening.enter_context(self._folder_of_results())
             self.source = opening.enter_context(closing(open_sources(config)))
             self._observers: list[Observer] = [self._service, self._stop]
             if (retention := make_retention(config, self.output)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,14 +73,13 @@ def open_output(config: StationConfig) -> OutputFolder:
         receiver = receiver_at(config.notify.address, tls=tls, authorization=authorization)
     products = [*results.save, *(["dicom"] if archive else [])]
     output = OutputFolder(results.folder, products, names=results.names, overlay=results.overlay)
-    try:
+    with ExitStack() as opening:
+        opening.enter_context(output)
         if archive is not None:
             output.outbox = Outbox(results.folder / "outbox", archive, config.listener.ae_title)
         if receiver is not None:
             output.notices = Outbox(results.folder / "notices", receiver, config.listener.ae_title)
-    except BaseException:
-        output.close()
-        raise
+        opening.pop_all()
     return output
 
 

@@ -92,6 +92,7 @@ def test_no_source_explains_itself():
         (["rnu"], 2, "did you mean `edge-seg run`?"),
         (["run", "--frobnicate"], 2, "see `edge-seg run --help`"),
         (["run", "--listen", "high"], 2, "give a port"),
+        (["run", "absent.png", "nor-this/*.dcm"], 3, "absent.png: there is no such file: check the path (and 1 more)"),
         (["run", "a.png", "--save", "mask,film"], 2, "choose from mask, overlay, record"),
         (["run", "a.png", "--model", "absent.tflite"], 4, "absent.tflite"),
         (["run", "--camera", "-1"], 2, ""),
@@ -105,6 +106,7 @@ def test_errors_are_one_line_with_their_exit_code(words, code, said, tiny_model,
     seen = command(*words, cwd=tmp_path)
     assert seen.returncode == code, seen.stderr
     assert said in one_line(seen.stderr)
+    assert not list(tmp_path.iterdir()), "what was mistyped leaves nothing behind"
 
 
 def test_debug_shows_the_traceback(tmp_path):

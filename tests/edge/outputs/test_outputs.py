@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -297,6 +297,22 @@ def test_one_run_at_a_time_and_drafts_of_killed_ones_are_swept(tmp_path):
         OutputFolder(tmp_path)
     output.close()
     OutputFolder(tmp_path).close()
+
+
+@pytest.mark.parametrize("kept", [None, "there before", "inbox/received/film.dcm"])
+def test_an_error_leaves_no_folder_that_was_made_in_vain_and_keeps_what_holds_something(tmp_path, kept):
+    folder = tmp_path / "new" / "results"
+    if kept == "there before":
+        folder.mkdir(parents=True)
+    with ExitStack() as stack:
+        stack.enter_context(pytest.raises(RuntimeError))
+        stack.enter_context(OutputFolder(folder))
+        (folder / "inbox" / "received").mkdir(parents=True)
+        if kept is not None:
+            write_atomically(folder / kept, b"a film")
+        raise RuntimeError
+    assert folder.parent.exists() == (kept is not None)
+    assert kept is None or (folder / kept).read_bytes() == b"a film"
 
 
 @pytest.mark.parametrize("inside", [False, True])
