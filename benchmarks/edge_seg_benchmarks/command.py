@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ class _Benchmark(click.Command):
     ) -> click.Context:
         if args[:1] == ["compare"]:
             return compare.make_context(f"{info_name} compare", args[1:], parent, **extra)
+        if args and get_close_matches(args[0], ["compare"]) and not Path(args[0]).exists():
+            raise click.UsageError(f"there is no model `{args[0]}`: did you mean `edge-seg benchmark compare`?", parent)
         return super().make_context(info_name, args, parent, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:

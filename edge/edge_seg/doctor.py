@@ -260,12 +260,12 @@ def _clock() -> Iterator[Check]:
 
 
 def _network(config: StationConfig) -> Iterator[Check]:
-    """What others on the network can read along."""
+    """What others on the network can read."""
     for line in config.in_clear:
         subject, _, fix = line.partition(": ")
         yield Check("encryption", "absent", subject, fix)
     if not config.in_clear:
-        yield Check("encryption", "ok", "nothing leaves this machine in clear")
+        yield Check("encryption", "ok", "everything that leaves this machine is encrypted")
 
 
 def _power() -> Iterator[Check]:

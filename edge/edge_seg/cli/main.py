@@ -103,7 +103,8 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
         code = error.exit_code
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else name or "edge-seg"
-        complain(f"{error.format_message().rstrip('.')} (see `{path} --help`)")
+        text = _no_option(error) if isinstance(error, click.NoSuchOption) else error.format_message().rstrip(".")
+        complain(f"{text} (see `{path} --help`)")
         code = error.exit_code
     except click.ClickException as error:
         complain(error.format_message())
@@ -122,6 +123,14 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
         code = DeviceError.exit_code
     _give_up_standard_error()
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _no_option(error: click.NoSuchOption) -> str:
+    """Names the one option that is most like what was typed; click names three, the least likely among them."""
+    from difflib import get_close_matches
+
+    like = get_close_matches(error.option_name, error.possibilities or (), 1)
+    return f"there is no option {error.option_name}" + (f": did you mean {like[0]}?" if like else "")
 
 
 def _width_of_help() -> int:

@@ -373,22 +373,22 @@ class StationConfig(_Group):
 
     @property
     def in_clear(self) -> list[str]:
-        """What others on the network can read along, each in a line that says what to do about it."""
+        """What others on the network can read, each in a line that says what to do about it."""
         found = []
-        for what, address, group, kind in (
-            ("the page", self.view.address, self.view, "view"),
-            ("films that are received", self.listener.address, self.listener, "listener"),
+        for what, address, group, kind, option in (
+            ("the page is", self.view.address, self.view, "view", "--view"),
+            ("films are", self.listener.address, self.listener, "listener", "--listen"),
         ):
             if address is not None and group.tls_cert is None:
-                host, _ = parse_address(address, f"{kind}.address", 8080)
+                host, _ = parse_address(address, f"{kind}.address ({option})", 8080)
                 if not is_loopback(host):
-                    found.append(f"{what} at {address} can be read along: set {kind}.tls_cert and {kind}.tls_key")
+                    found.append(f"{what} not encrypted at {address}: set {kind}.tls_cert and {kind}.tls_key")
         to = self.archive.address
         if to is not None and not self._archive_is_secure(to):
-            found.append(f"results on their way to {without_secrets(to)} can be read along: {_SEND_SECURELY}")
+            found.append(f"results on their way to {without_secrets(to)} are not encrypted: {_SEND_SECURELY}")
         told = self.notify.address
         if told is not None and _is_in_clear(told):
-            found.append(f"records on their way to {without_secrets(told)} can be read along: {_NOTIFY_SECURELY}")
+            found.append(f"records on their way to {without_secrets(told)} are not encrypted: {_NOTIFY_SECURELY}")
         return found
 
     def _archive_is_secure(self, address: str) -> bool:
