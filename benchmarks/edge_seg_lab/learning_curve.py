@@ -29,6 +29,7 @@ from edge_seg.adaptation.gate import dice, on_phantoms
 from edge_seg.adaptation.learning import Example, Settings, learn
 from edge_seg.cli.main import run_command
 from edge_seg.corrections.queue import Candidate, candidate_of, choose
+from edge_seg.corrections.second_opinion import MODEL, agreement
 from edge_seg.model_file import ModelFile
 from edge_seg.record import record_of
 from edge_seg.storage import write_atomically
@@ -72,16 +73,20 @@ class Lab:
         model: shipped model or file.
         dataset: outlined films with train and test split.
         test: split that is scored.
+        second: shipped model or file whose agreement the queue goes by.
         limit: films that are read of each split, at most.
     """
 
-    def __init__(self, model: str, dataset: Dataset, test: str = "test", limit: int | None = None) -> None:
+    def __init__(
+        self, model: str, dataset: Dataset, test: str = "test", limit: int | None = None, second: str = MODEL
+    ) -> None:
         self.model = ModelFile.read(model)
         self.decoder: Decoder = find_decoder(self.model.flatbuffer)
         self.start: Parameters = shipped_parameters(self.decoder, self.model.flatbuffer)
         self.names = [structure.name for structure in self.model.manifest.structures]
         self._encoder = Encoder(self.model, self.decoder)
         self._segmenter = Segmenter(self.model, gate=False)
+        self._second = Segmenter(ModelFile.read(second), gate=False, lung=self._segmenter.lung)
         self.train = [self._film(*one) for one in self.outlined(dataset, "train", limit)]
         self.test = [(film, *film.load()) for film in dataset.split(test)[:limit] if film.scored]
 
@@ -91,7 +96,8 @@ class Lab:
             pixels, outlines = film.load()
             found = self._segmenter(pixels)
             masks = corrected(found.masks, {name: plane == 1 for name, plane in outlines.items()})
-            candidate = candidate_of(record_of(found, film.name, [], [], {}))
+            record = record_of(found, film.name, [], [], {})
+            candidate = candidate_of(record, agreement(record, found.masks, self._second(pixels)))
             yield Outlined(film.name, film.patient, pixels, masks), candidate
 
     def _film(self, one: Outlined, candidate: Candidate) -> LabFilm:
@@ -196,12 +202,13 @@ def _shown(estimate: Estimate, sign: str = "") -> str:
 @click.command()
 @click.argument("data", metavar="DATASET", type=click.Path(exists=True, path_type=Path))
 @click.option("--model", default="lungs", show_default=True, help="Model that learns: shipped, or a file.")
+@click.option("--second", default=MODEL, show_default=True, help="Model whose agreement the queue goes by.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder of rows, which are made once.")
 @click.option("--seeds", default=5, show_default=True)
 @click.option("--split", default="test", show_default=True, help="Split that is scored; choices are made on val.")
-def main(data: Path, model: str, out: Path, seeds: int, split: str) -> None:
+def main(data: Path, model: str, second: str, out: Path, seeds: int, split: str) -> None:
     """Measure what 0 to 40 corrected films of DATASET are worth to a model."""
-    lab = Lab(model, open_dataset(data), split)
+    lab = Lab(model, open_dataset(data), split, second=second)
     out.mkdir(parents=True, exist_ok=True)
     rows = []
     for seed in range(seeds):

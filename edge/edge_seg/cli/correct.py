@@ -41,6 +41,8 @@ _EVERY_S = 0.2
     "archive.tls_ca",
     "archive.tls_cert",
     "archive.tls_key",
+    "notify.address",
+    "notify.tls_ca",
 )
 def correct(results: Path, who: str, films: Path | None, dicom: bool, **parameters: Any) -> None:
     """Put the outlines in RESULTS right, in a browser.

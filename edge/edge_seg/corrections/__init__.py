@@ -1,7 +1,8 @@
 """Outlines that a person has put right: every version is kept, and the newest are a data set to learn from."""
 
+from edge_seg.corrections.dataset import CorrectedFilm
 from edge_seg.corrections.line import CANNOT_JUDGE, CORRECTED, RIGHT, VERDICTS, Correction, ModelOfCorrection
-from edge_seg.corrections.store import FOLDER, CorrectedFilm, Corrections, Judgement
+from edge_seg.corrections.store import FOLDER, Corrections, Judgement
 
 __all__ = [
     "CANNOT_JUDGE",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import secrets
 import shutil
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -17,6 +19,8 @@ from edge_seg.assessment.film_gate import REJECT
 from edge_seg.assessment.kinds import INVERTED
 from edge_seg.corrections.line import CANNOT_JUDGE, RIGHT, VERDICTS, Correction, ModelOfCorrection
 from edge_seg.corrections.outline import MOST_POINTS, MOST_RINGS, mask_of, rings_of
+from edge_seg.corrections.queue import Next, next_films
+from edge_seg.corrections.second_opinion import Drawn, SecondOpinions
 from edge_seg.corrections.store import Corrections, Judgement
 from edge_seg.errors import InputError, OutputError
 from edge_seg.film import Film, inverted
@@ -119,6 +123,7 @@ class Desk:
         films: folder in which films are looked for that are no longer where they came from.
         with_dicom: whether versions of films with a DICOM header are written as DICOM segmentations too.
         outbox: sends those on.
+        notices: sends the line of each version on.
     """
 
     def __init__(
@@ -129,13 +134,26 @@ class Desk:
         films: Path | None = None,
         with_dicom: bool = False,
         outbox: Outbox | None = None,
+        notices: Outbox | None = None,
     ) -> None:
         self.store = Corrections(results)
         self.who = who
         self._results, self._films = results, films
-        self._with_dicom, self._outbox = with_dicom, outbox
+        self._with_dicom, self._outbox, self._notices = with_dicom, outbox, notices
+        self._second = SecondOpinions(self._outlined)
         self._last: tuple[str, np.ndarray] | None = None
         self._reading, self._saving = threading.Lock(), threading.Lock()
+
+    def following(self, records: Iterable[DoneRecord]) -> list[Next]:
+        """Which of these films to look at next; see `next_films`.
+
+        Of the first ones that have none a second opinion is had, a few at a time: the order settles as it is asked for.
+        """
+        films, saved = {record.stem: record for record in records}, list(self.store)
+        chosen = next_films(films.values(), saved, agreement=self._second.known)
+        if not self._second.ask(films[one.film] for one in chosen):
+            return chosen
+        return next_films(films.values(), saved, agreement=self._second.known)
 
     def sheet(self, record: DoneRecord) -> Sheet:
         """What the editor begins with.
@@ -231,10 +249,17 @@ class Desk:
         def make_object(line: Correction) -> bytes | None:
             return _object(record, line, {_kept_as(record, name): mask for name, mask in masks.items()}, film)
 
-        if not self._with_dicom:
-            return self.store.save(record.stem, judgement)
-        send = self._outbox.put if self._outbox is not None else None
-        return self.store.save(record.stem, judgement, make_object, send)
+        return self.store.save(
+            record.stem,
+            judgement,
+            make_object if self._with_dicom else lambda line: None,
+            self._outbox.put if self._outbox is not None else None,
+            self._tell if self._notices is not None else None,
+        )
+
+    def _tell(self, line: Correction) -> None:
+        assert self._notices is not None
+        self._notices.put_bytes(f"{secrets.token_hex(8)}.json", json.dumps(line.to_json()).encode())
 
     def _own_masks(self, record: DoneRecord, newest: Correction | None) -> dict[str, np.ndarray]:
         """The outlines of the newest version, by the model's names of the structures; none where nobody could judge."""
@@ -246,6 +271,10 @@ class Desk:
             for name in record.structures
             if (as_ := _kept_as(record, name)) in kept
         }
+
+    def _outlined(self, record: DoneRecord) -> Drawn | None:
+        film = self._film(record)
+        return None if film is None else Drawn(_set_right(film, record), self._model_masks(record))
 
     def _model_masks(self, record: DoneRecord) -> dict[str, np.ndarray]:
         if record.rejected:
@@ -264,7 +293,7 @@ class Desk:
             if self._last is not None and self._last[0] == _key(record):
                 return self._last[1]
             film = film if film is not None else self._film(record)
-            grey = _as_shown(film, record) if film is not None else None
+            grey = to_grey8(_set_right(film, record)) if film is not None else None
             if grey is None and (kept := self.store.image_of(record.stem)) is not None:
                 grey = _turned_back(record, kept)
             if grey is None and shown is not None:
@@ -373,9 +402,10 @@ def _points(mask: np.ndarray | None) -> tuple[Points, ...]:
     return () if mask is None else tuple(tuple((x, y) for x, y in ring.tolist()) for ring in rings_of(mask))
 
 
-def _as_shown(film: Film, record: DoneRecord) -> np.ndarray:
+def _set_right(film: Film, record: DoneRecord) -> Film:
+    """The film, black and white exchanged where the film gate did so."""
     exchanged = any(one.code == INVERTED and one.verdict != REJECT for one in record.quality.findings)
-    return to_grey8(inverted(film) if exchanged else film)
+    return inverted(film) if exchanged else film
 
 
 def _key(record: DoneRecord) -> str:

@@ -2,13 +2,14 @@
 
 A correction teaches about the film itself and about those that look like it to the model, the more the less the model
 is trusted there. So films are chosen one after another that stand for most doubt which no corrected film stands for
-yet (greedy facility location). The most doubted or the oddest films alone would be outliers, which teach less than
-films drawn by lot while few are corrected (Hacohen et al. 2022, ICML).
+yet (greedy facility location). Doubt is what is missing to the product of two numbers: the Dice that the film is likely
+to reach, and how far another model agrees with its outlines (`second_opinion`). The most doubted or the oddest films
+alone would be outliers, which teach less than films drawn by lot while few are corrected (Hacohen et al. 2022, ICML).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timezone
 
@@ -25,7 +26,7 @@ WORTH = ((5, 0.010), (10, 0.011), (20, 0.010), (40, 0.011))
 model had never seen; measured by `edge_seg_lab.learning_curve`, see docs/how-to/adapt.md."""
 
 _LEAST = 1e-3
-_UNKNOWN = 0.5  # trust in a film whose Dice nothing estimates
+_UNKNOWN = 0.5  # trust where no film's Dice is estimated
 _LIKE = 0.5
 _MOST_COMPARED = 2000  # newest films; the comparison of each with each takes 32 MB
 
@@ -38,6 +39,7 @@ class Candidate:
         film: what the names of its files begin with.
         trust: Dice that it is likely to reach, see `DoneRecord.estimated_dice_bound`; `None` where none is estimated.
         looks: numbers that tell how it looks to the model, by name.
+        agreement: mean Dice of its outlines with another model's, `None` where none was asked.
         patient: whatever tells this patient from others, empty where nothing is known.
     """
 
@@ -45,6 +47,7 @@ class Candidate:
     trust: float | None
     looks: Mapping[str, float] = field(default_factory=dict)
     patient: str = ""
+    agreement: float | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,7 @@ def next_films(
     *,
     most: int = MOST_A_DAY,
     today: date | None = None,
+    agreement: Callable[[DoneRecord], float | None] = lambda record: None,
 ) -> list[Next]:
     """The films of a folder of results to look at next, the one that teaches most first.
 
@@ -69,6 +73,7 @@ def next_films(
         corrections: that were saved there.
         most: films a day, those that were corrected today already among them.
         today: by which that is counted; by default the machine's clock's, in UTC.
+        agreement: what is known of another model's opinion of a film.
     """
     day = today or datetime.now(timezone.utc).date()
     saved = list(corrections)
@@ -76,7 +81,7 @@ def next_films(
     done_today = {one.film for one in saved if datetime.fromisoformat(one.when).date() == day}
     newest = {one.stem: one for one in records if isinstance(one, DoneRecord) and not one.rejected}
     corrected = [looks_of(newest[film]) for film in judged & newest.keys()]
-    candidates = [candidate_of(record) for film, record in newest.items() if film not in judged]
+    candidates = [candidate_of(one, agreement(one)) for film, one in newest.items() if film not in judged]
     return choose(candidates, corrected, max(0, most - len(done_today)))
 
 
@@ -92,11 +97,11 @@ def worth(corrections: Iterable[Correction]) -> str:
     return f"{told}; {films} gained {gain:.3f} Dice where a hospital was new to the model"
 
 
-def candidate_of(record: DoneRecord) -> Candidate:
-    """A film by its record."""
+def candidate_of(record: DoneRecord, agreement: float | None = None) -> Candidate:
+    """A film by its record, and by what another model says of it."""
     trust = record.estimated_dice if record.estimated_dice_bound is None else record.estimated_dice_bound
     patient = record.patient.id if record.patient else record.dicom.study if record.dicom else ""
-    return Candidate(record.stem, trust, looks_of(record), patient)
+    return Candidate(record.stem, trust, looks_of(record), patient, agreement)
 
 
 def looks_of(record: DoneRecord) -> dict[str, float]:
@@ -118,7 +123,8 @@ def choose(candidates: Sequence[Candidate], corrected: Sequence[Mapping[str, flo
     candidates = candidates[-_MOST_COMPARED:]
     places = _placed([one.looks for one in candidates], corrected)
     alike, covered = _alike(places, len(candidates))
-    doubt = np.array([1 - (_UNKNOWN if one.trust is None else one.trust) for one in candidates])
+    trust = _known([one.trust for one in candidates], _UNKNOWN)
+    doubt = 1 - trust * _known([one.agreement for one in candidates], 1.0)
     left, chosen = list(range(len(candidates))), list[Next]()
     while left and len(chosen) < most:
         gains = np.maximum(alike[:, left] - covered[:, None], 0).T @ doubt
@@ -129,6 +135,15 @@ def choose(candidates: Sequence[Candidate], corrected: Sequence[Mapping[str, flo
         patient = candidates[best].patient
         left = [i for i in left if i != best and not (patient and candidates[i].patient == patient)]
     return chosen
+
+
+def _known(values: Sequence[float | None], otherwise: float) -> np.ndarray:
+    """Values, with the median of those that are known for those that are not: what is not known decides nothing."""
+    found = np.array([np.nan if one is None else one for one in values], float)
+    known = np.isfinite(found)
+    middle = float(np.median(found[known])) if known.any() else otherwise
+    filled: np.ndarray = np.where(known, found, middle)
+    return filled
 
 
 def _placed(looks: Sequence[Mapping[str, float]], corrected: Sequence[Mapping[str, float]]) -> np.ndarray:
@@ -158,10 +173,12 @@ def _alike(places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _why(candidate: Candidate, stands_for: int) -> str:
-    doubted = f"Dice perhaps {candidate.trust:.2f}" if candidate.trust is not None else "its Dice is not estimated"
-    if not stands_for:
-        return doubted
-    return f"{doubted}, like {stands_for} other film{'s' if stands_for > 1 else ''}"
+    reasons = [f"Dice perhaps {candidate.trust:.2f}" if candidate.trust is not None else "its Dice is not estimated"]
+    if candidate.agreement is not None:
+        reasons.append(f"another model agrees to {candidate.agreement:.2f}")
+    if stands_for:
+        reasons.append(f"like {stands_for} other film{'s' if stands_for > 1 else ''}")
+    return ", ".join(reasons)
 
 
 def _logit(dice: float) -> float:

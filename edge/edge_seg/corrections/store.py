@@ -1,15 +1,13 @@
-"""The folder of corrections: every version for ever, and the newest ones as a data set in the trainer's own layout.
+"""The folder of corrections: every version for ever, and the newest ones as a data set (`dataset`).
 
-A version is there when its line in `corrections.jsonl` is: its files are written before, whole. The data set beside it,
-`images/`, a folder for each structure and `index.csv`, follows from the lines and is put right at the next start.
+A version is there when its line in `corrections.jsonl` is: its files are written before, whole. The data set follows
+from the lines, and is put right at the next start where a process was ended between the two.
 """
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import hmac
-import io
 import json
 import os
 import re
@@ -24,6 +22,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edge_seg.corrections.dataset import (
+    FILM_NUMBER,
+    IMAGES,
+    VERSION_FILE,
+    VERSIONS,
+    CorrectedFilm,
+    Places,
+    derive,
+    read_png,
+    split_of,
+)
 from edge_seg.corrections.line import CANNOT_JUDGE, VERDICTS, Correction, ModelOfCorrection, correction_from_json
 from edge_seg.errors import InputError, OutputError
 from edge_seg.log import room_logger
@@ -40,15 +49,9 @@ except ImportError:  # Windows
 FOLDER = "corrections"
 """Folder of a folder of results that holds its corrections."""
 
-LINES_NAME, INDEX_NAME, KEY_NAME = "corrections.jsonl", "index.csv", ".key"
-IMAGES, VERSIONS = "images", "versions"
+LINES_NAME, KEY_NAME = "corrections.jsonl", ".key"
 
-TEST_SHARE, VAL_SHARE = 0.25, 0.1
-"""Shares of patients whose films are only tested on, and by which an epoch is chosen."""
-
-_VERSION = re.compile(r"(.*)\.([0-9]{1,9})\.[^.]+\.(?:png|dcm)", re.DOTALL)
 _STRUCTURE = re.compile(r"[^./\\\0]+")
-_FILM_NUMBER = 0  # of no version
 _KEY_BYTES = 64
 _log = room_logger(__name__)
 _saving = threading.Lock()
@@ -77,47 +80,6 @@ class Judgement:
     actions: int = 0
 
 
-@dataclass(frozen=True)
-class CorrectedFilm:
-    """A film of which something can be learned: its newest version.
-
-    Attributes:
-        correction: the line of that version.
-        image_paths: PNG of the film: where it lies, and where it lay until a moment ago.
-        mask_paths: PNG of each structure, 0 or 255.
-    """
-
-    correction: Correction
-    image_paths: tuple[Path, Path]
-    mask_paths: Mapping[str, Path]
-
-    @property
-    def name(self) -> str:
-        """What the names of the film's files begin with."""
-        return self.correction.film
-
-    @property
-    def split(self) -> str:
-        """`train`, `val` or `test`."""
-        return self.correction.split
-
-    def image(self) -> np.ndarray:
-        """The film: `(height, width)` uint8.
-
-        Raises:
-            InputError: it cannot be read.
-        """
-        return _read_png(next(filter(Path.exists, self.image_paths), self.image_paths[0]))
-
-    def masks(self) -> dict[str, np.ndarray]:
-        """Bool arrays of the film's size, by structure.
-
-        Raises:
-            InputError: one cannot be read.
-        """
-        return {name: _read_png(path) > 127 for name, path in self.mask_paths.items()}
-
-
 class Corrections:
     """The corrections of a folder of results. Several threads and processes may read and save.
 
@@ -135,9 +97,15 @@ class Corrections:
 
     def __init__(self, results: str | Path) -> None:
         self.folder = Path(results) / FOLDER
+        self._places = Places(self.folder)
         if (self.folder / LINES_NAME).exists():
             with self._alone():
-                self._put_right()
+                known = self._read_lines()
+                try:
+                    self._put_right(*known)
+                # A full disk is no reason not to show what is there; whoever saves is told.
+                except OutputError as error:
+                    _log.warning("%s", error)
 
     def __iter__(self) -> Iterator[Correction]:
         """Every version, oldest first; damaged lines are passed over, and told."""
@@ -156,7 +124,7 @@ class Corrections:
 
     def films(self) -> tuple[CorrectedFilm, ...]:
         """Films to learn from and to test on, by their newest versions; those nobody could judge are not among them."""
-        return tuple(self._film(one) for one in self.newest().values() if one.is_judged)
+        return tuple(CorrectedFilm.of(self._places, one) for one in self.newest().values() if one.is_judged)
 
     def masks_of(self, correction: Correction) -> dict[str, np.ndarray]:
         """The outlines of a version: bool arrays of the film's size, by structure.
@@ -164,7 +132,7 @@ class Corrections:
         Raises:
             InputError: one cannot be read.
         """
-        return self._film(correction).masks()
+        return CorrectedFilm.of(self._places, correction).masks()
 
     def image_of(self, film: str) -> np.ndarray | None:
         """A film that was judged before, `(height, width)` uint8; `None` where there is none.
@@ -172,8 +140,8 @@ class Corrections:
         Raises:
             InputError: it cannot be read.
         """
-        path = next(filter(Path.exists, self._image_paths(film)), None)
-        return None if path is None else _read_png(path)
+        path = next(filter(Path.exists, self._places.images(film)), None)
+        return None if path is None else read_png(path)
 
     def save(
         self,
@@ -181,6 +149,7 @@ class Corrections:
         judgement: Judgement,
         make_object: Callable[[Correction], bytes | None] = lambda line: None,
         send: Callable[[Path], None] | None = None,
+        tell: Callable[[Correction], None] | None = None,
     ) -> Correction:
         """Keep a version; when this returns it lasts through a power cut.
 
@@ -189,6 +158,7 @@ class Corrections:
             judgement: what was said of it.
             make_object: makes the bytes of a DICOM object of the version, `None` where there is none.
             send: takes the file of that object, before the version is there: one that is there is sure to be sent.
+            tell: takes the version, before it is there too: of one that is there somebody is sure to be told.
 
         Raises:
             InputError: the judgement contradicts itself.
@@ -197,31 +167,25 @@ class Corrections:
         _check(film, judgement)
         self._prepare()
         with self._alone():
-            self._put_right()
             known, count = self._read_lines()
-            number = count + 1
+            self._put_right(known, count)
             try:
-                line = self._line(film, number, judgement, known)
+                line = self._line(film, count + 1, judgement, known)
                 line = replace(line, files=self._write_version(line, judgement, make_object, send))
+                if tell is not None:
+                    tell(line)
                 self._commit(line)
             except OSError as error:
                 raise _unwritable(self.folder, error) from error
-            self._derive({**_newest(known), film: line}, line)
+            try:
+                derive(self._places, {**_newest(known), film: line}, line)
+            except OSError as error:
+                _log.warning(
+                    "%s; correction %d is kept, the data set follows later",
+                    _unwritable(self.folder, error),
+                    line.number,
+                )
         return line
-
-    def _film(self, one: Correction) -> CorrectedFilm:
-        masks = {name: self._version(one.film, one.number, name) for name in one.structures}
-        return CorrectedFilm(one, self._image_paths(one.film), masks)
-
-    def _image_paths(self, film: str) -> tuple[Path, Path]:
-        return self.folder / IMAGES / f"{film}.png", self._set_aside(film)
-
-    def _version(self, film: str, number: int, structure: str) -> Path:
-        return self.folder / VERSIONS / f"{film}.{number}.{structure}.png"
-
-    def _set_aside(self, film: str) -> Path:
-        """Where a film lies that nobody could judge in the end: in no data set."""
-        return self._version(film, _FILM_NUMBER, "film")
 
     def _prepare(self) -> None:
         try:
@@ -277,17 +241,19 @@ class Corrections:
     ) -> tuple[WrittenFile, ...]:
         files = []
         for name, mask in judgement.masks.items():
-            path = self._version(line.film, line.number, name)
+            path = self._places.version(line.film, line.number, name)
             files.append(self._write(path, encode_png(mask.view(np.uint8) * np.uint8(255))))
-        image, aside = self._image_paths(line.film)
+        image, aside = self._places.images(line.film)
         if line.is_judged and not aside.exists() and not image.exists():
             # Kept with the versions until the line is there: a data set has no film without outlines.
             # Told by the name that it has from then on.
-            written = self._write(aside, _encode_film(judgement.image))
+            written = self._write(
+                aside, cv2.imencode(".png", judgement.image, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
+            )
             files.append(replace(written, name=image.relative_to(self.folder).as_posix()))
         made = make_object(line)
         if made is not None:
-            path = self.folder / VERSIONS / f"{line.film}.{line.number}.corrected.dcm"
+            path = self._places.version(line.film, line.number, "corrected", "dcm")
             files.append(self._write(path, made))
             if send is not None:
                 send(path)
@@ -314,7 +280,7 @@ class Corrections:
             when=datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             model=said.model,
             patient=patient,
-            split=_split_of(patient, known),
+            split=split_of(patient, known),
             height=height,
             width=width,
             structures=tuple(said.masks),
@@ -352,80 +318,31 @@ class Corrections:
         if fresh:
             flush_folder(self.folder)
 
-    def _put_right(self) -> None:
-        """Finish what a process that was killed began, and leave nothing of what it had not committed."""
-        known, count = self._read_lines()
-        newest = _newest(known)
+    def _put_right(self, known: list[Correction], count: int) -> None:
+        """Finish what a process that was killed began, and leave nothing of what it had not committed.
+
+        Args:
+            known: the versions.
+            count: of their lines, damaged ones included; what those say is not known, and their files stay.
+        """
+        newest, damaged = _newest(known), count > len(known)
         try:
             for folder in (self.folder, *(path for path in self.folder.iterdir() if path.is_dir())):
                 sweep_drafts(folder)
             for path in (self.folder / VERSIONS).iterdir():
-                match = _VERSION.fullmatch(path.name)
-                if match and (int(match[2]) > count or match[1] not in newest):
+                match = VERSION_FILE.fullmatch(path.name)
+                number = int(match[2]) if match else FILM_NUMBER
+                is_of_none = match and number == FILM_NUMBER and match[1] not in newest and not damaged
+                if number > count or is_of_none:
                     path.unlink(missing_ok=True)
+            if known:
+                derive(self._places, newest, known[-1])
         except OSError as error:
             raise _unwritable(self.folder, error) from error
-        if known:
-            self._derive(newest, known[-1])
-
-    def _derive(self, newest: Mapping[str, Correction], last: Correction) -> None:
-        """Bring the data set up to the last version; those before it were finished before it was begun.
-
-        Raises:
-            OutputError: it cannot be written; the version itself is kept.
-        """
-        image, aside = self._image_paths(last.film)
-        try:
-            if last.is_judged:
-                for name in last.structures:
-                    self._copy(self._version(last.film, last.number, name), self.folder / name / f"{last.film}.png")
-                if aside.exists():
-                    aside.replace(image)
-            elif image.exists():
-                image.replace(aside)
-            for gone in self._outlines_of(last.film) - (set(last.structures) if last.is_judged else set()):
-                (self.folder / gone / f"{last.film}.png").unlink(missing_ok=True)
-            for folder in (self.folder / IMAGES, self.folder / VERSIONS):
-                flush_folder(folder)
-            self._write_if_new(self.folder / INDEX_NAME, _index(newest))
-        except OSError as error:
-            raise _unwritable(self.folder, error) from error
-
-    def _outlines_of(self, film: str) -> set[str]:
-        folders = (path for path in self.folder.iterdir() if path.is_dir() and path.name not in (IMAGES, VERSIONS))
-        return {folder.name for folder in folders if (folder / f"{film}.png").exists()}
-
-    def _copy(self, source: Path, target: Path) -> None:
-        if not target.parent.exists():
-            target.parent.mkdir()
-            flush_folder(self.folder)
-        self._write_if_new(target, source.read_bytes())
-
-    def _write_if_new(self, path: Path, data: bytes) -> None:
-        if not path.exists() or path.read_bytes() != data:
-            write_atomically(path, data)
 
 
 def _newest(known: list[Correction]) -> dict[str, Correction]:
     return {one.film: one for one in known}
-
-
-def _split_of(patient: str, known: list[Correction]) -> str:
-    """The split of a patient: the first one that was given, else by the hash of the patient alone."""
-    for one in known:
-        if one.patient == patient:
-            return one.split
-    share = int(hashlib.sha256(f"split/{patient}".encode()).hexdigest()[:8], 16) / 2**32
-    return "test" if share < TEST_SHARE else "val" if share < TEST_SHARE + VAL_SHARE else "train"
-
-
-def _index(newest: Mapping[str, Correction]) -> bytes:
-    """`index.csv`: films with their suffix, so that a dot in a name is no suffix."""
-    table = io.StringIO()
-    rows = csv.writer(table, lineterminator="\n")
-    rows.writerow(("film", "patient", "split"))
-    rows.writerows((f"{one.film}.png", one.patient, one.split) for one in newest.values() if one.is_judged)
-    return table.getvalue().encode()
 
 
 def _check(film: str, said: Judgement) -> None:
@@ -442,20 +359,6 @@ def _check(film: str, said: Judgement) -> None:
             raise InputError(f"{film}: the mask of {name} is no bool array of the film's size")
         if name in said.absent and mask.any():
             raise InputError(f"{film}: {name} is called absent and has an outline: take one back")
-
-
-def _encode_film(image: np.ndarray) -> bytes:
-    return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
-
-
-def _read_png(path: Path) -> np.ndarray:
-    try:
-        found = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), cv2.IMREAD_GRAYSCALE)
-    except (OSError, cv2.error) as error:
-        raise InputError(f"{path}: cannot be read ({error}): put the folder back from a copy") from error
-    if found is None:
-        raise InputError(f"{path}: is no picture: put the folder back from a copy")
-    return found
 
 
 def _unwritable(folder: Path, error: OSError) -> OutputError:

@@ -18,7 +18,7 @@ from edge_seg.hardware import board_name
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.record import DoneRecord
-from edge_seg.station.health_state import FilmCounts, HealthState, RecentFilm, RunningModel, Sending
+from edge_seg.station.health_state import FilmCounts, HealthState, RecentFilm, RunningModel, Sending, sending_problems
 from edge_seg.station.layers import LONGEST_SIDE, Layers, Outlines
 from edge_seg.structures import structures_named
 from edge_seg.version import __version__
@@ -100,6 +100,7 @@ class FinishedFolder:
         """See `Shown`."""
         last = self._records[max(self._records)]
         model = RunningModel(last.model.name, last.model.version, last.model.sha256)
+        outbox, notices = Sending.of(self._output.outbox), Sending.of(self._output.notices)
         return HealthState(
             notice=RESEARCH_USE,
             edge_seg=__version__,
@@ -112,12 +113,13 @@ class FinishedFolder:
             films=self._counts,
             inference_s=0.0,
             sources=(),
-            outbox=Sending.of(self._output.outbox),
-            notices=None,
+            outbox=outbox,
+            notices=notices,
             free_bytes=shutil.disk_usage(self._output.folder).free,
             board=board_name(),
             temperature_c=None,
             throttling=None,
             recent=self._recent,
+            problems=tuple(sending_problems(outbox, notices)),
             learning=tuple(lines_of_learning(self._output.folder, *astuple(model))),
         )

@@ -26,11 +26,11 @@ from edge_seg.hardware import (
     throttling,
 )
 from edge_seg.notice import RESEARCH_USE
-from edge_seg.outputs.outbox import REASONS_NAME, Outbox
+from edge_seg.outputs.outbox import Outbox
 from edge_seg.record import AnyRecord, DoneRecord
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import Source
-from edge_seg.station.health_state import FilmCounts, HealthState, RecentFilm, RunningModel, Sending
+from edge_seg.station.health_state import FilmCounts, HealthState, RecentFilm, RunningModel, Sending, sending_problems
 from edge_seg.station.layers import Layers, Outlines
 from edge_seg.station.session import Observer, Summary
 from edge_seg.version import __version__
@@ -207,12 +207,7 @@ class Health(Observer):
 def _problems(state: HealthState) -> Iterator[str]:
     """What is wrong by what the state says."""
     yield from (f"{one.name} {one.trouble}" for one in state.sources if one.trouble)
-    for name, what, sending in (("outbox", "results", state.outbox), ("notices", "records", state.notices)):
-        if sending and sending.trouble:
-            yield f"{what} wait: {sending.trouble}"
-        if sending and sending.refused:
-            reason = f" (the last: {sending.last_refusal})" if sending.last_refusal else ""
-            yield f"{sending.refused} {what} were set aside: see {name}/refused/{REASONS_NAME}{reason}"
+    yield from sending_problems(state.outbox, state.notices)
     if state.free_bytes is not None and state.free_bytes < LITTLE_SPACE_BYTES:
         yield f"only {state.free_bytes / 1e6:.0f} MB of disk are free"
     if state.temperature_c is not None and state.temperature_c >= HOT_C:

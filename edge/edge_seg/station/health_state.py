@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from edge_seg.assessment.film_gate import ACCEPT, REJECT, WARN
 from edge_seg.assessment.measurements import Area
 from edge_seg.identity import Patient
 from edge_seg.model_file import Manifest
-from edge_seg.outputs.outbox import Outbox
+from edge_seg.outputs.outbox import REASONS_NAME, Outbox
 from edge_seg.record import AnyRecord, DoneRecord, FailedRecord
 from edge_seg.sources import SourceState
 from edge_seg.station.session import Summary
@@ -191,3 +191,13 @@ class HealthState:
         """The state as JSON has it."""
         plain = asdict(self)
         return plain | {"recent": [film.to_json() for film in self.recent]}
+
+
+def sending_problems(outbox: Sending | None, notices: Sending | None) -> Iterator[str]:
+    """What is wrong with what is sent on, in words."""
+    for name, what, sending in (("outbox", "results", outbox), ("notices", "records", notices)):
+        if sending and sending.trouble:
+            yield f"{what} wait: {sending.trouble}"
+        if sending and sending.refused:
+            reason = f" (the last: {sending.last_refusal})" if sending.last_refusal else ""
+            yield f"{sending.refused} {what} were set aside: see {name}/refused/{REASONS_NAME}{reason}"

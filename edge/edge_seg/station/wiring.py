@@ -167,7 +167,9 @@ def open_desk(output: OutputFolder, who: str = "", films: Path | None = None) ->
     from edge_seg.corrections.desk import Desk
 
     with_dicom = "dicom" in output.products
-    return Desk(output.folder, who=who, films=films, with_dicom=with_dicom, outbox=output.outbox)
+    return Desk(
+        output.folder, who=who, films=films, with_dicom=with_dicom, outbox=output.outbox, notices=output.notices
+    )
 
 
 def _another_segmenter(config: ModelConfig, results: Path) -> interface.Segmenter:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +14,19 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg import InputError, OutputError, Segmenter
-from edge_seg.corrections import CANNOT_JUDGE, CORRECTED, RIGHT
+from edge_seg.corrections import CANNOT_JUDGE, CORRECTED, RIGHT, second_opinion
 from edge_seg.corrections import desk as desk_module
 from edge_seg.corrections.desk import Desk, Overtaken
+from edge_seg.film import Film
 from edge_seg.orientation import Orientation
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.pixels import to_grey8
 from edge_seg.record import DoneRecord
+from edge_seg.segmenter import Segmentation
 from edge_seg.sources import read_film
+from edge_seg.station.config import StationConfig
+from edge_seg.station.wiring import open_desk, open_output
 
 SQUARE = [[[60, 80], [140, 80], [140, 200], [60, 200]]]
 
@@ -205,3 +210,43 @@ def test_a_film_that_lies_on_its_side_is_learned_from_upright(tmp_path: Path, or
     assert again.changed == ("heart",)
     assert np.array_equal(desk.store.masks_of(again)["right_lung"], orientation.upright(square))
     assert desk.sheet(record).width == own.shape[1]
+
+
+def test_the_queue_asks_another_model_once_for_each_film(
+    desk: Desk, results: tuple[Path, DoneRecord], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    record, asked = results[1], list[str]()
+    whole = second_opinion.Segmenter.__call__
+
+    def counted(self: Segmenter, film: Film) -> Segmentation:
+        asked.append(self.manifest.name)
+        return whole(self, film)
+
+    monkeypatch.setattr(second_opinion.Segmenter, "__call__", counted)
+    monkeypatch.setattr(second_opinion, "AT_ONCE", 1)
+    gone = replace(record, stem="gone", name="gone.dcm", source="/nowhere/gone.dcm", dicom=None)
+    whys = {}
+    for _ in range(3):
+        whys = {one.film: one.why for one in desk.following([record, gone])}
+    assert asked == ["lungs"]
+    assert "another model agrees to 0.9" in whys["film"]
+    assert "agrees" not in whys["gone"]
+
+
+def test_models_of_other_structures_have_no_opinion(results: tuple[Path, DoneRecord]) -> None:
+    record = results[1]
+    found = Segmenter.load("lungs-nano", threads=1)(read_film(results[0] / "film.dcm"))
+    assert second_opinion.agreement(record, found.masks, found) == 1.0
+    assert second_opinion.agreement(replace(record, structures={"tumour": "own"}), found.masks, found) is None
+    opinions = second_opinion.SecondOpinions(lambda one: None)
+    assert opinions.ask([replace(record, lung=None)])
+    assert opinions.known(replace(record, lung=None)) is None
+
+
+def test_who_is_notified_of_records_is_told_of_corrections(results: tuple[Path, DoneRecord], tmp_path: Path) -> None:
+    shutil.copytree(results[0] / "out", tmp_path / "out")
+    given = {"results": {"folder": tmp_path / "out"}, "notify": {"address": "http://127.0.0.1:1/films"}}
+    with closing(open_output(StationConfig.load(None, given))) as output:
+        line = open_desk(output).save(results[1], said())
+        told = [json.loads(path.read_text()) for path in (tmp_path / "out" / "notices").glob("*.json")]
+    assert told == [json.loads(json.dumps(line.to_json()))]

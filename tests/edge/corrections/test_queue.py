@@ -31,6 +31,17 @@ def test_a_film_like_one_that_was_corrected_falls_back() -> None:
     assert choose([*twins, *others], [{"a": 5.0}], 1)[0].film.startswith("other")
 
 
+def test_a_film_on_which_models_disagree_comes_first_and_what_is_not_known_decides_nothing() -> None:
+    agreed = [Candidate(f"agreed-{i}", 0.9, {"a": 5.0}, agreement=0.97) for i in range(2)]
+    apart = Candidate("apart", 0.9, {"a": -5.0}, agreement=0.6)
+    chosen = choose([*agreed, apart], [], 2)
+    assert [one.film.partition("-")[0] for one in chosen] == ["apart", "agreed"]
+    assert chosen[0].why == "Dice perhaps 0.90, another model agrees to 0.60"
+    assert chosen[1].why.endswith("agrees to 0.97, like 1 other film")
+    unknown = Candidate("unknown", None, {"a": -5.0})
+    assert choose([*agreed, unknown], [], 1)[0].film.startswith("agreed")
+
+
 def test_a_patient_comes_once_and_nothing_gives_nothing() -> None:
     films = [Candidate(f"film-{i}", 0.5 + i / 100, {}, "one patient") for i in range(4)]
     assert [one.film for one in choose(films, [], 4)] == ["film-0"]

@@ -17,8 +17,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_seg import InputError
-from edge_seg.corrections import CANNOT_JUDGE, CORRECTED, RIGHT, Corrections, Judgement, ModelOfCorrection
+from edge_seg import InputError, OutputError
+from edge_seg.corrections import (
+    CANNOT_JUDGE,
+    CORRECTED,
+    RIGHT,
+    Correction,
+    Corrections,
+    Judgement,
+    ModelOfCorrection,
+)
+from edge_seg.corrections.dataset import Places
 from edge_seg_data.layouts import inspect_dataset, open_dataset
 
 MODEL = ModelOfCorrection("lungs", "2.1.0", "0" * 64)
@@ -139,6 +148,26 @@ def test_damaged_lines_are_passed_over_and_their_numbers_are_not_given_again(tmp
     store = Corrections(tmp_path)
     assert [one.film for one in store] == ["a"]
     assert store.save("c", judgement(3)).number == 3
+    # A line can be put back from a copy, and its files with it.
+    assert (store.folder / "versions" / "b.2.left_lung.png").exists()
+
+
+def test_a_correction_that_is_kept_is_not_called_lost_where_the_data_set_cannot_follow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(places: Places, newest: dict[str, Correction], last: Correction) -> None:
+        if len(newest) > 1:
+            raise OSError(28, "No space left on device")
+
+    store = Corrections(tmp_path)
+    store.save("a", judgement(1))
+    monkeypatch.setattr("edge_seg.corrections.store.derive", full)
+    assert store.save("b", judgement(2)).number == 2
+    assert [one.film for one in Corrections(tmp_path)] == ["a", "b"]
+    with pytest.raises(OutputError, match="No space left"):
+        store.save("c", judgement(3))
+    monkeypatch.undo()
+    assert [film.name for film in inspect_dataset(Corrections(tmp_path).folder).films] == ["a", "b"]
 
 
 SAVES = """

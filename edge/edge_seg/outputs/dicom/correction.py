@@ -15,10 +15,9 @@ from edge_seg.film import Film
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.outputs.dicom import origin
 from edge_seg.outputs.dicom.header import study_header
-from edge_seg.outputs.dicom.segmentation import pixel_measures, rgb
+from edge_seg.outputs.dicom.segmentation import SegmentationFacts, binary_segmentation, rgb
 from edge_seg.outputs.dicom.stream import to_bytes
 from edge_seg.structures import Structure
-from edge_seg.version import __version__
 
 _NO_PERSON_NAME = re.compile(r"[\x00-\x1f\x7f\\^=]")
 
@@ -56,38 +55,26 @@ def correction_object(film: Film, outlines: CorrectedOutlines) -> bytes:
     Raises:
         InputError: the film came without a DICOM header.
     """
-    import highdicom
-    from pydicom.uid import ExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import generate_uid
     from pydicom.valuerep import DA, TM
 
     dataset = study_header(film).dataset
     sources = [dataset.SOPInstanceUID, film.checksum or "", str(outlines.number), outlines.who, outlines.when]
-    masks = np.stack([outlines.masks[one.name] for one in outlines.structures], axis=-1)[np.newaxis]
+    facts = SegmentationFacts(
+        series_uid=str(generate_uid(entropy_srcs=[*sources, "series"])),
+        series_number=origin.CORRECTION_SERIES,
+        series=f"edge-seg outlines put right: {RESEARCH_USE}",
+        uid=str(generate_uid(entropy_srcs=sources)),
+        label="CORRECTED",
+        model=outlines.model,
+        model_sha256=outlines.model_sha256,
+        creator=_NO_PERSON_NAME.sub(" ", outlines.who)[:64].strip() or None,
+    )
+    masks = [outlines.masks[one.name] for one in outlines.structures]
     with warnings.catch_warnings():
         # highdicom warns of names without a caret and the like.
         warnings.simplefilter("ignore")
-        made = highdicom.seg.Segmentation(
-            source_images=[dataset],
-            pixel_array=masks.view(np.uint8),
-            segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-            segment_descriptions=_descriptions(outlines),
-            series_instance_uid=str(generate_uid(entropy_srcs=[*sources, "series"])),
-            series_number=origin.CORRECTION_SERIES,
-            sop_instance_uid=str(generate_uid(entropy_srcs=sources)),
-            instance_number=1,
-            manufacturer=origin.MANUFACTURER,
-            manufacturer_model_name=outlines.model[:64],
-            software_versions=__version__,
-            device_serial_number=outlines.model_sha256[:16],
-            content_label="CORRECTED",
-            content_description=RESEARCH_USE,
-            content_creator_name=_NO_PERSON_NAME.sub(" ", outlines.who)[:64].strip() or None,
-            series_description=f"edge-seg outlines put right: {RESEARCH_USE}"[:64],
-            pixel_measures=pixel_measures(dataset),
-            omit_empty_frames=False,
-            transfer_syntax_uid=ExplicitVRLittleEndian,
-        )
-    made.PatientOrientation = dataset.PatientOrientation
+        made = binary_segmentation(dataset, masks, _descriptions(outlines), facts)
     when = datetime.fromisoformat(outlines.when)
     made.ContentDate = DA(when.date())
     made.ContentTime = TM(when.time())

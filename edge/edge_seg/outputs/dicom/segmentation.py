@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -32,29 +34,78 @@ def segmentation_object(segmentation: Segmentation, header: StudyHeader | None =
     Raises:
         InputError: the film came without a DICOM header.
     """
+    header = header or study_header(segmentation.film)
+    manifest = segmentation.manifest
+    return binary_segmentation(
+        header.dataset,
+        [segmentation.masks[one.name] for one in segmentation.structures],
+        _descriptions(segmentation),
+        SegmentationFacts(
+            series_uid=origin.result_uid(segmentation, header, "segmentation series"),
+            series_number=origin.SEGMENTATION_SERIES,
+            series=f"edge-seg segmentation: {RESEARCH_USE}",
+            uid=segmentation_uid(segmentation, header),
+            label="LUNGS",
+            model=manifest.name,
+            model_sha256=manifest.flatbuffer_sha256,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentationFacts:
+    """What a segmentation says of itself.
+
+    Attributes:
+        series_uid, series_number, series: of its series; the last is its description.
+        uid: SOP Instance UID.
+        label: content label.
+        model, model_sha256: whose outlines they are, or were before they were put right.
+        creator: the person who made the content.
+    """
+
+    series_uid: str
+    series_number: int
+    series: str
+    uid: str
+    label: str
+    model: str
+    model_sha256: str
+    creator: str | None = None
+
+
+def binary_segmentation(
+    dataset: Any, masks: Sequence[np.ndarray], descriptions: list[Any], facts: SegmentationFacts
+) -> Any:
+    """A binary segmentation of a film, a segment for each mask.
+
+    Args:
+        dataset: header of the film.
+        masks: bool arrays of the film's size.
+        descriptions: of each segment.
+        facts: what else it says.
+    """
     import highdicom
     from pydicom.uid import ExplicitVRLittleEndian
 
-    header = header or study_header(segmentation.film)
-    dataset, manifest = header.dataset, segmentation.manifest
-    masks = np.stack([segmentation.masks[s.name] for s in segmentation.structures], axis=-1)[np.newaxis]
     made = highdicom.seg.Segmentation(
         source_images=[dataset],
-        pixel_array=masks.view(np.uint8),
+        pixel_array=np.stack(masks, axis=-1)[np.newaxis].view(np.uint8),
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
-        segment_descriptions=_descriptions(segmentation),
-        series_instance_uid=origin.result_uid(segmentation, header, "segmentation series"),
-        series_number=origin.SEGMENTATION_SERIES,
-        sop_instance_uid=segmentation_uid(segmentation, header),
+        segment_descriptions=descriptions,
+        series_instance_uid=facts.series_uid,
+        series_number=facts.series_number,
+        sop_instance_uid=facts.uid,
         instance_number=1,
         manufacturer=origin.MANUFACTURER,
-        manufacturer_model_name=manifest.name[:64],
+        manufacturer_model_name=facts.model[:64],
         software_versions=__version__,
-        device_serial_number=manifest.flatbuffer_sha256[:16],
-        content_label="LUNGS",
+        device_serial_number=facts.model_sha256[:16],
+        content_label=facts.label,
         content_description=RESEARCH_USE,
-        series_description=f"edge-seg segmentation: {RESEARCH_USE}",
-        pixel_measures=pixel_measures(dataset),
+        content_creator_name=facts.creator,
+        series_description=facts.series[:64],
+        pixel_measures=_pixel_measures(dataset),
         omit_empty_frames=False,
         transfer_syntax_uid=ExplicitVRLittleEndian,
     )
@@ -95,7 +146,7 @@ def _descriptions(segmentation: Segmentation) -> list[Any]:
     return descriptions
 
 
-def pixel_measures(dataset: Any) -> Any:
+def _pixel_measures(dataset: Any) -> Any:
     """Spacing of the pixels of a film, by its header; `None` where it is not known."""
     import highdicom
 

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from edge_seg.corrections import Correction
 from edge_seg.corrections.desk import Desk, Overtaken
-from edge_seg.corrections.queue import next_films, worth
+from edge_seg.corrections.queue import worth
 from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.station.layers import LONGEST_SIDE
 from edge_seg.station.page.answer import PICTURES, Answer, json_answer, refusal
@@ -62,7 +62,7 @@ class Correcting:
         listed = [(film.number, self._shown.record(film.number)) for film in self._shown.recent()]
         records = {record.stem: (number, record) for number, record in reversed(listed) if record is not None}
         films = {str(number): _in_short(newest[stem]) for stem, (number, _) in records.items() if stem in newest}
-        chosen = next_films((record for _, record in records.values()), self._desk.store)
+        chosen = self._desk.following(record for _, record in records.values())
         following = [{"number": records[one.film][0], "why": one.why} for one in chosen]
         told = worth(newest.values())
         return json_answer({"who": self._desk.who, "films": films, "next": following, "worth": told})
