@@ -117,9 +117,18 @@ def _sample(film: Film, plane: np.ndarray) -> np.ndarray:
     return shown[::stride, ::stride]
 
 
-def to_grey8(film: Film) -> np.ndarray:
-    """The film at its own size as it is shown: `(height, width)` uint8."""
+def to_grey8(film: Film, contrast: float = 1.0, brightness: float = 1.0) -> np.ndarray:
+    """The film at its own size as it is shown: `(height, width)` uint8.
+
+    Args:
+        film: its pixels.
+        contrast, brightness: of the window, as the CSS filters of these names have them, brightness first; what the
+            usual window cuts off comes into sight.
+    """
     low, high = value_range(film)
+    if (contrast, brightness) != (1.0, 1.0):
+        span = (high - low) / brightness
+        low, high = low + span * (0.5 - 0.5 / contrast), low + span * (0.5 + 0.5 / contrast)
     levels = 256 if film.pixels.dtype == np.uint8 else 65536
     table = _to_8_bit(np.arange(levels, dtype=np.float64), low, high)
     grey = cv2.LUT(film.pixels, table) if levels == 256 else table[film.pixels]

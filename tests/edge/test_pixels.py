@@ -400,3 +400,16 @@ def test_a_smaller_piece_goes_however_sure_the_network_is_of_it(threshold: float
     (mask,) = pixels.to_masks(logits, pixels.Letterbox.fit((320, 320), (32, 32)), (threshold,), single_component=True)
     assert mask[100, 100]
     assert not mask[250:].any()
+
+
+@pytest.mark.parametrize(("contrast", "brightness"), [(1.0, 0.5), (2.0, 1.0), (0.5, 1.5)])
+def test_another_window_is_what_filters_of_a_browser_make_and_shows_what_was_cut_off(
+    contrast: float, brightness: float
+) -> None:
+    values = np.linspace(0, 4000, 4096).round().astype(np.uint16).reshape(64, 64)
+    film = Film(values, window=(1000.0, 2000.0))
+    share = (values - 1000.0) / 1000.0
+    wanted = 255 * np.clip((share * brightness - 0.5) * contrast + 0.5, 0, 1)
+    assert np.abs(pixels.to_grey8(film, contrast, brightness).astype(float) - wanted).max() <= 1
+    assert pixels.to_grey8(film)[values > 2100].min() == 255
+    assert pixels.to_grey8(film, brightness=0.5)[(values > 2100) & (values < 2900)].max() < 255

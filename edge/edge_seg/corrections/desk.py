@@ -67,12 +67,21 @@ class SheetStructure:
 
 
 @dataclass(frozen=True)
+class Window:
+    """Which values of a film are shown, in per cent of the usual contrast and brightness; see `to_grey8`."""
+
+    contrast: int = 100
+    brightness: int = 100
+
+
+@dataclass(frozen=True)
 class Sheet:
     """A film to be put right.
 
     Attributes:
         name: of the film.
         width, height: in pixels, in which all rings are.
+        bits: of a pixel; of more than 8 a picture shows only a part.
         base: number of the newest version, 0 where there is none.
         verdict, absent, who: of the newest version.
         structures: in the order of the model.
@@ -81,6 +90,7 @@ class Sheet:
     name: str
     width: int
     height: int
+    bits: int
     base: int
     verdict: str | None
     absent: tuple[str, ...]
@@ -179,6 +189,7 @@ class Desk:
             record.name,
             record.film.width,
             record.film.height,
+            record.film.bits,
             base=newest.number if newest is not None else 0,
             verdict=newest.verdict if newest is not None else None,
             absent=tuple(n for n in record.structures if newest is not None and _kept_as(record, n) in newest.absent),
@@ -186,18 +197,19 @@ class Desk:
             structures=structures,
         )
 
-    def picture(self, record: DoneRecord, longest: int, shown: bytes | None = None) -> bytes:
+    def picture(self, record: DoneRecord, longest: int, shown: bytes | None = None, window: Window = Window()) -> bytes:
         """The film as JPEG.
 
         Args:
             record: of the film.
             longest: pixels of its longest side; larger films are shrunk.
             shown: the film as JPEG that the page shows, for one that is nowhere else any more.
+            window: of its values.
 
         Raises:
             InputError: it is nowhere any more.
         """
-        grey = self._grey(record, shown)
+        grey = self._grey(record, shown) if window == Window() else self._windowed(record, shown, window)
         scale = longest / max(grey.shape)
         if scale < 1:
             size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
@@ -304,6 +316,12 @@ class Desk:
                 )
             self._last = _key(record), grey
             return grey
+
+    def _windowed(self, record: DoneRecord, shown: bytes | None, window: Window) -> np.ndarray:
+        """The film by another window; of one that is gone there are 8 bits a pixel alone."""
+        film = self._film(record)
+        film = _set_right(film, record) if film is not None else Film(self._grey(record, shown))
+        return to_grey8(film, window.contrast / 100, window.brightness / 100)
 
     def _film(self, record: DoneRecord) -> Film | None:
         """The film itself, `None` where it is nowhere any more, or another one by now."""

@@ -93,6 +93,8 @@ def test_a_correction_is_sent_and_told(page: PageServer, session: tuple[Health, 
         picture = cv2.imdecode(np.frombuffer(ask(f"{page.url}corrections/1/{name}")[1], np.uint8), cv2.IMREAD_GRAYSCALE)
         assert picture is not None
         assert max(picture.shape) == longest
+    assert ask(f"{page.url}corrections/1/film/200-50")[1][:2] == b"\xff\xd8"
+    assert [ask(f"{page.url}corrections/1/small/{window}")[0] for window in ("10-100", "100-999")] == [422, 422]
     assert ask(f"{page.url}corrections/1", said())[0] == 201
     assert ask(f"{page.url}corrections/1", said())[0] == 409
     told = json.loads(ask(f"{page.url}corrections")[1])

@@ -8,7 +8,7 @@ from functools import partial
 from http import HTTPStatus
 
 from edge_seg.corrections import Correction
-from edge_seg.corrections.desk import Desk, Overtaken
+from edge_seg.corrections.desk import Desk, Overtaken, Window
 from edge_seg.corrections.queue import worth
 from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.station.layers import LONGEST_SIDE
@@ -22,7 +22,8 @@ MOST_BYTES = 2_000_000
 
 _SMALL = 1024  # pixels of the longest side for a phone: a third of the bytes
 _SHEET = re.compile(r"/corrections/([0-9]{1,18})")
-_PICTURE = re.compile(r"/corrections/([0-9]{1,18})/(film|small)")
+_PICTURE = re.compile(r"/corrections/([0-9]{1,18})/(film|small)(?:/([0-9]{2,3})-([0-9]{2,3}))?")
+_LEAST_WINDOW, _MOST_WINDOW = 20, 300  # per cent, as the editor has them
 
 
 class Correcting:
@@ -48,7 +49,9 @@ class Correcting:
         if (asked := _SHEET.fullmatch(path)) is not None:
             return self._told(partial(self._sheet, int(asked[1])))
         if (asked := _PICTURE.fullmatch(path)) is not None:
-            return self._told(partial(self._picture, int(asked[1]), _SMALL if asked[2] == "small" else LONGEST_SIDE))
+            longest = _SMALL if asked[2] == "small" else LONGEST_SIDE
+            window = Window(int(asked[3] or 100), int(asked[4] or 100))
+            return self._told(partial(self._picture, int(asked[1]), longest, window))
         return refusal(HTTPStatus.NOT_FOUND, "there is nothing here")
 
     def post(self, path: str, body: bytes) -> Answer:
@@ -71,11 +74,14 @@ class Correcting:
         record = self._shown.record(number)
         return None if record is None else json_answer(self._desk.sheet(record).to_json())
 
-    def _picture(self, number: int, longest: int) -> Answer | None:
+    def _picture(self, number: int, longest: int, window: Window) -> Answer | None:
         record = self._shown.record(number)
         if record is None:
             return None
-        return Answer(HTTPStatus.OK, self._desk.picture(record, longest, self._as_shown(number)), PICTURES[".jpg"])
+        if not all(_LEAST_WINDOW <= one <= _MOST_WINDOW for one in (window.contrast, window.brightness)):
+            raise InputError(f"contrast and brightness: give {_LEAST_WINDOW} to {_MOST_WINDOW} per cent")
+        picture = self._desk.picture(record, longest, self._as_shown(number), window)
+        return Answer(HTTPStatus.OK, picture, PICTURES[".jpg"])
 
     def _save(self, number: int, body: bytes) -> Answer | None:
         record = self._shown.record(number)

@@ -11,7 +11,7 @@ const Editor = (() => {
   const TOOLS = { handles: "Handles", add: "Add", erase: "Erase" };
 
   let dialog, stage, picture, canvas, sheet, number, structures, chosen, tool, radius, ghost, view, history, place, actions, began;
-  let selected, hold, pointers, pinch, lastTap, asked, closed;
+  let selected, hold, pointers, pinch, lastTap, asked, closed, loading, windowed;
 
   const make = (name, attributes = {}, ...children) => {
     const made = document.createElement(name);
@@ -49,7 +49,8 @@ const Editor = (() => {
         button("\u2212", () => zoom(1 / 1.5), { "aria-label": "Zoom out" }), button("Fit", fitView), button("+", () => zoom(1.5), { "aria-label": "Zoom in" })),
       make("div", { class: "bar", role: "group", "aria-label": "Window and level" },
         ...["Contrast", "Brightness"].map((name) => make("label", {}, `${name} `, make("input",
-          { type: "range", min: "20", max: "300", value: "100", "data-part": name.toLowerCase(), oninput: shade, ondblclick: (e) => { e.target.value = 100; shade(); } })))),
+          { type: "range", min: "20", max: "300", step: "5", value: "100", "data-part": name.toLowerCase(), oninput: shade, onchange: rewindow,
+            ondblclick: (e) => { e.target.value = 100; shade(); rewindow(); } })))),
       make("footer", {},
         make("label", {}, "Who ", make("input", { type: "text", maxlength: "80", autocomplete: "name", "data-part": "who" })),
         button("Save", () => save(CORRECTED), { "data-part": "save", class: "main" }),
@@ -92,17 +93,28 @@ const Editor = (() => {
     if (picture.dataset.kind === "small" && view.scale * (window.devicePixelRatio || 1) > 1.5 * picture.naturalWidth / sheet.width) load("film");
   }
 
+  // A picture has 8 bits a pixel: the device windows films that have more, when a slider is let go.
   function load(kind) {
-    const wanted = number, next = new Image();
+    const wanted = sheet.bits > 8 ? levels() : [100, 100], next = new Image();
     picture.dataset.kind = kind;
-    next.src = `corrections/${number}/${kind}`;
-    return next.decode().then(() => { if (number === wanted) picture.src = next.src; });
+    next.src = `corrections/${number}/${kind}${wanted.every((one) => one === 100) ? "" : `/${wanted.join("-")}`}`;
+    loading = next;
+    return next.decode().then(() => {
+      if (loading !== next || !sheet) return;
+      [picture.src, windowed] = [next.src, wanted];
+      shade();
+    });
   }
 
+  const levels = () => ["contrast", "brightness"].map((name) => Number(part(name).value));
+
+  // Until then the picture that is there is made lighter or darker.
   function shade() {
-    const level = (name) => Number(part(name).value) / 100;
-    picture.style.filter = `brightness(${level("brightness")}) contrast(${level("contrast")})`;
+    const [contrast, brightness] = levels().map((one, i) => one / windowed[i]);
+    picture.style.filter = `brightness(${brightness}) contrast(${contrast})`;
   }
+
+  const rewindow = () => { if (sheet.bits > 8) load(picture.dataset.kind).catch(() => say("the film is not there any more", true)); };
 
   const onScreen = ([x, y]) => [view.x + x * view.scale, view.y + y * view.scale];
   const onFilm = ([x, y]) => [(x - view.x) / view.scale, (y - view.y) / view.scale];
@@ -465,6 +477,7 @@ const Editor = (() => {
         return made;
       }), button("All", () => choose(null), { "data-index": "all" }));
     for (const name of ["contrast", "brightness"]) part(name).value = 100;
+    windowed = [100, 100];
     shade();
     picture.removeAttribute("src");
     dialog.showModal();
