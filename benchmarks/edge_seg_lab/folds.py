@@ -1,7 +1,8 @@
 """Fine-tuning, cross-validated: each film is scored by an int8 model that never saw its patient.
 
 `python -m edge_seg_lab.folds DATASET --out FOLDER` trains, quantises and scores once for each fold, with the
-commands that a user would type; it needs `pip install 'edge-seg[train,report]'`.
+commands that a user would type; it needs `pip install 'edge-seg[train,report]'`. The same command again goes on where
+it was stopped.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from edge_seg.storage import write_atomically
 from edge_seg_benchmarks.accuracy.scores import FilmScore, score_film, summarise
 from edge_seg_benchmarks.machine import machine_facts
 from edge_seg_data import Dataset, LabelledFilm, open_dataset
+from edge_seg_data.files import key_of
+from edge_seg_data.index import INDEX_NAME, KEPT_COLUMNS, read_index
 
 
 def folds_of(films: tuple[LabelledFilm, ...], count: int) -> list[tuple[LabelledFilm, ...]]:
@@ -34,21 +37,30 @@ def folds_of(films: tuple[LabelledFilm, ...], count: int) -> list[tuple[Labelled
 
 
 def lay_out(dataset: Dataset, source: Path, held_out: tuple[LabelledFilm, ...], folder: Path) -> Path:
-    """Link the data set into a folder, with an index that makes the held-out films the test split."""
+    """Link the data set into a folder, with an index that makes the held-out films the test split.
+
+    An eighth of the other patients, at least three, validate. What else the source's index says of a film stays.
+    """
     target = folder / source.name
-    target.mkdir(parents=True)
+    target.mkdir(parents=True, exist_ok=True)
     for entry in source.iterdir():
-        if entry.name != "index.csv":
+        if entry.name.lower() != INDEX_NAME and not (target / entry.name).exists():
             (target / entry.name).symlink_to(entry.resolve())
     test = {film.patient for film in held_out}
     others = sorted({film.patient for film in dataset.films} - test)
-    validation = set(others[:: max(2, len(others) // 3)])
-    with (target / "index.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["stem", "split", "patient"])
-        for film in dataset.films:
-            split = "test" if film.patient in test else "val" if film.patient in validation else "train"
-            writer.writerow([film.name, split, film.patient])
+    validation = set(others[:: max(2, min(8, len(others) // 3))])
+    index = read_index(source)
+    known = index.rows if index is not None else {}
+    rows = []
+    for film in dataset.films:
+        row = known.get(key_of(film.name))
+        split = "test" if film.patient in test else "val" if film.patient in validation else "train"
+        more = {name: row.values.get(name, "") for name in KEPT_COLUMNS} if row is not None else {}
+        rows.append({"stem": film.name, "split": split, "patient": film.patient, **more})
+    with (target / INDEX_NAME).open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
     return target
 
 
@@ -69,7 +81,8 @@ def main(source: Path, out: Path, folds: int, train_words: str, quantize_words: 
         start = time.perf_counter()
         _edge_seg("train", str(data), "--out", str(folder / "run"), *shlex.split(train_words), "-q")
         model = folder / "model.tflite"
-        _edge_seg("quantize", str(folder / "run"), "--out", str(model), *shlex.split(quantize_words), "-q")
+        if not model.exists():
+            _edge_seg("quantize", str(folder / "run"), "--out", str(model), *shlex.split(quantize_words), "-q")
         seconds.append(time.perf_counter() - start)
         segmenter = Segmenter.load(model, gate=False)
         scores = [score for film in held_out for score in score_film(segmenter, dataset.name, film)]

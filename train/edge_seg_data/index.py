@@ -22,7 +22,8 @@ _PATIENT = ("patient", "patientid", "patientname", "subject", "subjectid", "pers
 _SPLIT = ("split", "set", "subset", "partition")
 _ATTRIBUTES = ("finding", "view", "label", "source_set")
 _POSITIVE = ("match_score", "original_width", "original_height")
-_READ_ELSEWHERE = (*_POSITIVE, *_ATTRIBUTES, "aspect_known")
+KEPT_COLUMNS = (*_POSITIVE, *_ATTRIBUTES, "aspect_known")
+"""Columns that say something of the film itself, beside its patient and split."""
 
 # What spreadsheets and data frames write where nothing is known.
 _BLANK = frozenset({"nan", "none", "null", "na", "n/a", "#n/a", "unknown", "unnamed", "?", "-", "--"})
@@ -104,7 +105,7 @@ def read_index(folder: Path) -> Index | None:
             raise InputError(f"{path}: lines {rows[key].line} and {line} both name {row.stem}: leave one")
         rows[key] = row
     columns = list(table[0])
-    known = {*_FILM, *_PATIENT, *_SPLIT, *map(_plain, _READ_ELSEWHERE)}
+    known = {*_FILM, *_PATIENT, *_SPLIT, *map(_plain, KEPT_COLUMNS)}
     unread = tuple(name for name in columns if name and _plain(name) not in known)
     plain = set(map(_plain, columns))
     return Index(rows, unread, bool(plain & set(_PATIENT)), bool(plain & set(_SPLIT)))
