@@ -22,12 +22,12 @@ demo: $(DEVICE)/.installed
 	@echo "             then open http://127.0.0.1:8080/ ; Ctrl-C ends it"
 	@echo "own film:    $(CURDIR)/$(DEVICE)/bin/edge-seg run chest.png"
 
-# In three processes, since some tests wait; those that share an emulator or an environment one after another. Without
+# Those that share an emulator or an environment one after another, the rest in three processes, since some wait. Without
 # bytecode each process that a test starts would compile all modules anew.
 test: export PYTHONDONTWRITEBYTECODE =
 test: $(TESTS)/.installed
-	$(TESTS)/bin/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m 'not device'
 	$(TESTS)/bin/python -m pytest -q -m device
+	$(TESTS)/bin/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m 'not device'
 
 # What is done in a minute and a half: nothing slow, no TensorFlow, no real radiographs. Plugins that no quick test needs
 # take seconds to import in each process, and without bytecode each compiles all tests anew.
