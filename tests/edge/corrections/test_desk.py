@@ -245,7 +245,10 @@ def test_models_of_other_structures_have_no_opinion(results: tuple[Path, DoneRec
 
 def test_who_is_notified_of_records_is_told_of_corrections(results: tuple[Path, DoneRecord], tmp_path: Path) -> None:
     shutil.copytree(results[0] / "out", tmp_path / "out")
-    given = {"results": {"folder": tmp_path / "out"}, "notify": {"address": "http://127.0.0.1:1/films"}}
+    given: dict[str, dict[str, object]] = {
+        "results": {"folder": tmp_path / "out"},
+        "notify": {"address": "http://127.0.0.1:1/films"},
+    }
     with closing(open_output(StationConfig.load(None, given))) as output:
         line = open_desk(output).save(results[1], said())
         told = [json.loads(path.read_text()) for path in (tmp_path / "out" / "notices").glob("*.json")]
