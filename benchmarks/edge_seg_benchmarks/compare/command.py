@@ -19,7 +19,7 @@ BROKEN = 1
     "limits",
     multiple=True,
     metavar="FIGURE>LIMIT",
-    help="Exit with 1 where a later report exceeds this: dice_drop>0.002 (fails also where Dice cannot be compared), "
+    help="Exit with 1 where a later report exceeds this, or cannot be compared: dice_drop>0.002, "
     "p95>1.1x (also least, p50, cold_start, peak_rss, file_bytes); repeatable.",
 )
 @click.option("--out", type=click.Path(path_type=Path), help="Also write the tables to this Markdown file.")

@@ -9,10 +9,13 @@ from dataclasses import dataclass
 
 from edge_seg.errors import UsageError
 
-from edge_seg_benchmarks.compare.reports import Comparison
+from edge_seg_benchmarks.compare.reports import Comparison, CostComparison, Pair
 
-_SIGNS = {">": operator.gt, ">=": operator.ge}
-_RATIOS = ("least", "p50", "p95", "cold_start", "peak_rss", "file_bytes")
+_KEPT = {">": operator.le, ">=": operator.lt}
+"""What a figure that keeps the limit is to it; what is not a number keeps none."""
+
+_TIMES = ("least", "p50", "p95")
+_RATIOS = (*_TIMES, "cold_start", "peak_rss", "file_bytes")
 _DIFFERENCES = ("dice_drop",)
 _PATTERN = re.compile(r"\s*([a-z0-9_]+)\s*(>=|>)\s*([0-9.]+)\s*(x?)\s*")
 
@@ -59,28 +62,39 @@ class Limit:
         return cls(figure, sign, value)
 
     def broken(self, comparison: Comparison) -> list[str]:
-        """A line for each figure that exceeds the limit, and for each Dice that could not be compared."""
+        """A line for each figure that exceeds the limit, and for each of the base that could not be compared."""
         exceeded = [
             f"{self.figure} of {name} is {value:.4g}, {self.sign} {self.value:g}"
             for name, value in self._values(comparison)
-            if _SIGNS[self.sign](value, self.value)
+            if not _KEPT[self.sign](value, self.value)
         ]
-        # A limit that nothing was held against would pass a renamed model or another data set.
-        gaps = comparison.dice_gaps if self.figure in _DIFFERENCES else ()
-        return exceeded + [f"{self.figure} could not be compared: {gap}" for gap in gaps]
+        return exceeded + [f"{self.figure} could not be compared: {gap}" for gap in self._gaps(comparison)]
+
+    def _gaps(self, comparison: Comparison) -> list[str]:
+        """What the limit was not held against: it would pass a renamed model, or other data."""
+        if self.figure in _DIFFERENCES:
+            return list(comparison.dice_gaps)
+        missing = [f"{label} is only in the base" for label in comparison.missing]
+        if self.figure in _TIMES:
+            return missing + list(comparison.time_gaps)
+        return missing + [
+            f"{cost.label} has it in one report alone" for cost in comparison.costs if self._pair(cost) is None
+        ]
+
+    def _pair(self, cost: CostComparison) -> Pair | None:
+        return {"cold_start": cost.cold_start_s, "peak_rss": cost.peak_rss_bytes, "file_bytes": cost.file_bytes}[
+            self.figure
+        ]
 
     def _values(self, comparison: Comparison) -> Iterator[tuple[str, float]]:
         if self.figure == "dice_drop":
             for row in comparison.accuracy:
                 yield f"{row.label}, {row.dataset} {row.region}", -row.mean
-        elif self.figure in ("least", "p50", "p95"):
+        elif self.figure in _TIMES:
             for timed in comparison.latency:
                 value = {"least": timed.slowdown, "p50": timed.ratio.p50, "p95": timed.ratio.p95}[self.figure]
                 yield f"{timed.label}, {timed.engine}, {timed.threads} threads", value
         else:
             for cost in comparison.costs:
-                pair = {
-                    "cold_start": cost.cold_start_s, "peak_rss": cost.peak_rss_bytes, "file_bytes": cost.file_bytes
-                }[self.figure]  # fmt: skip
-                if pair is not None:
+                if (pair := self._pair(cost)) is not None:
                     yield cost.label, pair[1] / pair[0]

@@ -118,7 +118,9 @@ class Comparison:
         accuracy: per model, data set and region.
         costs: per model.
         alone: labels of models that only one report has.
+        missing: labels of models that only the base has.
         dice_gaps: why Dice of models in the base could not be compared; empty where all of it was.
+        time_gaps: the same of times of models that both have.
     """
 
     name: str
@@ -128,7 +130,9 @@ class Comparison:
     accuracy: tuple[AccuracyComparison, ...]
     costs: tuple[CostComparison, ...]
     alone: tuple[str, ...]
+    missing: tuple[str, ...]
     dice_gaps: tuple[str, ...]
+    time_gaps: tuple[str, ...]
 
 
 def compare_reports(base: Report, other: Report, name: str = "") -> Comparison:
@@ -160,7 +164,13 @@ def compare_reports(base: Report, other: Report, name: str = "") -> Comparison:
         accuracy=tuple(row for label in shared for row in _compare_scores(first[label], second[label])),
         costs=tuple(_compare_costs(first[label], second[label]) for label in shared),
         alone=tuple(sorted({*first} ^ {*second})),
+        missing=tuple(label for label in first if label not in second),
         dice_gaps=tuple(_dice_gaps(base, second)),
+        time_gaps=tuple(
+            f"{label} was not timed on {engine} with {threads} threads"
+            for label, engine, threads in ours
+            if label in second and (label, engine, threads) not in theirs
+        ),
     )
 
 
@@ -231,13 +241,13 @@ def _dice_gaps(base: Report, others: Mapping[str, ModelReport]) -> Iterator[str]
         if model.label not in others:
             yield f"{model.label} is only in the base"
             continue
-        known = {(film.dataset, film.film, film.region) for film in others[model.label].films}
-        shared = {
-            (film.dataset, film.region) for film in model.films if (film.dataset, film.film, film.region) in known
-        }
+        known = {(film.dataset, film.region, film.film) for film in others[model.label].films}
         for dataset, region in dict.fromkeys((film.dataset, film.region) for film in model.films):
-            if (dataset, region) not in shared:
-                yield f"{model.label} was not scored on the same films of {dataset}, {region.replace('_', ' ')}"
+            films = {film.film for film in model.films if (film.dataset, film.region) == (dataset, region)}
+            missing = sum((dataset, region, film) not in known for film in films)
+            if missing:
+                found = f"{len(films) - missing} of the {len(films)} films of {dataset}, {region.replace('_', ' ')}"
+                yield f"{model.label} was scored on {found}"
 
 
 def _compare_costs(base: ModelReport, other: ModelReport) -> CostComparison:

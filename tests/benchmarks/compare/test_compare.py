@@ -183,8 +183,9 @@ def test_a_limit_on_least_times_is_not_broken_by_a_slower_minute() -> None:
     ("change", "reason"),
     [
         ({"label": "renamed"}, "m int8 is only in the base"),
-        ({"films": ()}, "not scored on the same films of d, whole lung"),
-        ({"films": tuple(replace(film, dataset="e") for film in report(0).models[0].films)}, "the same films of d"),
+        ({"films": ()}, "was scored on 0 of the "),
+        ({"films": report(1).models[0].films[1:]}, " films of d, whole lung"),
+        ({"films": tuple(replace(film, dataset="e") for film in report(0).models[0].films)}, "was scored on 0 of the "),
     ],
 )
 def test_a_limit_on_dice_fails_where_dice_cannot_be_compared(change: dict[str, Any], reason: str) -> None:
@@ -193,7 +194,24 @@ def test_a_limit_on_dice_fails_where_dice_cannot_be_compared(change: dict[str, A
     (line,) = Limit.parse("dice_drop>0.002").broken(comparison)
     assert line.startswith("dice_drop could not be compared: ")
     assert reason in line
-    assert Limit.parse("p95>9x").broken(comparison) == []
+    renamed = "label" in change
+    for limit in ("p95>9x", "file_bytes>9x"):
+        assert len(Limit.parse(limit).broken(comparison)) == renamed, "a model that is gone was not timed either"
+
+
+def test_a_limit_fails_where_a_figure_is_not_there_or_is_not_a_number() -> None:
+    made = report(1)
+    other = replace(made.models[0], engine="onnxruntime", cold_start=None)
+    comparison = compare_reports(report(0), replace(made, models=(other,)))
+    assert Limit.parse("least>9x").broken(comparison) == [
+        "least could not be compared: m int8 was not timed on litert with 1 threads"
+    ]
+    assert Limit.parse("cold_start>9x").broken(comparison) == [
+        "cold_start could not be compared: m int8 has it in one report alone"
+    ]
+    films = tuple(replace(film, dice=float("nan")) for film in made.models[0].films)
+    scored = compare_reports(report(0), replace(made, models=(replace(made.models[0], films=films),)))
+    assert "is nan" in Limit.parse("dice_drop>0.002").broken(scored)[0]
 
 
 def test_a_limit_on_dice_fails_where_the_base_was_not_scored() -> None:
