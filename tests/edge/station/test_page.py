@@ -29,6 +29,7 @@ from edge_seg.sources import Source, SourceState
 from edge_seg.station import health as health_module
 from edge_seg.station.health import Health
 from edge_seg.station.page import PageLimits, PageServer
+from edge_seg.station.page.request import BadRequest, parse_request
 from edge_seg.station.session import Summary, run_session
 from edge_seg.tls import server_context
 
@@ -250,6 +251,14 @@ def test_any_token_works(health: Health, token: str) -> None:
 def test_a_name_that_was_made_to_point_here_reads_nothing(page: PageServer) -> None:
     assert get(page, "/state", Host="evil.example")[0] == 403
     assert get(page, "/state", Host=f"localhost:{page.port}")[0] == 200
+
+
+@pytest.mark.parametrize("twice", [b"Content-Length: 2", b"Host: evil.example", b"Origin: http://evil.example"])
+def test_a_request_that_can_be_read_in_two_ways_is_none(twice: bytes) -> None:
+    once = b"POST / HTTP/1.1\r\nHost: localhost\r\nOrigin: http://localhost\r\nContent-Length: 5\r\nAccept: a\r\n"
+    assert parse_request(once + b"Content-Length: 5\r\nAccept: b\r\n\r\n").length == 5
+    with pytest.raises(BadRequest):
+        parse_request(once + twice + b"\r\n\r\n")
 
 
 def test_every_answer_forbids_scripts_from_elsewhere(page: PageServer) -> None:

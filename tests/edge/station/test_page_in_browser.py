@@ -115,5 +115,7 @@ def test_axe_finds_no_fault(browser: Browser, page: PageServer, axe: str, width:
     browser.run(f"{axe};0")
     assert browser.run(faults) == []
     browser.open(f"{page.url}plain")
+    columns = "new Set([...document.querySelectorAll('article')].map((one) => one.offsetLeft)).size"
+    assert browser.run(columns) == 1, "a list, whatever the layout of the page with JavaScript"
     browser.run(f"{axe};0")
     assert browser.run(faults) == []

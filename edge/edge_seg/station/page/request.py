@@ -9,6 +9,10 @@ from urllib.parse import parse_qs, urlsplit
 
 _LINE = re.compile(rb"([A-Z]{1,16}) (\S+) HTTP/1\.[0-9]")
 
+_ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "transfer-encoding"})
+"""Headers by which is decided who may do what, and what is read: with two values they could mean one thing to a proxy
+and another one here (RFC 9112, sections 3.2 and 6.3)."""
+
 
 class BadRequest(Exception):
     """What came is no request."""
@@ -55,13 +59,16 @@ def parse_request(head: bytes) -> Request:
     line = _LINE.fullmatch(first)
     if line is None:
         raise BadRequest
-    headers = {}
+    headers: dict[str, str] = {}
     for field in rest:
         if field:
             name, colon, value = field.partition(b":")
             if not colon:
                 raise BadRequest
-            headers[_text(name).strip().lower()] = _text(value).strip()
+            key, told = _text(name).strip().lower(), _text(value).strip()
+            if key in _ONCE and headers.get(key, told) != told:
+                raise BadRequest
+            headers[key] = told
     try:
         parts = urlsplit(_text(line[2]))
         query = parse_qs(parts.query, keep_blank_values=True, errors="surrogateescape", max_num_fields=100)

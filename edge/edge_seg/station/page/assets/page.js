@@ -359,7 +359,7 @@ function showDevice(state) {
     ...state.sources.map((one) => [one.name, one.trouble || [
       one.waiting === null ? "" : `${one.waiting} waiting`,
       one.age_s === null ? "" : `last frame ${number(one.age_s, 1)} s ago`,
-    ].filter(Boolean).join(", ") || "well"]),
+    ].filter(Boolean).join(", ") || "ok"]),
     ["Archive", state.outbox && `${state.outbox.sent} sent, ${state.outbox.waiting} waiting`],
     ["Running for", span(state.uptime_s)],
     ["Model", `${state.model.name} ${state.model.version}`],
