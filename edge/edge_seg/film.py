@@ -52,8 +52,8 @@ class Film:
     Raises:
         InputError: pixels are not two-dimensional uint8 or uint16, or a side is too short or too long.
 
-    >>> Film(np.zeros((480, 640), np.uint8), name="dark.png").shape
-    (480, 640)
+    >>> Film(np.zeros((480, 640), np.uint8), name="dark.png")
+    <Film dark.png: 640 x 480 pixels, uint8>
     """
 
     pixels: np.ndarray
@@ -66,18 +66,18 @@ class Film:
     aspect: float = 1.0
     orientation: Orientation = UPRIGHT
     orientation_known: bool = False
-    padding: np.ndarray | None = field(default=None, repr=False)
+    padding: np.ndarray | None = None
     view: str | None = None
-    patient_years: float | None = field(default=None, repr=False)
+    patient_years: float | None = None
     taken_at: str | None = None
     age_s: float | None = None
     checksum: str | None = None
     decode_ms: float = 0.0
     polarity_known: bool = False
     colour: float = 0.0
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[str, ...] = ()
     unique_name: bool = False
-    header: Any = field(default=None, repr=False)
+    header: Any = None
 
     def __post_init__(self) -> None:
         if self.pixels.ndim != 2 or self.pixels.dtype not in (np.uint8, np.uint16):
@@ -88,6 +88,10 @@ class Film:
         check_size(self.name, *self.pixels.shape)
         if self.padding is not None and (self.padding.shape != self.pixels.shape or self.padding.all()):
             raise InputError(f"{self.name}: padding is a plane of the film's shape that leaves something of it")
+
+    def __repr__(self) -> str:
+        height, width = self.pixels.shape
+        return f"<Film {self.name}: {width} x {height} pixels, {self.pixels.dtype}>"
 
     @property
     def shape(self) -> tuple[int, int]:

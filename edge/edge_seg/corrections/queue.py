@@ -89,12 +89,12 @@ def worth(corrections: Iterable[Correction]) -> str:
     """How many films there are to learn from, and what more of them may gain, for a person to read."""
     newest = {one.film: one for one in corrections}
     learned = sum(one.is_judged and one.split != "test" for one in newest.values())
-    told = f"{learned} to learn from"
+    told = f"{learned} corrected film{'' if learned == 1 else 's'} to learn from"
     coming = next(((films, gain) for films, gain in WORTH if films > learned), None)
     if coming is None:
-        return f"{told}; over {WORTH[-1][0]} was not measured"
+        return f"{told}; what more than {WORTH[-1][0]} gain was not measured"
     films, gain = coming
-    return f"{told}; {films} gained {gain:.3f} Dice where a hospital was new to the model"
+    return f"{told}; at a hospital that was new to the model, {films} gained {gain:.3f} Dice"
 
 
 def candidate_of(record: DoneRecord, agreement: float | None = None) -> Candidate:

@@ -60,7 +60,7 @@ def film_of(given: FilmLike) -> Film:
     if hasattr(given, "getexif") and hasattr(given, "convert"):
         return _film_of_pillow(given)
     raise InputError(
-        f"a {type(given).__name__} is no film: give a path, a file's bytes, a (height, width) array, or a Pillow image"
+        f"{type(given).__name__} is no film: give a path, a file's bytes, a (height, width) array, or a Pillow image"
     )
 
 

@@ -67,7 +67,9 @@ def test_films_of_a_folder_are_asked_for_so_many_a_day_and_never_twice() -> None
 def test_it_says_what_more_corrections_may_gain() -> None:
     saved = [_correction(f"film-{i}", "2026-11-26T08:00:00+00:00") for i in range(6)]
     tested = replace(saved[0], film="another", split="test")
-    assert worth([*saved, saved[0], tested]).startswith("6 to learn from; 10 gained 0.0")
+    assert worth([*saved, saved[0], tested]).startswith(
+        "6 corrected films to learn from; at a hospital that was new to the model, 10 gained 0.0"
+    )
     assert "was not measured" in worth([replace(saved[0], film=f"film-{i}") for i in range(99)])
 
 
