@@ -121,7 +121,7 @@ def test_pictures_are_of_the_kind_that_the_index_or_the_folder_names(tmp_path: P
     found = {(kind, source) for _, kind, source in read_negatives(tmp_path)}
     assert found == {("lateral", "somewhere"), ("knees", "knees")}
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no pictures"):
+    with pytest.raises(InputError, match="no films in this folder"):
         list(read_negatives(tmp_path / "empty"))
 
 

@@ -145,7 +145,11 @@ def look_at_pictures(segmenter: Segmenter, where: str) -> PictureVerdicts:
     """
     found: list[tuple[Film, Quality]] = []
     failures: list[Failure] = []
-    with closing(open_source((where,))) as source:
+    try:
+        opened = open_source((where,))
+    except InputError as error:
+        raise InputError(f"no pictures for the film gate to reject: {error}") from error
+    with closing(opened) as source:
         for arrival in source:
             if arrival is None:
                 continue
@@ -155,7 +159,7 @@ def look_at_pictures(segmenter: Segmenter, where: str) -> PictureVerdicts:
                 failures.append(arrival.content)
             arrival.settle(None)
     if not found:
-        problem = str(failures[0].error) if failures else f"{where}: no pictures"
+        problem = str(failures[0].error) if failures else f"{where}: nothing can be opened"
         raise InputError(f"no pictures for the film gate to reject: {problem}")
     return PictureVerdicts(
         **vars(count_verdicts([quality for _, quality in found])),
