@@ -120,12 +120,15 @@ def test_the_tables_of_models_are_the_manifests_own(lungs: ModelFile) -> None:
     assert full_table() == (ROOT / "docs" / "reference" / "models.md").read_text(), again
 
 
-def test_the_python_of_the_readme_runs(lungs: ModelFile) -> None:
+def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     example = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert example is not None
-    names: dict[str, Any] = {"image": np.zeros((200, 160), np.uint16), "Segmenter": Segmenter}
+    monkeypatch.chdir(tmp_path)
+    cv2.imwrite("chest.png", np.zeros((200, 160), np.uint16))
+    names: dict[str, Any] = {}
     exec(example[1], names)
     assert names["result"].masks["right_lung"].shape == (200, 160)
+    assert (tmp_path / "results" / "records.jsonl").is_file()
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -147,7 +147,7 @@ class PageServer:
         allowed = self._allowed(request.path)
         if request.method not in allowed:
             headers["Allow"] = ", ".join(allowed)
-            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, b"nothing can be changed here\n")
+            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, f"here only by {' or '.join(allowed)}\n".encode())
         if request.path == HEALTH:
             return health_answer(self._health)
         entry = self._access.entry(request)
