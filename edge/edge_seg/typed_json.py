@@ -121,6 +121,7 @@ def _dict_reader(kind: Any, newer: bool) -> _Reader:
 
 def _read_float(value: Any, where: str) -> float:
     _expect(isinstance(value, int | float) and not isinstance(value, bool), "a number", value, where)
+    _expect(isinstance(value, float) or abs(value) < _MOST, "a finite number", value, where)
     return float(_finite(float(value), where))
 
 
@@ -130,10 +131,14 @@ def _plain_reader(kind: Any) -> _Reader:
 
     def read(value: Any, where: str) -> Any:
         _expect(isinstance(value, kind) and not (exactly and isinstance(value, bool)), expected, value, where)
+        _expect(not exactly or abs(value) < _MOST, f"{expected} of 64 bits", value, where)
         return value
 
     return read
 
+
+_MOST = 1 << 63
+"""Whole numbers of JSON may have any number of digits; no field needs more, and no float holds the largest."""
 
 _NAMES = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
 

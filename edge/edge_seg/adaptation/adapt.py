@@ -23,9 +23,9 @@ from edge_seg.adaptation.status import (
     read_status,
 )
 from edge_seg.corrections import CorrectedFilm, Corrections
-from edge_seg.errors import InputError, OutputError
+from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.film import Film
-from edge_seg.model_file import COMPILED_NAME, ModelFile
+from edge_seg.model_file import COMPILED_NAME, ModelFile, shipped_models
 from edge_seg.outputs.lock import FolderLock
 from edge_seg.storage import sweep_drafts
 
@@ -50,33 +50,57 @@ def adapt(results: Path, asked: ModelFile, *, again: bool = False, told: Told = 
         ModelError: this model cannot be adapted on the device.
         OutputError: the model cannot be written.
     """
+    films = _corrected(results)
+    with _alone(KeptModels(results).folder):
+        return _adapted(results, films, asked, again, told)
+
+
+def model_of_corrections(results: Path) -> str:
+    """Name of the shipped model whose outlines were put right last: another one would learn, and never run.
+
+    Raises:
+        InputError: there are no corrections.
+        UsageError: it is no model that ships.
+    """
+    newest = max(_corrected(results), key=lambda film: film.correction.number)
+    name = newest.correction.model.name
+    if name not in shipped_models():
+        raise UsageError(
+            f"outlines of {name} were put right here, which is no model that ships: give its file (--model)"
+        )
+    return name
+
+
+def _corrected(results: Path) -> Sequence[CorrectedFilm]:
     films = Corrections(results).films()
     if not films:
         raise InputError(f"{results}: nothing was corrected here yet: edge-seg correct {results}")
-    with _alone(KeptModels(results).folder):
-        return _adapted(results, films, asked, again, told)
+    return films
 
 
 def _adapted(results: Path, films: Sequence[CorrectedFilm], asked: ModelFile, again: bool, told: Told) -> Status:
     newest = max(film.correction.number for film in films)
     before = read_status(results)
-    if before is not None and before.last_correction >= newest and not again:
+    sha256 = asked.manifest.flatbuffer_sha256
+    if before is not None and (before.last_correction, before.asked) == (newest, sha256) and not again:
         return replace(before, outcome=NOTHING_NEW, why=f"nothing was corrected since {before.when}: {before.why}")
     decoder = find_decoder(asked.flatbuffer)
     test = [film for film in films if film.split == "test"]
     patients = {film.correction.patient for film in test}
     learned = sorted((film for film in films if film.split != "test"), key=lambda film: film.correction.number)
     if not learned or missing_patients(patients):
-        return keep_status(results, Status(_now(), TOO_FEW, _too_few(len(patients)), newest))
+        return keep_status(results, Status(_now(), TOO_FEW, _too_few(len(patients)), newest, sha256))
     kept = KeptModels(results)
     running, version = kept.in_place_of(asked), kept.next_version(asked)
     adapted = learn_from(asked, decoder, _OnDemand(learned[-MOST_FILMS:]), version, told)
     judgement = judge(asked, running, adapted, _OnDemand(test))
     if not judgement.accepted:
-        return keep_status(results, Status(_now(), REFUSED, f"{judgement.why}; {_named(running)} stays", newest))
+        return keep_status(
+            results, Status(_now(), REFUSED, f"{judgement.why}; {_named(running)} stays", newest, sha256)
+        )
     path = kept.keep(with_judgement(adapted, judgement), asked)
     why = f"{_named(adapted)} takes the place of {_named(running)}: {judgement.why}"
-    return keep_status(results, Status(_now(), ACCEPTED, why, newest, path.name))
+    return keep_status(results, Status(_now(), ACCEPTED, why, newest, sha256, path.name))
 
 
 def learn_from(

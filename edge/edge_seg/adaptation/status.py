@@ -24,6 +24,7 @@ class Status:
         outcome: `accepted`, `refused`, `too few` or `nothing new`; the last is never kept.
         why: one line.
         last_correction: number of the newest correction that was looked at.
+        asked: SHA-256 of the flatbuffer that was to learn.
         model: file name of the new model where it was accepted.
     """
 
@@ -31,6 +32,7 @@ class Status:
     outcome: str
     why: str
     last_correction: int = 0
+    asked: str = ""
     model: str = ""
 
     def to_json(self) -> dict[str, object]:
@@ -71,5 +73,5 @@ def lines_of_learning(results: Path, name: str, version: str, sha256: str) -> li
     elif waiting is not None:
         lines.append(f"{waiting} waits for the next start; until then {running} runs")
     if status is not None:
-        lines.append(f"last learned {status.when}, {status.outcome}: {status.why}")
+        lines.append(f"last learned {status.when[:16].replace('T', ' ')} UTC, {status.outcome}: {status.why}")
     return lines

@@ -8,6 +8,7 @@ import shutil
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,13 +18,14 @@ import numpy as np
 
 from edge_seg.assessment.film_gate import REJECT
 from edge_seg.assessment.kinds import INVERTED
+from edge_seg.boundary import film_boundary
 from edge_seg.corrections.line import CANNOT_JUDGE, RIGHT, VERDICTS, Correction, ModelOfCorrection
 from edge_seg.corrections.outline import MOST_POINTS, MOST_RINGS, mask_of, rings_of
 from edge_seg.corrections.queue import Next, next_films
 from edge_seg.corrections.second_opinion import Drawn, SecondOpinions
 from edge_seg.corrections.store import Corrections, Judgement
 from edge_seg.errors import InputError, OutputError
-from edge_seg.film import Film, inverted
+from edge_seg.film import Failure, Film, inverted
 from edge_seg.hardware import LITTLE_SPACE_BYTES
 from edge_seg.identity import identity_of
 from edge_seg.log import room_logger
@@ -331,10 +333,9 @@ class Desk:
         for path in places:
             if path is None or not path.is_file():
                 continue
-            try:
-                film = read_film(path)
-            except InputError as error:
-                _log.info("%s", error)
+            film = film_boundary(record.name, str(path), partial(read_film, path))
+            if isinstance(film, Failure):
+                _log.info("%s", film.error)
                 continue
             if film.checksum == record.film.sha256:
                 return replace(film, source=record.source)

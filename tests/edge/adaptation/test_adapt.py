@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from edge_seg import pixels
-from edge_seg.adaptation.adapt import adapt, adapted_model
+from edge_seg.adaptation.adapt import adapt, adapted_model, model_of_corrections
 from edge_seg.adaptation.kept import KeptModels
 from edge_seg.adaptation.status import ACCEPTED, NOTHING_NEW, REFUSED, TOO_FEW, lines_of_learning, read_status
 from edge_seg.cli.adapt import adapt as command
@@ -105,6 +105,20 @@ def test_an_adapted_model_tells_no_estimate_that_was_not_calibrated_for_it(learn
     assert Segmenter(nano, gate=False)(noise).low_trust
     assert bad.low_trust
     assert not good.low_trust
+
+
+def test_the_model_that_was_corrected_learns_unless_another_is_named(learned: Path, nano: ModelFile) -> None:
+    ran = CliRunner().invoke(command, [str(learned), "--json"], standalone_mode=False)
+    assert (ran.return_value, json.loads(ran.output)["outcome"]) == (0, NOTHING_NEW)
+    status = read_status(learned)
+    assert status is not None
+    assert status.asked == nano.manifest.flatbuffer_sha256
+    lines = learned / "corrections" / "corrections.jsonl"
+    whole = lines.read_text()
+    lines.write_text(whole.replace(f'"name": "{MODEL}"', '"name": "ours"'))
+    with pytest.raises(UsageError, match="ours were put right here"):
+        model_of_corrections(learned)
+    lines.write_text(whole)
 
 
 def test_one_command_goes_back(tmp_path: Path, nano: ModelFile) -> None:

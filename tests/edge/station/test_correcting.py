@@ -17,7 +17,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from edge_seg import Film, InputError, Segmenter
+from edge_seg import Film, InputError, OutputError, Segmenter
 from edge_seg.corrections import Corrections
 from edge_seg.corrections.desk import Desk
 from edge_seg.film import Arrival
@@ -104,7 +104,15 @@ def test_a_correction_is_sent_and_told(page: PageServer, session: tuple[Health, 
 
 
 def test_what_makes_no_sense_is_told_in_a_line(page: PageServer) -> None:
-    for body, status in ((b"{}", 422), (said(who=""), 422), (b"x" * 2_000_001, 413), (b"", 400)):
+    huge = said(outlines={"right_lung": [[[10**400, 0], [9, 0], [9, 9]]]})
+    for body, status in (
+        (b"{}", 422),
+        (huge, 422),
+        (said(actions=10**20), 422),
+        (said(who=""), 422),
+        (b"x" * 2_000_001, 413),
+        (b"", 400),
+    ):
         got, told = ask(f"{page.url}corrections/1", body)
         assert got == status
         assert len(json.loads(told)["error"].splitlines()) == 1
@@ -112,6 +120,23 @@ def test_what_makes_no_sense_is_told_in_a_line(page: PageServer) -> None:
     assert ask(f"{page.url}corrections/77")[0] == 404
     assert ask(f"{page.url}corrections/1/../../secret")[0] == 404
     assert ask(f"{page.url}corrections", said())[0] == 405
+
+
+def test_whatever_goes_wrong_is_told_and_never_ends_without_an_answer(
+    page: PageServer, session: tuple[Health, OutputFolder], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    def unreadable(*_: object, **__: object) -> None:
+        raise OutputError("corrections.jsonl: cannot be read")
+
+    for asked, place in (("corrections", "following"), ("corrections/1", "sheet"), ("corrections/1/film", "picture")):
+        for fault, status in ((breaks, 422), (unreadable, 503)):
+            monkeypatch.setattr(Desk, place, fault)
+            got, told = ask(f"{page.url}{asked}")
+            assert got == status
+            assert json.loads(told)["error"]
 
 
 def test_no_page_of_another_machine_can_send_one(page: PageServer, session: tuple[Health, OutputFolder]) -> None:

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 
+from edge_seg.boundary import film_boundary
 from edge_seg.corrections import Correction
 from edge_seg.corrections.desk import Desk, Overtaken, Window
 from edge_seg.corrections.queue import worth
 from edge_seg.errors import EdgeSegError, InputError
+from edge_seg.film import Failure
 from edge_seg.station.layers import LONGEST_SIDE
 from edge_seg.station.page.answer import PICTURES, Answer, json_answer, refusal
 from edge_seg.station.shown import Shown
@@ -45,7 +47,7 @@ class Correcting:
     def get(self, path: str) -> Answer:
         """The answer to a GET."""
         if path == CORRECTIONS:
-            return self._list()
+            return self._told(self._list)
         if (asked := _SHEET.fullmatch(path)) is not None:
             return self._told(partial(self._sheet, int(asked[1])))
         if (asked := _PICTURE.fullmatch(path)) is not None:
@@ -96,13 +98,14 @@ class Correcting:
 
     def _told(self, make: Callable[[], Answer | None]) -> Answer:
         try:
-            return make() or refusal(HTTPStatus.NOT_FOUND, "no such film, or no longer")
-        except Overtaken as error:
-            return refusal(HTTPStatus.CONFLICT, str(error))
-        except InputError as error:
-            return refusal(HTTPStatus.UNPROCESSABLE_ENTITY, str(error))
+            found = film_boundary("film", "film", make)
         except EdgeSegError as error:
             return refusal(HTTPStatus.SERVICE_UNAVAILABLE, str(error))
+        if not isinstance(found, Failure):
+            return found or refusal(HTTPStatus.NOT_FOUND, "no such film, or no longer")
+        kinds = {Overtaken: HTTPStatus.CONFLICT, InputError: HTTPStatus.UNPROCESSABLE_ENTITY}
+        fitting = (status for kind, status in kinds.items() if isinstance(found.error, kind))
+        return refusal(next(fitting, HTTPStatus.SERVICE_UNAVAILABLE), str(found.error))
 
 
 def _in_short(line: Correction) -> dict[str, object]:
