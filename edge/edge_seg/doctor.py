@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import os
 import platform
+import re
 import shutil
 import socket
 import time
@@ -22,6 +23,7 @@ from edge_seg.hardware import (
     LITTLE_SPACE_BYTES,
     board_name,
     clock_is_doubtful,
+    has_nvidia_card,
     memory_can_be_limited,
     temperature_c,
     throttling,
@@ -75,6 +77,7 @@ def examine(config: StationConfig | None = None) -> list[Check]:
         *_port(),
         *_accelerator(),
         *_extras(),
+        *_gpu(),
         *_machine(),
         _disk(Path() if config is None else config.results.folder),
         *_clock(),
@@ -198,6 +201,42 @@ def _extras() -> Iterator[Check]:
             yield Check(f"[{extra}]", "absent", f"without {', '.join(absent)}", install_command(extra))
         else:
             yield Check(f"[{extra}]", "ok", "installed")
+
+
+def _gpu() -> Iterator[Check]:
+    """What training needs to use a GPU; a device that does not train is not asked for one."""
+    if importlib.util.find_spec("tensorflow") is None:
+        return
+    driver = _loads("libcuda.so.1")
+    if not driver and not has_nvidia_card():
+        yield Check("[gpu]", "absent", "no NVIDIA GPU here, training uses the CPU")
+        return
+    if not driver:
+        fix = "install NVIDIA's driver (Debian: nvidia-driver, Ubuntu: ubuntu-drivers install), start again"
+        yield Check("NVIDIA driver", "absent", "there is a GPU, and no libcuda.so.1", fix)
+    absent = [name for name in _gpu_wheels() if not _version(name)]
+    if absent and not _loads("libcudnn.so.9"):
+        # Without them TensorFlow trains on the CPU and says next to nothing.
+        yield Check("[gpu]", "absent", f"without {', '.join(absent)}", install_command("gpu"))
+    else:
+        yield Check("[gpu]", "ok", "CUDA is installed")
+
+
+def _gpu_wheels() -> list[str]:
+    """The distributions that `tensorflow[and-cuda]` brings."""
+    try:
+        needed = importlib.metadata.requires("tensorflow") or []
+    except importlib.metadata.PackageNotFoundError:
+        return []
+    return [re.split(r"[^\w.-]", line)[0] for line in needed if "and-cuda" in line]
+
+
+def _loads(library: str) -> bool:
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
 
 
 def _machine() -> Iterator[Check]:

@@ -19,7 +19,11 @@ _BATTERY_CLOCK = Path("/sys/class/rtc/rtc0/since_epoch")
 _MODEL = Path("/proc/device-tree/model")
 _CONTROLLERS = Path("/sys/fs/cgroup/cgroup.controllers")
 _THERMAL = Path("/sys/class/thermal")
+_PCI = Path("/sys/bus/pci/devices")
 _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
+
+_NVIDIA = "0x10de"  # vendor on the PCI bus
+_DISPLAY = "0x03"  # class: VGA and 3D controllers
 
 # Raspberry Pi firmware, `vcgencmd get_throttled`: bits of the present; 16 higher, of the time since the start.
 _REASONS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "temperature limit"}
@@ -68,6 +72,18 @@ def clock_is_doubtful() -> bool:
 def usable_cores() -> int:
     """CPU cores that this process may use: fewer than the machine has in a container or under `taskset`."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_nvidia_card() -> bool:
+    """Whether an NVIDIA GPU is on the PCI bus, with a driver or without."""
+    for device in _PCI.glob("*"):
+        try:
+            vendor, kind = (device / "vendor").read_text().strip(), (device / "class").read_text()
+        except OSError:
+            continue
+        if vendor == _NVIDIA and kind.startswith(_DISPLAY):
+            return True
+    return False
 
 
 def memory_can_be_limited() -> bool | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import socket
 import sys
 import time
@@ -161,3 +162,29 @@ def test_a_kernel_that_ignores_the_memory_limit(tmp_path: Path, monkeypatch: pyt
     assert "cgroup_enable=memory" in limit.fix
     controllers.write_text("cpuset cpu io memory pids\n")
     assert found("memory limit") == []
+
+
+def test_a_gpu_that_training_would_not_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("asked only where models are trained")
+    driver: list[str] = []
+
+    def found(subject: str) -> list[Check]:
+        return [finding for finding in doctor._gpu() if finding.subject == subject]
+
+    card = tmp_path / "0000:01:00.0"
+    monkeypatch.setattr(hardware, "_PCI", tmp_path)
+    monkeypatch.setattr(doctor, "_loads", driver.__contains__)
+    monkeypatch.setattr(doctor, "_gpu_wheels", lambda: ["nvidia-cudnn-of-no-version"])
+    assert found("[gpu]")[0].detail == "no NVIDIA GPU here, training uses the CPU"
+    card.mkdir()
+    (card / "vendor").write_text("0x10de\n")
+    (card / "class").write_text("0x030200\n")
+    assert "NVIDIA's driver" in found("NVIDIA driver")[0].fix
+    driver.append("libcuda.so.1")
+    assert found("NVIDIA driver") == []
+    (wheels,) = found("[gpu]")
+    assert (wheels.state, wheels.detail) == ("absent", "without nvidia-cudnn-of-no-version")
+    assert "[gpu]" in wheels.fix
+    monkeypatch.setattr(doctor, "_gpu_wheels", lambda: [])
+    assert found("[gpu]")[0].state == "ok"
