@@ -14,6 +14,8 @@ from edge_seg.storage import write_atomically
 from edge_seg_quantize.edge_tpu import compile_model, find_compiler
 from edge_seg_quantize.settings import KERAS_SUFFIX, QuantizeSettings
 
+_LITTLE_DICE = 0.5
+
 
 @click.command(epilog="Example: edge-seg quantize runs/lungs --out lungs.tflite")
 @click.argument("run", metavar="RUN|MODEL.keras", type=click.Path(path_type=Path))
@@ -122,7 +124,10 @@ def quantize(
         raise UsageError(f"{run}: give films to fine-tune it on: --data FOLDER")
     if not own and (data or structures):
         raise UsageError("--data and --structures are for a Keras model of your own: a run has both")
-    from edge_seg_quantize.pipeline import beside, export_float
+    from edge_seg_data.report import counted
+
+    from edge_seg_quantize.answers import beside
+    from edge_seg_quantize.pipeline import export_float
     from edge_seg_quantize.pipeline import quantize as run_quantisation
 
     if own:
@@ -136,19 +141,17 @@ def quantize(
         return
     report = run_quantisation(run, out, settings, (lambda text: None) if settings.quiet else click.echo)
     click.echo(
-        f"Dice on {_films(report.films, 'validation ')}: float32 {report.dice_float32:.4f}, "
+        f"Dice on {counted(report.films, 'validation film')}: float32 {report.dice_float32:.4f}, "
         f"PTQ int8 {report.dice_ptq:.4f}, QAT int8 {report.dice_qat:.4f}; fake-quantised model and flatbuffer differ "
-        f"in {report.differing_pixels:.4%} of mask pixels on {_films(report.compared_films)}"
+        f"in {report.differing_pixels:.4%} of mask pixels on {counted(report.compared_films, 'film')}"
     )
+    if report.dice_float32 < _LITTLE_DICE:
+        click.echo("the float32 model itself finds little on these films: train the run further (--epochs)")
     if report.dice_ptq > report.dice_qat:
         click.echo(f"PTQ int8 has the higher Dice on these films: {beside(out, 'ptq')} is that form")
     click.echo(f"next: edge-seg run FILM --model {out}")
     if edgetpu:
         write_atomically(out, compile_model(ModelFile.read(out)).to_bytes())
-
-
-def _films(count: int, kind: str = "") -> str:
-    return f"{count} {kind}film{'' if count == 1 else 's'}"
 
 
 def _text(path: Path | None) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from edge_seg_quantize.legacy import load_run  # isort: skip  (chooses legacy Ke
 
 import numpy as np
 from edge_seg import Segmenter, pixels
-from edge_seg.errors import InputError, ModelError, OutputError
+from edge_seg.errors import InputError, ModelError, OutputError, UsageError
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.storage import write_atomically
 from edge_seg.structures import Structure, lung_definitions
@@ -22,7 +22,6 @@ from edge_seg_data import Dataset, LabelledFilm, evenly_spaced
 from edge_seg_data.report import counted
 from edge_seg_data.splits import SPLITS_NAME
 from edge_seg_train.batches import TrainingBatches
-from edge_seg_train.checkpoint import WEIGHTS_NAME
 from edge_seg_train.config import TrainConfig, read_config
 from edge_seg_train.data import anonymous_splits, open_run_datasets
 from edge_seg_train.loop import pack_training_films, training_drawing
@@ -32,9 +31,9 @@ from edge_seg_train.packing import PackedFilms, network_input, pack
 
 from edge_seg_quantize import convert, qat
 from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable, measure
+from edge_seg_quantize.answers import REFUSED, answer, beside, made_before, origin_of
 from edge_seg_quantize.calibration import calibrate, trusted_region
 from edge_seg_quantize.manifest import PIECES_FILMS, in_one_piece, make_manifest
-from edge_seg_quantize.own import OWN_NAME
 from edge_seg_quantize.representative import evenly_of_each
 from edge_seg_quantize.settings import QuantizeSettings
 
@@ -45,7 +44,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     """Quantise a run and write `OUT`; beside it, `OUT` with `.float32`, `.float16`, `.dynamic` and `.ptq` in the name.
 
     A model that is not accepted is written as `OUT` with `.refused` in the name, with what was measured in its
-    manifest; asked again with another budget, it is taken from there without training.
+    manifest. Asked again with another budget, the model that is there is held against it without training.
 
     Args:
         run: folder of `edge-seg train`.
@@ -57,14 +56,17 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
         InputError: the run or its films cannot be read, or they do not let the model be measured.
         ModelError: the model is not accepted.
         OutputError: a file cannot be written.
+        UsageError: the budget is not a number.
     """
     keep_freed_memory()
     check_place(out)
+    if not math.isfinite(settings.dice_budget):
+        raise UsageError(f"--dice-budget {settings.dice_budget}: give a number")
     config, record = read_config(run)
     made_from = origin_of(run, settings)
-    refused = beside(out, "refused")
-    if _made_from(refused) == made_from:
-        return _asked_again(refused, out, settings, say)
+    made = made_before(out, made_from)
+    if made is not None:
+        return answer(made, out, settings.dice_budget, say)
     model = load_run(run, config)
     datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, settings.quiet)
     validation = _validation_films(datasets, settings.validation_films)
@@ -117,14 +119,6 @@ def check_calibratable(structures: tuple[Structure, ...], films: list[LabelledFi
         )
 
 
-def origin_of(run: Path, settings: QuantizeSettings) -> str:
-    """A hash of all that decides the quantised network: the run's weights and how they are fine-tuned."""
-    weights = next((path for path in (run / OWN_NAME, run / f"best.{WEIGHTS_NAME}") if path.is_file()), run)
-    tuning = f"{settings.epochs} {settings.films_per_epoch} {settings.learning_rate} {settings.validation_films}"
-    data = weights.read_bytes() if weights.is_file() else b""
-    return hashlib.sha256(data + f"{tuning} {settings.name} {settings.version}".encode()).hexdigest()[:16]
-
-
 def _measured(
     models: dict[str, ModelFile],
     aware: Any,
@@ -143,31 +137,6 @@ def _measured(
         budget=budget,
         made_from=made_from,
     )
-
-
-def beside(out: Path, kind: str) -> Path:
-    """Where another form of the model in `out` lies: `lungs.ptq.tflite` beside `lungs.tflite`."""
-    return out.with_name(f"{out.stem}.{kind}{out.suffix}")
-
-
-def _made_from(path: Path) -> str:
-    """What the refused model in a file was made from, empty where there is none."""
-    if not path.is_file():
-        return ""
-    return str(ModelFile.read(path).manifest.checks.get("made_from", ""))
-
-
-def _asked_again(refused: Path, out: Path, settings: QuantizeSettings, say: Callable[[str], None]) -> AcceptanceReport:
-    """A model that was refused, measured against another budget."""
-    file = ModelFile.read(refused)
-    report = replace(AcceptanceReport.from_json(file.manifest.checks), budget=settings.dice_budget)
-    say(f"{refused} was made from this run with these settings: it is not trained again")
-    report.check()
-    checked = replace(file, manifest=replace(file.manifest, checks=report.to_json()))
-    write_atomically(out, checked.to_bytes())
-    refused.unlink()
-    say(f"wrote {out} ({out.stat().st_size / 1000:.0f} kB)")
-    return report
 
 
 def _write(
@@ -190,14 +159,14 @@ def _write(
     say("calibrating the film gate and the estimates of Dice")
     # Of the model that ships; the others' outlines differ too little for a calibration of their own.
     trust, gate = calibration()
-    place = {"qat": out if refusal is None else beside(out, "refused")}
+    place = {"qat": out if refusal is None else beside(out, REFUSED)}
     for kind, file in models.items():
         path = place.get(kind, beside(out, kind))
         checked = replace(file, manifest=replace(file.manifest, checks=report.to_json(), trust=trust, gate=gate))
         write_atomically(path, checked.to_bytes())
         say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
     if refusal is None:
-        beside(out, "refused").unlink(missing_ok=True)
+        beside(out, REFUSED).unlink(missing_ok=True)
         return
     raise ModelError(
         f"{refusal}; {place['qat']} and the other forms beside it hold what was measured (edge-seg inspect), another "
@@ -268,7 +237,7 @@ def _fine_tuned(
     qat.set_ranges(aware, model, network_input(chosen, config.network.channels))
     if config.freeze:
         qat.keep_batch_statistics(aware)
-    say(f"quantization-aware fine-tuning: {settings.epochs} epochs")
+    say(f"quantization-aware fine-tuning: {counted(settings.epochs, 'epoch')}")
     batches = _batches(config, films, settings)
     loss = training_loss(config.loss, config.structures, config.regions, config.distill_weight)
     qat.fine_tune(aware, batches, loss, settings.epochs, settings.learning_rate, settings.quiet, backup)

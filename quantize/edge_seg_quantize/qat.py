@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_model_optimization as tfmot
 import tf_keras
+from edge_seg.errors import ModelError
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.progress import keras_verbosity
 
@@ -45,6 +46,9 @@ def fine_tune(
         quiet: no progress bar.
         backup: folder for a checkpoint after each epoch; fine-tuning that was stopped goes on after the last one. It is
             removed at the end.
+
+    Raises:
+        ModelError: the loss is not a number any more.
     """
     steps = epochs * len(batches)
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, steps)
@@ -65,12 +69,30 @@ def fine_tune(
         endless,
         output_signature=(tf.TensorSpec(films.shape, tf.float32), tf.TensorSpec(labels.shape, tf.uint8)),
     ).prefetch(4)
-    callbacks = [tf_keras.callbacks.BackupAndRestore(str(backup))] if backup else []
+    callbacks: list[Any] = [_RefuseNan(learning_rate)]
+    if backup:
+        callbacks.append(tf_keras.callbacks.BackupAndRestore(str(backup)))
     verbosity = keras_verbosity(quiet)
     model.fit(stream, epochs=epochs, steps_per_epoch=len(batches), verbose=verbosity, callbacks=callbacks)
     if backup:
         shutil.rmtree(backup, ignore_errors=True)
     pin_input_range(model)
+
+
+class _RefuseNan(tf_keras.callbacks.Callback):  # type: ignore[misc]
+    """Stops before a checkpoint is written with weights that are not numbers, and hours are spent on them."""
+
+    def __init__(self, learning_rate: float) -> None:
+        super().__init__()
+        self.learning_rate = learning_rate
+
+    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
+        """The loss is a mean over the epoch so far: once it is not a number, it stays so."""
+        if not np.isfinite((logs or {}).get("loss", 0.0)):
+            raise ModelError(
+                f"fine-tuning: the loss is not a number any more: lower --learning-rate (now {self.learning_rate:g}), "
+                "and look at the films with edge-seg check"
+            )
 
 
 def set_ranges(aware: Any, model: Any, films: np.ndarray) -> None:

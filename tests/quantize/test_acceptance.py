@@ -14,6 +14,7 @@ from edge_seg.errors import InputError, ModelError, OutputError
 from edge_seg.model_file import ModelFile
 from edge_seg_quantize import pipeline
 from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable
+from edge_seg_quantize.answers import answer, made_before, origin_of
 from edge_seg_quantize.settings import QuantizeSettings
 
 pytestmark = pytest.mark.training
@@ -42,13 +43,33 @@ def test_a_refused_model_is_kept_with_its_figures_and_taken_under_a_budget_that_
     with pytest.raises(ModelError, match=r"loses 0\.1000 Dice .*x\.refused\.tflite and the other forms"):
         write(tiny_model, out, replace(ACCEPTED, dice_qat=0.8))
     assert {path.name for path in tmp_path.iterdir()} == {f"x.{form}.tflite" for form in (*FORMS, "refused")}
-    assert pipeline._made_from(refused) == "run and settings"
-    with pytest.raises(ModelError, match=r"the budget is 0\.05"):
-        pipeline._asked_again(refused, out, QuantizeSettings("x", dice_budget=0.05), lambda text: None)
+    assert made_before(out, "another run") is None
+    assert made_before(out, "run and settings") == refused
+    with pytest.raises(ModelError, match=r"the budget is 0\.05.*x\.refused\.tflite"):
+        answer(refused, out, 0.05, lambda text: None)
     assert refused.exists()
-    report = pipeline._asked_again(refused, out, QuantizeSettings("x", dice_budget=0.2), lambda text: None)
+    report = answer(refused, out, 0.2, lambda text: None)
     assert report.budget == ModelFile.read(out).manifest.checks["budget"] == 0.2
     assert not refused.exists()
+
+
+def test_an_accepted_model_is_set_aside_under_a_budget_that_does_not_allow_it(tiny_model: Path, tmp_path: Path) -> None:
+    out, refused = tmp_path / "x.tflite", tmp_path / "x.refused.tflite"
+    write(tiny_model, out, replace(ACCEPTED, dice_qat=0.8, budget=0.2))
+    assert made_before(out, "run and settings") == out
+    assert answer(out, out, 0.3, lambda text: None).budget == 0.3
+    with pytest.raises(ModelError, match=r"the budget is 0\.01"):
+        answer(out, out, 0.01, lambda text: None)
+    assert (out.exists(), made_before(out, "run and settings")) == (False, refused)
+    out.write_bytes(b"something else")
+    assert made_before(out, "run and settings") == refused
+
+
+def test_whatever_decides_a_model_is_part_of_its_origin(tmp_path: Path) -> None:
+    settings = QuantizeSettings("x")
+    for name, value in {"epochs": 9, "licence": "text", "single_component": False, "negatives": (Path("n"),)}.items():
+        assert origin_of(tmp_path, replace(settings, **{name: value})) != origin_of(tmp_path, settings)  # type: ignore[arg-type]
+    assert origin_of(tmp_path, replace(settings, dice_budget=0.5, quiet=True)) == origin_of(tmp_path, settings)
 
 
 def test_an_accepted_model_takes_the_place_of_a_refused_one(tiny_model: Path, tmp_path: Path) -> None:

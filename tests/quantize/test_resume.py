@@ -1,4 +1,4 @@
-"""Quantization-aware fine-tuning that was stopped goes on."""
+"""Quantization-aware fine-tuning that was stopped goes on, unless its loss is not a number any more."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 pytest.importorskip("tensorflow_model_optimization")
 
 import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before TensorFlow is imported)
+import tensorflow as tf
 import tf_keras
+from edge_seg.errors import ModelError
 from edge_seg_quantize import qat
 from edge_seg_train.augmentation import NO_AUGMENTATION
 from edge_seg_train.batches import TrainingBatches
@@ -36,7 +38,7 @@ class Stopped(TrainingBatches):
 
 
 @pytest.mark.usefixtures("uncompiled")
-def test_fine_tuning_goes_on_after_its_last_epoch(tmp_path: Path) -> None:
+def test_fine_tuning_goes_on_after_its_last_epoch_and_stops_where_it_learns_nothing(tmp_path: Path) -> None:
     config = replace(PRESETS["tiny"], depth=1, height=32, width=32)
     shape = (8, config.height, config.width)
     chance = np.random.default_rng(0)
@@ -61,3 +63,11 @@ def test_fine_tuning_goes_on_after_its_last_epoch(tmp_path: Path) -> None:
     assert int(model.optimizer.iterations) == 9  # type: ignore[attr-defined]
     assert batches.epoch >= 2
     assert not (tmp_path / "backup").exists()
+
+    def no_number(truth: object, logits: tf.Tensor) -> tf.Tensor:
+        return float("nan") * tf.reduce_mean(logits)
+
+    batches = TrainingBatches(Drawing(films, 4, 3, NO_AUGMENTATION), config.channels)
+    with pytest.raises(ModelError, match=r"not a number any more: lower --learning-rate \(now 0\.001\)"):
+        qat.fine_tune(model, batches, no_number, 3, 1e-3, quiet=True, backup=tmp_path / "backup")
+    assert not list((tmp_path / "backup").glob("*"))

@@ -246,6 +246,8 @@ def train(
     A DATASET is a folder; its layout is recognised, or named as LAYOUT=PATH. With a run in --out and no DATASET, that
     run resumes with its own settings. Needs `pip install '.[train]'`.
     """
+    from edge_seg_data.report import counted
+
     from edge_seg_train.data import open_run_datasets
     from edge_seg_train.processes import asked_for, join
 
@@ -277,8 +279,8 @@ def train(
         return
     if not quiet and epochs and epochs == finished_epochs(out):
         click.echo(
-            f"{out} was finished before, after {epochs} epochs, and learned nothing new: raise --epochs to go on, or "
-            f"train on films that changed with --from {out} and another --out"
+            f"{out} was finished before, after {counted(epochs, 'epoch')}, and learned nothing new: raise --epochs to "
+            f"go on, or train on films that changed with --from {out} and another --out"
         )
     click.echo(f"best weights: {weights}\nnext: edge-seg quantize {out} --out {out.name}.tflite")
 
@@ -291,10 +293,14 @@ def _show(datasets: Sequence[Dataset]) -> None:
 
 def _resumed(run: Path, epochs: object, skip_bad: bool) -> TrainConfig:
     """The configuration of the run, with more epochs or without damaged films where that is asked for."""
+    from edge_seg_data.report import counted
+
     _refuse_settings(run)
     config, _ = read_config(run)
     if isinstance(epochs, int) and epochs < config.epochs:
-        raise UsageError(f"{run}: has {config.epochs} epochs: give more than that as --epochs, or leave it out")
+        raise UsageError(
+            f"{run}: has {counted(config.epochs, 'epoch')}: give more than that as --epochs, or leave it out"
+        )
     config = replace(config, skip_bad=config.skip_bad or skip_bad)
     return replace(config, epochs=epochs) if isinstance(epochs, int) else config
 
