@@ -6,14 +6,15 @@ import importlib
 from typing import Any
 
 from edge_seg.errors import DeviceError
+from edge_seg.install import install_command, pip_install
 
 
-def load_package(module: str, install: str = "'edge-seg[peers]'") -> Any:
+def load_package(module: str, distribution: str = "") -> Any:
     """Import a module that may not be installed.
 
     Args:
         module: what to import.
-        install: pip's argument that installs it.
+        distribution: that holds it, where it does not come with `[peers]`.
 
     Raises:
         DeviceError: it is not installed, or cannot be imported.
@@ -21,4 +22,5 @@ def load_package(module: str, install: str = "'edge-seg[peers]'") -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        raise DeviceError(f"{module} cannot be imported ({error}): pip install {install}") from error
+        fix = pip_install(distribution) if distribution else install_command("peers")
+        raise DeviceError(f"{module} cannot be imported ({error}): {fix}") from error

@@ -90,7 +90,10 @@ def find_network(model: str | Path) -> Network:
     except NoManifestError as error:
         path = find_model(model)
         data = path.read_bytes()
-        read_graph(data)
+        try:
+            read_graph(data)
+        except ModelError as damage:
+            raise ModelError(f"{path}: {damage}") from damage
         return Network(path, data, len(data), why_none=str(error).removeprefix(f"{path}: "))
     path = file.path or find_model(model)
     return Network(path, file.flatbuffer, path.stat().st_size, file)

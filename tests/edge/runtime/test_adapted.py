@@ -205,7 +205,7 @@ def test_a_model_with_a_manifest_takes_no_other(tiny_model: Path, tmp_path: Path
 def test_what_is_no_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "rubbish.tflite"
     path.write_bytes(b"\0\0\0\0TFL3" + bytes(100))
-    with pytest.raises(ModelError):
+    with pytest.raises(ModelError, match=rf"^{path}: the TFLite flatbuffer cannot be read"):
         find_network(path)
 
 
