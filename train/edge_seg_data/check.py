@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 import cv2
 import numpy as np
-from edge_seg.errors import EdgeSegError
+from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.film import Film
 from edge_seg.pixels import IGNORE, to_grey8
-from edge_seg.structures import structures_named
+from edge_seg.structures import CHEST, DERIVED, structures_named
 
 from edge_seg_data.dataset import SPLITS, Dataset, LabelledFilm, Outlines, evenly_spaced, fit_outlines
 from edge_seg_data.reading import Options, each
 from edge_seg_data.report import ERROR, WARNING, DatasetReport, Problem, StructureFacts, counted
 
 SHEET_FILMS = 24
+"""Films that are drawn to look at, and by which outlines are judged."""
+
 THUMBNAIL = 256  # pixels of the longer side
 
 _NEARLY_ALL = 0.9  # of a film: no structure covers so much
 _CORNERS = 4
+_CHEST = frozenset(structure.name for structure in (*CHEST, *DERIVED))
+_LARGE_HOLE = 0.01  # share of all that lines enclose
 _LINE = 0.02  # of a film's shorter side: lines are thinner
 
 
@@ -35,7 +39,7 @@ class FilmFacts:
         shape: `(height, width)`, `None` where it cannot be read.
         covers: share of the film that each outline covers.
         resized: outlines of another size than the film.
-        in_corners: outlines that hold all four corners of the film.
+        in_corners: outlines that hold all four corners of the film, which no chest structure does, nor an only one.
         sides_exchanged: whether the right lung lies to the right of the left one.
         hollow: outlines that are lines around nothing.
         blank: whether all its pixels have one value.
@@ -69,6 +73,7 @@ def check_dataset(dataset: Dataset, options: Options) -> tuple[DatasetReport, li
     shown = {film.source for film in evenly_spaced(dataset.films, SHEET_FILMS)}
     look = partial(_facts, structures=dataset.structures, shown=shown)
     facts = each(look, dataset.films, "reading films", options)
+    judged = [fact for fact in facts if fact.film.source in shown]
     report = dataset.report or _bare_report(dataset)
     structures = tuple(_structure(one, facts) for one in report.structures)
     return (
@@ -76,10 +81,31 @@ def check_dataset(dataset: Dataset, options: Options) -> tuple[DatasetReport, li
             report,
             sizes=dict(Counter("{1} x {0}".format(*one.shape) for one in facts if one.shape)),
             structures=structures,
-            problems=(*report.problems, *_problems(facts), *_nowhere(structures)),
+            problems=(*report.problems, *_problems(facts), *_outline_problems(facts, judged), *_nowhere(structures)),
         ),
         facts,
     )
+
+
+def with_judged_outlines(dataset: Dataset, options: Options) -> Dataset:
+    """The data set, its report with what the films say of its outlines that `check_dataset` judges by.
+
+    Args:
+        dataset: to train on.
+        options: told of progress.
+
+    Raises:
+        InputError: more than half of these films have outlines that are lines, inside out, or of the other side.
+    """
+    chosen = evenly_spaced(dataset.films, SHEET_FILMS) if dataset.structures else []
+    judged = each(partial(_facts, structures=(), shown=set()), chosen, "looking at outlines", options)
+    report = dataset.report or _bare_report(dataset)
+    among = f"among {counted(len(judged), 'film')}, "
+    problems = [replace(one, text=among + one.text) for one in _outline_problems(judged, judged)]
+    wrong = next((one for one in problems if one.severity == ERROR), None)
+    if wrong:
+        raise InputError(f"{report.folder}: {wrong.text}; all of them: edge-seg check {report.folder}")
+    return replace(dataset, report=replace(report, problems=(*report.problems, *problems)))
 
 
 def _nowhere(structures: Sequence[StructureFacts]) -> list[Problem]:
@@ -115,7 +141,7 @@ def _facts(film: LabelledFilm, structures: Sequence[str], shown: set[str]) -> Fi
         picture.shape,
         {name: float(np.mean(plane == 1)) for name, plane in outlines.items()},
         tuple(name for name, plane in raw.items() if plane.shape != picture.shape),
-        tuple(name for name, plane in outlines.items() if _in_corners(plane)),
+        tuple(name for name, plane in outlines.items() if _in_corners(plane) and (name in _CHEST or len(outlines) < 2)),
         _sides_exchanged(outlines),
         tuple(name for name, plane in outlines.items() if _is_hollow(plane)),
         bool(picture.pixels.min() == picture.pixels.max()),
@@ -128,16 +154,23 @@ def _in_corners(plane: np.ndarray) -> bool:
 
 
 def _is_hollow(plane: np.ndarray) -> bool:
-    """Whether an outline is a line whose inside was never filled: thin, and its inside is larger than itself."""
+    """Whether an outline is a line whose inside was never filled: thin, and around more than itself.
+
+    Vessels and ribs are thin too, and enclose many holes where they cross.
+    """
     inside = (plane == 1).astype(np.uint8)
     width = max(5, round(_LINE * min(plane.shape)))
     thick = cv2.erode(inside, np.ones((width, width), np.uint8), borderValue=0)
     if not inside.any() or int(thick.sum()) > 0.1 * int(inside.sum()):
         return False
     filled = np.zeros_like(inside)
-    lines, _ = cv2.findContours(inside, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    cv2.drawContours(filled, lines, -1, 1, cv2.FILLED)
-    return int(filled.sum()) > 2 * int(inside.sum())
+    lines, tree = cv2.findContours(inside, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    outer = [line for line, (_, _, _, parent) in zip(lines, tree[0], strict=True) if parent < 0]
+    cv2.drawContours(filled, outer, -1, 1, cv2.FILLED)
+    covered = int(filled.sum())
+    holes = [line for line, (_, _, _, parent) in zip(lines, tree[0], strict=True) if parent >= 0]
+    large = sum(cv2.contourArea(hole) > _LARGE_HOLE * covered for hole in holes)
+    return covered > 2 * int(inside.sum()) and large <= len(outer) + 2
 
 
 def _sides_exchanged(outlines: Outlines) -> bool:
@@ -190,10 +223,8 @@ def _problems(facts: Sequence[FilmFacts]) -> list[Problem]:
     unreadable = [fact for fact in facts if fact.trouble]
     empty = [fact for fact in facts if fact.covers and not any(fact.covers.values())]
     resized = [fact for fact in facts if fact.resized]
-    corners = [fact for fact in facts if fact.in_corners]
-    full = [fact for fact in facts if any(share > _NEARLY_ALL for share in fact.covers.values())]
-    exchanged = [fact for fact in facts if fact.sides_exchanged]
-    hollow = [fact for fact in facts if fact.hollow]
+    covered = [fact for fact in facts if any(share > _NEARLY_ALL for share in fact.covers.values())]
+    full = [fact for fact in covered if not fact.in_corners]
     blank = [fact for fact in facts if fact.blank]
     found = []
     if unreadable:
@@ -207,23 +238,37 @@ def _problems(facts: Sequence[FilmFacts]) -> list[Problem]:
     if resized:
         text = f"{counted(len(resized), 'film')} with masks of another size, which are fitted to the film"
         found.append(_problem("mask-sizes", WARNING, text, resized))
-    if corners:
-        text = f"{counted(len(corners), 'mask')} with all corners of the film inside: are inside and outside exchanged?"
-        found.append(_problem("inside-out", ERROR if 2 * len(corners) > len(facts) else WARNING, text, corners))
-    elif full:
+    if full:
         text = f"{counted(len(full), 'film')} covered to more than {_NEARLY_ALL:.0%} by one structure"
         found.append(_problem("full-masks", WARNING, text, full))
-    if hollow:
-        text = f"{counted(len(hollow), 'film')} with outlines that are lines around nothing: fill the insides"
-        found.append(_problem("hollow-masks", ERROR if 2 * len(hollow) > len(facts) else WARNING, text, hollow))
     if blank:
         text = f"{counted(len(blank), 'film')} with nothing on it: all pixels are equal"
         found.append(_problem("blank-films", WARNING, text, blank))
-    if exchanged:
-        text = (
-            f"{counted(len(exchanged), 'film')} with the right lung on the picture's right, which is the patient's left"
-        )
-        found.append(_problem("sides", ERROR if 2 * len(exchanged) > len(facts) else WARNING, text, exchanged))
+    return found
+
+
+def _outline_problems(facts: Sequence[FilmFacts], judged: Sequence[FilmFacts]) -> list[Problem]:
+    """Outlines that are wrong on their films; an error where more than half of the judged films have them."""
+    kinds: dict[str, tuple[Callable[[FilmFacts], object], str]] = {
+        "inside-out": (
+            lambda fact: fact.in_corners,
+            "with an outline that holds all corners: are inside and outside exchanged?",
+        ),
+        "hollow-masks": (
+            lambda fact: fact.hollow,
+            "with outlines that are lines around nothing: fill the insides",
+        ),
+        "sides": (
+            lambda fact: fact.sides_exchanged,
+            "with the right lung on the picture's right, which is the patient's left: exchange the names",
+        ),
+    }
+    found = []
+    for kind, (is_wrong, what) in kinds.items():
+        wrong = [fact for fact in facts if is_wrong(fact)]
+        if wrong:
+            severity = ERROR if 2 * sum(map(bool, map(is_wrong, judged))) > len(judged) else WARNING
+            found.append(_problem(kind, severity, f"{counted(len(wrong), 'film')} {what}", wrong))
     return found
 
 

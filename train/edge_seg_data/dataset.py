@@ -118,17 +118,28 @@ def truth_regions(outlines: Outlines) -> dict[str, tuple[np.ndarray, np.ndarray]
     }
 
 
+def misfit(film: tuple[int, int], outline: tuple[int, int]) -> str:
+    """Why an outline of `(height, width)` cannot be fitted to a film; empty where it can.
+
+    >>> misfit((60, 80), (30, 40)), misfit((60, 80), (80, 60))
+    ('', 'lies on its side: turn the outline or the film')
+    """
+    if outline == film:
+        return ""
+    if outline == film[::-1]:
+        return "lies on its side: turn the outline or the film"
+    (height, width), (tall, wide) = film, outline
+    # A pixel of rounding either way is the same aspect.
+    if abs(height * wide - width * tall) <= max(height, width) + max(tall, wide):
+        return ""
+    return f"has {wide} x {tall} pixels, another aspect than the film's {width} x {height}: crop or pad both alike"
+
+
 def _fitted(name: str, mask: np.ndarray, film: Film) -> np.ndarray:
+    height, width = mask.shape
+    why = misfit(film.shape, (height, width))
+    if why:
+        raise InputError(f"{film.source}: its outline `{name}` {why}")
     if mask.shape == film.shape:
         return mask
-    size, other = "{1} x {0}".format(*film.shape), "{1} x {0}".format(*mask.shape)
-    if mask.shape == film.shape[::-1]:
-        raise InputError(f"{film.source}: its outline `{name}` lies on its side: turn the outline or the film")
-    (height, width), (tall, wide) = film.shape, mask.shape
-    # A pixel of rounding either way is the same aspect.
-    if abs(height * wide - width * tall) > max(height, width) + max(tall, wide):
-        raise InputError(
-            f"{film.source}: {size} pixels, and its outline `{name}` has {other}, another aspect: "
-            "crop or pad both alike"
-        )
     return cv2.resize(mask, film.shape[::-1], interpolation=cv2.INTER_NEAREST_EXACT)

@@ -12,7 +12,7 @@ from pathlib import Path
 from edge_seg.errors import InputError
 from edge_seg.sources.dicom import is_dicom, may_be_dataset, refuse_unusable
 from edge_seg.sources.files import film_in
-from edge_seg.sources.header import picture_kind, png_chunks, read_header
+from edge_seg.sources.header import picture_kind, picture_size, png_chunks, read_header
 from edge_seg.sources.image import read_bytes
 
 from edge_seg_data.files import DICOM, content_hash
@@ -31,12 +31,14 @@ class Look:
         content: hash of what it holds, empty where it cannot be read.
         problem: why it is no film, empty where it may be one.
         turned: its EXIF orientation, 1 for none.
+        shape: `(height, width)`, `None` where only decoding would tell.
     """
 
     path: Path
     content: str
     problem: str = ""
     turned: int = 1
+    shape: tuple[int, int] | None = None
 
 
 def look(path: Path) -> Look:
@@ -49,7 +51,7 @@ def look(path: Path) -> Look:
     except InputError as error:
         return Look(path, content, str(error))
     tagged = data[:2] in (b"II", b"MM") or any(mark in data for mark in _TAGGED)
-    return Look(path, content, turned=orientation_of(data) if tagged else 1)
+    return Look(path, content, turned=orientation_of(data) if tagged else 1, shape=picture_size(data))
 
 
 def refuse_damaged(data: bytes, path: Path) -> None:

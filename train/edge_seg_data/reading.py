@@ -16,7 +16,7 @@ from edge_seg.film import Film
 from edge_seg.pixels import IGNORE
 from edge_seg.sources import read_film
 
-from edge_seg_data.dataset import SPLITS, Dataset, LabelledFilm, Outlines
+from edge_seg_data.dataset import SPLITS, Dataset, LabelledFilm, Outlines, misfit
 from edge_seg_data.files import key_of, stem_of
 from edge_seg_data.finding import Found, unmatched
 from edge_seg_data.glance import Look, look
@@ -104,7 +104,7 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
     looks = {one.path: one for one in each(look, list(found.masks), "looking at films", options)}
     found, unreadable = _without_unreadable(found, looks, options)
     problems += [*unreadable, *_turned(looks.values())]
-    encodings, more = _encodings(found, classes, layout, options)
+    encodings, more = _encodings(found, classes, layout, looks, options)
     problems += more
     films = [
         _labelled(path, sources, encodings, layout, found, index, looks[path])
@@ -139,18 +139,24 @@ def _class_notes(classes: Classes | None) -> list[Problem]:
 
 def _without_unreadable(found: Found, looks: Mapping[Path, Look], options: Options) -> tuple[Found, list[Problem]]:
     """Films that cannot be read are named together; left out where that is asked for."""
-    bad = [one for one in looks.values() if one.problem]
+    bad = {path: why for path, one in looks.items() if (why := one.problem or _drawn_elsewhere(found, one))}
     if not bad:
         return found, []
-    first, files = bad[0].problem, tuple(str(one.path) for one in bad)
-    for one in bad:
-        del found.masks[one.path]
+    first, files = next(iter(bad.values())), tuple(map(str, bad))
+    for path in bad:
+        del found.masks[path]
     if options.skip_bad:
-        text = f"{counted(len(bad), 'film')} cannot be read, left out"
+        text = f"{counted(len(bad), 'film')} cannot be used, left out"
         return found, [Problem("unreadable-films", WARNING, text, files)]
     how = "replace them, or leave them out with --skip-bad"
-    text = first if len(bad) == 1 else f"{len(bad)} films cannot be read: {how}; the first: {first}"
+    text = first if len(bad) == 1 else f"{len(bad)} films cannot be used: {how}; the first: {first}"
     return found, [Problem("unreadable-films", ERROR, text, files)]
+
+
+def _drawn_elsewhere(found: Found, seen: Look) -> str:
+    """Why outlines of an annotation program do not lie on a film."""
+    drawn = found.drawn.get(seen.path)
+    return drawn.args[0].misfit(seen.shape) if drawn and seen.shape and seen.turned == 1 else ""
 
 
 def _turned(looks: Iterable[Look]) -> list[Problem]:
@@ -166,23 +172,26 @@ def _turned(looks: Iterable[Look]) -> list[Problem]:
 
 
 def _encodings(
-    found: Found, classes: Classes | None, layout: Layout, options: Options
+    found: Found, classes: Classes | None, layout: Layout, looks: Mapping[Path, Look], options: Options
 ) -> tuple[dict[str, Encoding], list[Problem]]:
-    """The encoding of every source of masks; what cannot be read or decided is a problem."""
+    """The encoding of every source of masks; what cannot be read, fitted or decided is a problem."""
     sources: dict[str, list[Path]] = {}
-    for masks in found.masks.values():
+    films: dict[Path, Look] = {}
+    for film, masks in found.masks.items():
         for source, paths in masks.items():
             sources.setdefault(source, []).extend(paths)
+            films |= dict.fromkeys(paths, looks[film])
     encodings: dict[str, Encoding] = {}
     problems: list[Problem] = []
     for source, paths in sources.items():
         scans: list[MaskScan] = []
         failures: dict[Path, str] = {}
         for path, result in zip(paths, each(_scan, paths, "reading masks", options), strict=True):
-            if isinstance(result, MaskScan):
+            why = result if isinstance(result, str) else _misfit(result, films[path])
+            if isinstance(result, MaskScan) and not why:
                 scans.append(result)
             else:
-                failures[path] = result
+                failures[path] = why
         problems += _unreadable_masks(found, failures, options)
         try:
             one = layout.structure or source or ("object" if len(sources) > 1 else None)
@@ -213,6 +222,12 @@ def _scan(path: Path) -> MaskScan | str:
         return str(error)
 
 
+def _misfit(mask: MaskScan, film: Look) -> str:
+    """Why a mask cannot be fitted to its film, as far as the film's header tells its size."""
+    why = misfit(film.shape, mask.shape) if film.shape and film.turned == 1 else ""
+    return why and f"{mask.path}: the mask {why}"
+
+
 def _unreadable_masks(found: Found, failures: Mapping[Path, str], options: Options) -> list[Problem]:
     if not failures:
         return []
@@ -221,11 +236,11 @@ def _unreadable_masks(found: Found, failures: Mapping[Path, str], options: Optio
     for film in films:
         del found.masks[film]
     if options.skip_bad:
-        text = f"{counted(len(files), 'mask')} cannot be read, left out with the film"
+        text = f"{counted(len(files), 'mask')} cannot be used, left out with the film"
         return [Problem("unreadable-masks", WARNING, text, files)]
     first = next(iter(failures.values()))
     how = "replace them, or leave their films out with --skip-bad"
-    text = first if len(failures) == 1 else f"{len(failures)} masks cannot be read: {how}; the first: {first}"
+    text = first if len(failures) == 1 else f"{len(failures)} masks cannot be used: {how}; the first: {first}"
     return [Problem("unreadable-masks", ERROR, text, files)]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from edge_seg.errors import InputError
 from edge_seg.storage import write_atomically
 from edge_seg_data import Dataset, Options, open_dataset
+from edge_seg_data.check import with_judged_outlines
 from edge_seg_data.progress import ProgressLine
 from edge_seg_data.splits import SPLITS_NAME, anonymous, equal_films_across, splits_of
 
@@ -29,11 +30,14 @@ def open_run_datasets(
     Raises:
         InputError: a data set cannot be read, or training on it would be wrong.
     """
-    known = read_splits(run) or (read_splits(Path(start)) if start else {})
+    stored = read_splits(run)
+    known = stored or (read_splits(Path(start)) if start else {})
     options = Options(skip_bad, known) if quiet else Options(skip_bad, known, ProgressLine())
     datasets = []
     for path in paths:
         dataset = open_dataset(path, options=options)
+        if not stored:
+            dataset = with_judged_outlines(dataset, options)
         datasets.append(dataset)
         # A patient of several sets is in the same split in all of them.
         options = replace(options, known={**splits_of([dataset]), **options.known})

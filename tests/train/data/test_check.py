@@ -9,7 +9,10 @@ import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
+from edge_seg_data import Options, open_dataset
+from edge_seg_data.check import _is_hollow, with_judged_outlines
 from edge_seg_data.command import check
 
 
@@ -62,7 +65,7 @@ def damage(folder: Path, kind: str) -> None:
     if kind == "unreadable-films":
         for path in sorted((folder / "images").iterdir())[:3]:
             path.write_bytes(path.read_bytes()[:200])
-    elif kind == "unusable-films":
+    elif kind == "unreadable-masks":
         cv2.imwrite(str(masks[2]), np.zeros((72, 80), np.uint8))
     elif kind == "inside-out":
         for path in masks:
@@ -87,7 +90,7 @@ def damage(folder: Path, kind: str) -> None:
     ("kind", "severity", "files"),
     [
         ("unreadable-films", "error", 3),
-        ("unusable-films", "error", 1),
+        ("unreadable-masks", "error", 1),
         ("inside-out", "error", 8),
         ("mask-sizes", "warning", 1),
         ("empty-masks", "warning", 1),
@@ -103,6 +106,27 @@ def test_what_is_wrong_is_found_with_its_files(tmp_path: Path, kind: str, severi
     found = {problem["kind"]: problem for problem in json.loads(done.output)[0]["problems"]}
     assert (found[kind]["severity"], len(found[kind]["files"])) == (severity, files)
     assert done.return_value == (3 if severity == "error" else 0)
+    if kind in ("inside-out", "hollow-masks"):
+        with pytest.raises(InputError, match=r"among 8 films, 8 films with .*edge-seg check"):
+            with_judged_outlines(open_dataset(folder), Options())
+
+
+def test_thin_structures_that_cross_are_no_unfilled_outlines() -> None:
+    vessels = np.zeros((200, 200), np.uint8)
+    for place in range(20, 200, 30):
+        vessels[place : place + 3] = vessels[:, place : place + 3] = 1
+    ring = np.zeros((200, 200), np.uint8)
+    cv2.circle(ring, (100, 100), 60, 1, 3)
+    assert (_is_hollow(vessels), _is_hollow(ring), _is_hollow(np.zeros_like(ring))) == (False, True, False)
+
+
+def test_one_of_several_structures_may_hold_all_corners(tmp_path: Path) -> None:
+    folder = chests(tmp_path / "films", 3)
+    for path in (folder / "left_lung").iterdir():
+        (folder / "skin").mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / "skin" / path.name), 255 - grey(path))
+    done = run(f"structures={folder}", "--json")
+    assert "inside-out" not in {problem["kind"] for problem in json.loads(done.output)[0]["problems"]}
 
 
 def test_exchanged_sides_are_found(tmp_path: Path) -> None:

@@ -332,7 +332,7 @@ def test_films_that_cannot_be_read_are_left_out_where_told_to(chests: Path, tmp_
     words = [*TINY, "--epochs", 1, "--films-per-epoch", 4]
     code, said = edge_seg("train", folder, "--out", tmp_path / "run", *words)
     assert code == 3
-    assert "2 films cannot be read" in said
+    assert "2 films cannot be used" in said
     assert edge_seg("train", folder, "--out", tmp_path / "run", "--skip-bad", *words)[0] == 0
     stored = read_config(tmp_path / "run")[1]["data"][0]
     assert sum(stored[split] for split in ("train", "val", "test")) == 10
@@ -340,12 +340,14 @@ def test_films_that_cannot_be_read_are_left_out_where_told_to(chests: Path, tmp_
 
 @pytest.mark.usefixtures("uncompiled")
 def test_a_film_that_turns_out_to_be_unusable_ends_the_first_epoch_with_its_name(
-    chests: Path, tmp_path: Path, edge_seg: Command
+    chests: Path, tmp_path: Path, edge_seg: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_seg_data import open_dataset
+    from edge_seg_data import open_dataset, reading
 
     folder = tmp_path / "films"
     shutil.copytree(chests, folder)
+    # As for a film whose size only decoding tells.
+    monkeypatch.setattr(reading, "_misfit", lambda mask, film: "")
     last = open_dataset(folder).split("train")[-1]
     mask = folder / "left_lung" / Path(last.source).name
     drawn = cv2.imread(str(mask), cv2.IMREAD_GRAYSCALE)

@@ -49,6 +49,16 @@ class AnnotatedFilm:
     size: tuple[int, int] | None
     shapes: tuple[Shape, ...]
 
+    def misfit(self, shape: tuple[int, int]) -> str:
+        """Why the shapes do not lie on a film of `(height, width)`; empty where they do."""
+        if self.size is None or self.size == shape:
+            return ""
+        there, here = "{1} x {0}".format(*self.size), "{1} x {0}".format(*shape)
+        return (
+            f"{self.source}: {self.film} was outlined at {there} pixels and has {here}: export the outlines for the "
+            "films as they are here"
+        )
+
 
 @dataclass(frozen=True)
 class Annotations:
@@ -91,12 +101,9 @@ def draw(annotated: AnnotatedFilm, structures: Sequence[str], shape: tuple[int, 
         InputError: the shapes were drawn on a film of another size.
         UsageError: pycocotools is not installed.
     """
-    if annotated.size is not None and annotated.size != shape:
-        there, here = "{1} x {0}".format(*annotated.size), "{1} x {0}".format(*shape)
-        raise InputError(
-            f"{annotated.source}: {annotated.film} was outlined at {there} pixels and has {here}: export the outlines "
-            "for the films as they are here"
-        )
+    why = annotated.misfit(shape)
+    if why:
+        raise InputError(why)
     planes = {name: np.zeros(shape, np.uint8) for name in structures}
     ignored = np.zeros(shape, bool)
     for one in annotated.shapes:
