@@ -14,7 +14,7 @@ import pytest
 from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
 from edge_seg.phantom.dicom import write_dicom
-from edge_seg_data import inspect_dataset, open_dataset
+from edge_seg_data import Options, inspect_dataset, open_dataset
 from edge_seg_data.scores import dice
 
 COUNT = 5
@@ -234,9 +234,20 @@ def test_outlines_drawn_at_another_size_are_refused(tmp_path: Path) -> None:
     labelme(tmp_path)
     raw = json.loads((tmp_path / "f2.json").read_text())
     (tmp_path / "f2.json").write_text(json.dumps({**raw, "imageHeight": 240, "imageWidth": 200}))
-    film = next(film for film in open_dataset(tmp_path).films if film.name == "f2")
     with pytest.raises(InputError, match=r"f2\.json: f2\.png was outlined at 200 x 240 pixels and has 100 x 120"):
-        film.load()
+        open_dataset(tmp_path)
+    assert "f2" not in {film.name for film in open_dataset(tmp_path, options=Options(skip_bad=True)).films}
+
+
+def test_annotations_of_no_image_are_told(tmp_path: Path) -> None:
+    coco(tmp_path)
+    path = tmp_path / "annotations" / "instances.json"
+    raw = json.loads(path.read_text())
+    raw["annotations"][0]["image_id"] = str(raw["annotations"][0]["image_id"])
+    path.write_text(json.dumps(raw))
+    report = open_dataset(tmp_path).report
+    assert report is not None
+    assert [one.text[:22] for one in report.problems if one.kind == "annotations"] == ["annotations of 1 image"]
 
 
 def test_boxes_without_an_outline_are_told(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from edge_seg.errors import InputError
 
 from edge_seg_data.annotations.shapes import AnnotatedFilm, Annotations, Shape, pycocotools_mask, structure_name
+from edge_seg_data.report import counted
 
 _CVAT_LINES = ("polyline", "points", "skeleton", "cuboid")
 
@@ -65,7 +66,13 @@ def read_coco(path: Path, raw: dict[str, Any]) -> Annotations:
         AnnotatedFilm(path, image["file_name"], _size(image), tuple(shapes.get(image["id"], ())))
         for image in raw["images"]
     ]
+    lost = shapes.keys() - {image["id"] for image in raw["images"]}
     notes = (f"{boxes} boxes without an outline are left out",) if boxes else ()
+    if lost:
+        # Numbers in one list and text in the other, say: those films are without an outline.
+        notes += (
+            f"annotations of {counted(len(lost), 'image')} that the file does not list (id {next(iter(lost))!r})",
+        )
     return Annotations("COCO", tuple(name for name in names.values() if name in used), tuple(films), notes)
 
 
@@ -274,8 +281,8 @@ def read_dicom_seg(path: Path) -> Annotations | None:
     if not is_segmentation(dataset):
         return None
     try:
-        frames = np.atleast_3d(dataset.pixel_array)
-        frames = frames[None] if dataset.pixel_array.ndim == 2 else dataset.pixel_array
+        pixels = dataset.pixel_array
+        frames = pixels[None] if pixels.ndim == 2 else pixels
         names = {
             int(segment.SegmentNumber): structure_name(path, str(segment.SegmentLabel))
             for segment in dataset.SegmentSequence
