@@ -10,7 +10,9 @@ from pathlib import Path
 from edge_seg.errors import InputError
 from edge_seg.sources.dicom import is_dicom
 
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif"})
+PICTURES = frozenset(
+    {".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".pgm", ".pnm"}
+)
 DICOM = frozenset({".dcm", ".dicom", ".ima"})
 NIFTI = (".nii.gz", ".nii")
 

@@ -140,7 +140,7 @@ def inspect_dataset(path: str | Path, layout: str | None = None, options: Option
         raise InputError(f"{folder}: holds several data sets: name each ({' '.join(map(str, below))})")
     raise InputError(
         f"{folder}: no layout fits, it holds {finding.contents(folder)}: put films into images/ and masks of the same "
-        "names into masks/, or see the layouts in `edge-seg check --help`"
+        f"names into masks/, or see the layouts in `edge-seg check --help`{drawn.not_understood(folder)}"
     )
 
 

@@ -38,6 +38,7 @@ Result = TypeVar("Result")
 
 _READERS = 4
 _FEW = 5  # validation films
+_LISTS = (".txt", ".json", ".yaml", ".yml", ".names")
 _TABLES = (".csv", ".tsv", ".xls", ".xlsx", ".ods")
 WEAKEST_MATCH = 6.0
 """Pairs of film and mask with a lower `match_score` in the index are too doubtful to score against."""
@@ -100,7 +101,7 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
         InputError: the index or `classes.txt` makes no sense.
     """
     index, classes = read_index(folder), read_classes(folder)
-    problems = [*found.problems, *unmatched(found), *_class_notes(classes)]
+    problems = [*found.problems, *unmatched(found), *_class_notes(classes, found, folder)]
     looks = {one.path: one for one in each(look, list(found.masks), "looking at films", options)}
     found, unreadable = _without_unreadable(found, looks, options)
     problems += [*unreadable, *_turned(looks.values())]
@@ -133,8 +134,18 @@ def each(work: Callable[[Item], Result], items: Sequence[Item], what: str, optio
     return found
 
 
-def _class_notes(classes: Classes | None) -> list[Problem]:
-    return [Problem("classes", NOTE, note) for note in classes.notes] if classes else []
+def _class_notes(classes: Classes | None, found: Found, folder: Path) -> list[Problem]:
+    if classes is not None:
+        return [Problem("classes", NOTE, note) for note in classes.notes]
+    unread = [] if found.drawn else [path for path in sorted(folder.iterdir()) if _may_name_classes(path)]
+    if not unread:
+        return []
+    text = f"files that may name classes are not read: {', '.join(p.name for p in unread)}; write them into classes.txt"
+    return [Problem("unread-classes", NOTE, text, tuple(map(str, unread)))]
+
+
+def _may_name_classes(path: Path) -> bool:
+    return path.suffix.lower() in _LISTS and any(word in path.stem.lower() for word in ("class", "label", "categor"))
 
 
 def _without_unreadable(found: Found, looks: Mapping[Path, Look], options: Options) -> tuple[Found, list[Problem]]:

@@ -341,3 +341,44 @@ def test_a_nifti_mask_lies_as_its_affine_says(tmp_path: Path, turned: bool) -> N
     nibabel.save(nibabel.Nifti1Image(mask.T if turned else mask, affine), tmp_path / "masks" / "f0.nii.gz")
     _, outlines = inspect_dataset(tmp_path).films[0].load()
     assert (outlines["object"] == _MADE[0].masks["right_lung"]).all()
+
+
+def test_files_of_other_programs_and_damaged_ones_are_named(tmp_path: Path) -> None:
+    coco(tmp_path)
+    path = tmp_path / "annotations" / "instances.json"
+    whole = path.read_text()
+    path.write_text(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=r"no layout fits.*instances\.json is damaged"):
+        open_dataset(tmp_path)
+    path.write_text('{"f0.png1234": {"filename": "f0.png", "regions": []}}')
+    with pytest.raises(InputError, match=r"no layout fits.*instances\.json is not of COCO"):
+        open_dataset(tmp_path)
+
+
+def test_a_damaged_file_among_others_is_named(tmp_path: Path) -> None:
+    labelme(tmp_path)
+    path = tmp_path / "f2.json"
+    path.write_text(path.read_text()[:80])
+    report = open_dataset(tmp_path).report
+    assert report is not None
+    assert [one.files for one in report.problems if one.kind == "damaged-annotations"] == [(str(path),)]
+
+
+@pytest.mark.parametrize(
+    "outline",
+    [
+        {"size": [120, 100], "counts": [5, 10]},
+        {"size": [120, 100], "counts": "zz!!"},
+        [[1, 1, 1e9, 1, 5, 50]],
+    ],
+    ids=["short", "rubbish", "far"],
+)
+def test_an_outline_that_cannot_be_drawn_is_refused(tmp_path: Path, outline: object) -> None:
+    coco(tmp_path)
+    path = tmp_path / "annotations" / "instances.json"
+    raw = json.loads(path.read_text())
+    for one in raw["annotations"]:
+        one["segmentation"] = outline
+    path.write_text(json.dumps(raw))
+    with pytest.raises(InputError, match=r"instances\.json: an outline of .* cannot be drawn"):
+        open_dataset(tmp_path).films[0].load()

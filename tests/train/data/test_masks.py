@@ -224,6 +224,21 @@ def test_a_film_that_its_exif_tag_turns_is_refused(tmp_path: Path, orientation: 
         open_dataset(folder)
 
 
+@pytest.mark.parametrize("place", ["Classes.TXT", "masks/classes.txt"])
+def test_names_of_classes_are_found_beside_the_masks_and_case_blind(tmp_path: Path, place: str) -> None:
+    folder = masks(tmp_path, areas())
+    (folder / "labelmap.txt").write_text("lung:255,0,0::")
+    report = open_dataset(folder).report
+    assert report is not None
+    assert {"unread-classes", "encoding"} <= {one.kind for one in report.problems}
+    (folder / place).write_text("right\nleft\nheart\n")
+    assert open_dataset(folder).structures == ("right", "left", "heart")
+    (folder / "images" / "classes.txt").write_text("left\nright\nheart\n")
+    if place != "Classes.TXT":
+        with pytest.raises(InputError, match="names other classes: leave one"):
+            open_dataset(folder)
+
+
 def test_masks_of_another_aspect_are_refused(tmp_path: Path) -> None:
     folder = masks(tmp_path, np.where(areas() > 0, 255, 0).astype(np.uint8)[:60])
     with pytest.raises(InputError, match=r"f0\.png: the mask has 96 x 60 pixels, another aspect than"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from edge_seg.errors import InputError
 
-from edge_seg_data.annotations.shapes import AnnotatedFilm, Annotations, Shape, pycocotools_mask, structure_name
+from edge_seg_data.annotations.shapes import AnnotatedFilm, Annotations, Shape, structure_name
 from edge_seg_data.report import counted
 
 _CVAT_LINES = ("polyline", "points", "skeleton", "cuboid")
@@ -67,12 +67,11 @@ def read_coco(path: Path, raw: dict[str, Any]) -> Annotations:
         for image in raw["images"]
     ]
     lost = shapes.keys() - {image["id"] for image in raw["images"]}
-    notes = (f"{boxes} boxes without an outline are left out",) if boxes else ()
+    notes: tuple[str, ...] = (f"{boxes} boxes without an outline are left out",) if boxes else ()
     if lost:
         # Numbers in one list and text in the other, say: those films are without an outline.
-        notes += (
-            f"annotations of {counted(len(lost), 'image')} that the file does not list (id {next(iter(lost))!r})",
-        )
+        one = next(iter(lost))
+        notes += (f"annotations of {counted(len(lost), 'image')} that the file does not list (id {one!r})",)
     return Annotations("COCO", tuple(name for name in names.values() if name in used), tuple(films), notes)
 
 
@@ -82,9 +81,38 @@ def _size(film: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def _coco_mask(outline: dict[str, Any]) -> np.ndarray:
-    coco = pycocotools_mask()
-    packed = coco.frPyObjects(outline, *outline["size"]) if isinstance(outline["counts"], list) else outline
-    return np.asarray(coco.decode(packed)).astype(bool)
+    """Run lengths column by column, the first of pixels outside; packed into text, or as they are."""
+    height, width = outline["size"]
+    runs = outline["counts"] if isinstance(outline["counts"], list) else _unpacked(outline["counts"])
+    return unroll(runs, height * width).reshape((width, height)).T
+
+
+def _unpacked(text: str) -> list[int]:
+    """COCO's packing of run lengths: five bits a character, each but the first three less the one before the last."""
+    runs: list[int] = []
+    number = shift = 0
+    for code in text.encode("ascii"):
+        bits = code - 48
+        number |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            number -= 1 << shift
+        runs.append(number + (runs[-2] if len(runs) > 2 else 0))
+        number = shift = 0
+    return runs
+
+
+def unroll(runs: Sequence[int], pixels: int) -> np.ndarray:
+    """Run lengths as `(pixels,)` bool, the first of pixels outside.
+
+    Raises:
+        ValueError: they are of another number of pixels.
+    """
+    if min(runs, default=0) < 0 or sum(runs) != pixels:
+        raise ValueError(f"run lengths of {sum(runs)} pixels for {pixels}")
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs)
 
 
 def read_labelme(path: Path, raw: dict[str, Any]) -> Annotations:
@@ -221,8 +249,8 @@ def _cvat_shapes(path: Path, image: ElementTree.Element) -> Iterator[Shape]:
     for one in image:
         given = one.attrib
         if one.tag == "polygon":
-            points = [list(map(float, point.split(","))) for point in given["points"].split(";") if point]
-            yield Shape(structure_name(path, given["label"]), (np.array(points),))
+            points = [tuple(map(float, point.split(","))) for point in given["points"].split(";") if point]
+            yield Shape(structure_name(path, given["label"]), (np.array([[x, y] for x, y in points]),))
         elif one.tag == "box":
             left, top, right, bottom = (float(given[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
             corners = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
@@ -251,12 +279,9 @@ def rotated(points: np.ndarray, centre: np.ndarray, angle: float) -> np.ndarray:
 def _cvat_mask(given: dict[str, str], size: tuple[int, int]) -> np.ndarray:
     """Run lengths of a rectangle, row by row, the first of pixels outside."""
     left, top, width, height = (int(float(given[key])) for key in ("left", "top", "width", "height"))
-    runs = np.array([int(run) for run in given["rle"].split(",") if run.strip()])
-    values = np.repeat(np.arange(len(runs)) % 2 == 1, runs)[: width * height]
+    runs = [int(run) for run in given["rle"].split(",") if run.strip()]
     inside = np.zeros(size, bool)
-    flat = np.zeros(width * height, bool)
-    flat[: len(values)] = values
-    inside[top : top + height, left : left + width] = flat.reshape(height, width)
+    inside[top : top + height, left : left + width] = unroll(runs, width * height).reshape(height, width)
     return inside
 
 

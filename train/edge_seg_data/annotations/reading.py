@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from xml.etree import ElementTree
 
 from edge_seg.errors import InputError
 
@@ -15,7 +17,7 @@ from edge_seg_data.files import DICOM, is_film_file, key_of, list_files, stem_of
 from edge_seg_data.finding import Found, split_named, splits_by_folder
 from edge_seg_data.masks.classes import BACKGROUND, IGNORED, names_alike
 from edge_seg_data.pairing import words_of
-from edge_seg_data.report import WARNING, Problem
+from edge_seg_data.report import WARNING, Problem, counted
 
 TITLE = "films with outlines of COCO, labelme, CVAT (images 1.1), V7 Darwin or DICOM SEG"
 
@@ -49,13 +51,37 @@ def find(folder: Path) -> Found | None:
                 found.splits[film] = split
     if not found.masks:
         raise InputError(f"{annotations[0][0]}: none of its films is in {folder}, {absent[0]} for one: put them there")
-    found.problems += _notes(annotations)
+    found.problems += [*_notes(annotations), *_damaged([path for path in files if path not in sources])]
     found.masks = {film: found.masks[film] for film in films if film in found.masks}
     found.drawn_structures = structures
     found.lonely_films = [film for film in films if film not in found.masks]
     found.lonely_masks = [Path(name) for name in absent]
     found.splits = {**splits_by_folder(films, folder), **found.splits}
     return found
+
+
+def not_understood(folder: Path) -> str:
+    """A hint at files of annotations in a folder that no reader here takes; empty where there are none."""
+    others = [path for path in list_files(folder) if path.suffix.lower() in (".json", ".xml") and _read(path) is None]
+    if not others:
+        return ""
+    damage = _damage(others[0])
+    if damage:
+        return f"; {others[0]} is damaged ({damage}): export it again"
+    programs = "COCO (instances), labelme, CVAT (images 1.1) or V7 Darwin"
+    return f"; {others[0].name} is not of {programs}: export as one of them"
+
+
+def _damage(path: Path) -> str:
+    """Why a file is no whole JSON or XML; empty where it is, or is named as neither."""
+    try:
+        if path.suffix.lower() == ".json":
+            json.loads(path.read_bytes())
+        elif path.suffix.lower() == ".xml":
+            ElementTree.parse(path)
+    except (OSError, ValueError, ElementTree.ParseError) as error:
+        return str(error)
+    return ""
 
 
 def _structures(annotations: Sequence[tuple[Path, Annotations]]) -> tuple[str, ...]:
@@ -70,6 +96,14 @@ def _structures(annotations: Sequence[tuple[Path, Annotations]]) -> tuple[str, .
         where = next(path for path, one in annotations if same[1] in one.structures)
         raise InputError(f"{where}: the labels {same[0]} and {same[1]} differ in case alone: give both one name")
     return structures
+
+
+def _damaged(files: Sequence[Path]) -> list[Problem]:
+    damaged = [path for path in files if _damage(path)]
+    if not damaged:
+        return []
+    text = f"{counted(len(damaged), 'file')} of annotations cut off or damaged, left out with what they outline"
+    return [Problem("damaged-annotations", WARNING, text, tuple(map(str, damaged)))]
 
 
 def _notes(annotations: Sequence[tuple[Path, Annotations]]) -> list[Problem]:

@@ -15,6 +15,8 @@ from edge_seg.pixels import IGNORE
 from edge_seg_data.dataset import Outlines
 from edge_seg_data.masks.classes import BACKGROUND, IGNORED, checked_name
 
+_FAR = 16  # times the longer side of a film
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -98,7 +100,7 @@ def draw(annotated: AnnotatedFilm, structures: Sequence[str], shape: tuple[int, 
         Per structure, `(height, width)` uint8 of 0 and 1, and `IGNORE` where a shape says so.
 
     Raises:
-        InputError: the shapes were drawn on a film of another size.
+        InputError: the shapes were drawn on a film of another size, or are damaged.
         UsageError: pycocotools is not installed.
     """
     why = annotated.misfit(shape)
@@ -109,9 +111,16 @@ def draw(annotated: AnnotatedFilm, structures: Sequence[str], shape: tuple[int, 
     for one in annotated.shapes:
         if one.structure == BACKGROUND:
             continue
-        filled = _filled(one, shape)
+        try:
+            filled = _filled(one, shape)
+        except (ValueError, TypeError, KeyError, IndexError) as error:
+            raise InputError(
+                f"{annotated.source}: an outline of {annotated.film} cannot be drawn ({error}): export it again"
+            ) from error
         if filled.shape != shape:
-            raise InputError(f"{annotated.source}: a mask of {annotated.film} has another size than the film")
+            raise InputError(
+                f"{annotated.source}: a mask of {annotated.film} is not of the film's size: export it again"
+            )
         if one.structure == IGNORED:
             ignored |= filled
         else:
@@ -137,9 +146,15 @@ def fill_polygon(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     Args:
         points: `(points, 2)` float of x and y; fewer than three have no inside.
         size: `(height, width)`.
+
+    Raises:
+        ValueError: a point lies far outside.
     """
     if len(points) < 3:
         return np.zeros(size, bool)
+    if not np.abs(points).max() <= _FAR * max(size):
+        # The time and memory that a line takes grow with its length.
+        raise ValueError("a point lies far outside the film")
     coco = pycocotools_mask()
     return coco.decode(coco.merge(coco.frPyObjects([points.ravel().tolist()], *size))).astype(bool)
 

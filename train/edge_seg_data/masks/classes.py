@@ -47,16 +47,17 @@ class Classes:
 
 
 def read_classes(folder: Path) -> Classes | None:
-    """The names in a folder's `classes.txt`, `None` where there is no such file.
+    """The names in a folder's `classes.txt`, or in that of a folder in it; `None` where there is no such file.
 
     A line is a name (class 1, 2, ... in order; a first line `background` stands for value 0), `VALUE = NAME`,
     `#RRGGBB = NAME` or `R,G,B = NAME`.
 
     Raises:
-        InputError: two lines with one name, a name that cannot be part of a file name, or lines of different kinds.
+        InputError: two lines with one name, a name that cannot be part of a file name, lines of different kinds, or
+            several such files that say different things.
     """
-    path = folder / CLASSES_NAME
-    if not path.is_file():
+    path = _classes_file(folder)
+    if path is None:
         return None
     named: dict[int, str] = {}
     listed: list[str] = []
@@ -76,6 +77,18 @@ def read_classes(folder: Path) -> Classes | None:
     if named and listed:
         raise InputError(f"{path}: {listed[0]} has no value and other lines do: write `VALUE = NAME` on every line")
     return _classes(path, named, listed, colours)
+
+
+def _classes_file(folder: Path) -> Path | None:
+    """The folder's own, or one that lies with its masks or splits."""
+    own, below = (
+        [path for path in sorted(folder.glob(where)) if path.name.lower() == CLASSES_NAME and path.is_file()]
+        for where in ("*", "*/*")
+    )
+    found = own or below
+    if len({read_text(path).strip() for path in found}) > 1:
+        raise InputError(f"{found[0]}: {found[1]} names other classes: leave one {CLASSES_NAME} in {folder}")
+    return found[0] if found else None
 
 
 def _classes(path: Path, named: dict[int, str], listed: list[str], colours: bool) -> Classes:

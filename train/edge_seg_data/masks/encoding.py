@@ -26,6 +26,7 @@ from edge_seg_data.masks.raw import (
     planes_of,
     read_raw,
 )
+from edge_seg_data.report import counted
 
 MOST_CLASSES = 32
 OBJECT = "object"
@@ -348,10 +349,10 @@ def _listed(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], classes
         notes = (*classes.notes, "grey levels are named in their order, darkest first")
         return Encoding(kind, {0: BACKGROUND, **dict(zip(found, names, strict=True))}, structures, notes)
     worst = next(scan for scan in scans if max(numbers) in scan.counts or scan.lossy)
+    wanted = max(numbers) if max(numbers) <= MOST_CLASSES else len(numbers)
     raise InputError(
-        f"{classes.path}: {len(names)} names for {max(numbers) if max(numbers) <= MOST_CLASSES else len(numbers)} "
-        f"classes ({worst.path.name} holds {shown_value(max(numbers), kind)}): name every class, one a line, or "
-        f"{HOW_TO_NAME}"
+        f"{classes.path}: {counted(len(names), 'name')} for {wanted} classes ({worst.path.name} "
+        f"holds {shown_value(max(numbers), kind)}): name every class, one a line, or {HOW_TO_NAME}"
     )
 
 
@@ -373,6 +374,7 @@ def _found(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> Encod
         names = {value: f"class_{value}" for value in range(1, numbers[-1] + 1)}
         if len(numbers) == 1:
             names = {numbers[0]: OBJECT}
+        kept = (*kept, f"the classes are called {', '.join(names.values())}: write their names into classes.txt")
         return Encoding(kind, {0: BACKGROUND, **names, **ignored}, tuple(names.values()), kept)
     if len(found) > MOST_CLASSES:
         raise _not_a_mask(max(scans, key=lambda scan: len(scan.counts)), kind, levels)
