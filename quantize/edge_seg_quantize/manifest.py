@@ -12,8 +12,8 @@ from edge_seg.model_file import Manifest
 from edge_seg.structures import shows_chest, structures_named, with_definition
 from edge_seg_data import evenly_spaced
 from edge_seg_train.config import TrainConfig, read_config
-from edge_seg_train.loop import code_version
 from edge_seg_train.pretrained import shipped_weights
+from edge_seg_train.stored import code_version
 
 from edge_seg_quantize.legacy import OWN
 from edge_seg_quantize.settings import QuantizeSettings

@@ -22,8 +22,8 @@ from edge_seg.storage import write_atomically
 from edge_seg_data import Dataset, split_name
 from edge_seg_train.config import TrainConfig
 from edge_seg_train.data import open_run_datasets, store_splits
-from edge_seg_train.loop import refuse_other_settings, store_config
 from edge_seg_train.network import NetworkConfig
+from edge_seg_train.stored import refuse_other_settings, store_config
 
 OWN_NAME = "own.keras"
 """File of the network in a run that was made of one."""

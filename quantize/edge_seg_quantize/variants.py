@@ -44,8 +44,8 @@ def make_variants(name: str, datasets: Sequence[Dataset] = ()) -> dict[str, Mode
 
     from edge_seg_quantize.legacy import load_shipped  # isort: skip  (chooses legacy Keras before TensorFlow is imported)
 
-    from edge_seg_train.loop import code_version
     from edge_seg_train.packing import network_input
+    from edge_seg_train.stored import code_version
 
     from edge_seg_quantize import convert
 

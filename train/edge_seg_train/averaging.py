@@ -47,7 +47,8 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     """
     import keras
 
-    from edge_seg_train.loop import code_version, pack_training_films, training_drawing
+    from edge_seg_train.loop import pack_training_films, training_drawing
+    from edge_seg_train.stored import code_version
 
     keep_freed_memory()
     if (out / CONFIG_NAME).exists():

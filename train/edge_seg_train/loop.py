@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import platform
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +13,37 @@ import edge_seg_train.quiet  # noqa: F401  # isort: skip  (before TensorFlow is 
 import click
 import keras
 import numpy as np
-from edge_seg import __version__
-from edge_seg.errors import InputError, ModelError, OutputError, UsageError
+from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.pixels import structure_logits
-from edge_seg.storage import write_atomically
 from edge_seg_data import Dataset, evenly_spaced
 
 from edge_seg_train import checkpoint
 from edge_seg_train.accelerated import AcceleratedBatches
 from edge_seg_train.batches import TrainingBatches
-from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
+from edge_seg_train.config import TrainConfig
 from edge_seg_train.data import open_run_datasets, store_splits
 from edge_seg_train.devices import describe_devices, training_scope
 from edge_seg_train.distillation import with_probabilities
-from edge_seg_train.drawing import RECIPE, Drawing, drawing_processes
-from edge_seg_train.history import LOG_NAME
+from edge_seg_train.drawing import Drawing, drawing_processes
+from edge_seg_train.epochs import Epochs, TimeLeft
 from edge_seg_train.losses import region_parts, training_loss
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.metrics import Overlap, overlap_metrics
 from edge_seg_train.network import build
 from edge_seg_train.packing import Films, FilmsOnDemand, PackedFilms, network_input, pack
-from edge_seg_train.pictures import write_picture
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
 from edge_seg_train.processes import ALONE, Processes, agree
 from edge_seg_train.progress import keras_verbosity
-from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
+from edge_seg_train.schedule import should_stop
+from edge_seg_train.stored import refuse_other_settings, store_config
 from edge_seg_train.summary import (
-    PICTURED,
     dice_of_structures,
     summary_lines,
     write_best_picture,
     write_summary,
 )
 from edge_seg_train.teacher import Teacher
-
-_STEPS_BETWEEN_CHECKS = 16  # each costs a wait for the device
+from edge_seg_train.together import Together
 
 
 def train(
@@ -110,7 +100,7 @@ def train(
         if not quiet:
             click.echo(f"training on {describe_devices(config.devices)}", err=True)
         if len(history) < config.epochs and not should_stop(config, history):
-            together = _Together(processes, replicas)
+            together = Together(processes, replicas)
             _fit(config, run, model, history, films, held_out, together, quiet, workers)
             _summarise(config, run, model, history, held_out, together, quiet)
     return run / f"best.{checkpoint.WEIGHTS_NAME}"
@@ -123,7 +113,7 @@ def _fit(
     history: list[dict[str, float]],
     films: Films,
     held_out: PackedFilms,
-    together: _Together,
+    together: Together,
     quiet: bool,
     workers: int,
 ) -> None:
@@ -131,8 +121,8 @@ def _fit(
         batches.epoch = len(history)
         callbacks = [
             *_averaged(config),
-            _Epochs(config, run, history, held_out, together),
-            *([] if quiet else [_TimeLeft(config)]),
+            Epochs(config, run, history, held_out, together),
+            *([] if quiet else [TimeLeft(config)]),
             *_tensorboard(run),
         ]
         try:
@@ -203,24 +193,6 @@ def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilm
     return pack(chosen, config.structures, _input_shape(config), regions=config.regions, skip_bad=config.skip_bad)
 
 
-def code_version() -> str:
-    """Version of edge-seg, with the commit where the code runs from its own checkout."""
-    file = Path(__file__)
-
-    def git(*words: str) -> str:
-        command = ["git", *words]
-        done = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=True, timeout=10)
-        return done.stdout.strip()
-
-    try:
-        # An installation may lie inside a repository of something else.
-        git("ls-files", "--error-unmatch", file.name)
-        commit = git("describe", "--always", "--dirty")
-    except (OSError, subprocess.SubprocessError):
-        return __version__
-    return f"{__version__}+{commit}"
-
-
 def _check_labels(films: Films, config: TrainConfig) -> None:
     """Refuse structures that no film outlines, and those that overlap under a softmax; as few films are read as do."""
     count = len(config.structures)
@@ -243,18 +215,13 @@ def _check_labels(films: Films, config: TrainConfig) -> None:
         raise InputError(f"no film to train on has an outline of {name}: choose from {outlined}")
 
 
-def _validation(held_out: PackedFilms, channels: int, together: _Together) -> tuple[np.ndarray, np.ndarray] | None:
+def _validation(held_out: PackedFilms, channels: int, together: Together) -> tuple[np.ndarray, np.ndarray] | None:
     """This process's validation films and labels, in shares for the devices."""
     if not len(held_out):
         return None
-    shown = _shared(np.arange(len(held_out)), together.replicas)
+    shown = together.shared(len(held_out))
     shown = shown[together.processes.rows(len(shown))]
     return network_input(held_out.grey[shown], channels), held_out.labels[shown]
-
-
-def _shared(films: np.ndarray, replicas: int) -> np.ndarray:
-    """Films, filled up with repeats: TensorFlow fails where a device's share is empty, JAX on unequal shares."""
-    return np.resize(films, -(-len(films) // replicas) * replicas)
 
 
 def _input_shape(config: TrainConfig) -> tuple[int, int]:
@@ -323,125 +290,13 @@ def _averaged(config: TrainConfig) -> list[Any]:
     return [keras.callbacks.SwapEMAWeights()] if config.averaging else []
 
 
-@contextmanager
-def _average_in_place(model: Any) -> Iterator[None]:
-    """Within, the model's weights are their moving average, where its optimizer keeps one."""
-    if not model.optimizer.use_ema:
-        yield
-        return
-    own = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
-    yield
-    for variable, value in zip(model.trainable_variables, own, strict=True):
-        variable.assign(value)
-
-
-@dataclass(frozen=True)
-class _Together:
-    """What trains together: the processes, and the devices of all of them."""
-
-    processes: Processes
-    replicas: int
-
-    def logits(self, model: Any, films: np.ndarray, batch_size: int) -> np.ndarray:
-        """What the network says of films; by this process alone where there are several."""
-        if self.processes.count == 1:
-            shared = films[_shared(np.arange(len(films)), self.replicas)]
-            return np.asarray(model.predict(shared, batch_size=batch_size, verbose=0)[: len(films)])
-        import jax
-
-        weights = [[np.asarray(one.value) for one in kind] for kind in _variables(model)]
-        network = jax.jit(lambda weights, films: model.stateless_call(*weights, films, training=False)[0])
-        parts = [films[start : start + batch_size] for start in range(0, len(films), batch_size)]
-        return np.concatenate([np.asarray(network(weights, part)) for part in parts])
-
-
-def _variables(model: Any) -> tuple[Any, Any]:
-    return model.trainable_variables, model.non_trainable_variables
-
-
-class _Epochs(keras.callbacks.Callback):
-    """What happens around each epoch: learning rate, log, pictures, checkpoint, early stop."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        run: Path,
-        history: list[dict[str, float]],
-        held_out: PackedFilms,
-        together: _Together,
-    ) -> None:
-        super().__init__()
-        self.config, self.run, self.history, self.held_out, self.together = config, run, history, held_out, together
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.model.optimizer.learning_rate = learning_rate(self.config, self.history)
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        # The loss is a mean over the epoch so far: once it is not a number, it stays so.
-        if batch % _STEPS_BETWEEN_CHECKS == 0:
-            self._refuse_nan(logs, len(self.history) + 1)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self._refuse_nan(logs, epoch + 1)
-        entry = {name: float(value) for name, value in (logs or {}).items()}
-        entry["learning_rate"] = learning_rate(self.config, self.history)
-        self.history.append(entry)
-        writes = self.together.processes.is_first
-        if writes:
-            _write_log(self.run / LOG_NAME, self.history)
-        # The first epoch too: what goes wrong shows at once.
-        if writes and self.config.picture_every and ((epoch + 1) % self.config.picture_every == 0 or epoch == 0):
-            self._picture(epoch + 1)
-        is_best = best_epoch(self.history) == epoch
-        checkpoint.save(self.run, self.model, self.history, is_best, _average_in_place(self.model), writes)
-        self.model.stop_training = should_stop(self.config, self.history)
-
-    def _refuse_nan(self, logs: dict[str, float] | None, epoch: int) -> None:
-        """Stop before a checkpoint is written with weights that are not numbers."""
-        wrong = [name for name, value in (logs or {}).items() if not np.isfinite(value)]
-        if wrong:
-            half = "leave --mixed-precision away, or " if self.config.mixed_precision else ""
-            raise ModelError(
-                f"epoch {epoch}: {wrong[0]} is not a number any more: {half}lower --learning-rate "
-                f"(now {self.config.learning_rate:g}) in another --out, and look at the films with edge-seg check"
-            )
-
-    def _picture(self, epoch: int) -> None:
-        if not len(self.held_out):
-            return
-        chosen = evenly_spaced(range(len(self.held_out)), PICTURED)
-        grey = self.held_out.grey[chosen]
-        films = network_input(grey, self.config.network.channels)
-        logits = self.together.logits(self.model, films, self.config.batch_size)
-        folder = self.run / "pictures"
-        folder.mkdir(exist_ok=True)
-        path = folder / f"epoch-{epoch:05d}.png"
-        found = structure_logits(logits, self.config.output)
-        write_picture(path, grey, self.held_out.labels[chosen], found, self.config.structures)
-
-
-class _TimeLeft(keras.callbacks.Callback):
-    """Says after each epoch how long the whole run will take."""
-
-    def __init__(self, config: TrainConfig) -> None:
-        super().__init__()
-        self.epochs, self.started, self.done = config.epochs, time.monotonic(), 0
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        self.done += 1
-        left = int((time.monotonic() - self.started) / self.done * (self.epochs - epoch - 1))
-        clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
-        click.echo(f"epoch {epoch + 1} of {self.epochs}, {clock} left at most", err=True)
-
-
 def _summarise(
     config: TrainConfig,
     run: Path,
     model: Any,
     history: list[dict[str, float]],
     held_out: PackedFilms,
-    together: _Together,
+    together: Together,
     quiet: bool,
 ) -> None:
     """Score the best weights structure by structure, and write and say what the run came to."""
@@ -468,15 +323,6 @@ def _tensorboard(run: Path) -> list[Any]:
     return [keras.callbacks.TensorBoard(run / "tensorboard", write_graph=False)]
 
 
-def _write_log(path: Path, history: History) -> None:
-    text = io.StringIO()
-    names = ["epoch", *dict.fromkeys(name for entry in history for name in entry)]
-    writer = csv.DictWriter(text, names)
-    writer.writeheader()
-    writer.writerows({"epoch": i, **entry} for i, entry in enumerate(history, 1))
-    write_atomically(path, text.getvalue().encode())
-
-
 def _make_folder(run: Path) -> None:
     try:
         run.mkdir(parents=True, exist_ok=True)
@@ -484,55 +330,3 @@ def _make_folder(run: Path) -> None:
         raise OutputError(
             f"{run}: cannot be made ({error.strerror}): choose a folder that can be written for --out"
         ) from error
-
-
-def refuse_other_settings(config: TrainConfig, run: Path, write: bool = True) -> None:
-    """Refuse to go on with a run that has other settings; more epochs and `skip_bad` are none.
-
-    Args:
-        config: to go on with.
-        run: folder of the run.
-        write: whether this process writes into the folder that several share.
-
-    Raises:
-        UsageError: the folder holds such a run.
-    """
-    if not (run / CONFIG_NAME).exists():
-        return
-    known, record = read_config(run)
-    stored = known.to_json()
-    different = [name for name, value in config.to_json().items() if value != stored[name]]
-    if different and set(different) <= {"epochs", "skip_bad"} and config.epochs >= known.epochs:
-        # More epochs than the run was to have, or a film that turned out to be damaged: it goes on.
-        record["config"] |= {"epochs": config.epochs, "skip_bad": config.skip_bad}
-        if write:
-            write_atomically(run / CONFIG_NAME, (json.dumps(record, indent=2) + "\n").encode())
-        return
-    if different:
-        raise UsageError(
-            f"{run} holds a run with other settings ({', '.join(different)}): repeat them, or choose another --out"
-        )
-
-
-def store_config(config: TrainConfig, datasets: list[Dataset], run: Path) -> None:
-    """Write the configuration of a run, and what its data sets hold, where it is not written yet."""
-    if (run / CONFIG_NAME).exists():
-        return
-    record = {
-        "config": config.to_json(),
-        "code_version": code_version(),
-        "keras": keras.__version__,
-        "backend": keras.backend.backend(),
-        "recipe": RECIPE,
-        "python": platform.python_version(),
-        "data": [
-            {
-                "name": d.name,
-                "layout": d.layout,
-                **{s: len(d.split(s)) for s in ("train", "val", "test")},
-                **d.facts,
-            }
-            for d in datasets
-        ],
-    }
-    write_atomically(run / CONFIG_NAME, (json.dumps(record, indent=2) + "\n").encode())

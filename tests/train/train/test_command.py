@@ -289,17 +289,17 @@ def test_a_run_with_a_shipped_model_s_name_is_not_passed_over(
 def test_a_commit_stands_in_the_version_only_for_the_package_s_own_checkout(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from edge_seg_train import loop
+    from edge_seg_train import stored
 
-    assert loop.code_version().startswith(f"{loop.__version__}+")
+    assert stored.code_version().startswith(f"{stored.__version__}+")
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     author = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
     subprocess.run(["git", "-C", tmp_path, *author, "commit", "-q", "--allow-empty", "-m", "else"], check=True)
-    elsewhere = tmp_path / "site-packages" / "loop.py"
+    elsewhere = tmp_path / "site-packages" / "stored.py"
     elsewhere.parent.mkdir()
     elsewhere.touch()
-    monkeypatch.setattr(loop, "__file__", str(elsewhere))
-    assert loop.code_version() == loop.__version__
+    monkeypatch.setattr(stored, "__file__", str(elsewhere))
+    assert stored.code_version() == stored.__version__
 
 
 @pytest.mark.usefixtures("uncompiled")
