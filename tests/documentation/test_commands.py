@@ -32,6 +32,7 @@ NOT_EXECUTED = {
     r"edge-seg run --camera (auto|0|rtsp)": "needs a camera; tests/edge/sources/cameras has stand-ins",
     r"edge-seg quantize .*--edgetpu|python -m edge_seg_quantize\.edge_tpu ": "needs Google's compiler; "
     "tests/quantize/test_edge_tpu_compiler.py has a stand-in",
+    r"edge-seg archive plan 'https:": "needs a DICOMweb service; tests/edge/archive/test_dicomweb.py has two",
     r"sbatch |edge-seg archive run \S+ --dask tcp:": "needs a cluster; tests/edge/archive has stand-ins",
     r"curl -d INSTANCE |edge-seg run .* ORTHANC": "needs Orthanc; tests/edge/outputs/test_orthanc.py starts one",
     r"edge-seg quantize my\.keras ": "tests/quantize/test_own.py does",

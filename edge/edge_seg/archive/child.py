@@ -53,28 +53,31 @@ def _ready(settings: dict[str, Any]) -> Any:
     return segmenter
 
 
-def segmented(segmenter: Any, source: str, size: int | None, modified_ns: int | None) -> dict[str, Any]:
+def segmented(
+    segmenter: Any, source: str, size: int | None, modified_ns: int | None, file: str | None = None
+) -> dict[str, Any]:
     """A film's record as JSON has it, and its masks as run lengths (uint32, base64); of a failed one none.
 
     Args:
         segmenter: a `Segmenter`.
         source: path or URL.
         size, modified_ns: what the film's file had when it was planned.
+        file: where its bytes lie, if they were fetched.
     """
     from edge_seg.boundary import film_boundary
     from edge_seg.film import Failure
     from edge_seg.record import record_of_failure
 
     name = source.rpartition("/")[2]
-    row = film_boundary(name, source, partial(_row, segmenter, source, size, modified_ns))
+    row = film_boundary(name, source, partial(_row, segmenter, source, size, modified_ns, file))
     return {**record_of_failure(row).to_json(), "masks": {}} if isinstance(row, Failure) else row
 
 
-def _row(segmenter: Any, source: str, size: int | None, modified_ns: int | None) -> dict[str, Any]:
+def _row(segmenter: Any, source: str, size: int | None, modified_ns: int | None, file: str | None) -> dict[str, Any]:
     from edge_seg.archive.masks import encode_mask
     from edge_seg.record import record_of
 
-    found = segmenter(_film(source, size, modified_ns))
+    found = segmenter(_film(source, size, modified_ns, file))
     row = record_of(found, "", [], [], found.timings_ms).to_json()
     # Nothing was outlined on a film that the gate has rejected.
     shown = {} if row["quality"]["verdict"] == "reject" else found.masks
@@ -89,9 +92,11 @@ def _row(segmenter: Any, source: str, size: int | None, modified_ns: int | None)
     return row
 
 
-def _film(source: str, size: int | None, modified_ns: int | None) -> Any:
+def _film(source: str, size: int | None, modified_ns: int | None, file: str | None) -> Any:
     from edge_seg.sources.files import file_state, film_in, read_film
 
+    if file is not None:
+        return film_in(Path(file).read_bytes(), Path(source))
     if "://" in source:
         from edge_seg.archive.store import read_bytes
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from functools import partial
 
 from edge_seg.archive.contents import Archive
+from edge_seg.archive.dicomweb import REQUESTS, Downloads
 from edge_seg.archive.guard import TIMEOUT_S, Guard
 from edge_seg.archive.shards import Counts, run_shards
 from edge_seg.errors import DeviceError, UsageError
@@ -23,6 +25,7 @@ def run(
     shard: tuple[int, int] | None = None,
     dask: str | None = None,
     timeout_s: float = TIMEOUT_S,
+    requests: int = REQUESTS,
     told: Told = lambda shard, counts: None,
     model: str | None = None,
     lung: str | None = None,
@@ -37,6 +40,7 @@ def run(
         dask: address of a Dask scheduler (`tcp://HOST:8786`) whose workers segment, or `local` for a cluster of its own
             on this machine.
         timeout_s: seconds for one film.
+        requests: to DICOMweb services at once, of all workers of this run.
         told: called for each shard that is done.
         model, lung, gate: what the archive must have been planned with; `None` is not asked for.
 
@@ -52,6 +56,8 @@ def run(
     archive.check(model, lung, gate)
     if workers is not None and workers < 1:
         raise UsageError(f"{workers} workers: give 1 or more")
+    if requests < 1:
+        raise UsageError(f"{requests} requests at once: give 1 or more")
     index, of = shard or (0, 1)
     if not 0 <= index < of:
         raise UsageError(f"--shard {index}/{of}: of {of} runs the first is 0/{of}, the last {of - 1}/{of}")
@@ -60,7 +66,7 @@ def run(
     todo = [one for one in range(index, archive.settings.shards, of) if one not in there]
     engine = run_locally if dask is None else partial(_run_on_dask, scheduler=dask)
     total = Counts()
-    for one, counts in engine(archive, todo, workers or usable_cores(), timeout_s) if todo else ():
+    for one, counts in engine(archive, todo, workers or usable_cores(), timeout_s, requests) if todo else ():
         total.add_counts(counts)
         told(one, counts)
     left = set(todo) - archive.parts().keys()
@@ -69,18 +75,22 @@ def run(
     return total
 
 
-def run_locally(archive: Archive, todo: list[int], workers: int, timeout_s: float) -> Iterator[tuple[int, Counts]]:
+def run_locally(
+    archive: Archive, todo: list[int], workers: int, timeout_s: float, requests: int = REQUESTS
+) -> Iterator[tuple[int, Counts]]:
     """Segment shards on this machine; see `run_shards`."""
     films = sum(map(archive.settings.films_of, todo))
+    limit = threading.BoundedSemaphore(requests)
     with ExitStack() as stack:
+        downloads = stack.enter_context(closing(Downloads(lambda: limit, timeout_s)))
         guards = [stack.enter_context(closing(Guard(archive, timeout_s))) for _ in range(min(workers, films))]
-        yield from run_shards(archive, todo, guards)
+        yield from run_shards(archive, todo, guards, downloads)
 
 
 def _run_on_dask(
-    archive: Archive, todo: list[int], workers: int, timeout_s: float, scheduler: str
+    archive: Archive, todo: list[int], workers: int, timeout_s: float, requests: int, scheduler: str
 ) -> Iterator[tuple[int, Counts]]:
     # Half a second to load, which the other engines need not wait for.
     from edge_seg.archive.on_dask import run_on_dask
 
-    return run_on_dask(archive, todo, workers, timeout_s, scheduler)
+    return run_on_dask(archive, todo, workers, timeout_s, requests, scheduler)

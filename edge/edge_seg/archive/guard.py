@@ -64,20 +64,31 @@ class Guard:
         }
         self._child: subprocess.Popen[bytes] | None = None
 
-    def segment(self, film: PlannedFilm) -> dict[str, Any]:
+    def segment(self, film: PlannedFilm, file: Path | None = None) -> dict[str, Any]:
         """A film's row: its record as JSON has it, its `number`, and its `masks`.
+
+        Args:
+            film: as it was planned.
+            file: where its bytes lie, if they were fetched.
 
         Raises:
             DeviceError, ModelError: the process does not become ready; that is the fault of no film.
         """
         if film.problem is not None:
-            return _failed(film, film.problem)
+            return failed(film, film.problem)
         how = ""
         for _ in range(TRIES):
             if self._child is None:
                 self._start()
             try:
-                row = self._ask({"source": film.source, "size": film.size, "modified_ns": film.modified_ns})
+                row = self._ask(
+                    {
+                        "source": film.source,
+                        "size": film.size,
+                        "modified_ns": film.modified_ns,
+                        "file": None if file is None else str(file),
+                    }
+                )
             except _Lost as lost:
                 self._end()
                 how = str(lost)
@@ -85,7 +96,7 @@ class Guard:
             for mask in row["masks"].values():
                 mask["runs"] = np.frombuffer(base64.b64decode(mask["runs"]), np.uint32)
             return {**row, "number": film.number}
-        return _failed(film, f"{film.source}: {how}, {TRIES} times: look at this file elsewhere")
+        return failed(film, f"{film.source}: {how}, {TRIES} times: look at this file elsewhere")
 
     def close(self) -> None:
         """End the process."""
@@ -166,7 +177,8 @@ class Guard:
                     pipe.close()
 
 
-def _failed(film: PlannedFilm, reason: str) -> dict[str, Any]:
+def failed(film: PlannedFilm, reason: str) -> dict[str, Any]:
+    """The row of a film that is not segmented."""
     name = film.source.rpartition("/")[2]
     record = record_of_failure(Failure(name, film.source, InputError(reason)))
     return {**record.to_json(), "number": film.number, "masks": {}}

@@ -5,13 +5,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from functools import partial
 from itertools import islice
 from typing import Any
 
-from distributed import Client, Future, KilledWorker, LocalCluster, as_completed
+from distributed import Client, Future, KilledWorker, LocalCluster, Semaphore, as_completed
 
 from edge_seg.archive.contents import Archive
+from edge_seg.archive.dicomweb import Downloads
 from edge_seg.archive.guard import Guard
 from edge_seg.archive.shards import Counts, run_shards
 from edge_seg.errors import DeviceError, EdgeSegError, first_line
@@ -26,7 +28,7 @@ _CONNECT_S = 30
 
 
 def run_on_dask(
-    archive: Archive, todo: list[int], workers: int, timeout_s: float, scheduler: str
+    archive: Archive, todo: list[int], workers: int, timeout_s: float, requests: int, scheduler: str
 ) -> Iterator[tuple[int, Counts]]:
     """Segment shards by Dask's workers; a shard whose workers are lost again and again is left.
 
@@ -35,6 +37,7 @@ def run_on_dask(
         todo: shards.
         workers: of a local cluster; another one has its own.
         timeout_s: seconds for one film.
+        requests: to DICOMweb services at once, of all workers of the scheduler.
         scheduler: its address, or `LOCAL`.
 
     Raises:
@@ -47,7 +50,7 @@ def run_on_dask(
 
         def submit(shard: int) -> Future:
             # Not pure: a result of an earlier run says nothing about what is there now.
-            return client.submit(segment_shard, address, shard, timeout_s, pure=False)
+            return client.submit(segment_shard, address, shard, timeout_s, requests, pure=False)
 
         rest = iter(todo)
         threads = max(1, sum(client.nthreads().values()))
@@ -90,7 +93,7 @@ def _result(future: Future, scheduler: str) -> tuple[int, Counts] | None:
 _held = threading.local()
 
 
-def segment_shard(address: str, shard: int, timeout_s: float) -> tuple[int, Counts] | None:
+def segment_shard(address: str, shard: int, timeout_s: float, requests: int) -> tuple[int, Counts] | None:
     """Segment a shard on a worker, whose guard serves all of its thread's shards.
 
     Returns:
@@ -105,4 +108,6 @@ def segment_shard(address: str, shard: int, timeout_s: float) -> tuple[int, Coun
             guard.close()
         guard = Guard(archive, timeout_s)
         _held.guard, _held.facts = guard, facts
-    return next(run_shards(archive, [shard], [guard]), None)
+    limit = partial(Semaphore, max_leases=requests, name=f"edge-seg {address} {requests}")
+    with closing(Downloads(limit, timeout_s)) as downloads:
+        return next(run_shards(archive, [shard], [guard], downloads), None)

@@ -67,7 +67,8 @@ def plan(
     """Plan an archive: find the films, note size and time of each, and keep the model beside them.
 
     Args:
-        sources: folders, files, globs, URLs (`s3://bucket/films`), and lists of films (CSV or Parquet).
+        sources: folders, files, globs, URLs (`s3://bucket/films`), addresses of DICOMweb services, and lists of films
+            (CSV or Parquet).
         address: path or URL of the archive's folder.
         model: shipped model or model file.
         lung, gate: see `Segmenter`.
@@ -78,6 +79,7 @@ def plan(
         InputError: there are no films.
         ModelError: no such model.
         OutputError: the folder cannot be written.
+        DeviceError: a service does not answer.
     """
     if not 1 <= films_per_shard <= MOST_FILMS_PER_SHARD:
         raise UsageError(f"{films_per_shard} films per shard: give 1 to {MOST_FILMS_PER_SHARD}")

@@ -12,7 +12,8 @@ from typing import Any
 
 from edge_seg.archive.columns import Part, schema_of
 from edge_seg.archive.contents import Archive, PlannedFilm, part_name
-from edge_seg.archive.guard import Guard
+from edge_seg.archive.dicomweb import Downloads, is_service
+from edge_seg.archive.guard import Guard, failed
 from edge_seg.assessment.film_gate import REJECT
 from edge_seg.errors import InputError
 
@@ -70,15 +71,20 @@ class Counts:
             self.problems.append(problem)
 
 
-def run_shards(archive: Archive, shards: Iterable[int], guards: list[Guard]) -> Iterator[tuple[int, Counts]]:
+def run_shards(
+    archive: Archive, shards: Iterable[int], guards: list[Guard], downloads: Downloads
+) -> Iterator[tuple[int, Counts]]:
     """Segment shards, several films at once, and write the part of each; those that another has written are left out.
 
     Yields:
         Each shard whose part was written, and what became of its films.
+
+    Raises:
+        DeviceError: a film's service does not answer: the part is not written, and its films are for another run.
     """
     schema = schema_of(archive.settings, archive.model.manifest)
     films = ((one, film) for one in shards if not archive.has_part(one) for film in archive.films(one))
-    for one, rows in groupby(_segmented(films, guards), key=lambda pair: pair[0]):
+    for one, rows in groupby(_segmented(films, guards, downloads), key=lambda pair: pair[0]):
         part, counts = Part(schema), Counts()
         for _, row in rows:
             part.add(row)
@@ -89,7 +95,9 @@ def run_shards(archive: Archive, shards: Iterable[int], guards: list[Guard]) -> 
         yield one, counts
 
 
-def _segmented(films: Iterator[tuple[int, PlannedFilm]], guards: list[Guard]) -> Iterator[tuple[int, dict[str, Any]]]:
+def _segmented(
+    films: Iterator[tuple[int, PlannedFilm]], guards: list[Guard], downloads: Downloads
+) -> Iterator[tuple[int, dict[str, Any]]]:
     """Each film's row, in their order, with its shard."""
     free: SimpleQueue[Guard] = SimpleQueue()
     for guard in guards:
@@ -98,7 +106,13 @@ def _segmented(films: Iterator[tuple[int, PlannedFilm]], guards: list[Guard]) ->
     def segment(shard: int, film: PlannedFilm) -> tuple[int, dict[str, Any]]:
         one = free.get()
         try:
-            return shard, one.segment(film)
+            if film.problem is not None or not is_service(film.source):
+                return shard, one.segment(film)
+            try:
+                with downloads.film(film.source) as file:
+                    return shard, one.segment(film, file)
+            except InputError as error:
+                return shard, failed(film, str(error))
         finally:
             free.put(one)
 

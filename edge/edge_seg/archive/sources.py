@@ -1,4 +1,4 @@
-"""Which films an archive is of: folders, globs, object stores and lists, a few in memory at a time."""
+"""Which films an archive is of: folders, globs, object stores, DICOMweb services, lists; a few in memory at a time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 from pyarrow import csv, fs, parquet
 
+from edge_seg.archive.dicomweb import films_at, is_service
 from edge_seg.archive.store import filesystem_of
 from edge_seg.errors import InputError, UsageError, first_line
 from edge_seg.sources.listing import FILM_SUFFIXES, Listing
@@ -40,7 +41,8 @@ class Films:
     """The films that sources name, in order.
 
     Args:
-        sources: folders, files, globs, URLs of object stores, and lists (CSV or Parquet).
+        sources: folders, files, globs, URLs of object stores, addresses of DICOMweb services, and lists (CSV or
+            Parquet).
 
     Attributes:
         passed_over: files met that are no films: other kinds, and videos.
@@ -48,6 +50,7 @@ class Films:
     Raises:
         UsageError: one source lies in another.
         InputError: nothing is there, or a list cannot be read.
+        DeviceError: a service does not answer.
     """
 
     sources: Sequence[str]
@@ -55,7 +58,9 @@ class Films:
 
     def __iter__(self) -> Iterator[Found]:
         for source in _each_once([place for given in self.sources for place in _places(given)]):
-            if Path(source).suffix.lower() in LISTS:
+            if is_service(source):
+                yield from map(Found, films_at(source))
+            elif Path(source).suffix.lower() in LISTS:
                 yield from _listed(source)
             elif "://" in source:
                 yield from self._in_store(source)
@@ -151,6 +156,9 @@ def _listed(address: str) -> Iterator[Found]:
     while some := list(islice(rows, _ASKED_AT_ONCE)):
         places = [place if "://" in place or place.startswith("/") else f"{beside}/{place}" for place in some]
         for place in places:
+            if is_service(place):
+                yield Found(place)
+                continue
             if "://" not in place:
                 yield _on_disk(Path(place))
                 continue

@@ -59,8 +59,8 @@ def archive() -> None:
 def plan(sources: tuple[str, ...], address: str, films_per_shard: int, **parameters: Any) -> None:
     """Note which films there are, with size and time, and what will segment them.
 
-    SOURCE is a folder, a file, a glob, a URL of an object store, or a list of films: CSV or Parquet with a column
-    `source`.
+    SOURCE is a folder, a file, a glob, a URL of an object store, the address of a DICOMweb service, or a list of
+    films: CSV or Parquet with a column `source`.
     """
     from edge_seg.archive.planning import plan
 
@@ -88,6 +88,13 @@ def plan(sources: tuple[str, ...], address: str, films_per_shard: int, **paramet
     show_default=True,
     help="Give up a film that takes longer, twice.",
 )
+@click.option(
+    "--requests",
+    type=click.IntRange(1),
+    default=8,
+    show_default=True,
+    help="Requests to a DICOMweb service at once, of all workers of this run.",
+)
 @click.option("--quiet", "-q", is_flag=True, help="No progress.")
 @_MODEL
 def run(
@@ -96,6 +103,7 @@ def run(
     shard: tuple[int, int] | None,
     dask: str | None,
     film_timeout: float,
+    requests: int,
     quiet: bool,
     **parameters: Any,
 ) -> int:
@@ -114,6 +122,7 @@ def run(
             shard=shard,
             dask=dask,
             timeout_s=film_timeout,
+            requests=requests,
             told=told.part,
             **_model(parameters),
         )

@@ -160,7 +160,7 @@ def test_what_a_worker_never_did_is_told(archive: Archive, monkeypatch: pytest.M
 @pytest.mark.slow
 def test_of_two_that_race_one_part_is_left(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     class Racing(Guard):
-        def segment(self, film: Any) -> dict[str, Any]:
+        def segment(self, film: Any, file: Path | None = None) -> dict[str, Any]:
             row = super().segment(film)
             # Another run is quicker with this shard, and with all others.
             with monkeypatch.context() as patched:
