@@ -17,6 +17,7 @@ from edge_seg.adaptation.status import (
     ACCEPTED,
     NOTHING_NEW,
     REFUSED,
+    TAKEN_BACK,
     TOO_FEW,
     Status,
     keep_status,
@@ -55,6 +56,22 @@ def adapt(results: Path, asked: ModelFile, *, again: bool = False, told: Told = 
         return _adapted(results, films, asked, again, told)
 
 
+def go_back(results: Path) -> str:
+    """Let the model before run again from the next start on, and say which it is.
+
+    What was learned is not learned again before more is corrected.
+
+    Raises:
+        UsageError: there is none before.
+        OutputError: it cannot be written.
+    """
+    name, status = KeptModels(results).go_back(), read_status(results)
+    if status is not None:
+        why = f"from the next start on {name} runs again"
+        keep_status(results, replace(status, when=_now(), outcome=TAKEN_BACK, why=why, model=""))
+    return name
+
+
 def model_of_corrections(results: Path) -> str:
     """Name of the shipped model whose outlines were put right last: another one would learn, and never run.
 
@@ -83,7 +100,11 @@ def _adapted(results: Path, films: Sequence[CorrectedFilm], asked: ModelFile, ag
     before = read_status(results)
     sha256 = asked.manifest.flatbuffer_sha256
     if before is not None and (before.last_correction, before.asked) == (newest, sha256) and not again:
-        return replace(before, outcome=NOTHING_NEW, why=f"nothing was corrected since {before.when}: {before.why}")
+        return replace(
+            before,
+            outcome=NOTHING_NEW,
+            why=f"nothing was corrected since {before.when}, {before.outcome}: {before.why}",
+        )
     decoder = find_decoder(asked.flatbuffer)
     test = [film for film in films if film.split == "test"]
     patients = {film.correction.patient for film in test}

@@ -13,6 +13,7 @@ from edge_seg.typed_json import parse_object, read_fields
 STATUS_NAME = "adaptation.json"
 
 ACCEPTED, REFUSED, TOO_FEW, NOTHING_NEW = "accepted", "refused", "too few", "nothing new"
+TAKEN_BACK = "taken back"
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Status:
 
     Attributes:
         when: ISO 8601, by the machine's clock.
-        outcome: `accepted`, `refused`, `too few` or `nothing new`; the last is never kept.
+        outcome: `accepted`, `refused`, `too few`, `taken back` or `nothing new`; the last is never kept.
         why: one line.
         last_correction: number of the newest correction that was looked at.
         asked: SHA-256 of the flatbuffer that was to learn.

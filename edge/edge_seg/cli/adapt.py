@@ -34,13 +34,12 @@ def adapt(results: Path, model: str | None, back: bool, again: bool, as_json: bo
     for name in _ONE_THREAD:
         os.environ.setdefault(name, "1")
     from edge_seg.adaptation.adapt import adapt as learn
-    from edge_seg.adaptation.adapt import model_of_corrections
-    from edge_seg.adaptation.kept import KeptModels
+    from edge_seg.adaptation.adapt import go_back, model_of_corrections
     from edge_seg.adaptation.status import ACCEPTED, REFUSED, TOO_FEW
     from edge_seg.model_file import ModelFile
 
     if back:
-        name = KeptModels(results).go_back()
+        name = go_back(results)
         click.echo(json.dumps({"model": name}) if as_json else f"from the next start on {name} runs; {_UNTIL_THEN}")
         return 0
     asked = ModelFile.read(model or model_of_corrections(results))

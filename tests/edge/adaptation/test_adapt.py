@@ -12,7 +12,17 @@ from click.testing import CliRunner
 from edge_seg import pixels
 from edge_seg.adaptation.adapt import adapt, adapted_model, model_of_corrections
 from edge_seg.adaptation.kept import KeptModels
-from edge_seg.adaptation.status import ACCEPTED, NOTHING_NEW, REFUSED, TOO_FEW, lines_of_learning, read_status
+from edge_seg.adaptation.status import (
+    ACCEPTED,
+    NOTHING_NEW,
+    REFUSED,
+    TAKEN_BACK,
+    TOO_FEW,
+    Status,
+    keep_status,
+    lines_of_learning,
+    read_status,
+)
 from edge_seg.cli.adapt import adapt as command
 from edge_seg.errors import InputError, UsageError
 from edge_seg.inspection import purity_violations
@@ -127,12 +137,20 @@ def test_one_command_goes_back(tmp_path: Path, nano: ModelFile) -> None:
         version = kept.next_version(shipped)
         assert version == f"{shipped.manifest.version}+{number}"
         kept.keep(adapted_model(shipped, shipped.flatbuffer, version, []), shipped)
+    keep_status(tmp_path, Status("2026-11-26T18:00:00+00:00", ACCEPTED, "it is better", 7))
     told = []
     for _ in range(2):
         ran = CliRunner().invoke(command, [str(tmp_path), "--back", "--json"], standalone_mode=False)
         told.append(json.loads(ran.output)["model"])
     assert told == [f"{MODEL}-{shipped.manifest.version}+1", "the model that ships"]
     assert not kept.is_in_use(shipped)
+    status = read_status(tmp_path)
+    assert status is not None
+    assert (status.outcome, status.why, status.last_correction) == (
+        TAKEN_BACK,
+        "from the next start on the model that ships runs again",
+        7,
+    )
     with pytest.raises(UsageError, match="no model to go back to"):
         kept.go_back()
 
