@@ -23,6 +23,8 @@ _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_MOST_SCANS = 100
 """Scans of a JPEG; encoders make some ten, and each takes as long as the whole picture."""
 
+_WEBP_ANIMATION = 0x02  # among the flags of VP8X
+_GIF_PICTURE, _GIF_EXTENSION = 0x2C, 0x21
 _MOST_PARTS = 20_000  # chunks of a PNG, marks and fill bytes of a JPEG: a file of 100 MB can hold millions
 # In the data of a scan each 0xff is followed by 0, or by a restart mark.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -42,6 +44,7 @@ class PictureHeader:
         height, width: in pixels.
         pixel_bytes: what a pixel takes while it is decoded.
         whole: whether the picture goes on to its end mark, of kinds that have one.
+        moving: whether other pictures follow the first, as in an animation.
     """
 
     kind: str
@@ -49,6 +52,7 @@ class PictureHeader:
     width: int
     pixel_bytes: int
     whole: bool = True
+    moving: bool = False
 
 
 def read_header(data: bytes) -> PictureHeader | None:
@@ -86,7 +90,8 @@ def _png(data: bytes) -> PictureHeader:
         raise IndexError("no header, or several")
     width, height, depth, colours = struct.unpack(">IIBB", data[16:26])
     whole = b"IEND" in kinds
-    return PictureHeader("PNG", height, width, _PNG_CHANNELS[colours] * (2 if depth == 16 else 1), whole)
+    pixel_bytes = _PNG_CHANNELS[colours] * (2 if depth == 16 else 1)
+    return PictureHeader("PNG", height, width, pixel_bytes, whole, moving=b"fdAT" in kinds)
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
@@ -165,20 +170,43 @@ def _bmp(data: bytes) -> PictureHeader:
 
 
 def _webp(data: bytes) -> PictureHeader:
-    kind = data[12:16]
+    kind, moving = data[12:16], False
     if kind == b"VP8X":
+        moving = bool(data[20] & _WEBP_ANIMATION)
         width, height = (int.from_bytes(data[at : at + 3], "little") + 1 for at in (24, 27))
     elif kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     else:
         width, height = (value & 0x3FFF for value in struct.unpack("<HH", data[26:30]))
-    return PictureHeader("WebP", height, width, 8)
+    return PictureHeader("WebP", height, width, 8, moving=moving)
 
 
 def _gif(data: bytes) -> PictureHeader:
     width, height = struct.unpack("<HH", data[6:10])
-    return PictureHeader("GIF", height, width, 8)
+    return PictureHeader("GIF", height, width, 8, moving=_gif_moves(data))
+
+
+def _gif_moves(data: bytes) -> bool:
+    """Whether a GIF has a second picture (GIF89a, appendix B)."""
+
+    def behind_table(flags: int, at: int) -> int:
+        return at + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+
+    position, pictures = behind_table(data[10], 13), 0
+    while position < len(data) and data[position] in (_GIF_PICTURE, _GIF_EXTENSION):
+        if data[position] == _GIF_PICTURE:
+            pictures += 1
+            if pictures > 1:
+                return True
+            # The width of LZW codes stands before the data.
+            position = behind_table(data[position + 9], position + 10) + 1
+        else:
+            position += 2
+        while position < len(data) and data[position]:
+            position += 1 + data[position]
+        position += 1
+    return False
 
 
 def _avif(data: bytes) -> PictureHeader:

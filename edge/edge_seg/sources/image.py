@@ -62,10 +62,12 @@ def decode_picture(data: bytes, path: Path) -> Film:
         problem = f"the {header.kind} picture is damaged, or no codec here decodes it"
         raise InputError(f"{path}: {problem}: give PNG, JPEG, TIFF or DICOM")
     pages = count_pages(data) if header.kind == "TIFF" else 1
+    several = [f"{pages} pages: the first one is taken"] if pages > 1 else []
+    several += ["an animation: its first picture is taken"] if header.moving else []
     return Film(
         to_grey(picture, str(path)),
         colour=colour_of(picture),
-        warnings=(f"{pages} pages: the first one is taken",) if pages > 1 else (),
+        warnings=tuple(several),
         name=path.name,
         source=str(path),
         checksum=hashlib.sha256(data).hexdigest(),

@@ -95,6 +95,18 @@ def test_planes_of_other_colours_than_red_green_and_blue_are_refused(photometric
         decode_picture(planar_tiff(picture, "<", len(GREY), photometric), PATH)
 
 
+@pytest.mark.parametrize("ending", ["gif", "webp", "png"])
+@pytest.mark.parametrize("pictures", [1, 3])
+def test_that_a_film_is_the_first_picture_of_an_animation_is_said(ending: str, pictures: int, tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    frames = [image.fromarray(phantom(90, 80, seed=seed).film.pixels) for seed in range(pictures)]
+    path = tmp_path / f"film.{ending}"
+    frames[0].save(path, save_all=True, append_images=frames[1:], lossless=True)
+    film = decode_picture(path.read_bytes(), path)
+    assert film.warnings == (("an animation: its first picture is taken",) if pictures > 1 else ())
+    assert np.abs(film.pixels.astype(int) - np.asarray(frames[0])).max() <= 3
+
+
 @pytest.mark.parametrize(("kind", "pages"), [(0, 2), (2, 2), (1, 1), (4, 1)])
 def test_that_a_tiff_has_further_pages_is_said(kind: int, pages: int) -> None:
     first = planar_tiff(np.dstack([GREY] * 3), "<", len(GREY))
