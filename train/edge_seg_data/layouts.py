@@ -12,6 +12,7 @@ from edge_seg_data.annotations import reading as drawn
 from edge_seg_data.dataset import Dataset
 from edge_seg_data.finding import Found
 from edge_seg_data.reading import Layout, Options, read_dataset
+from edge_seg_data.report import SHOWN
 
 _PAIRS = "images/ and masks/ (or imgs, CXR_png, img; labels, ann, ...), names alike or with a word such as _mask"
 _STRUCTURES = "images/ and a folder of masks for each structure"
@@ -102,8 +103,9 @@ def open_dataset(path: str | Path, layout: str | None = None, options: Options =
     report = dataset.report
     if report is not None and report.errors:
         first, rest = report.errors[0], len(report.errors) - 1
-        hidden = f"and {rest} more" if rest else "all files" if len(first.files) > 1 else ""
-        more = f"; {hidden}: edge-seg check {report.folder}" if hidden else ""
+        named = first.named(Path(report.folder), SHOWN) if len(first.files) > 1 else ""
+        hidden = f"and {rest} more" if rest else "all files" if len(first.files) > SHOWN else ""
+        more = f"{named}; {hidden}: edge-seg check {report.folder}" if hidden else named
         raise InputError(
             f"{first.text}{more}" if report.folder in first.text else f"{report.folder}: {first.text}{more}"
         )

@@ -10,7 +10,10 @@ from typing import Any
 NOTE, WARNING, ERROR = "note", "warning", "error"
 """An error would make training wrong; a warning may; a note says how something was read."""
 
-_SHOWN, _ALL = 5, 50
+SHOWN = 5
+"""Files that are named where there is little room."""
+
+_ALL = 50
 
 
 @dataclass(frozen=True)
@@ -31,11 +34,14 @@ class Problem:
 
     def line(self, folder: Path) -> str:
         """One line for a person, with its files: all that are wrong, as far as a person reads."""
+        most = _ALL if self.severity == ERROR else SHOWN
+        return f"{self.severity}: {self.text}{self.named(folder, most, ', all of them in --json')}"
+
+    def named(self, folder: Path, most: int, where: str = "") -> str:
+        """Its files in brackets; where there are more than `most`, how many, and where they are told."""
         names = [_below(folder, file) for file in self.files]
-        most = _ALL if self.severity == ERROR else _SHOWN
-        more = f" and {len(names) - most} more, all of them in --json" if len(names) > most else ""
-        shown = f" ({', '.join(names[:most])}{more})" if names else ""
-        return f"{self.severity}: {self.text}{shown}"
+        more = f" and {len(names) - most} more{where}" if len(names) > most else ""
+        return f" ({', '.join(names[:most])}{more})" if names else ""
 
 
 @dataclass(frozen=True)
@@ -103,8 +109,8 @@ class DatasetReport:
             f"  splits      {', '.join(f'{name} {count}' for name, count in self.splits.items()) or 'none'}",
         ]
         if self.sizes:
-            shown = ", ".join(f"{size} ({count})" for size, count in Counter(self.sizes).most_common(_SHOWN))
-            more = f" and {len(self.sizes) - _SHOWN} more sizes" if len(self.sizes) > _SHOWN else ""
+            shown = ", ".join(f"{size} ({count})" for size, count in Counter(self.sizes).most_common(SHOWN))
+            more = f" and {len(self.sizes) - SHOWN} more sizes" if len(self.sizes) > SHOWN else ""
             found.append(f"  sizes       {shown}{more}")
         for one in self.structures:
             covers = f", covers {one.mean:.1%} ({one.least:.1%} to {one.most:.1%})" if one.most else ""

@@ -252,7 +252,9 @@ def test_all_unreadable_files_are_named_and_can_be_left_out(tmp_path: Path) -> N
     for name in ("images/f1.png", "images/f5.png", "masks/f6.png"):
         path = folder / name
         path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(InputError, match=r"2 films cannot be used: .*--skip-bad.*f1\.png.*and 1 more: edge-seg check"):
+    with pytest.raises(
+        InputError, match=r"2 films .*--skip-bad.*\(images/f1\.png, images/f5\.png\); and 1 more: edge-seg check"
+    ):
         open_dataset(folder)
     report = inspect_dataset(folder).report
     assert report is not None
