@@ -2,8 +2,8 @@
 
 A correction teaches about the film itself and about those that look like it to the model, the more the less the model
 is trusted there. So films are chosen one after another that stand for most doubt which no corrected film stands for
-yet (greedy facility location). Doubt is what is missing to the product of two numbers: the Dice that the film is likely
-to reach, and how far another model agrees with its outlines (`second_opinion`). The most doubted or the oddest films
+yet (greedy facility location). Doubt is one minus the product of two Dice: the one that the film is likely to reach,
+and the one between its outlines and another model's (`second_opinion`). The most doubted or the oddest films
 alone would be outliers, which teach less than films drawn by lot while few are corrected (Hacohen et al. 2022, ICML).
 """
 
