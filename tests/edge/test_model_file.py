@@ -199,6 +199,7 @@ def test_a_manifest_nested_too_deeply_is_refused() -> None:
         Manifest.from_json('{"schema": 1, "network": ' + '{"a":' * 100_000 + "1" + "}" * 100_001)
 
 
+@pytest.mark.slow
 @given(st.data())
 def test_any_value_in_any_field_of_a_manifest_is_read_or_refused(data: st.DataObject) -> None:
     fields = json.loads(MODEL.manifest.to_json())

@@ -33,6 +33,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_curve_is_made_once(films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(learning_curve, "COUNTS", (2,))
     monkeypatch.setattr("edge_seg.adaptation.learning._LOOKS", 2)
@@ -45,6 +46,7 @@ def test_a_curve_is_made_once(films: Path, tmp_path: Path, monkeypatch: pytest.M
     assert len(list((tmp_path / "rows").iterdir())) == 3
 
 
+@pytest.mark.slow
 def test_a_bad_annotator_is_told_of_in_a_table(films: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bad_annotator, "WAYS", {"shifted": WAYS["shifted"]})
     monkeypatch.setattr("edge_seg.adaptation.learning._LOOKS", 2)

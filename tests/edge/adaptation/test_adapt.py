@@ -36,7 +36,7 @@ MODEL = "lungs-nano"
 Correct = Callable[..., None]
 
 
-pytestmark = pytest.mark.usefixtures("learns_quickly")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("learns_quickly")]
 
 
 @pytest.fixture(scope="module")

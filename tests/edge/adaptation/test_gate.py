@@ -65,6 +65,7 @@ def test_a_model_that_is_not_int8_is_refused(lungs: ModelFile, make_flatbuffer: 
     assert "operators are others" in judge(lungs, lungs, other, []).why
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "spoil_test"),
     [(shifted, as_it_is), (shifted, shifted), (swapped, swapped), (halves_left_out, halves_left_out)],

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from edge_seg.adaptation.kept import KeptModels
 from edge_seg.corrections import Corrections
 from edge_seg.inspection import purity_violations
@@ -46,6 +47,7 @@ adapt(Path(sys.argv[1]), ModelFile.read({MODEL!r}), again=True)
 """
 
 
+@pytest.mark.slow
 def test_killed_while_models_are_kept(tmp_path: Path, nano: ModelFile) -> None:
     draw = random.Random(0)
     for _ in range(KEEPING):
@@ -56,6 +58,7 @@ def test_killed_while_models_are_kept(tmp_path: Path, nano: ModelFile) -> None:
             ModelFile.read(path)
 
 
+@pytest.mark.slow
 def test_killed_while_it_learns(tmp_path: Path, nano: ModelFile, correct: Callable[..., None]) -> None:
     correct(tmp_path)
     before = [one.number for one in Corrections(tmp_path)]

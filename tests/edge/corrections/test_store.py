@@ -214,6 +214,7 @@ def check_after_kill(results: Path, kept: int) -> None:
     assert not list(store.folder.rglob(".*.draft"))
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_loses_no_correction_and_leaves_no_half_one(tmp_path: Path) -> None:
     random = np.random.default_rng(KILLS)
     for moment in range(KILLS):
