@@ -159,8 +159,9 @@ def _without_unreadable(found: Found, looks: Mapping[Path, Look], options: Optio
     if options.skip_bad:
         text = f"{counted(len(bad), 'film')} cannot be used, left out"
         return found, [Problem("unreadable-films", WARNING, text, files)]
-    how = "replace them, or leave them out with --skip-bad"
-    text = first if len(bad) == 1 else f"{len(bad)} films cannot be used: {how}; the first: {first}"
+    if len(bad) == 1:
+        return found, [Problem("unreadable-films", ERROR, f"{first}, or leave it out with --skip-bad", files)]
+    text = f"{len(bad)} films cannot be used: replace them, or leave them out with --skip-bad; the first: {first}"
     return found, [Problem("unreadable-films", ERROR, text, files)]
 
 
