@@ -75,7 +75,7 @@ def test_each_bad_film_has_its_line_and_the_good_ones_are_done(tmp_path: Path, t
     assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
     records = {r["name"]: r for r in map(json.loads, (out / "records.jsonl").read_text().splitlines())}
-    for name, word in {**words, "absent.png": "cannot be read"}.items():
+    for name, word in {**words, "absent.png": "there is no such file"}.items():
         assert records[name]["status"] == "failed", name
         assert word in records[name]["error"], records[name]["error"]
         assert "\n" not in records[name]["error"]
