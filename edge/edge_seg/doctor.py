@@ -209,7 +209,7 @@ def _gpu() -> Iterator[Check]:
         return
     driver = _loads("libcuda.so.1")
     if not driver and not has_nvidia_card():
-        yield Check("[gpu]", "absent", "no NVIDIA GPU here, training uses the CPU")
+        yield Check("[gpu]", "ok", "no NVIDIA GPU here, training uses the CPU")
         return
     if not driver:
         fix = "install NVIDIA's driver (Debian: nvidia-driver, Ubuntu: ubuntu-drivers install), start again"
