@@ -87,8 +87,8 @@ def read_index(folder: Path) -> Index | None:
     """A folder's `index.csv`, `None` where there is no such file.
 
     Raises:
-        InputError: the file holds no rows or no column of films; a row names no film, an unknown split, the film of
-            another row, or a number that is none.
+        InputError: the file holds no rows, no column of films, or two columns that are read alike; a row names no film,
+            an unknown split, the film of another row, or a number that is none.
     """
     path = next((p for p in folder.iterdir() if p.name.lower() == INDEX_NAME), None)
     if path is None:
@@ -96,6 +96,8 @@ def read_index(folder: Path) -> Index | None:
     table = read_table(path)
     if not table:
         raise InputError(f"{path}: holds no rows: give each film one (stem,patient,split), or remove the file")
+    columns = list(table[0])
+    _require_one_of_each(path, columns)
     rows: dict[str, IndexRow] = {}
     patients: dict[str, str] = {}
     for line, values in enumerate(table, 2):
@@ -104,11 +106,19 @@ def read_index(folder: Path) -> Index | None:
         if key in rows:
             raise InputError(f"{path}: lines {rows[key].line} and {line} both name {row.stem}: leave one")
         rows[key] = row
-    columns = list(table[0])
     known = {*_FILM, *_PATIENT, *_SPLIT, *map(_plain, KEPT_COLUMNS)}
     unread = tuple(name for name in columns if name and _plain(name) not in known)
     plain = set(map(_plain, columns))
     return Index(rows, unread, bool(plain & set(_PATIENT)), bool(plain & set(_SPLIT)))
+
+
+def _require_one_of_each(path: Path, columns: list[str]) -> None:
+    """Refuse columns that are read alike, of which only one could count."""
+    seen: dict[str, str] = {}
+    for name in filter(None, columns):
+        before = seen.setdefault(_plain(name), name)
+        if before != name and _plain(name) in {*_FILM, *_PATIENT, *_SPLIT}:
+            raise InputError(f"{path}: has the columns {before} and {name}, which are read alike: remove one")
 
 
 def _row(path: Path, line: int, values: dict[str, str], patients: dict[str, str]) -> IndexRow:

@@ -41,16 +41,21 @@ def read_table(path: Path) -> list[dict[str, str]]:
     bar separate them.
 
     Raises:
-        InputError: the file cannot be read.
+        InputError: the file cannot be read, or has two columns of one name that do not agree.
     """
     # Old programs for the Mac end lines with a carriage return, which the reader of CSV refuses.
     text = re.sub(r"\r\n?", "\n", read_text(path)).lstrip("\n")
     if text.lower().startswith("sep="):
         text = text.partition("\n")[2]
     delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
-    rows = csv.DictReader(io.StringIO(text), delimiter=delimiter)
-    return [
-        {(name or "").strip().lower(): (value or "").strip() for name, value in row.items() if isinstance(value, str)}
-        for row in rows
-        if any(row.values())
-    ]
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
+    columns = [name.strip().lower() for name in next(rows, [])]
+    return [_by_column(path, columns, row) for row in rows if any(row)]
+
+
+def _by_column(path: Path, columns: list[str], row: list[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in zip(columns, map(str.strip, row), strict=False):
+        if found.setdefault(name, value) != value and name:
+            raise InputError(f"{path}: the column {name} is there twice, with {found[name]} and {value}: remove one")
+    return found

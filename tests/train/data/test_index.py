@@ -51,6 +51,20 @@ def test_columns_under_the_names_that_people_give_them(tmp_path: Path, text: str
 
 
 @pytest.mark.parametrize(
+    ("twice", "complaint"),
+    [
+        ("Patient", "the column patient is there twice, with p1 and p9"),
+        ("PATIENT ", "the column patient is there twice, with p1 and p9"),
+        ("pa-tient", "the columns patient and pa-tient, which are read alike"),
+    ],
+)
+def test_columns_that_differ_in_case_or_signs_alone_are_refused(tmp_path: Path, twice: str, complaint: str) -> None:
+    text = f"stem,patient,split,{twice}\nf0,p1,train,p9\n"
+    with pytest.raises(InputError, match=complaint):
+        read_index(folder_with(tmp_path, text))
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
         ("", "holds no rows"),
