@@ -183,9 +183,13 @@ def _session() -> Any:
         raise DeviceError(f"reading from DICOMweb needs requests: {install_command('archive')}") from error
     session = requests.Session()
     if value := os.environ.get(AUTHORIZATION):
-        session.headers["Authorization"] = value
-    # A .netrc must not put another password in its place.
-    session.trust_env = bool(not value)
+
+        def authorize(request: Any) -> Any:
+            request.headers["Authorization"] = value
+            return request
+
+        # In a header of the session, a .netrc would put another password in its place.
+        session.auth = authorize
     return session
 
 
@@ -198,7 +202,7 @@ def _got(
             return _got_once(session, address, accept, asked, timeout_s)
         except _Busy as busy:
             if wait_s is None:
-                raise DeviceError(f"{urlsplit(address).netloc}: {busy}: repeat the command when it does") from busy
+                raise DeviceError(f"{urlsplit(address).netloc}: {busy}: repeat the command later") from busy
             time.sleep(wait_s)
     raise AssertionError
 

@@ -139,6 +139,8 @@ def test_every_film_is_found_page_by_page_and_its_masks_are_those_of_its_file(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(dicomweb.AUTHORIZATION, "Bearer abc")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login someone password else\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     address = planned(service, tmp_path)
     assert service.headers["Authorization"] == "Bearer abc"
     wanted = [f"{service.url}/studies/1.2/series/1.3/instances/{uid}" for uid in sorted(service.objects)]
