@@ -6,6 +6,7 @@ import http.client
 import io
 import json
 import os
+import socket
 import zipfile
 from collections import Counter
 from collections.abc import Iterator
@@ -152,6 +153,27 @@ def test_limits(health: Health, api: Api) -> None:
     slow = Slow(health, lambda: Segmenter.load("lungs-nano"))
     with closing(PageServer("0", health, api=slow, limits=PageLimits(segment_s=0.1))) as page:
         assert ask(page, "/v1/segment", CHEST)[0] == 504
+
+
+def test_who_sends_more_than_is_read_learns_why_it_is_refused(health: Health, api: Api) -> None:
+    large = bytes(30_000_000)
+    limits = PageLimits(body_bytes=1000, films=0, wrong_token_s=0)
+    with closing(PageServer("0", health, api=api, limits=limits)) as page:
+        for path, status in (("/v1/segment", 413), ("/v1/models", 405), ("/absent", 405)):
+            assert ask(page, path, large)[0] == status
+    with closing(PageServer("0.0.0.0:0", health, "knows", api=api, limits=PageLimits(films=0))) as page:
+        assert ask(page, "/v1/segment", large)[0] == 401
+        assert ask(page, "/v1/segment", large, Authorization="Bearer knows")[0] == 503
+
+
+def test_who_never_stops_sending_is_not_heard_for_ever(health: Health, api: Api) -> None:
+    head = b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999\r\n\r\n"
+    with (
+        closing(PageServer("0", health, api=api, limits=PageLimits(linger_s=0.02))) as page,
+        socket.create_connection(("127.0.0.1", page.port), timeout=30) as peer,
+        pytest.raises((ConnectionResetError, BrokenPipeError)),
+    ):
+        peer.sendall(head + bytes(500_000_000))
 
 
 def test_it_is_as_closed_as_the_page(health: Health, api: Api, page: PageServer) -> None:

@@ -42,6 +42,11 @@ class Request:
         plain = re.fullmatch("[0-9]{1,12}", told) is not None and "transfer-encoding" not in self.headers
         return int(told) if plain else None
 
+    @property
+    def has_body(self) -> bool:
+        """Whether a body follows, of whatever length."""
+        return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"
+
 
 def parse_request(head: bytes) -> Request:
     """A request from its head.

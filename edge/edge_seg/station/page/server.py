@@ -50,6 +50,7 @@ class PageLimits:
         body_bytes: of a film that is sent.
         body_s: seconds in which it must have come as a whole.
         segment_s: seconds in which it must be segmented.
+        linger_s: seconds for which what still comes of a request that was answered early is read and dropped.
         films: that are sent and segmented at the same time; the others are asked to come again.
         wrong_token_s: seconds that a wrong token waits for its answer, so that guessing takes years.
         caps: connections at the same time.
@@ -60,6 +61,7 @@ class PageLimits:
     body_bytes: int = 64_000_000
     body_s: float = 60.0
     segment_s: float = 60.0
+    linger_s: float = 10.0
     films: int = 2
     wrong_token_s: float = 0.5
     caps: Caps = field(default_factory=Caps)
@@ -135,11 +137,14 @@ class PageServer:
         except (asyncio.LimitOverrunError, BadRequest):
             too_long = Answer(HTTPStatus.BAD_REQUEST, b"this is no request\n")
             await within(self._limits.answer_s, _send(connection, too_long, {}, with_body=True))
+            await within(self._limits.linger_s, _close_gently(connection))
             return
         connection.has_asked = True
         headers: dict[str, str] = {}
         found = await self._answer(request, headers, connection)
         await within(self._limits.answer_s, _send(connection, found, headers, with_body=request.method != "HEAD"))
+        if request.has_body:
+            await within(self._limits.linger_s, _close_gently(connection))
 
     async def _answer(self, request: Request, headers: dict[str, str], connection: Connection) -> Answer:
         if self._here and not is_for_this_machine(request):
@@ -253,5 +258,15 @@ async def _send(connection: Connection, sent: Answer, headers: dict[str, str], *
                 writer.write(part)
                 await writer.drain()
     await writer.drain()
-    writer.close()
-    await writer.wait_closed()
+
+
+async def _close_gently(connection: Connection) -> None:
+    """Read and drop what a peer still sends, until it closes.
+
+    A connection that is closed with unread bytes is reset, and a reset overtakes the answer: the peer would not learn
+    why it was refused (RFC 9112, section 9.6).
+    """
+    if connection.writer.can_write_eof():
+        connection.writer.write_eof()
+    while await connection.reader.read(_PART):
+        pass
