@@ -26,6 +26,9 @@ from edge_seg.station.health import Health
 from edge_seg.station.page import Api, PageLimits, PageServer
 from edge_seg.station.page.openapi import description
 from edge_seg.station.session import run_session
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 REQUESTS = int(os.environ.get("EDGE_SEG_REQUESTS", "60"))
 """Made-up requests of the fuzzing test; `make fuzz` makes 10,000."""
@@ -187,14 +190,33 @@ def test_it_is_as_closed_as_the_page(health: Health, api: Api, page: PageServer)
         assert ask(without, "/v1/models")[0] == 404
 
 
+def _bodies(folder: Path) -> SearchStrategy[bytes]:
+    """Films, films with bytes put otherwise or cut off, and any bytes at all."""
+    write_dicom(phantom(200, 180, seed=1), folder / "chest.dcm")
+    jpeg = cv2.imencode(".jpg", phantom(160, 200, seed=2).film.pixels)[1].tobytes()
+    deep = cv2.imencode(".png", phantom(150, 150, seed=3).film.pixels.astype(np.uint16) * 257)[1].tobytes()
+    blank = cv2.imencode(".png", np.full((60, 60), 128, np.uint8))[1].tobytes()
+    films = st.sampled_from([CHEST, jpeg, deep, blank, (folder / "chest.dcm").read_bytes()])
+
+    def damaged(film: bytes) -> SearchStrategy[bytes]:
+        place = st.integers(0, len(film) - 1)
+        changed = st.builds(lambda at, new: film[:at] + new + film[at + len(new) :], place, st.binary(max_size=8))
+        return st.one_of(changed, place.map(lambda at: film[:at]))
+
+    return st.one_of(films, films, films.flatmap(damaged), st.binary())
+
+
 @pytest.mark.slow
-def test_the_interface_is_as_it_describes_itself(health: Health, api: Api) -> None:
+def test_the_interface_is_as_it_describes_itself(health: Health, api: Api, tmp_path: Path) -> None:
     schemathesis = pytest.importorskip("schemathesis")
-    from hypothesis import HealthCheck, Phase, given, settings
     from schemathesis.specs.openapi.checks import positive_data_acceptance
 
+    bodies = _bodies(tmp_path)
+    for kind in ("application/octet-stream", "image/png", "image/jpeg", "application/dicom"):
+        schemathesis.openapi.media_type(kind, bodies)
     schema = schemathesis.openapi.from_dict(description())
-    seen: Counter[int] = Counter()
+    answers = list(description()["paths"]["/v1/segment"]["post"]["responses"]["200"]["content"])
+    seen: Counter[tuple[str, int]] = Counter()
     operations = [one.ok() for one in schema.get_all_operations()]
     # One request says all about an operation without parameters or body.
     varied = [one for one in operations if one.body or one.path_parameters]
@@ -202,17 +224,25 @@ def test_the_interface_is_as_it_describes_itself(health: Health, api: Api) -> No
     once = settings(max_examples=1, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
     many = settings(once, max_examples=-(-REQUESTS // len(varied)))
     token = {"Authorization": "Bearer knows"}
+    result = json.loads(bytes(api.segment(CHEST, "").body))["links"]["overlay.jpg"].split("/")  # type: ignore[arg-type]
+    there = {"number": int(result[-2]), "file": result[-1]}
     with closing(PageServer("0.0.0.0:0", health, "knows", api=api, limits=limits)) as page:
 
-        def holds(case: Any) -> None:
-            response = case.call(base_url=f"http://127.0.0.1:{page.port}", headers=token)
-            seen[response.status_code] += 1
+        def holds(case: Any, accept: str, known: bool) -> None:
+            if known and case.path_parameters:
+                # Any number is allowed, and few of them are a film's.
+                case.path_parameters.update({name: there[name] for name in case.path_parameters})
+            told = {**token, "Accept": accept}
+            response = case.call(base_url=f"http://127.0.0.1:{page.port}", headers=told)
+            seen[case.operation.path, response.status_code] += 1
             # Any bytes are a body that the description allows, and few of them are a film.
-            case.validate_response(response, headers=token, excluded_checks=[positive_data_acceptance])
+            case.validate_response(response, headers=told, excluded_checks=[positive_data_acceptance])
 
         for one in operations:
-            (many if one in varied else once)(given(case=one.as_strategy())(holds))()
-    print(f"{seen.total()} requests, answers by status: {dict(seen)}")
-    assert not {status for status in seen if status >= 500}
-    assert {200, 422} <= set(seen)
+            accepts = st.sampled_from(["*/*", "text/html", *answers])
+            examples = given(case=one.as_strategy(), accept=accepts, known=st.booleans())
+            (many if one in varied else once)(examples(holds))()
+    print(f"{seen.total()} requests:", *(f"{path} {status} {count}" for (path, status), count in sorted(seen.items())))
+    assert not {status for _, status in seen if status >= 500}
+    assert {200, 422} <= {status for path, status in seen if path == "/v1/segment"}
     assert seen.total() >= REQUESTS
