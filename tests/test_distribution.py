@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import email
 import json
-import shutil
+import re
 import subprocess
 import sys
 import tarfile
@@ -12,9 +13,11 @@ from pathlib import Path
 
 import pytest
 from edge_seg.model_file import shipped_models
+from edge_seg.version import __version__
 from edge_seg_lab.constraints import closure
 
 ROOT = Path(__file__).parents[1]
+HOME = "https://example.org/radiology/edge-seg"
 FREE = ("apache", "bsd", "mit", "isc", "psf", "python software", "mpl", "mozilla", "hpnd", "zlib", "cmu", "0bsd")
 """Licences beside whose programs Apache-2.0 can stand; MPL asks for nothing but its own files' sources."""
 
@@ -27,17 +30,12 @@ def tool(*words: object) -> str:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with both distributions, made from what git tracks."""
+    """A folder with both distributions, made as for an index."""
     pytest.importorskip("build")
-    checkout, out = (tmp_path_factory.mktemp(name) for name in ("checkout", "dist"))
-    names = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
-    if names.returncode:
+    if subprocess.run(["git", "rev-parse"], cwd=ROOT, capture_output=True).returncode:
         pytest.skip("not a checkout")
-    for name in filter(None, names.stdout.split("\0")):
-        if (ROOT / name).is_file():
-            (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, checkout / name)
-    tool("build", "--outdir", out, checkout)
+    out = tmp_path_factory.mktemp("dist")
+    tool("edge_seg_lab.distributions", "--home", HOME, "--out", out)
     return out
 
 
@@ -68,6 +66,30 @@ def test_the_source_holds_tests_docs_and_deploy_and_the_wheel_what_runs(made: Pa
         assert f"edge_seg/models/{Path(path).name}" in inside
     assert {"edge_seg/schemas/record.json", "edge_seg_benchmarks/schemas/report.json", "edge_seg/py.typed"} <= inside
     assert not any(name.startswith(("edge_seg_lab", "tests")) for name in inside)
+
+
+@pytest.mark.slow
+@pytest.mark.device
+def test_an_index_shows_the_pictures_and_leads_to_the_project(made: Path) -> None:
+    renderer = pytest.importorskip("readme_renderer.markdown")
+    (wheel,) = made.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        told = email.message_from_string(archive.read(name).decode())
+    assert f"Homepage, {HOME}" in told.get_all("Project-URL", [])
+    page = renderer.render(told.get_payload())
+    if page is None:
+        pytest.skip("what renders Markdown is not installed")
+    raw = f"{HOME}/raw/v{__version__}/"
+    pictures = re.findall(r'<img[^>]* src="([^"]*)"', page)
+    assert len(pictures) >= 2
+    for picture in pictures:
+        assert picture.startswith(raw)
+        assert (ROOT / picture.removeprefix(raw)).is_file()
+    for link in re.findall(r'<a[^>]* href="([^"]*)"', page):
+        assert link.startswith(("https://", "#"))
+        if link.startswith(HOME):
+            assert (ROOT / link.partition(f"/v{__version__}/")[2].partition("#")[0]).exists()
 
 
 @pytest.mark.slow
