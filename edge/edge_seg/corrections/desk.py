@@ -1,4 +1,4 @@
-"""What a person works on who puts outlines right: the film, the model's outlines, their own; and what they say."""
+"""Where a person puts outlines right: shows films with their outlines, and keeps what is said of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,9 @@ import secrets
 import shutil
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from functools import partial
-from itertools import product
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -19,111 +17,32 @@ import numpy as np
 from edge_seg.assessment.film_gate import REJECT
 from edge_seg.assessment.kinds import INVERTED
 from edge_seg.boundary import film_boundary
-from edge_seg.corrections.line import CANNOT_JUDGE, RIGHT, VERDICTS, Correction, ModelOfCorrection
-from edge_seg.corrections.outline import MOST_POINTS, MOST_RINGS, mask_of, rings_of
+from edge_seg.corrections.line import CANNOT_JUDGE, RIGHT, Correction, ModelOfCorrection
+from edge_seg.corrections.outline import Points, rings_of
+from edge_seg.corrections.planes import kept_masks, kept_name, turned_back, upright
 from edge_seg.corrections.queue import Next, next_films
+from edge_seg.corrections.said import Said, masks_of_said, parsed
 from edge_seg.corrections.second_opinion import Drawn, SecondOpinions
+from edge_seg.corrections.sheet import USUAL, Sheet, SheetStructure, Window
 from edge_seg.corrections.store import Corrections, Judgement
 from edge_seg.errors import InputError, OutputError
 from edge_seg.film import Failure, Film, inverted
 from edge_seg.hardware import LITTLE_SPACE_BYTES
 from edge_seg.identity import identity_of
 from edge_seg.log import room_logger
-from edge_seg.orientation import UPRIGHT, Orientation
 from edge_seg.outputs import dicom
 from edge_seg.outputs.outbox import Outbox
 from edge_seg.pixels import to_grey8
 from edge_seg.record import DoneRecord
 from edge_seg.sources import find_received, read_film
-from edge_seg.structures import LUNG_DEFINITIONS, Structure, structures_named
-from edge_seg.typed_json import parse_object, read_fields
-
-LONGEST_NAME = 80
-"""Characters of the name of who corrects."""
+from edge_seg.structures import Structure, structures_named
 
 _QUALITY = 85
 _log = room_logger(__name__)
 
-Points = tuple[tuple[float, float], ...]
-
 
 class Overtaken(InputError):
     """Somebody else saved another version of the film meanwhile."""
-
-
-@dataclass(frozen=True)
-class SheetStructure:
-    """A structure to be put right.
-
-    Attributes:
-        name, title, colour: see `Structure`.
-        model: rings of the model's outline.
-        now: rings of the newest version; `None` where that is the model's.
-    """
-
-    name: str
-    title: str
-    colour: str
-    model: tuple[Points, ...]
-    now: tuple[Points, ...] | None
-
-
-@dataclass(frozen=True)
-class Window:
-    """Which values of a film are shown, in per cent of the usual contrast and brightness; see `to_grey8`."""
-
-    contrast: int = 100
-    brightness: int = 100
-
-
-@dataclass(frozen=True)
-class Sheet:
-    """A film to be put right.
-
-    Attributes:
-        name: of the film.
-        width, height: in pixels, in which all rings are.
-        bits: of a pixel; of more than 8 a picture shows only a part.
-        base: number of the newest version, 0 where there is none.
-        verdict, absent, who: of the newest version.
-        structures: in the order of the model.
-    """
-
-    name: str
-    width: int
-    height: int
-    bits: int
-    base: int
-    verdict: str | None
-    absent: tuple[str, ...]
-    who: str
-    structures: tuple[SheetStructure, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """The sheet as JSON has it."""
-        return asdict(self)
-
-
-@dataclass(frozen=True)
-class Said:
-    """What the editor sends.
-
-    Attributes:
-        base: number of the version that was changed.
-        who: name that the person chose.
-        verdict: one of `VERDICTS`.
-        outlines: rings of the structures that were changed, in the film's pixels; the others stay as they are.
-        absent: structures that the film does not show.
-        seconds, actions: what it took.
-    """
-
-    base: int
-    who: str
-    verdict: str
-    outlines: dict[str, tuple[Points, ...]]
-    absent: tuple[str, ...] = ()
-    seconds: float = 0.0
-    actions: int = 0
 
 
 class Desk:
@@ -194,12 +113,12 @@ class Desk:
             record.film.bits,
             base=newest.number if newest is not None else 0,
             verdict=newest.verdict if newest is not None else None,
-            absent=tuple(n for n in record.structures if newest is not None and _kept_as(record, n) in newest.absent),
+            absent=tuple(n for n in record.structures if newest is not None and kept_name(record, n) in newest.absent),
             who=self.who,
             structures=structures,
         )
 
-    def picture(self, record: DoneRecord, longest: int, shown: bytes | None = None, window: Window = Window()) -> bytes:
+    def picture(self, record: DoneRecord, longest: int, shown: bytes | None = None, window: Window = USUAL) -> bytes:
         """The film as JPEG.
 
         Args:
@@ -211,7 +130,7 @@ class Desk:
         Raises:
             InputError: it is nowhere any more.
         """
-        grey = self._grey(record, shown) if window == Window() else self._windowed(record, shown, window)
+        grey = self._grey(record, shown) if window == USUAL else self._windowed(record, shown, window)
         scale = longest / max(grey.shape)
         if scale < 1:
             size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
@@ -232,7 +151,7 @@ class Desk:
             OutputError: it cannot be written.
         """
         with self._saving:
-            return self._save(record, _parsed(body), shown)
+            return self._save(record, parsed(body), shown)
 
     def _save(self, record: DoneRecord, said: Said, shown: bytes | None) -> Correction:
         if (free := shutil.disk_usage(self._results).free) < LITTLE_SPACE_BYTES:
@@ -246,22 +165,24 @@ class Desk:
         before = {**model, **self._own_masks(record, newest)}
         film = self._film(record)
         grey = self._grey(record, shown, film)
-        masks = _masks(record, said, model if said.verdict == RIGHT else before)
+        masks = masks_of_said(record, said, model if said.verdict == RIGHT else before)
         judgement = Judgement(
             verdict=said.verdict,
             who=said.who,
             model=ModelOfCorrection(record.model.name, record.model.version, record.model.sha256),
-            image=_upright(record, grey),
-            masks=_kept(record, masks),
+            image=upright(record, grey),
+            masks=kept_masks(record, masks),
             patient=_patient(record, film),
-            before=_kept(record, before),
-            absent=tuple(_kept_as(record, n) for n in said.absent) if said.verdict not in (RIGHT, CANNOT_JUDGE) else (),
+            before=kept_masks(record, before),
+            absent=tuple(kept_name(record, n) for n in said.absent)
+            if said.verdict not in (RIGHT, CANNOT_JUDGE)
+            else (),
             seconds=said.seconds,
             actions=said.actions,
         )
 
         def make_object(line: Correction) -> bytes | None:
-            return _object(record, line, {_kept_as(record, name): mask for name, mask in masks.items()}, film)
+            return _object(record, line, {kept_name(record, name): mask for name, mask in masks.items()}, film)
 
         return self.store.save(
             record.stem,
@@ -281,9 +202,9 @@ class Desk:
             return {}
         kept = self.store.masks_of(newest)
         return {
-            name: _turned_back(record, kept[as_])
+            name: turned_back(record, kept[as_])
             for name in record.structures
-            if (as_ := _kept_as(record, name)) in kept
+            if (as_ := kept_name(record, name)) in kept
         }
 
     def _outlined(self, record: DoneRecord) -> Drawn | None:
@@ -309,7 +230,7 @@ class Desk:
             film = film if film is not None else self._film(record)
             grey = to_grey8(_set_right(film, record)) if film is not None else None
             if grey is None and (kept := self.store.image_of(record.stem)) is not None:
-                grey = _turned_back(record, kept)
+                grey = turned_back(record, kept)
             if grey is None and shown is not None:
                 grey = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_GRAYSCALE)
             if grey is None or grey.shape != (record.film.height, record.film.width):
@@ -342,76 +263,6 @@ class Desk:
         return None
 
 
-def _parsed(body: bytes) -> Said:
-    try:
-        said = read_fields(Said, parse_object(body.decode()))
-    except ValueError as error:
-        raise InputError(f"the correction is not understood: {error}") from error
-    who = " ".join(said.who.split())
-    if not who or len(who) > LONGEST_NAME or not who.isprintable():
-        raise InputError(f"who: give a name of 1 to {LONGEST_NAME} characters")
-    if said.verdict not in VERDICTS:
-        raise InputError(f"verdict: choose from {', '.join(VERDICTS)}")
-    if not (0 <= said.seconds < 1e6 and 0 <= said.actions < 1_000_000):
-        raise InputError("seconds and actions: give what the correction took")
-    return replace(said, who=who)
-
-
-def _masks(record: DoneRecord, said: Said, before: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    if said.verdict == CANNOT_JUDGE:
-        return {}
-    if unknown := sorted(({*said.outlines} | {*said.absent}) - set(record.structures)):
-        raise InputError(f"{record.name}: has no structure {unknown[0]}: choose from {', '.join(record.structures)}")
-    if both := sorted({*said.outlines} & {*said.absent}):
-        raise InputError(f"{record.name}: {both[0]} is called absent and has an outline: take one back")
-    shape = record.film.height, record.film.width
-    masks = {name: before[name] if name in before else np.zeros(shape, bool) for name in record.structures}
-    if said.verdict == RIGHT:
-        return masks
-    for name, rings in said.outlines.items():
-        masks[name] = _drawn(record.name, name, rings, shape)
-    return masks | {name: np.zeros(shape, bool) for name in said.absent}
-
-
-def _drawn(film: str, name: str, rings: tuple[Points, ...], shape: tuple[int, int]) -> np.ndarray:
-    if len(rings) > MOST_RINGS or sum(map(len, rings)) > MOST_POINTS or any(len(ring) < 3 for ring in rings):
-        raise InputError(
-            f"{film}: {name} has {len(rings)} rings: give up to {MOST_RINGS} of 3 points or more, {MOST_POINTS} in all"
-        )
-    limit = 2.0 * max(shape)
-    mask = mask_of([np.clip(np.array(ring), -limit, limit) for ring in rings], shape)
-    if not mask.any():
-        raise InputError(f"{film}: the outline of {name} holds nothing of the film: draw it, or call it absent")
-    return mask
-
-
-def _kept_as(record: DoneRecord, name: str) -> str:
-    """What a structure is called in a data set: visible lungs are not what others learn as lungs."""
-    return f"visible_{name}" if record.structures.get(name) == LUNG_DEFINITIONS["visible"] else name
-
-
-def _kept(record: DoneRecord, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {_kept_as(record, name): _upright(record, mask) for name, mask in masks.items()}
-
-
-def _orientation(record: DoneRecord) -> Orientation:
-    every = (Orientation(*ways) for ways in product((False, True), repeat=3))
-    return next((one for one in every if one.letters == record.film.orientation), UPRIGHT)
-
-
-def _upright(record: DoneRecord, plane: np.ndarray) -> np.ndarray:
-    """A plane of the film as the film stands upright: pictures of a data set have no header that says which way up."""
-    return np.ascontiguousarray(_orientation(record).upright(plane))
-
-
-def _turned_back(record: DoneRecord, plane: np.ndarray) -> np.ndarray:
-    """An upright plane in the film's own pixels."""
-    orientation = _orientation(record)
-    own = np.empty(plane.shape[::-1] if orientation.transposed else plane.shape, plane.dtype)
-    orientation.upright(own)[...] = plane
-    return own
-
-
 def _structures(record: DoneRecord) -> tuple[Structure, ...]:
     named = structures_named(tuple(record.structures))
     return tuple(replace(one, definition=record.structures[one.name]) for one in named)
@@ -440,7 +291,7 @@ def _patient(record: DoneRecord, film: Film | None) -> str:
 
 def _object(record: DoneRecord, line: Correction, masks: Mapping[str, np.ndarray], film: Film | None) -> bytes | None:
     """The DICOM segmentation of a version; `None` where there is none to be made."""
-    named = [replace(one, name=_kept_as(record, one.name)) for one in _structures(record)]
+    named = [replace(one, name=kept_name(record, one.name)) for one in _structures(record)]
     structures = tuple(one for one in named if one.name in masks and one.name not in line.absent)
     if film is None or film.header is None or not structures:
         return None

@@ -9,6 +9,9 @@ import numpy as np
 
 from edge_seg.errors import InputError
 
+Points = tuple[tuple[float, float], ...]
+"""A ring: points `(x, y)` in the film's pixels."""
+
 MOST_RINGS, MOST_POINTS = 64, 20_000
 """Of one structure; a lung has one ring and a few hundred points."""
 

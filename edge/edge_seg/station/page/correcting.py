@@ -9,8 +9,9 @@ from http import HTTPStatus
 
 from edge_seg.boundary import film_boundary
 from edge_seg.corrections import Correction
-from edge_seg.corrections.desk import Desk, Overtaken, Window
+from edge_seg.corrections.desk import Desk, Overtaken
 from edge_seg.corrections.queue import worth
+from edge_seg.corrections.sheet import Window
 from edge_seg.errors import EdgeSegError, InputError
 from edge_seg.film import Failure
 from edge_seg.station.layers import LONGEST_SIDE
