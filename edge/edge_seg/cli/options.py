@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 import click
 
-from edge_seg.station.config import ARGUMENTS, Key, Values, keys
+from edge_seg.station.config import keys
+from edge_seg.station.settings import ARGUMENTS, Key, Values
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

@@ -9,7 +9,8 @@ from click.testing import CliRunner
 from edge_seg import StationConfig, UsageError
 from edge_seg.cli.options import given_values
 from edge_seg.cli.run import run
-from edge_seg.station.config import ARGUMENTS, InputsConfig, ListenerConfig, ViewConfig, keys
+from edge_seg.station.config import InputsConfig, ListenerConfig, ViewConfig, keys
+from edge_seg.station.settings import ARGUMENTS
 
 WHOLE = """
 [inputs]
