@@ -59,12 +59,13 @@ def test_weights_move_by_name_because_each_layer_has_its_own(preset: str) -> Non
 
 
 @pytest.mark.slow
-def test_the_seed_network_learns_at_its_own_size() -> None:
-    model = build(keras, PRESETS["seed"])
+def test_the_seed_network_learns() -> None:
+    # Its weights are the same at any size, and a step at a quarter of its own takes a sixteenth of the time.
+    model = build(keras, replace(PRESETS["seed"], height=128, width=128))
     model.compile(keras.optimizers.Adam(1e-5), loss=LOSSES["dice"])
     model.optimizer.build(model.trainable_variables)
     rng = np.random.default_rng(0)
-    films = rng.random((1, 512, 512, 3), np.float32)
+    films = rng.random((1, 128, 128, 3), np.float32)
     labels = (films[..., :1] > 0.5).astype(np.uint8)
     before = model.get_layer("down0_a").kernel.numpy().copy()
     assert 0 < float(model.train_on_batch(films, labels)) < 1
