@@ -9,11 +9,14 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
 # Before numpy is loaded: tests run beside each other, and the threads of small products wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import edge_seg.phantom
 import numpy as np
 import pytest
 from edge_seg.model_file import COMPILED_NAME, Manifest, ModelFile, shipped_models
@@ -34,6 +37,10 @@ settings.load_profile("edge-seg")
 SLOW_MARKS = {"slow", "training", "device", "data"}
 # JAX is not hidden: scipy asks whether it was imported, and takes what hides it for the module.
 FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization")
+
+# Hundreds of tests paint the same few chests, each for a tenth of a second of processor time: they get copies.
+_painted = lru_cache(maxsize=128)(edge_seg.phantom.phantom)
+edge_seg.phantom.phantom = lambda *words, **options: deepcopy(_painted(*words, **options))
 
 # The lab is outside the distribution: commands that tests start find it in the checkout.
 os.environ["PYTHONPATH"] = os.pathsep.join(

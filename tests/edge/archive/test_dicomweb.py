@@ -135,6 +135,7 @@ def rows(address: str) -> list[dict[str, Any]]:
     return [row for part in parts for row in parquet.read_table(part).to_pylist()]
 
 
+@pytest.mark.slow
 def test_every_film_is_found_page_by_page_and_its_masks_are_those_of_its_file(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,6 +165,7 @@ def test_a_query_a_study_and_a_film_limit_what_is_asked_for(service: Service) ->
     assert list(films_at(film)) == [film]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("troubles", [[503], [429, 503], [None]])
 def test_a_service_that_is_busy_is_asked_again(service: Service, tmp_path: Path, troubles: list[int | None]) -> None:
     address = planned(service, tmp_path)
@@ -172,6 +174,7 @@ def test_a_service_that_is_busy_is_asked_again(service: Service, tmp_path: Path,
     assert (done.films, done.failed) == (3, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "reason"),
     [(503, "answers 503: repeat"), (401, "EDGE_SEG_DICOMWEB_AUTHORIZATION"), (302, "redirects elsewhere")],

@@ -130,6 +130,7 @@ def test_a_missing_framework_is_named_with_its_fix(tmp_path):
     assert "[train]" in said
 
 
+@pytest.mark.slow
 def test_run_then_run_again(films, tiny_model, tmp_path):
     out = tmp_path / "out"
     words = ["run", films, "--model", tiny_model, "--out", out]

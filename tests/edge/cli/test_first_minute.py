@@ -16,8 +16,8 @@ import pytest
 from edge_seg.address import reachable_host
 from edge_seg.assessment.trust import Calibration
 from edge_seg.model_file import ModelFile
+from edge_seg.phantom import phantom
 from edge_seg.phantom.breath import STEPS, breath_frame
-from edge_seg.phantom.film import phantom
 from edge_seg.sources import DemoCamera
 
 COMMAND = [sys.executable, "-m", "edge_seg"]

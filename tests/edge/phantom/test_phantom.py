@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from edge_seg.phantom import phantom, write_dicom
+from edge_seg.phantom import write_dicom
+from edge_seg.phantom.film import phantom
 from edge_seg.sources import read_film
 from hypothesis import given, settings
 from hypothesis import strategies as st

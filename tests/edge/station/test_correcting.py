@@ -221,6 +221,7 @@ def test_a_finished_folder_is_served_like_a_session(session: tuple[Health, Outpu
         FinishedFolder(empty, Desk(tmp_path))
 
 
+@pytest.mark.slow
 def test_the_verb_serves_until_it_is_stopped(session: tuple[Health, OutputFolder], tmp_path: Path) -> None:
     output = session[1]
     output.close()

@@ -156,6 +156,7 @@ def crafted(folder: Path, segmenter: Segmenter, count: int, old: int) -> None:
     (folder / "records.jsonl").write_text("".join(lines))
 
 
+@pytest.mark.slow
 def test_a_pass_that_is_killed_goes_on_where_it_was(tmp_path: Path, segmenter: Segmenter) -> None:
     crafted(tmp_path, segmenter, 700, 500)
     for _ in range(3):
