@@ -22,10 +22,10 @@ def check(folders: tuple[str, ...], out: Path | None, as_json: bool, skip_bad: b
     """Say what FOLDER... holds and how it is read: films, masks, patients, splits, and everything that is wrong.
 
     A FOLDER is a data set: images/ and masks/ of the same names; NAME.png beside NAME_mask.png; images/ and a folder of
-    masks for each structure; train/, val/ and test/ with any of these in each; films beside files of COCO, labelme,
-    CVAT, V7 Darwin or DICOM SEG; Montgomery County's. Its layout is recognised, or named as LAYOUT=PATH: chest, pairs,
-    structures, splits, flat, annotations, montgomery, whole-lung, visible-lung, brain-tumour or unlabelled. The exit
-    code is 3 where training on it would be wrong. Needs `pip install '.[data]'`.
+    masks for each structure; train/, val/ and test/ with any of these in each, or train_images/, train_masks/, ...;
+    films beside files of COCO, labelme, CVAT, V7 Darwin or DICOM SEG; Montgomery County's. Its layout is recognised, or
+    named as LAYOUT=PATH: chest, pairs, structures, splits, flat, annotations, montgomery, whole-lung, visible-lung,
+    brain-tumour or unlabelled. The exit code is 3 where training on it would be wrong. Needs `pip install '.[data]'`.
     """
     from edge_seg_data import Options, inspect_dataset
     from edge_seg_data.check import check_dataset

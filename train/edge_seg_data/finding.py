@@ -37,8 +37,6 @@ FILM_FOLDERS = [
     "scans",
     "jpegimages",
     "img_dir",
-    "imagestr",
-    "train_images",
 ]
 MASK_FOLDERS = [
     "masks",
@@ -62,9 +60,6 @@ MASK_FOLDERS = [
     "manualmask",
     "segmentationclass",
     "ann_dir",
-    "labelstr",
-    "train_masks",
-    "train_labels",
 ]
 NO_STRUCTURES = frozenset(
     [
@@ -172,10 +167,15 @@ def rooms_of(folder: Path) -> Rooms | None:
     others = {name: path for name, path in folders.items() if path not in (films, masks)}
     structures = structure_folders(others)
     if masks is not None:
-        below = _structure_folders(masks, films)
-        return Rooms(films, None if below else masks, below, tuple(others.values()))
+        return make_rooms(films, masks, tuple(others.values()))
     ignored = tuple(path for path in others.values() if path not in structures.values())
     return Rooms(films, None, structures, ignored) if structures else None
+
+
+def make_rooms(films: Path, masks: Path, ignored: tuple[Path, ...]) -> Rooms:
+    """The rooms of films and masks, which may lie in a folder for each structure."""
+    below = _structure_folders(masks, films)
+    return Rooms(films, None if below else masks, below, ignored)
 
 
 def find_rooms(rooms: Rooms, layout: str) -> Found:

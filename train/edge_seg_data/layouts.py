@@ -13,17 +13,18 @@ from edge_seg_data.dataset import Dataset
 from edge_seg_data.finding import Found
 from edge_seg_data.reading import Layout, Options, read_dataset
 from edge_seg_data.report import SHOWN
+from edge_seg_data.split_rooms import split_rooms
 
 _PAIRS = "images/ and masks/ (or imgs, CXR_png, img; labels, ann, ...), names alike or with a word such as _mask"
 _STRUCTURES = "images/ and a folder of masks for each structure"
-_SPLITS = "train/, val/ and test/, each with images/ and masks/"
+_SPLITS = "train/, val/ and test/, each with images/ and masks/, or train_images/, train_masks/, val_images/, ..."
 _ALONE = "a folder called unlabelled: images/ without masks, to be learned from other networks (--distill)"
 _FLAT = "one folder: NAME.png and NAME_mask.png"
 
 
 def _pairs(folder: Path) -> Found | None:
     rooms = finding.rooms_of(folder)
-    return finding.find_rooms(rooms, _PAIRS) if rooms and rooms.masks else None
+    return finding.find_rooms(rooms, _PAIRS) if rooms and rooms.masks and not split_rooms(folder) else None
 
 
 def _structures(folder: Path) -> Found | None:
@@ -32,7 +33,12 @@ def _structures(folder: Path) -> Found | None:
 
 
 def _split_folders(folder: Path) -> Found | None:
-    parts = {}
+    parts = {split: finding.find_rooms(rooms, _SPLITS) for split, rooms in split_rooms(folder).items()}
+    if parts:
+        found = finding.merge(parts, _SPLITS)
+        # One split alone says of no film that it is kept from training.
+        found.splits = found.splits if len(parts) > 1 else {}
+        return found
     for split, path in finding.split_folders(folder).items():
         rooms = finding.rooms_of(path)
         part = finding.find_rooms(rooms, _SPLITS) if rooms else finding.find_parts(path, _SPLITS)

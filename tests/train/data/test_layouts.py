@@ -80,6 +80,43 @@ def test_every_film_gets_its_own_mask(tmp_path: Path, film: str, mask: str) -> N
 
 
 @pytest.mark.parametrize(
+    ("films", "masks"),
+    [
+        ("{0}_images", "{0}_masks"),
+        ("images_{0}", "masks_{0}"),
+        ("{0}-img", "{0}-labels"),
+        ("{0}Images", "{0}Masks"),
+        ("X_{0}", "y_{0}"),
+        ("{0}", "{0}_masks"),
+    ],
+)
+def test_folders_may_say_what_they_hold_and_of_which_split(tmp_path: Path, films: str, masks: str) -> None:
+    splits = ["train"] * 6 + ["valid"] * 3 + ["test"] * 3
+    for i, split in enumerate(splits):
+        save(tmp_path / films.format(split) / f"{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / masks.format(split) / f"{i}.png", whole(i))
+    dataset = open_dataset(tmp_path)
+    found = {int(Path(film.name).stem): film for film in dataset.films}
+    assert [found[i].split for i in range(12)] == [split.replace("valid", "val") for split in splits]
+    for i, film in found.items():
+        np.testing.assert_array_equal(film.load()[1]["object"] == 1, whole(i))
+
+
+def test_films_beside_those_of_a_split_are_trained_on(tmp_path: Path) -> None:
+    for i in range(12):
+        words = "" if i < 8 else "val_" if i < 10 else "test_"
+        save(tmp_path / f"{words}images" / f"{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / f"{words}masks" / f"{i}.png", whole(i))
+    save(tmp_path / "more" / "scan.png", _MADE[0].film.pixels)
+    dataset = open_dataset(tmp_path)
+    assert [film.split for film in dataset.films].count("train") == 8
+    assert dataset.report is not None
+    assert [p.text for p in dataset.report.problems if p.kind == "ignored-folders"] == [
+        "folders that are not read: more"
+    ]
+
+
+@pytest.mark.parametrize(
     "pattern",
     ["{1}/{0}.png", "masks/{1}/{0}.png", "masks/{0}_{1}.png", "masks/{0}-{1}_mask.png", "masks/{1}_{0}.png"],
 )
