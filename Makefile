@@ -76,10 +76,11 @@ $(DEVICE)/.installed: $(SOURCES)
 	rm -rf build
 	touch $@
 
-# Everything, from this checkout.
+# Everything, from this checkout. pip compiles on one core, and some packages hold templates that are no Python.
 $(TESTS)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(TESTS)
-	$(TESTS)/bin/python $(PIP) install --editable '.[test]'
+	$(TESTS)/bin/python $(PIP) install --no-compile --editable '.[test]'
+	-PYTHONDONTWRITEBYTECODE= $(TESTS)/bin/python -m compileall -qq -j 0 $(TESTS)/lib
 	touch $@
 
 clean:
