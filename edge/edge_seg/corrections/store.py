@@ -267,7 +267,7 @@ class Corrections:
 
     def _line(self, film: str, number: int, said: Judgement, known: list[Correction]) -> Correction:
         earlier = next((one for one in known if one.film == film), None)
-        patient = earlier.patient if earlier else self._hashed(said.patient)
+        patient = earlier.patient if earlier else self._hashed(said.patient, fresh=number == 1)
         before = {name: mask for name, mask in said.before.items() if mask.any()}
         nothing = np.zeros(said.image.shape, bool)
         differs = {n for n, mask in said.masks.items() if not np.array_equal(mask, said.before.get(n, nothing))}
@@ -291,14 +291,24 @@ class Corrections:
             actions=said.actions,
         )
 
-    def _hashed(self, patient: str) -> str:
-        return hmac.new(self._key(), patient.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:16]
+    def _hashed(self, patient: str, *, fresh: bool) -> str:
+        return hmac.new(self._key(fresh), patient.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:16]
 
-    def _key(self) -> bytes:
-        """What patients are hashed with: without it nobody finds a patient by trying all identifiers."""
+    def _key(self, fresh: bool) -> bytes:
+        """What patients are hashed with: without it nobody finds a patient by trying all identifiers.
+
+        Raises:
+            OutputError: it is gone or damaged, and the folder is not fresh: by another key a patient would seem to be
+                another one, and could be learned from and tested on.
+        """
         path = self.folder / KEY_NAME
         if path.exists() and len(key := path.read_bytes()) == _KEY_BYTES:
             return key
+        if not fresh:
+            raise OutputError(
+                f"{path}: is gone or damaged, and tells which corrections are of one patient: put it back from a copy, "
+                "or correct in a new folder of results"
+            )
         key = secrets.token_hex(_KEY_BYTES // 2).encode()
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(key)

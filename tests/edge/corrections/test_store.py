@@ -106,6 +106,24 @@ def test_the_key_that_patients_are_hashed_with_is_for_its_owner_alone_and_differ
     assert all((store.folder / ".key").stat().st_mode & 0o077 == 0 for store in stores)
 
 
+@pytest.mark.parametrize("left", [None, b"", b"0" * 10])
+def test_without_its_key_no_patient_is_taken_for_another_one(tmp_path: Path, left: bytes | None) -> None:
+    store = Corrections(tmp_path)
+    store.save("a", judgement(1))
+    key = store.folder / ".key"
+    saved = key.read_bytes()
+    if left is None:
+        key.unlink()
+    else:
+        key.write_bytes(left)
+    with pytest.raises(OutputError, match="put it back from a copy"):
+        store.save("b", judgement(2))
+    # The patient of a film that has versions is known.
+    assert store.save("a", judgement(1)).number == 2
+    key.write_bytes(saved)
+    assert store.save("b", judgement(2)).number == 3
+
+
 def test_a_film_that_nobody_can_judge_lies_in_no_data_set_and_can_come_back(tmp_path: Path) -> None:
     store = Corrections(tmp_path)
     store.save("a", judgement(1))
