@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_seg.film import Film
 from edge_seg.orientation import Upright
-from edge_seg.resampling import enlarge_above, resample
+from edge_seg.resampling import edges_above_zero, enlarge_above, resample
 
 IGNORE = 127
 """Label value of pixels that enter neither a loss nor a score."""
@@ -72,9 +72,7 @@ class Letterbox:
             aspect: height over width of the film's own pixels.
         """
         upright = upright or Upright((0, film_shape[0]), (0, film_shape[1]))
-        high, wide = Fraction(aspect).limit_denominator(_ASPECT_STEPS).as_integer_ratio()
-        if upright.orientation.transposed:
-            high, wide = wide, high
+        high, wide = _pixel_sides(aspect, upright)
         film_height, film_width = upright.shape[0] * high, upright.shape[1] * wide
         input_height, input_width = input_shape
         if film_height * input_width >= film_width * input_height:
@@ -98,8 +96,8 @@ class Letterbox:
 def value_range(film: Film) -> tuple[float, float]:
     """Pixel values to show as black and white: the film's window, else robust percentiles.
 
-    The percentiles come from evenly spaced pixels inside the padding, so that a large film costs no more than a small
-    one.
+    The percentiles come from evenly spaced places inside the padding, so that a large film costs no more than a small
+    one, and a film whose rows are each there twice has those of the film with square pixels.
     """
     if film.window is not None:
         low, high = film.window
@@ -112,9 +110,33 @@ def value_range(film: Film) -> tuple[float, float]:
 
 
 def _sample(film: Film, plane: np.ndarray) -> np.ndarray:
+    """Pixels at evenly spaced places: whole numbers of squares apart, whose sides are a pixel's longer one."""
     shown = film.upright.of(plane)
-    stride = max(1, int(np.sqrt(shown.size / _PERCENTILE_SAMPLE)))
-    return shown[::stride, ::stride]
+    down, across = _pixels_in_a_square(film)
+    height, width = (
+        -(-side * step.denominator // step.numerator) for side, step in zip(shown.shape, (down, across), strict=True)
+    )
+    stride = max(1, int(np.sqrt(height * width / _PERCENTILE_SAMPLE)))
+    if down == across:
+        return shown[::stride, ::stride]
+    rows, columns = (
+        np.arange(0, side, stride) * step.numerator // step.denominator
+        for side, step in ((height, down), (width, across))
+    )
+    return shown[np.ix_(rows, columns)]
+
+
+def _pixel_sides(aspect: float, upright: Upright) -> tuple[int, int]:
+    """`(height, width)` of a film's pixels as it stands upright, in whole numbers of one unit."""
+    high, wide = max(Fraction(aspect).limit_denominator(_ASPECT_STEPS), Fraction(1, _ASPECT_STEPS)).as_integer_ratio()
+    return (wide, high) if upright.orientation.transposed else (high, wide)
+
+
+def _pixels_in_a_square(film: Film) -> tuple[Fraction, Fraction]:
+    """How many of an upright film's pixels, `(down, across)`, make a square with sides as long as their longer ones."""
+    high, wide = _pixel_sides(film.aspect, film.upright)
+    side = max(high, wide)
+    return Fraction(side, high), Fraction(side, wide)
 
 
 def to_grey8(film: Film, contrast: float = 1.0, brightness: float = 1.0) -> np.ndarray:
@@ -140,7 +162,8 @@ def to_grey8(film: Film, contrast: float = 1.0, brightness: float = 1.0) -> np.n
 def to_input(film: Film, input_shape: tuple[int, int]) -> tuple[np.ndarray, Letterbox]:
     """What the network sees, before normalisation: `(height, width)` uint8, and where the film lies in it."""
     letterbox = Letterbox.of(film, input_shape)
-    values = resample(film.upright.of(film.pixels), letterbox.height, letterbox.width)
+    down, across = _pixels_in_a_square(film)
+    values = resample(film.upright.of(film.pixels), letterbox.height, letterbox.width, (int(down), int(across)))
     grey = np.zeros(input_shape, np.uint8)
     grey[letterbox.content] = _to_8_bit(values, *value_range(film))
     return grey, letterbox
@@ -228,14 +251,80 @@ def to_masks(
     Returns:
         `(structures, film height, film width)` bool.
     """
-    planes = np.clip(np.moveaxis(logits[letterbox.content], -1, 0), -_LOGIT_LIMIT, _LOGIT_LIMIT)
-    fixed = np.rint(planes * np.float32(_LOGIT_STEPS)).astype(np.int16, order="C")
-    masks = np.zeros((logits.shape[2], *letterbox.film_shape), bool)
-    for plane, mask, threshold in zip(fixed, masks, thresholds, strict=True):
-        cut = int(np.rint(np.log(threshold / (1 - threshold)) * _LOGIT_STEPS))
-        shown = letterbox.upright.of(mask)
-        enlarge_above(_keep_largest(plane, cut) if single_component else plane, cut, shown)
-    return masks
+    return Outlines.of(logits, letterbox, thresholds, single_component).masks()
+
+
+@dataclass(frozen=True)
+class Edges:
+    """How far a structure reaches in each row of the upright film, or of the network's picture of it.
+
+    Attributes:
+        first, behind: where it begins and where it ends, float64, in the upright film's pixels from its left edge;
+            `inf` and `-inf` in rows without it.
+    """
+
+    first: np.ndarray
+    behind: np.ndarray
+
+    @property
+    def width(self) -> float:
+        """From the leftmost to the rightmost place, in whichever rows they lie; 0 where there is none."""
+        return max(0.0, float(self.behind.max() - self.first.min()))
+
+    def width_with(self, other: Edges) -> float:
+        """Greatest distance in one row from the outer edge of the one to the other's, 0 where they share no row."""
+        shared = np.isfinite(self.first) & np.isfinite(other.first)
+        outer = np.maximum(self.behind, other.behind)[shared] - np.minimum(self.first, other.first)[shared]
+        return float(outer.max(initial=0.0))
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """What a network found on a film, in its own pixels: lines between them, from which masks and widths are taken.
+
+    Attributes:
+        planes: `(structures, height, width)` int16, fixed-point logits of the film's rectangle.
+        cuts: per structure, what a value must exceed.
+        letterbox: where that rectangle lies.
+    """
+
+    planes: np.ndarray
+    cuts: tuple[int, ...]
+    letterbox: Letterbox
+
+    @classmethod
+    def of(
+        cls, logits: np.ndarray, letterbox: Letterbox, thresholds: tuple[float, ...], single_component: bool = False
+    ) -> Outlines:
+        """Outlines of logits; arguments as for `to_masks`."""
+        real = np.clip(np.moveaxis(logits[letterbox.content], -1, 0), -_LOGIT_LIMIT, _LOGIT_LIMIT)
+        planes = np.rint(real * np.float32(_LOGIT_STEPS)).astype(np.int16, order="C")
+        cuts = tuple(int(np.rint(np.log(threshold / (1 - threshold)) * _LOGIT_STEPS)) for threshold in thresholds)
+        if single_component:
+            for k, cut in enumerate(cuts):
+                planes[k] = _keep_largest(planes[k], cut)
+        return cls(planes, cuts, letterbox)
+
+    def masks(self) -> np.ndarray:
+        """See `to_masks`."""
+        masks = np.zeros((len(self.planes), *self.letterbox.film_shape), bool)
+        for plane, cut, mask in zip(self.planes, self.cuts, masks, strict=True):
+            enlarge_above(plane, cut, self.letterbox.upright.of(mask))
+        return masks
+
+    def edges(self, structure: int, without: int | None = None) -> Edges:
+        """How far a structure reaches, less another one, in each row of the network's picture.
+
+        The film's own pixels have no part in it: a mask reaches as far, but to the next of its pixels' edges.
+        """
+        planes = [self._above(structure), *([] if without is None else [-self._above(without)])]
+        scale = self.letterbox.upright.shape[1] / self.letterbox.width
+        first, behind = edges_above_zero(planes)
+        return Edges(first * scale, behind * scale)
+
+    def _above(self, structure: int) -> np.ndarray:
+        """How far above its cut a structure is, doubled: as `enlarge_above` counts it, and so never zero."""
+        return 2 * self.planes[structure].astype(np.int32) - (2 * self.cuts[structure] + 1)
 
 
 def _closest_observations(sample: np.ndarray, percentiles: tuple[float, ...]) -> list[float]:

@@ -6,6 +6,7 @@ integer exactly, so that neither the order of adding nor the width of the proces
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,12 +20,14 @@ _MOST_SKIPPED = 1.25  # times that a film may shrink bilinearly before it is ave
 _WEIGHT_STEPS = 65536.0  # of enlarging, as in OpenCV's INTER_LINEAR_EXACT
 
 
-def resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+def resample(pixels: np.ndarray, height: int, width: int, together: tuple[int, int] = (1, 1)) -> np.ndarray:
     """Area average when shrinking, bilinear when enlarging.
 
     Args:
         pixels: two-dimensional, uint8 or uint16; any view.
         height, width: of the result.
+        together: how many rows and how many columns are as one of a film with square pixels: where `(2, 1)`, a film
+            whose rows are each there twice gives what it gives without.
 
     Returns:
         `(height, width)` float64.
@@ -34,10 +37,10 @@ def resample(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
         # Pixels that are not square may have to grow one way and shrink the other by much.
         shorter, narrower = min(height, pixels.shape[0]), min(width, pixels.shape[1])
         if pixels.shape[0] > _MOST_SKIPPED * shorter or pixels.shape[1] > _MOST_SKIPPED * narrower:
-            pixels = np.rint(resample(pixels, shorter, narrower)).astype(pixels.dtype)
+            pixels = np.rint(resample(pixels, shorter, narrower, together)).astype(pixels.dtype)
         return cv2.resize(pixels, (width, height), interpolation=cv2.INTER_LINEAR_EXACT).astype(np.float64)
-    rows, down = _area_taps(pixels.shape[0], height)
-    columns, across = _area_taps(pixels.shape[1], width)
+    rows, down = _area_taps(pixels.shape[0], height, together[0])
+    columns, across = _area_taps(pixels.shape[1], width, together[1])
     largest = np.iinfo(pixels.dtype).max * down * across
     total = _apply(rows, _block_sums(pixels, down, across, _exact(largest)), 0, _exact(largest * rows.total))
     total = _apply(columns, total, 1, _exact(largest * rows.total * columns.total))
@@ -93,6 +96,52 @@ def enlarge_above(plane: np.ndarray, cut: int, mask: np.ndarray) -> None:
         mask[target, columns.start + column] = fall <= low
 
 
+def edges_above_zero(planes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Where each row first rises above zero in all planes at once, and where it last falls below.
+
+    Between the centres of two pixels a row is a straight line, as where `enlarge_above` enlarges it; beyond the
+    outermost centres nothing changes.
+
+    Args:
+        planes: two-dimensional, int32, of one shape; no value is zero.
+
+    Returns:
+        Two float64 arrays, one value a row, in pixels from the left edge; `inf` and `-inf` in rows that never do.
+    """
+    height, width = planes[0].shape
+    first, behind = np.full(height, np.inf), np.full(height, -np.inf)
+    x, y, columns, rows = cv2.boundingRect((planes[0] > 0).astype(np.uint8))
+    if not columns:
+        return first, behind
+    # A cell lies between two centres. In it each plane is above zero on one stretch, and all are on what these share.
+    near = [
+        cv2.copyMakeBorder(plane[y : y + rows], 0, 0, 1, 1, cv2.BORDER_REPLICATE)[:, x : x + columns + 2]
+        for plane in planes
+    ]
+    above = [plane > 0 for plane in near]
+    reached = np.logical_and.reduce([each[:, :-1] | each[:, 1:] for each in above])
+    if len(planes) > 1:
+        centres = np.logical_and.reduce(above)
+        unsure = np.nonzero(reached & ~(centres[:, :-1] | centres[:, 1:]))
+        reached[unsure] = np.less(*_stretch(near, *unsure))
+    found = np.flatnonzero(reached.any(axis=1))
+    one, other = reached[found].argmax(axis=1), columns - reached[found, ::-1].argmax(axis=1)
+    first[y + found] = (x + one - 0.5 + _stretch(near, found, one)[0]).clip(0)
+    behind[y + found] = (x + other - 0.5 + _stretch(near, found, other)[1]).clip(None, width)
+    return first, behind
+
+
+def _stretch(planes: Sequence[np.ndarray], row: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """From where to where, 0 to 1, all planes are above zero in cells that each of them reaches."""
+    start, end = np.zeros(len(row)), np.ones(len(row))
+    for plane in planes:
+        low, high = plane[row, cell].astype(np.float64), plane[row, cell + 1].astype(np.float64)
+        crossing = np.divide(low, low - high, out=np.zeros_like(low), where=(low > 0) != (high > 0))
+        np.maximum(start, crossing, out=start, where=low < 0)
+        np.minimum(end, crossing, out=end, where=high < 0)
+    return start, end
+
+
 @dataclass(frozen=True)
 class _AreaTaps:
     """For each target pixel the source blocks it covers, how much of each, and of all; whole numbers of one unit."""
@@ -103,9 +152,13 @@ class _AreaTaps:
 
 
 @lru_cache(_SIZES)
-def _area_taps(source: int, target: int) -> tuple[_AreaTaps, int]:
-    """Taps from blocks of `k` source pixels, at least twice as fine as the target, and `k`."""
-    k = max(1, min(source // (2 * target), _LARGEST_BLOCK))
+def _area_taps(source: int, target: int, together: int) -> tuple[_AreaTaps, int]:
+    """Taps from blocks of `k` source pixels, at least twice as fine as the target, and `k`.
+
+    A block holds whole groups of pixels that are as one.
+    """
+    k = min(source // (2 * target), _LARGEST_BLOCK)
+    k = max(1, k - k % together)
     edges = np.minimum(np.arange(-(-source // k) + 1) * k, source) * target
     low = np.arange(target) * source
     high = low + source

@@ -263,14 +263,17 @@ class Segmenter:
 
     def _found_on(self, view: _View, clock: _Stopwatch) -> _Found:
         film, quality, content = view.film, view.quality, view.letterbox.content
-        logits, masks = clock.time("pixels_out", lambda: self._decode(view.output, view.letterbox))
+        logits, outlines, masks = clock.time("pixels_out", lambda: self._decode(view.output, view.letterbox))
         estimates = clock.time("trust", lambda: self._estimates(logits[content], view.pooled))
         if self._appearance is not None:
             shown = {name: mask[film.upright.box] for name, mask in masks.items()}
             sides = self._look_at_sides(film, quality, logits[content], view.grey[content])
             quality = Quality((*quality.findings, *look_at_masks(shown).findings, *sides))
         sure_of_sides = not (quality.has(MIRRORED) or quality.has(DISAGREE))
-        measurements = clock.time("measure", lambda: measure(masks, film, self.lung or "whole", sides=sure_of_sides))
+        measurements = clock.time(
+            "measure",
+            lambda: measure(masks, film, self.lung or "whole", sides=sure_of_sides, edges=self._edges(outlines)),
+        )
         return _Found(masks, measurements, estimates, quality)
 
     def _of_trust(self, lungs: Estimate | None) -> list[Finding]:
@@ -398,16 +401,27 @@ class Segmenter:
 
     def _decode(
         self, output: np.ndarray | None, letterbox: pixels.Letterbox
-    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Logits of an output tensor, and the masks at the film's own size."""
+    ) -> tuple[np.ndarray, pixels.Outlines, dict[str, np.ndarray]]:
+        """Logits of an output tensor, the outlines in them, and the masks at the film's own size."""
         assert output is not None
         logits = self.logits(output)
         manifest = self.manifest
         thresholds = manifest.thresholds or (0.5,) * len(manifest.structures)
-        masks = pixels.to_masks(logits, letterbox, thresholds, manifest.single_component)
-        named = {structure.name: mask for structure, mask in zip(manifest.structures, masks, strict=True)}
-        derived = self.lung is not None and self.lung != lung_definitions(manifest.structures)[0]
-        return logits, visible_lungs(named) if derived else named
+        outlines = pixels.Outlines.of(logits, letterbox, thresholds, manifest.single_component)
+        named = {structure.name: mask for structure, mask in zip(manifest.structures, outlines.masks(), strict=True)}
+        return logits, outlines, visible_lungs(named) if self._derived else named
+
+    @property
+    def _derived(self) -> bool:
+        """Whether the lungs' definition in use is not that of the model but follows from it."""
+        return self.lung is not None and self.lung != lung_definitions(self.manifest.structures)[0]
+
+    def _edges(self, outlines: pixels.Outlines) -> dict[str, pixels.Edges]:
+        """How far each structure reaches, by the lungs' definition in use."""
+        names = [structure.name for structure in self.manifest.structures]
+        shadow = names.index("cardiomediastinum") if self._derived else None
+        lungs = ("right_lung", "left_lung")
+        return {name: outlines.edges(k, shadow if name in lungs else None) for k, name in enumerate(names)}
 
 
 def _adapted(runtime: Runtime, model: ModelFile) -> Runtime:

@@ -95,7 +95,22 @@ def test_the_network_sees_square_pixels(aspect: float, lies: Orientation, lungs:
         large = cv2.resize(upright, (720, 840), interpolation=cv2.INTER_NEAREST) > 0
         assert dice(large, mask) > 0.99, name
     ratios = found.measurements.ratios, plain.measurements.ratios
-    assert ratios[0]["cardiothoracic"] == pytest.approx(ratios[1]["cardiothoracic"], abs=0.004)
+    assert ratios[0]["cardiothoracic"] == pytest.approx(ratios[1]["cardiothoracic"], abs=0.003)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_widths_and_ratios_are_the_same_on_finer_pixels(axis: int, lungs: ModelFile) -> None:
+    segmenter = Segmenter(lungs)
+    film = replace(phantom(420, 360, seed=3, bits=16).film, spacing_mm=(0.8, 0.8))
+    finer = replace(film, pixels=film.pixels.repeat(2, axis), spacing_mm=(0.4, 0.8) if axis == 0 else (0.8, 0.4))
+    plain, found = (
+        segmenter(film).measurements,
+        segmenter(replace(finer, aspect=0.5 if axis == 0 else 2.0)).measurements,
+    )
+    assert found.ratios["cardiothoracic"] == plain.ratios["cardiothoracic"]
+    for name, width in plain.widths.items():
+        assert found.widths[name].mm == width.mm
+        assert abs(found.widths[name].pixels - width.pixels * (1 + axis)) <= 1
 
 
 def test_a_film_that_grows_one_way_and_shrinks_the_other_is_averaged_where_it_shrinks() -> None:
@@ -103,6 +118,12 @@ def test_a_film_that_grows_one_way_and_shrinks_the_other_is_averaged_where_it_sh
     grey, box = pixels.to_input(Film(stripes, aspect=10.0, window=(0, 255)), INPUT)
     assert box.height == box.width == 192
     assert abs(grey[box.content].astype(int) - 100).max() < 45
+
+
+@pytest.mark.parametrize("aspect", [1e-6, 1e6])
+def test_pixels_of_no_height_or_width_are_seen_all_the_same(aspect: float) -> None:
+    grey, _ = pixels.to_input(replace(phantom(300, 260, seed=0).film, aspect=aspect), INPUT)
+    assert grey.any()
 
 
 def test_labels_are_laid_where_the_film_is() -> None:

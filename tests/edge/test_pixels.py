@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 
 import cv2
 import numpy as np
 import pytest
 from edge_seg import Film, pixels, resampling
+from edge_seg.orientation import Orientation, Upright
 from edge_seg.phantom import phantom
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -316,6 +318,74 @@ def test_a_window_decides_what_is_black_and_white() -> None:
     assert grey.ravel()[1000] == 0
     assert grey.ravel()[2000] == 255
     assert grey.ravel()[1500] in (127, 128)
+
+
+@pytest.mark.parametrize("shape", [(1001, 1237), (64, 47), (1500, 701)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_percentiles_of_a_film_of_square_pixels_are_those_of_every_so_many_rows_and_columns(
+    shape: tuple[int, int], dtype: type
+) -> None:
+    film: np.ndarray = np.random.default_rng(shape[0]).integers(0, np.iinfo(dtype).max, shape).astype(dtype)
+    stride = max(1, int(np.sqrt(film.size / 2**18)))
+    taken = np.sort(film[::stride, ::stride], axis=None)
+    ranks = [max(1, round(taken.size * share)) - 1 for share in (0.005, 0.995)]
+    assert pixels.value_range(Film(film)) == tuple(taken[ranks])
+    assert pixels.value_range(Film(film, aspect=1.0004)) == tuple(taken[ranks])
+
+
+@pytest.mark.parametrize("shape", [(708, 628), (1024, 1007), (389, 440), (230, 260), (2000, 1700)])
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("lies", [Orientation(), Orientation(transposed=True, columns_reversed=True)], ids=str)
+def test_rows_or_columns_that_are_each_there_several_times_change_no_bit_of_the_input(
+    shape: tuple[int, int], times: int, axis: int, lies: Orientation
+) -> None:
+    # Hardly a value is there twice: whoever takes others finds other percentiles.
+    film = np.random.default_rng(shape[0]).permutation(np.arange(shape[0] * shape[1]) % 60_000).astype(np.uint16)
+    plain = Film(film.reshape(shape), orientation=lies)
+    finer = replace(plain, pixels=plain.pixels.repeat(times, axis), aspect=float(times) ** (2 * axis - 1))
+    assert pixels.value_range(finer) == pixels.value_range(plain)
+    seen = pixels.to_input(finer, (224, 224))[0]
+    np.testing.assert_array_equal(seen, pixels.to_input(plain, (224, 224))[0])
+
+
+@given(st.integers(1, 9), st.integers(1, 12), st.sampled_from([1, 2]), seeds)
+def test_edges_are_where_a_row_of_straight_lines_is_first_and_last_above_zero(
+    height: int, width: int, number: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    planes = [2 * rng.integers(-9, 9, (height, width), np.int32) + 1 for _ in range(number)]
+    first, behind = resampling.edges_above_zero(planes)
+    step = 1 / 512
+    places = np.arange(step / 2, width, step)
+    for row in range(height):
+        lines = [np.interp(places, np.arange(width) + 0.5, plane[row]) for plane in planes]
+        inside = places[np.min(lines, axis=0) > 0]
+        if len(inside):
+            assert (first[row], behind[row]) == pytest.approx((inside[0], inside[-1]), abs=step)
+        elif np.isfinite(first[row]):
+            assert behind[row] - first[row] <= step
+        else:
+            assert (first[row], behind[row]) == (np.inf, -np.inf)
+
+
+@pytest.mark.parametrize("lies", [Orientation(), Orientation(transposed=True, columns_reversed=True)], ids=str)
+@pytest.mark.parametrize("without", [None, 1])
+def test_a_mask_reaches_as_far_as_its_outline_but_to_the_next_edge_of_a_pixel(
+    lies: Orientation, without: int | None
+) -> None:
+    rng = np.random.default_rng(1)
+    logits = cv2.GaussianBlur(rng.normal(0, 60, (192, 192, 2)).astype(np.float32), (0, 0), 9)
+    film_shape = (700, 900) if lies.transposed else (900, 700)
+    box = pixels.Letterbox.fit(film_shape, (192, 192), Upright((0, film_shape[0]), (0, film_shape[1]), lies))
+    outlines = pixels.Outlines.of(logits, box, (0.5, 0.4), single_component=without is None)
+    masks = outlines.masks()
+    mask = lies.upright(masks[0] if without is None else masks[0] & ~masks[1])
+    columns = np.flatnonzero(mask.any(axis=0))
+    edges = outlines.edges(0, without)
+    assert len(edges.first) == 192
+    assert columns[0] == pytest.approx(edges.first.min(), abs=0.501)
+    assert columns[-1] + 1 == pytest.approx(edges.behind.max(), abs=0.501)
 
 
 @given(st.integers(0, 60_000), st.integers(1, 5_000), seeds)

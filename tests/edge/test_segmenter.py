@@ -31,12 +31,12 @@ MANIFEST = Manifest("bright", "1", CHEST[:3], 64, 64, thresholds=(0.5, 0.5, 0.5)
 def test_a_film_becomes_masks_areas_and_timings() -> None:
     film = np.zeros((300, 200), np.uint8)
     film[100:200, 50:150] = 200
-    result = Segmenter(ModelFile(MANIFEST, b""), BrightRuntime())(Film(film, spacing_mm=(0.5, 0.5)))
+    result = Segmenter(ModelFile(MANIFEST, b""), BrightRuntime())(Film(film, spacing_mm=(0.6, 0.6)))
     mask = result.masks["right_lung"]
     assert mask.shape == film.shape
     assert mask.dtype == bool
     assert abs(int(mask.sum()) - 10_000) < 400
-    assert result.areas["right_lung"].cm2 == pytest.approx(25, abs=1)
+    assert result.areas["right_lung"].cm2 == pytest.approx(36, abs=1.44)  # 60 mm wide: under 50 is no thorax
     assert {"decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure"} == set(result.timings_ms)
     assert not result.regions["visible_lung"].any()
 

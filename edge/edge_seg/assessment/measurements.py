@@ -16,6 +16,7 @@ import numpy as np
 
 from edge_seg.assessment.body_size import doubt_spacing
 from edge_seg.film import Film
+from edge_seg.pixels import Edges
 from edge_seg.structures import regions
 
 _Number = TypeVar("_Number")
@@ -33,7 +34,7 @@ class Area:
 
 @dataclass(frozen=True)
 class Width:
-    """Size across the patient: in pixels, and in mm where the film's spacing is known."""
+    """Size across the patient: to the nearest whole pixel, and in mm where the film's spacing is known."""
 
     pixels: int
     mm: float | None
@@ -93,14 +94,20 @@ def _counts(masks: Mapping[str, np.ndarray], lung: str | None) -> dict[str, int]
 
 
 def measure(
-    masks: Mapping[str, np.ndarray], film: Film, lung: str | None = None, *, sides: bool = True
+    masks: Mapping[str, np.ndarray],
+    film: Film,
+    lung: str | None = None,
+    *,
+    sides: bool = True,
+    edges: Mapping[str, Edges] | None = None,
 ) -> Measurements:
     """Areas of all masks; of a chest also widths, the lungs' areas against each other, and the cardiothoracic ratio.
 
     The cardiothoracic ratio is the greatest horizontal width of the heart over the greatest inner width of the thorax
     (Danzer 1919, Am J Med Sci 157:513). A model without a heart has it taken from the cardiomediastinum, whose widest
-    part is the heart. The inner width is taken between the outer edges of both lungs, in one row. Normal values differ
-    between populations and projections: the ratio is a number, not a finding.
+    part is the heart. The inner width is taken between the outer edges of both lungs, in one row. It is a ratio of
+    widths before these are rounded. Normal values differ between populations and projections: the ratio is a number,
+    not a finding.
 
     Args:
         masks: bool, of the film's shape, by name; `right_lung`, `left_lung` and `heart` or `cardiomediastinum` make a
@@ -108,6 +115,8 @@ def measure(
         film: that they lie on.
         lung: as for `measure_areas`.
         sides: whether right and left are sure; numbers of one lung alone are withheld where they are not.
+        edges: of the outlines that the masks were filled from, where these are known. Widths of the same outlines are
+            then the same on a film of any pixels; those of masks differ by up to a pixel, half a one at each edge.
     """
     shown = {name: np.ascontiguousarray(film.upright.of(mask)) for name, mask in masks.items()}
     spans = {name: _Spans.of(mask) for name, mask in shown.items()}
@@ -115,13 +124,14 @@ def measure(
     if not {"right_lung", "left_lung"} <= masks.keys():
         return Measurements(_areas(shown, spans, spacing, lung), {}, {})
     of = next((name for name in _HEARTS if name in spans), "")
-    pixels = {name: spans[name].width for name in (*_LUNGS, *_HEARTS) if name in spans}
-    pixels["thorax"] = spans["right_lung"].width_with(spans["left_lung"])
+    reach = {name: (edges or {}).get(name, each.edges) if each.found else each.edges for name, each in spans.items()}
+    pixels = {name: reach[name].width for name in (*_LUNGS, *_HEARTS) if name in spans}
+    pixels["thorax"] = reach["right_lung"].width_with(reach["left_lung"])
     doubt = doubt_spacing(pixels["thorax"] * _across(film, spacing), film.patient_years) if spacing else None
     spacing = None if doubt else spacing
     areas = _areas(shown, spans, spacing, lung)
     mm = _across(film, spacing) if spacing else None
-    widths = {name: Width(n, round(n * mm, 1) if mm else None) for name, n in pixels.items() if n}
+    widths = {name: Width(max(1, round(n)), round(n * mm, 1) if mm else None) for name, n in pixels.items() if n}
     ratios, notes = _ratios(areas, pixels, spans, film, of)
     notes = (*notes, *([doubt] if doubt else []))
     if not sides:
@@ -151,7 +161,7 @@ def _without_sides(values: Mapping[str, _Number]) -> dict[str, _Number]:
 
 
 def _ratios(
-    areas: Mapping[str, Area], pixels: Mapping[str, int], spans: Mapping[str, _Spans], film: Film, heart: str
+    areas: Mapping[str, Area], pixels: Mapping[str, float], spans: Mapping[str, _Spans], film: Film, heart: str
 ) -> tuple[dict[str, float | None], tuple[str, ...]]:
     """Ratios, and what is to be known of them; `heart` is the structure that the cardiothoracic one is taken from."""
     right, left = areas["right_lung"].pixels, areas["left_lung"].pixels
@@ -207,25 +217,23 @@ class _Spans:
         return (rows[0], rows[-1] + 1, self.first.min(), self.last.max() + 1) if len(rows) else (0, 0, 0, 0)
 
     @property
-    def width(self) -> int:
-        """From the leftmost to the rightmost column, wherever they lie."""
-        return max(0, int(self.last.max() - self.first.min()) + 1) if self.last.max() >= 0 else 0
+    def found(self) -> bool:
+        """Whether the mask has a pixel."""
+        return bool(self.last.max() >= 0)
+
+    @property
+    def edges(self) -> Edges:
+        """Outer edges of its outermost pixels."""
+        there = self.last >= 0
+        return Edges(np.where(there, self.first, np.inf), np.where(there, self.last + 1, -np.inf))
 
     @property
     def reaches_edge(self) -> bool:
         """Whether the film's left or right edge cuts it off."""
         return bool(self.first.min() == 0 or self.last.max() == self.columns - 1)
 
-    def width_with(self, other: _Spans) -> int:
-        """Greatest distance in one row from the outer edge of the one to the other's, 0 where they share no row."""
-        shared = (self.last >= 0) & (other.last >= 0)
-        if not shared.any():
-            return 0
-        outer = np.maximum(self.last, other.last) - np.minimum(self.first, other.first) + 1
-        return int(outer[shared].max())
-
 
 def _box(spans: Iterable[_Spans]) -> tuple[slice, slice]:
     """Rows and columns outside which no mask has anything."""
-    boxes = np.array([span.box for span in spans if span.width] or [(0, 0, 0, 0)])
+    boxes = np.array([span.box for span in spans if span.found] or [(0, 0, 0, 0)])
     return slice(boxes[:, 0].min(), boxes[:, 1].max()), slice(boxes[:, 2].min(), boxes[:, 3].max())

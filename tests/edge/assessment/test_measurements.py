@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_seg import Film, Segmenter
-from edge_seg.assessment.measurements import measure
+from edge_seg.assessment.measurements import Width, measure
 from edge_seg.model_file import ModelFile
 from edge_seg.orientation import Orientation
 from edge_seg.phantom import phantom
+from edge_seg.pixels import Edges
 from edge_seg.structures import regions
 from edge_seg_data import open_dataset
 from hypothesis import given
@@ -109,6 +110,29 @@ def test_the_cardiothoracic_ratio_is_taken_from_the_heart_where_there_is_one() -
     gone = measure({**masks, "heart": heart & False}, film())
     assert gone.ratios["cardiothoracic"] is None
     assert gone.notes == ("cardiothoracic ratio withheld: no heart found",)
+
+
+def test_widths_are_those_of_the_outlines_where_these_are_known() -> None:
+    masks = chest((20, 60), (120, 160), (70, 110))
+
+    def edges(name: str, low: float, high: float) -> Edges:
+        there = masks[name][::3].any(axis=1)  # in rows of another picture
+        return Edges(np.where(there, low, np.inf), np.where(there, high, -np.inf))
+
+    outlines = {
+        "right_lung": edges("right_lung", 20.25, 60.0),
+        "left_lung": edges("left_lung", 120.0, 159.5),
+        "cardiomediastinum": edges("cardiomediastinum", 70.2, 109.9),
+    }
+    found = measure(masks, film(spacing_mm=(2.0, 2.0)), edges=outlines)
+    assert found.ratios["cardiothoracic"] == round(39.7 / 139.25, 3)
+    assert found.widths["thorax"] == Width(139, 278.5)
+    assert found.widths["cardiomediastinum"] == Width(40, 79.4)
+    assert found.areas == measure(masks, film(spacing_mm=(2.0, 2.0))).areas
+    # What has no pixel was not found, whatever lies between pixels.
+    gone = measure({**masks, "cardiomediastinum": masks["right_lung"] & False}, film(), edges=outlines)
+    assert gone.ratios["cardiothoracic"] is None
+    assert "cardiomediastinum" not in gone.widths
 
 
 def test_padding_is_no_part_of_the_film() -> None:
