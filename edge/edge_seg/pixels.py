@@ -110,7 +110,7 @@ def value_range(film: Film) -> tuple[float, float]:
 
 
 def _sample(film: Film, plane: np.ndarray) -> np.ndarray:
-    """Pixels at evenly spaced places: whole numbers of squares apart, whose sides are a pixel's longer one."""
+    """Pixels at evenly spaced places, in a grid of squares as large as the longer side of a pixel."""
     shown = film.upright.of(plane)
     down, across = _pixels_in_a_square(film)
     height, width = (
@@ -280,7 +280,7 @@ class Edges:
 
 @dataclass(frozen=True)
 class Outlines:
-    """What a network found on a film, in its own pixels: lines between them, from which masks and widths are taken.
+    """What a network found on a film, in the network's pixels: masks and widths are taken from it.
 
     Attributes:
         planes: `(structures, height, width)` int16, fixed-point logits of the film's rectangle.
@@ -315,7 +315,7 @@ class Outlines:
     def edges(self, structure: int, without: int | None = None) -> Edges:
         """How far a structure reaches, less another one, in each row of the network's picture.
 
-        The film's own pixels have no part in it: a mask reaches as far, but to the next of its pixels' edges.
+        The film's own pixels have no part in it: an edge of the mask is at the nearest edge of a pixel.
         """
         planes = [self._above(structure), *([] if without is None else [-self._above(without)])]
         scale = self.letterbox.upright.shape[1] / self.letterbox.width

@@ -115,8 +115,8 @@ def measure(
         film: that they lie on.
         lung: as for `measure_areas`.
         sides: whether right and left are sure; numbers of one lung alone are withheld where they are not.
-        edges: of the outlines that the masks were filled from, where these are known. Widths of the same outlines are
-            then the same on a film of any pixels; those of masks differ by up to a pixel, half a one at each edge.
+        edges: by name, of the outlines that the masks were filled from; without them widths are counted on the masks,
+            which adds or takes away up to half a pixel at each edge.
     """
     shown = {name: np.ascontiguousarray(film.upright.of(mask)) for name, mask in masks.items()}
     spans = {name: _Spans.of(mask) for name, mask in shown.items()}
