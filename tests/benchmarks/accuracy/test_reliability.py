@@ -51,6 +51,7 @@ def test_a_weight_is_so_many_films() -> None:
     assert found == pytest.approx(area_under_curve(many, np.repeat(positive, times), once(many)))
 
 
+@pytest.mark.slow
 def test_the_interval_is_by_patient() -> None:
     rng = np.random.default_rng(2)
     truth = np.repeat(rng.uniform(0.5, 1, 12), 8)
@@ -70,6 +71,7 @@ def score(film: int, truth: float, estimate: float | None, **changed: Any) -> Co
     return replace(plain, **changed)
 
 
+@pytest.mark.slow
 def test_estimates_are_held_against_the_truth() -> None:
     truth = np.linspace(0.5, 0.98, 40)
     found = measure_reliability([score(i, value, value + 0.01) for i, value in enumerate(truth)])
@@ -86,6 +88,7 @@ def test_estimates_are_held_against_the_truth() -> None:
     assert asdict(row.bins[0]) == pytest.approx({"estimate": truth[:4].mean() + 0.01, "dice": truth[:4].mean(), "n": 4})
 
 
+@pytest.mark.slow
 def test_a_film_is_flagged_by_its_bound_where_it_has_one_and_bounds_are_counted() -> None:
     truth = np.linspace(0.5, 0.98, 40)
     found = measure_reliability(
@@ -97,6 +100,7 @@ def test_a_film_is_flagged_by_its_bound_where_it_has_one_and_bounds_are_counted(
     assert row.flagged == np.mean((truth - 0.1 < LOW_TRUST) | (truth + 0.02 < LOW_TRUST) & (np.arange(40) < 4))
 
 
+@pytest.mark.slow
 def test_estimates_that_tell_nothing_are_told_as_such() -> None:
     rng = np.random.default_rng(3)
     pairs = [
@@ -118,6 +122,7 @@ def test_what_is_not_defined_is_none() -> None:
     assert (row.spearman, row.auroc, row.poor) == (None, None, 0)
 
 
+@pytest.mark.slow
 def test_the_whole_lung_counts_where_it_is_outlined_and_data_sets_stay_apart() -> None:
     visible = [score(i, 0.9, 0.9, region="visible_lung") for i in range(3)]
     assert measure_reliability([score(i, 0.9, None) for i in range(3)]) is None
@@ -130,6 +135,7 @@ def test_the_whole_lung_counts_where_it_is_outlined_and_data_sets_stay_apart() -
     assert plot_reliability(found).startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_films_as_they_are_are_told_apart_from_corrupted_ones() -> None:
     plain = [score(0, 0.99, 0.97), score(1, 0.8, 0.92), score(2, 0.7, 0.75)]
     corrupted = [replace(score(i, 0.5, 0.9), corruption="blur", severity=1) for i in range(3)]

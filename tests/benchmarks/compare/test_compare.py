@@ -66,6 +66,7 @@ def test_two_runs_of_the_same_thing_are_the_same() -> None:
     assert verdicts.count("same") >= 190
 
 
+@pytest.mark.slow
 def test_a_planted_slowdown_is_found() -> None:
     found = [compare_reports(report(2 * i), report(2 * i + 1, slow=1.1)).latency[0] for i in range(100)]
     assert sum(row.verdict == "slower" for row in found) >= 95

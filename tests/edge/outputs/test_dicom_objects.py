@@ -83,6 +83,7 @@ SPACINGS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spacing", SPACINGS)
 def test_the_very_mask_comes_back_in_the_films_study(segmenter: Segmenter, tmp_path: Path, spacing: str) -> None:
     found = result(segmenter, tmp_path, **SPACINGS[spacing])
@@ -108,6 +109,7 @@ def test_the_very_mask_comes_back_in_the_films_study(segmenter: Segmenter, tmp_p
         assert dataset.Manufacturer == "edge-seg"
 
 
+@pytest.mark.slow
 def test_the_overlay_is_small_looks_the_same_and_says_that_it_is_lossy(found: Segmentation, tmp_path: Path) -> None:
     capture = made(found, tmp_path)[0]["overlay"]
     shown = draw_overlay(found)
@@ -143,6 +145,7 @@ def numbers(report: Any) -> dict[tuple[str, str], tuple[float, str]]:
     return taken
 
 
+@pytest.mark.slow
 def test_the_report_holds_the_measurements_and_where_they_come_from(found: Segmentation, tmp_path: Path) -> None:
     objects, _ = made(found, tmp_path)
     report = highdicom.sr.srread(tmp_path / "report.dcm")
@@ -172,6 +175,7 @@ def test_the_report_holds_the_measurements_and_where_they_come_from(found: Segme
         assert text.encode() in written
 
 
+@pytest.mark.slow
 def test_the_report_counts_pixels_without_a_spacing_and_leaves_out_what_is_withheld(
     segmenter: Segmenter, tmp_path: Path
 ) -> None:
@@ -283,6 +287,7 @@ def test_a_valid_oblique_orientation_is_kept(found: Segmentation, tmp_path: Path
     assert not notes
 
 
+@pytest.mark.slow
 def test_an_empty_header_costs_no_object(found: Segmentation, tmp_path: Path) -> None:
     film = replace(found.film, header=pydicom.Dataset())
     first, notes = made(replace(found, film=film), tmp_path)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 
+@pytest.mark.slow
 @given(st.integers(0, 1000), st.integers(96, 400), st.integers(96, 400))
 @settings(max_examples=15)
 def test_every_chest_is_laid_out_as_a_chest(seed: int, height: int, width: int) -> None:

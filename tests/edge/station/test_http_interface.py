@@ -169,6 +169,7 @@ def test_who_sends_more_than_is_read_learns_why_it_is_refused(health: Health, ap
         assert ask(page, "/v1/segment", large, Authorization="Bearer knows")[0] == 503
 
 
+@pytest.mark.slow
 def test_who_never_stops_sending_is_not_heard_for_ever(health: Health, api: Api) -> None:
     head = b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 999999999999\r\n\r\n"
     with (

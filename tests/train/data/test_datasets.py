@@ -83,6 +83,7 @@ def test_films_are_decoded_as_on_the_device(tmp_path: Path) -> None:
         np.testing.assert_array_equal(film.load()[0].pixels, read_device_film(path).pixels)
 
 
+@pytest.mark.slow
 def test_brain_tumours(tmp_path: Path) -> None:
     dataset = open_dataset(tumours(tmp_path / "brain"))
     assert (dataset.layout, dataset.structures, len(dataset.films)) == ("brain-tumour", ("tumour",), 12)

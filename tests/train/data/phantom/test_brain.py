@@ -59,6 +59,7 @@ def test_no_threshold_finds_the_tumours() -> None:
     assert max(found) < 0.35
 
 
+@pytest.mark.slow
 def test_the_files_are_matlabs_with_every_field_of_the_real_set(tmp_path: Path) -> None:
     out = tmp_path / "brains"
     arguments = [str(out), "--films", "5", "--patients", "2", "--seed", "3"]
