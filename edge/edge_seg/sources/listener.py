@@ -6,7 +6,6 @@ Needs `pip install '.[clinic]'`.
 from __future__ import annotations
 
 import io
-import logging
 import re
 import time
 import warnings
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_seg.address import parse_address
+from edge_seg.dicom_network import prepare_pynetdicom
 from edge_seg.errors import DeviceError, InputError, OutputError, UsageError
 from edge_seg.film import Arrival, Failure, Film, Outcome
 from edge_seg.sources.attempts import Attempts
@@ -136,8 +136,7 @@ class Listener(Source):
 
         from edge_seg.sources.associations import AssociationServer
 
-        # It prints what peers do wrong; those who should know hear of it by status and record.
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+        prepare_pynetdicom()
         try:
             entity = AE(titles[0])
             entity.require_calling_aet = titles[1:]

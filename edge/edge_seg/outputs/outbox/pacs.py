@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import ssl
 import warnings
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_seg.dicom_network import prepare_pynetdicom
 from edge_seg.errors import InputError, UsageError
 from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble, allowed_s
 from edge_seg.outputs.outbox.parcel import Parcel
@@ -88,7 +88,7 @@ class PacsArchive(Archive):
     def _associate(self, sender: str, kinds: Iterable[tuple[str, str]]) -> Any:
         import pynetdicom
 
-        logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
+        prepare_pynetdicom()
         entity = pynetdicom.AE(sender)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = PATIENCE_S
         # The smallest encoding has a context of its own: of several in one, the archive may choose the largest.
