@@ -310,6 +310,9 @@ class OutputFolder:
                 self.notices.put_bytes(f"{secrets.token_hex(8)}.json", json.dumps(line).encode())
         if lines:
             self._records.append(*lines)
+        for record in records:
+            if isinstance(record, DoneRecord):
+                self._names.release(record.stem)
 
     def _hold(self) -> None:
         if self._lock is not None:

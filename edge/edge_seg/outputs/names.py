@@ -33,6 +33,10 @@ class Names:
         """Note that a stem is taken."""
         self._owners[stem.casefold()] = owner
 
+    def release(self, stem: str) -> None:
+        """Forget a stem that `known` knows from now on: a station that runs for years holds no name of each film."""
+        self._owners.pop(stem.casefold(), None)
+
     def stem(self, name: str, owner: str) -> str:
         """The stem for a film.
 

@@ -245,6 +245,8 @@ def test_films_of_one_name_keep_apart(tmp_path, segmenter):
     assert first.stem == "chest"
     assert len({first.stem, second.stem, changed.stem}) == 3
     assert again.stem == second.stem
+    # Nor is each name kept in memory for ever: the records know it.
+    assert output._names._owners == {}
     output.close()
     assert OutputFolder(tmp_path).write(segmenter(film(source="clinic/chest.png"))).stem == second.stem
 
