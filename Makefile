@@ -56,6 +56,7 @@ image-test: $(TESTS)/.installed $(IMAGES)/.amd64
 # Hours: 300 crash points, 10 machines cut off in a row, clocks that jump, disks that are pulled; 64-bit ARM too.
 image-nightly: image-test $(IMAGES)/.arm64
 	EDGE_SEG_NIGHTLY=1 EDGE_SEG_IMAGES=$(IMAGES) $(TESTS)/bin/python -m pytest -q -s tests/image/test_nightly.py
+	PYTHONPATH=benchmarks $(TESTS)/bin/python -m edge_seg_lab.device_week
 
 lint: $(TESTS)/.installed
 	$(TESTS)/bin/ruff check .

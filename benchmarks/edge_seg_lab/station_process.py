@@ -9,8 +9,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,19 +66,30 @@ class StationProcess:
         out: folder of results.
         words: other arguments of `edge-seg run`.
         group: that it runs in.
+        log: file for what it says, at its end; a pipe, which holds 64 KiB, unless given.
+        before: command that becomes the station, which it is given as further words.
     """
 
-    def __init__(self, out: Path, words: list[str], group: ControlGroup | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        words: list[str],
+        group: ControlGroup | None = None,
+        log: Path | None = None,
+        before: Sequence[str] = (),
+    ) -> None:
         self.out = out
-        self._group = group
+        self._group, self._log = group, log
         self.started = time.monotonic()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "edge_seg.cli.main", "run", *words, "--out", str(out), "--quiet"],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-            text=True,
-            preexec_fn=None if group is None else self._enter,
-        )
+        command = [sys.executable, "-m", "edge_seg.cli.main", "run", *words, "--out", str(out), "--quiet"]
+        with nullcontext() if log is None else log.open("a") as said:
+            self._process = subprocess.Popen(
+                [*before, *command],
+                stdout=subprocess.DEVNULL,
+                stderr=said or subprocess.PIPE,
+                text=True,
+                preexec_fn=None if group is None else self._enter,
+            )
 
     def _enter(self) -> None:
         assert self._group is not None
@@ -128,8 +139,7 @@ class StationProcess:
         end = time.monotonic() + PATIENCE_S
         while not done():
             if self._process.poll() is not None:
-                said = self._process.stderr.read() if self._process.stderr else ""
-                raise RuntimeError(f"the station ended before {what}: {said[-1000:]}")
+                raise RuntimeError(f"the station ended before {what}: {self._last_words()}")
             if time.monotonic() > end:
                 raise RuntimeError(f"{what}: not within {PATIENCE_S:.0f} s")
             time.sleep(0.01)
@@ -160,7 +170,14 @@ class StationProcess:
         self._process.send_signal(signal.SIGTERM)
         said = self._process.communicate(timeout=PATIENCE_S)[1]
         if self._process.returncode != _INTERRUPTED:
-            raise RuntimeError(f"the station ended with {self._process.returncode}: {said[-1000:]}")
+            raise RuntimeError(f"the station ended with {self._process.returncode}: {self._last_words(said)}")
+
+    def _last_words(self, said: str | None = None) -> str:
+        if self._log is not None:
+            said = self._log.read_text(errors="replace")
+        elif said is None and self._process.stderr is not None:
+            said = self._process.stderr.read()
+        return (said or "")[-1000:]
 
 
 def free_port() -> int:

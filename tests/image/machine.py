@@ -24,7 +24,10 @@ _FIRMWARE = {
     "arm64": (Path("/usr/share/AAVMF/AAVMF_CODE.fd"), Path("/usr/share/AAVMF/AAVMF_VARS.fd")),
 }
 _EMULATORS = {"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
-_BOOT_S = 900.0
+_BOOT_PROCESSOR_S = 900.0
+"""That the emulator itself had: on a busy computer it has few of them in a minute."""
+_PATIENCE_S = 3600.0
+_ATTEMPTS = 3
 _KVM_TRIAL_S = 20.0
 TOKEN = "a long word for tests"
 
@@ -59,10 +62,15 @@ def kvm_works() -> bool:
 
 def make_card(image: Path, card: Path, settings: str | None = None) -> None:
     """A card with the image on it, larger than the image, with settings as somebody would write them on a laptop."""
-    subprocess.run(["cp", "--sparse=always", image, card], check=True)
+    copy_card(image, card)
     os.truncate(card, CARD_BYTES)
     if settings is not None:
         write_settings(card, settings)
+
+
+def copy_card(card: Path, copy: Path) -> None:
+    """A card with the same content, with holes where it holds zeros."""
+    subprocess.run(["cp", "--sparse=always", card, copy], check=True)
 
 
 def write_settings(card: Path, text: str) -> None:
@@ -158,29 +166,39 @@ class Machine:
             if "return" in answer or "error" in answer:
                 return answer.get("return", answer.get("error"))
 
-    def wait_until_ready(self, seconds: float = _BOOT_S, *, listens: bool = True) -> float:
+    @property
+    def processor_s(self) -> float:
+        """Seconds of the processor that the emulator has had."""
+        facts = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wait_until_ready(
+        self, processor_s: float = _BOOT_PROCESSOR_S, seconds: float = _PATIENCE_S, *, listens: bool = True
+    ) -> float:
         """Wait for a page that answers and an open DICOM port; seconds since power was switched on.
 
         Args:
+            processor_s: that the emulator may take for it.
             seconds: to wait at most.
             listens: whether the DICOM port is waited for.
 
         Raises:
             TimeoutError: it does not start; the message holds the end of what its serial line said.
         """
-        while time.monotonic() - self._started < seconds:
+        while time.monotonic() - self._started < seconds and self.processor_s < processor_s:
             if self._process.poll() is not None:
                 raise TimeoutError((self.folder / "qemu.log").read_text())
             if self.is_alive() and (not listens or self.echo()):
                 return time.monotonic() - self._started
             time.sleep(1)
         serial = (self.folder / "serial.log").read_text(errors="replace")
-        raise TimeoutError(f"not ready after {seconds:.0f} s:\n{serial[-2000:]}")
+        passed = f"{time.monotonic() - self._started:.0f} s, {self.processor_s:.0f} s of them of the processor"
+        raise TimeoutError(f"not ready after {passed}:\n{serial[-2000:]}")
 
     def is_alive(self) -> bool:
         """Whether `/healthz` says so."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.page_port}/healthz", timeout=10) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.page_port}/healthz", timeout=60) as answer:
                 return bool(answer.read() == b"ok\n")
         except OSError:
             return False
@@ -193,7 +211,7 @@ class Machine:
             state: dict[str, Any] = json.load(answer)
             return state
 
-    def wait_for(self, done: int, seconds: float = _BOOT_S) -> dict[str, Any]:
+    def wait_for(self, done: int, seconds: float = _PATIENCE_S) -> dict[str, Any]:
         """The state once as many films are done, rejected or failed."""
         end = time.monotonic() + seconds
         while True:
@@ -208,25 +226,31 @@ class Machine:
 
     def echo(self) -> bool:
         """Whether the listener answers C-ECHO."""
-        words = ["echoscu", "-to", "20", "-aec", "EDGESEG", "127.0.0.1", str(self.dicom_port)]
+        words = ["echoscu", "-to", "60", "-ta", "60", "-td", "60", "-aec", "EDGESEG", "127.0.0.1", str(self.dicom_port)]
         return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
     def send(self, *films: Path) -> bool:
-        """Whether the device acknowledged each of the films."""
+        """Whether the device acknowledged each of the films; sent again where it did not, as a modality does."""
         words = [
             "storescu",
             "-to",
-            "60",
+            "600",
             "-td",
-            "120",
+            "600",
             "-ta",
-            "120",
+            "600",
             "-aec",
             "EDGESEG",
             "127.0.0.1",
             str(self.dicom_port),
         ]
-        return subprocess.run([*words, *films], capture_output=True, check=False).returncode == 0
+        for _ in range(_ATTEMPTS):
+            sent = subprocess.run([*words, *films], capture_output=True, text=True, check=False)
+            if sent.returncode == 0:
+                return True
+            print(f"not acknowledged: {(sent.stdout + sent.stderr)[-1000:]}", flush=True)
+            time.sleep(5)
+        return False
 
     def picture(self, path: Path) -> None:
         """What its screen shows, as PNG."""
@@ -247,10 +271,31 @@ class Machine:
 def running(
     architecture: str, card: Path, folder: Path, log: Path | None = None, *more: str, listens: bool = True
 ) -> Iterator[Machine]:
-    """A machine that is ready, and off when this is left."""
-    machine = Machine(architecture, card, folder, log, list(more))
+    """A machine that is ready, and off when this is left.
+
+    Without KVM one boot in some dozens stands still while the kernel looks for hardware: power is then switched off and
+    on again, with the card as it was, since the log of its writes begins anew.
+    """
+    machine = _ready(architecture, card, folder, log, list(more), listens)
     try:
-        machine.wait_until_ready(listens=listens)
         yield machine
     finally:
         machine.power_off()
+
+
+def _ready(architecture: str, card: Path, folder: Path, log: Path | None, more: list[str], listens: bool) -> Machine:
+    before = card.with_suffix(".before-boot")
+    copy_card(card, before)
+    for left in reversed(range(_ATTEMPTS)):
+        machine = Machine(architecture, card, folder, log, more)
+        try:
+            machine.wait_until_ready(listens=listens)
+            before.unlink()
+            return machine
+        except BaseException as error:
+            machine.power_off()
+            if not isinstance(error, TimeoutError) or not left:
+                raise
+            print(f"{architecture}: started anew, since it was {error}", flush=True)
+        copy_card(before, card)
+    raise AssertionError("unreachable")

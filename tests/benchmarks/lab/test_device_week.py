@@ -1,0 +1,58 @@
+"""A week on a device, small: every film is settled once through wrong clocks, a full disk and a power cut."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from edge_seg_lab.device_week import Load, Sample, grown, measure, memory_of_unit, what_is_missing
+
+
+@pytest.mark.slow
+def test_each_film_is_settled_once_in_a_small_week(tmp_path: Path, tiny_model: Path) -> None:
+    pytest.importorskip("pynetdicom", reason="needs edge-seg[clinic]")
+    if (missing := what_is_missing()) is not None:
+        pytest.skip(missing)
+    load = Load(films=70, side=64, disk_mb=40, free_gb=0.031, full_days=(3.0,), model=str(tiny_model), save="mask,record")
+    try:
+        found = measure(load, tmp_path, limited=False)
+    except OSError as error:
+        pytest.skip(f"no partition can be had here: {error}")
+    assert (found.acknowledged, found.lost, found.doubled, found.failed) == (75, 0, 0, 0)
+    # A start looks at once for what is to go.
+    assert found.removed > 0
+    told = " ".join(found.problems)
+    assert "the clock has jumped" in told
+    assert "disk" in told or "space" in told
+    assert len(found.table().splitlines()) == 8
+
+
+FLAT = [Sample(number / 10, 200.0, 20, 40, 500.0, 900, 70_000, number * 1000, 100) for number in range(70)]
+
+
+def test_what_is_flat() -> None:
+    assert grown(Load(films=1000), FLAT) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("memory_mb", 205.0),
+        ("threads", 30),
+        ("descriptors", 51),
+        ("used_mb", 530.0),
+        ("files", 950),
+        ("records", 80_000),
+        ("removed", 1_000_001),
+        ("log", 1_000_000),
+    ],
+)
+def test_what_grows_is_said(name: str, value: float) -> None:
+    late = [replace(one, **{name: value}) if one.day >= 5 else one for one in FLAT]
+    (fault,) = grown(Load(films=1000), late)
+    assert fault.startswith({"removed": "removed.jsonl", "memory_mb": "memory"}.get(name, name))
+
+
+def test_the_memory_is_that_of_the_unit() -> None:
+    assert memory_of_unit() == 512

@@ -1,0 +1,59 @@
+"""What the device does about a partition of the card that comes late or again."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2] / "image" / "root"
+UNITS = ("edge-seg-settings", "systemd-networkd", "systemd-timesyncd", "edge-seg")
+AGAIN = f"--no-block try-restart {' '.join(f'{unit}.service' for unit in UNITS)}"
+
+
+def told(tmp_path: Path, partition: str, *, mounted: bool, read: bool, mounts: bool = True) -> list[str]:
+    """What systemctl is told."""
+    answers = {
+        "systemctl": f'echo "$*" >> {tmp_path}/told; case $1 in is-active) echo {"active" if read else "inactive"};;'
+        f" start) exit {0 if mounts else 1};; esac",
+        "mountpoint": f"exit {0 if mounted else 1}",
+        "findmnt": "echo /dev/one-that-was-pulled",
+        "umount": f'echo "umount $*" >> {tmp_path}/told',
+    }
+    for name, text in answers.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    subprocess.run([ROOT / "usr/lib/edge-seg/partition-is-here", partition], env=environment, check=mounts)
+    return (tmp_path / "told").read_text().splitlines()[1:]
+
+
+@pytest.mark.parametrize("partition", ["boot", "data"])
+def test_one_that_comes_late_is_mounted_and_settings_are_read_anew(tmp_path: Path, partition: str) -> None:
+    mount = [f"reset-failed {partition}.mount", f"start {partition}.mount"]
+    assert told(tmp_path, partition, mounted=False, read=True) == [*mount, AGAIN]
+
+
+def test_one_that_comes_in_time_is_mounted_alone(tmp_path: Path) -> None:
+    assert told(tmp_path, "data", mounted=False, read=False) == ["reset-failed data.mount", "start data.mount"]
+
+
+def test_one_that_cannot_be_mounted_restarts_nothing(tmp_path: Path) -> None:
+    assert told(tmp_path, "data", mounted=False, read=True, mounts=False)[-1] == "start data.mount"
+
+
+def test_the_mount_of_one_that_was_pulled_is_given_up(tmp_path: Path) -> None:
+    assert told(tmp_path, "data", mounted=True, read=True)[0] == "umount -l /data"
+
+
+def test_settings_that_are_mounted_are_left_alone(tmp_path: Path) -> None:
+    assert told(tmp_path, "boot", mounted=True, read=True) == []
+
+
+def test_each_partition_of_the_card_has_a_rule() -> None:
+    rules = (ROOT / "etc/udev/rules.d/90-edge-seg.rules").read_text()
+    for label, partition in (("edge-seg-data", "data"), ("EDGE-SEG", "boot")):
+        assert f'ENV{{ID_FS_LABEL}}=="{label}"' in rules
+        assert f"edge-seg-partition@{partition}.service" in rules
