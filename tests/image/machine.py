@@ -188,7 +188,7 @@ class Machine:
         while time.monotonic() - self._started < seconds and self.processor_s < processor_s:
             if self._process.poll() is not None:
                 raise TimeoutError((self.folder / "qemu.log").read_text())
-            if self.is_alive() and (not listens or self.echo()):
+            if self.is_alive() and self.is_set_up() and (not listens or self.echo()):
                 return time.monotonic() - self._started
             time.sleep(1)
         serial = (self.folder / "serial.log").read_text(errors="replace")
@@ -202,6 +202,14 @@ class Machine:
                 return bool(answer.read() == b"ok\n")
         except OSError:
             return False
+
+    def is_set_up(self) -> bool:
+        """Whether the settings of the card hold: on a slow machine it comes late, and they are read again."""
+        try:
+            self.state()
+        except OSError:
+            return False
+        return True
 
     def state(self, token: str = TOKEN) -> dict[str, Any]:
         """What the station says of itself."""
