@@ -624,7 +624,7 @@ def measure(load: Load, work: Path, *, limited: bool = True) -> Outcome:
 @click.option("--disk-mb", default=Load.disk_mb, show_default=True, help="MiB of the data partition.")
 @click.option("--free-gb", type=float, help="Kept free by retention; as the image has it unless given.")
 @click.option("--model", help="Shipped name or file; as the image has it unless given.")
-@click.option("--save", help="Products; as the image has them unless given. Without dicom it takes a sixth of the time.")
+@click.option("--save", help="Products; as the image has them unless given. DICOM is most of the time.")
 def main(**values: Any) -> None:
     """Print the days as a table and the rest as JSON; exit code 1 where something grew, was lost or doubled."""
     if (missing := what_is_missing()) is not None:

@@ -57,3 +57,12 @@ def test_each_partition_of_the_card_has_a_rule() -> None:
     for label, partition in (("edge-seg-data", "data"), ("EDGE-SEG", "boot")):
         assert f'ENV{{ID_FS_LABEL}}=="{label}"' in rules
         assert f"edge-seg-partition@{partition}.service" in rules
+
+
+def test_a_partition_without_a_readable_superblock_is_mended_by_its_place() -> None:
+    """With a torn superblock it has no label (seen in a virtual machine); the disk's signature is in genimage.cfg."""
+    rules = (ROOT / "etc/udev/rules.d/90-edge-seg.rules").read_text()
+    assert 'ENV{ID_PART_ENTRY_UUID}=="ed5e6001-03", ENV{ID_FS_TYPE}==""' in rules
+    assert "disk-signature = 0xed5e6001" in (ROOT.parent / "genimage.cfg").read_text()
+    mends = (ROOT / "etc/systemd/system/edge-seg-mend@.service").read_text()
+    assert mends.index("e2fsck -f -y /dev/%i") < mends.index("udevadm trigger")

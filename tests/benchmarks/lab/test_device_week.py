@@ -14,7 +14,8 @@ def test_each_film_is_settled_once_in_a_small_week(tmp_path: Path, tiny_model: P
     pytest.importorskip("pynetdicom", reason="needs edge-seg[clinic]")
     if (missing := what_is_missing()) is not None:
         pytest.skip(missing)
-    load = Load(films=70, side=64, disk_mb=40, free_gb=0.031, full_days=(3.0,), model=str(tiny_model), save="mask,record")
+    small = Load(films=70, side=64, disk_mb=40, free_gb=0.031, full_days=(3.0,))
+    load = replace(small, model=str(tiny_model), save="mask,record")
     try:
         found = measure(load, tmp_path, limited=False)
     except OSError as error:
