@@ -360,11 +360,11 @@ class Scanner:
         self._association: Any = None
         self._sent = 0
 
-    def uid(self, number: int) -> str:
+    def uid(self, number: int) -> Any:
         """Of a film."""
         from pydicom.uid import generate_uid
 
-        return str(generate_uid(entropy_srcs=[f"device week {number}"]))
+        return generate_uid(entropy_srcs=[f"device week {number}"])
 
     def send(self, number: int) -> bool:
         """Whether the station acknowledged a film."""
@@ -513,9 +513,9 @@ class Week:
         space = os.statvfs(self._disk)
         filler = self._filler.stat().st_blocks * 512 if self._filler.exists() else 0
         station = self._station
-        sizes = [
+        records, removed = (
             path.stat().st_size if path.exists() else 0 for path in (self.out / RECORDS_NAME, self.out / REMOVED_NAME)
-        ]
+        )
         self.outcome.samples.append(
             Sample(
                 round(self._board.day, 3),
@@ -524,7 +524,8 @@ class Week:
                 station.descriptors,
                 round(((space.f_blocks - space.f_bfree) * space.f_frsize - filler) / 2**20, 1),
                 space.f_files - space.f_ffree,
-                *sizes,
+                records,
+                removed,
                 self._log.stat().st_size,
             )
         )

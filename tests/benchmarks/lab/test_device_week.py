@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from edge_seg_lab.device_week import Load, Sample, grown, measure, memory_of_unit, what_is_missing
@@ -49,7 +50,7 @@ def test_what_is_flat() -> None:
         ("log", 1_000_000),
     ],
 )
-def test_what_grows_is_said(name: str, value: float) -> None:
+def test_what_grows_is_said(name: str, value: Any) -> None:
     late = [replace(one, **{name: value}) if one.day >= 5 else one for one in FLAT]
     (fault,) = grown(Load(films=1000), late)
     assert fault.startswith({"removed": "removed.jsonl", "memory_mb": "memory"}.get(name, name))
