@@ -138,6 +138,27 @@ def test_a_data_partition_that_is_full_and_one_that_is_unplugged(tmp_path: Path,
             _wait(lambda: bool(machine.state()["problems"]))
 
 
+def test_a_torn_superblock_is_mended_without_anybody(tmp_path: Path, films: Films) -> None:
+    card = tmp_path / "card.img"
+    make_card(image_of("amd64"), card, SETTINGS)
+    with running("amd64", card, tmp_path) as machine:
+        path = films.make(0)
+        assert machine.send(path)
+        films.acknowledge(path)
+        machine.wait_for(1)
+    start, _ = extent(card)
+    with card.open("r+b") as file:
+        # Its second half: a cut tears what is being written at a sector's end.
+        file.seek(start + 1024 + 512)
+        file.write(bytes(512))
+    with running("amd64", card, tmp_path) as machine:
+        assert machine.send(films.make(1))
+        state = machine.wait_for(1)
+        assert not [line for line in state["problems"] if "partition" in line], state["problems"]
+    copy_out(card, tmp_path / "data.ext4")
+    assert faults(results_of(tmp_path / "data.ext4", tmp_path / "after"), films.acknowledged, films.sent) == []
+
+
 def _wait(until: object, seconds: float = 600) -> None:
     assert callable(until)
     end = time.monotonic() + seconds

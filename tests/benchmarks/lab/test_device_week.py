@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from edge_seg_lab.device_week import Load, Sample, grown, measure, memory_of_unit, what_is_missing
+from edge_seg_lab.device_week.board import what_is_missing
+from edge_seg_lab.device_week.outcome import Load, Sample, grown
+from edge_seg_lab.device_week.week import measure, memory_of_unit
 
 
 @pytest.mark.slow

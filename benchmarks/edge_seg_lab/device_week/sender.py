@@ -1,0 +1,108 @@
+"""The other side: films that are sent as a modality sends them, and a ledger of what became of each."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from edge_seg.outputs.journal import RECORDS_NAME
+from edge_seg.phantom import phantom, write_dicom
+
+from edge_seg_lab.device_week.outcome import Load
+
+_DISTINCT = 16
+"""Films that are painted; the others differ from them in UID and one pixel."""
+_ASSOCIATION = 50
+
+
+class Ledger:
+    """Every record that was ever written, though retention removes them: the journal is followed as it grows.
+
+    Args:
+        out: folder of results.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._path = out / RECORDS_NAME
+        self._seen: set[tuple[str, str]] = set()
+        self._file_id, self._read = 0, 0
+        self.settled: Counter[str] = Counter()
+        self.failed: set[str] = set()
+
+    def follow(self) -> int:
+        """Read what is new; how many records there were so far."""
+        with suppress(FileNotFoundError), self._path.open("rb") as file:
+            if (file_id := os.fstat(file.fileno()).st_ino) != self._file_id:
+                # Its beginning was cut off: what was read before is known by its film and time.
+                self._file_id, self._read = file_id, 0
+            file.seek(self._read)
+            lines = file.read().rpartition(b"\n")[0]
+            self._read += len(lines) + bool(lines)
+            for line in lines.splitlines():
+                self._note(json.loads(line))
+        return len(self._seen)
+
+    def _note(self, record: dict[str, Any]) -> None:
+        source = str(record["source"])
+        key = (source, str(record["recorded_at"]))
+        if key not in self._seen:
+            self._seen.add(key)
+            self.settled[source] += 1
+            if record["status"] != "done":
+                self.failed.add(source)
+
+
+class Scanner:
+    """Sends films over associations of some dozen, and again what was refused, as a modality does.
+
+    Args:
+        port: of the station.
+        load: what is sent.
+        folder: for the films that are painted.
+    """
+
+    def __init__(self, port: int, load: Load, folder: Path) -> None:
+        import pydicom
+        from pynetdicom import AE
+
+        self._port = port
+        self._entity = AE("SCANNER")
+        self._entity.acse_timeout = self._entity.dimse_timeout = self._entity.network_timeout = 120
+        self._painted = []
+        for seed in range(min(_DISTINCT, load.films)):
+            write_dicom(phantom(load.side, load.side, seed=seed), folder / "painted.dcm")
+            self._painted.append(pydicom.dcmread(folder / "painted.dcm"))
+        first = self._painted[0]
+        self._entity.add_requested_context(first.SOPClassUID, first.file_meta.TransferSyntaxUID)
+        self._association: Any = None
+        self._sent = 0
+
+    def uid(self, number: int) -> Any:
+        """Of a film."""
+        from pydicom.uid import generate_uid
+
+        return generate_uid(entropy_srcs=[f"device week {number}"])
+
+    def send(self, number: int) -> bool:
+        """Whether the station acknowledged a film."""
+        dataset, uid = self._painted[number % len(self._painted)], self.uid(number)
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
+        dataset.PixelData = number.to_bytes(4, "little") + dataset.PixelData[4:]
+        if self._association is None or not self._association.is_established or self._sent >= _ASSOCIATION:
+            self.hang_up()
+            self._association, self._sent = self._entity.associate("127.0.0.1", self._port, ae_title="EDGESEG"), 0
+            if not self._association.is_established:
+                return False
+        self._sent += 1
+        answer = self._association.send_c_store(dataset)
+        return "Status" in answer and answer.Status == 0
+
+    def hang_up(self) -> None:
+        """End the association."""
+        if self._association is not None and self._association.is_established:
+            self._association.release()
+        self._association = None
