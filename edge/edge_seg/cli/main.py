@@ -122,6 +122,7 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
         complain(f"{error.name} is not installed: {install_command(extra or '', anew=not extra)}")
         code = DeviceError.exit_code
     _give_up_standard_error()
+    _forget_interrupt()
     sys.exit(code if isinstance(code, int) else 0)
 
 
@@ -162,6 +163,15 @@ def _give_up_standard_error() -> None:
         sys.stderr.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _forget_interrupt() -> None:
+    """Let `python -m edge_seg` end with its exit code.
+
+    Python remembers an interrupt that came amid code compiled from text, as that of dataclasses is, and at the end it
+    would kill itself by SIGINT. It forgets it where more text is run (CPython, `run_eval_code_obj`).
+    """
+    exec("")
 
 
 if __name__ == "__main__":

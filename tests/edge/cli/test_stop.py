@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,17 @@ def test_a_lost_interrupt_comes_with_the_next_tick(number: signal.Signals) -> No
     # In a process of its own: other tests load libraries whose threads a signal to this one could meet.
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(int(number))], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "it came again\n"), done.stderr
+
+
+def test_an_interrupt_amid_code_from_text_ends_with_its_exit_code_too(tmp_path: Path) -> None:
+    lines = [
+        "import click",
+        "from edge_seg.cli.main import run_command",
+        "@click.command()",
+        "def stops():",
+        "    exec('raise KeyboardInterrupt')",
+        "run_command(stops, [])",
+    ]
+    (tmp_path / "stops.py").write_text("\n".join(lines))
+    done = subprocess.run([sys.executable, "-m", "stops"], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "edge-seg: stopped\n")
