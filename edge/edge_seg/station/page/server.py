@@ -136,15 +136,27 @@ class PageServer:
             request = parse_request(head)
         except (asyncio.LimitOverrunError, BadRequest):
             too_long = Answer(HTTPStatus.BAD_REQUEST, b"this is no request\n")
-            await within(self._limits.answer_s, _send(connection, too_long, {}, with_body=True))
-            await within(self._limits.linger_s, _close_gently(connection))
+            await self._reply(connection, too_long, {}, has_more=True)
             return
         connection.has_asked = True
         headers: dict[str, str] = {}
         found = await self._answer(request, headers, connection)
-        await within(self._limits.answer_s, _send(connection, found, headers, with_body=request.method != "HEAD"))
-        if request.has_body:
-            await within(self._limits.linger_s, _close_gently(connection))
+        with_body = request.method != "HEAD"
+        await self._reply(connection, found, headers, with_body=with_body, has_more=request.has_body)
+
+    async def _reply(
+        self, connection: Connection, sent: Answer, headers: dict[str, str], *, with_body: bool = True, has_more: bool
+    ) -> None:
+        """Send an answer and close; a peer that may still be sending is heard out first."""
+
+        async def reply() -> None:
+            await _send(connection, sent, headers, with_body=with_body)
+            if not has_more:
+                await _close(connection)
+
+        await within(self._limits.answer_s, reply())
+        if has_more:
+            await within(self._limits.linger_s, _drop_the_rest(connection))
 
     async def _answer(self, request: Request, headers: dict[str, str], connection: Connection) -> Answer:
         if self._here and not is_for_this_machine(request):
@@ -260,7 +272,13 @@ async def _send(connection: Connection, sent: Answer, headers: dict[str, str], *
     await writer.drain()
 
 
-async def _close_gently(connection: Connection) -> None:
+async def _close(connection: Connection) -> None:
+    """Close once everything is sent, over TLS with its own farewell."""
+    connection.writer.close()
+    await connection.writer.wait_closed()
+
+
+async def _drop_the_rest(connection: Connection) -> None:
     """Read and drop what a peer still sends, until it closes.
 
     A connection that is closed with unread bytes is reset, and a reset overtakes the answer: the peer would not learn
@@ -270,3 +288,4 @@ async def _close_gently(connection: Connection) -> None:
         connection.writer.write_eof()
     while await connection.reader.read(_PART):
         pass
+    await _close(connection)
