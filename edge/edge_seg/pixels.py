@@ -267,6 +267,15 @@ class Edges:
     behind: np.ndarray
 
     @property
+    def found(self) -> bool:
+        """Whether the structure is in any row."""
+        return bool(np.isfinite(self.first).any())
+
+    def without_any(self) -> Edges:
+        """As many rows, and the structure in none of them."""
+        return Edges(np.full_like(self.first, np.inf), np.full_like(self.behind, -np.inf))
+
+    @property
     def width(self) -> float:
         """From the leftmost to the rightmost place, in whichever rows they lie; 0 where there is none."""
         return max(0.0, float(self.behind.max() - self.first.min()))

@@ -124,7 +124,7 @@ def measure(
     if not {"right_lung", "left_lung"} <= masks.keys():
         return Measurements(_areas(shown, spans, spacing, lung), {}, {})
     of = next((name for name in _HEARTS if name in spans), "")
-    reach = {name: (edges or {}).get(name, each.edges) if each.found else each.edges for name, each in spans.items()}
+    reach = _reach(spans, edges or {})
     pixels = {name: reach[name].width for name in (*_LUNGS, *_HEARTS) if name in spans}
     pixels["thorax"] = reach["right_lung"].width_with(reach["left_lung"])
     doubt = doubt_spacing(pixels["thorax"] * _across(film, spacing), film.patient_years) if spacing else None
@@ -158,6 +158,16 @@ def _across(film: Film, spacing_mm: tuple[float, float]) -> float:
 
 def _without_sides(values: Mapping[str, _Number]) -> dict[str, _Number]:
     return {name: value for name, value in values.items() if name not in ("right_lung", "left_lung")}
+
+
+def _reach(spans: Mapping[str, _Spans], edges: Mapping[str, Edges]) -> dict[str, Edges]:
+    """Edges of each structure, all in rows of one kind: of the outlines, or of the masks.
+
+    An outline may be too thin to reach the middle of a row of the network's, and its mask have a pixel all the same.
+    """
+    if not all(name in edges and (edges[name].found or not each.found) for name, each in spans.items()):
+        return {name: each.edges for name, each in spans.items()}
+    return {name: edges[name] if each.found else edges[name].without_any() for name, each in spans.items()}
 
 
 def _ratios(

@@ -135,6 +135,28 @@ def test_widths_are_those_of_the_outlines_where_these_are_known() -> None:
     assert "cardiomediastinum" not in gone.widths
 
 
+@pytest.mark.parametrize("absent", ["right_lung", "left_lung", "cardiomediastinum"])
+def test_outlines_have_rows_of_their_own_and_a_structure_may_be_in_none(absent: str) -> None:
+    masks = chest((20, 60), (120, 160), (70, 110))
+    masks[absent][:] = False
+    # The network's picture of the film has a third of its rows.
+    thirds = {name: mask[1::3] for name, mask in masks.items()}
+    edges = {
+        name: Edges(
+            np.where(rows.any(axis=1), rows.argmax(axis=1), np.inf),
+            np.where(rows.any(axis=1), 200.0 - rows[:, ::-1].argmax(axis=1), -np.inf),
+        )
+        for name, rows in thirds.items()
+    }
+    assert measure(masks, film(), edges=edges).widths == measure(masks, film()).widths
+    # A speck of an outline that no pixel's middle lies in is no structure.
+    edges[absent] = Edges(np.full(20, 90.2), np.full(20, 90.4))
+    assert measure(masks, film(), edges=edges).widths == measure(masks, film()).widths
+    # An outline that no row's middle meets has a mask all the same.
+    thin = {**edges, "left_lung": edges["left_lung"].without_any()}
+    assert measure(masks, film(), edges=thin).widths == measure(masks, film()).widths
+
+
 def test_padding_is_no_part_of_the_film() -> None:
     masks = chest((20, 60), (120, 160), (70, 110))
     padding = np.ones((60, 200), bool)
