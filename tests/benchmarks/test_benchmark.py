@@ -174,6 +174,7 @@ def test_distances_are_in_mm_where_the_spacing_is_known() -> None:
     assert summarise(scores([0.9]))[0].hd95_mm is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("spacing", "side"), [((0.2, 0.2), 0.2), ((0.2, 0.3), None), (None, None)])
 def test_a_film_whose_pixels_are_not_square_has_no_mm(
     tiny_model: Path, spacing: tuple[float, float] | None, side: float | None

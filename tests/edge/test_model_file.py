@@ -80,6 +80,7 @@ def test_a_flipped_bit_in_the_network_is_refused(bit: int) -> None:
         ModelFile.from_bytes(bytes(damaged))
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_behind_the_network_is_refused_or_changes_nothing_that_runs() -> None:
     # All of them: a few in ten thousand make zipfile ask for a password or seek before the file.
     manifest = ModelFile.from_bytes(WHOLE).manifest

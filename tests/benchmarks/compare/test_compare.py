@@ -75,6 +75,7 @@ def test_a_planted_slowdown_is_found() -> None:
     assert back.verdict == "faster"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pace", [0.8, 1.07, 1.4])
 def test_a_slower_minute_is_no_slower_model(pace: float) -> None:
     found = [compare_reports(report(2 * i), report(2 * i + 1, pace=pace)) for i in range(100)]

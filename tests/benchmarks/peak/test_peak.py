@@ -191,6 +191,7 @@ def test_no_network_is_faster_than_the_peak(two_peaks: list[Peak], lungs: ModelF
     assert 0 < share.compute <= 1.1
 
 
+@pytest.mark.slow
 def test_so_many_threads_as_were_asked_for_multiply(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "8")
     names = [name for name in CANDIDATES if name.startswith("matrix product")]

@@ -81,6 +81,7 @@ def test_dask_gives_what_run_gives(archive: Archive, by_run: dict[tuple[str, str
     check(archive, by_run)
 
 
+@pytest.mark.slow
 def test_a_scheduler_that_is_not_there_is_told_in_a_line(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
     on_dask = pytest.importorskip("edge_seg.archive.on_dask")
     monkeypatch.setattr(on_dask, "_CONNECT_S", 0.5)

@@ -92,6 +92,7 @@ def test_a_process_that_cannot_start_is_no_films_fault(
         assert words in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_real_process_segments_and_says_why_not(archive: Archive) -> None:
     with closing(Guard(archive, 60.0)) as guard:
         first, *rest = archive.films(0)

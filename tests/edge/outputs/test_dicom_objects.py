@@ -331,6 +331,7 @@ def saved(segmenter: Segmenter, film: Film, out: Path) -> dict[str, Any]:
     return dict(json.loads((out / "records.jsonl").read_text().splitlines()[-1]))
 
 
+@pytest.mark.slow
 def test_objects_stand_in_the_record_or_why_there_are_none(segmenter: Segmenter, tmp_path: Path) -> None:
     found = result(segmenter, tmp_path)
     record = saved(segmenter, found.film, tmp_path / "out")

@@ -121,6 +121,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 NAMES = ("film.seg.dcm", "film.overlay.dcm", "film.report.dcm")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("taken", "expected"),
     [

@@ -81,6 +81,7 @@ def test_where_it_fails_the_cpu_does_it_and_every_record_says_so(
     assert record.areas["right_lung"].pixels > 0
 
 
+@pytest.mark.slow
 def test_it_is_tried_again_before_it_is_given_up(
     compiled_model: ModelFile, stub_delegate: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,6 +124,7 @@ def test_a_film_that_was_sent_comes_out_with_its_pixels(tmp_path: Path, listen: 
     assert (tmp_path / "inbox" / "done" / film.name).is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", [None, RLELossless], ids=["plain", "RLE"])
 def test_a_film_of_a_real_size_is_taken(
     tmp_path: Path, listen: Callable[..., Listener], encoding: pydicom.uid.UID | None
@@ -285,6 +286,7 @@ def test_the_same_film_twice_is_one_and_other_bytes_are_kept_beside(
     assert len(again.inbox) == 0
 
 
+@pytest.mark.slow
 def test_a_sender_that_disconnects_leaves_nothing_and_stops_nobody(
     tmp_path: Path, listen: Callable[..., Listener]
 ) -> None:

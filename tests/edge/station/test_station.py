@@ -34,6 +34,7 @@ def test_it_does_what_it_is_told(tmp_path: Path, tiny_model: Path) -> None:
     assert [record["status"] for record in records] == ["done", "done"]
 
 
+@pytest.mark.slow
 def test_a_file_is_enough(tmp_path: Path, tiny_model: Path) -> None:
     path = tmp_path / "station.toml"
     path.write_text(

@@ -49,6 +49,7 @@ def outline(mask: np.ndarray) -> list[tuple[int, int]]:
     return [(int(y), int(x)) for y, x in np.argwhere(mask & ~np.all(inside, axis=0))]
 
 
+@pytest.mark.slow
 @given(masks, masks, masks)
 def test_distances_are_those_from_each_outline_pixel_to_the_nearest(
     a: np.ndarray, b: np.ndarray, valid: np.ndarray
