@@ -417,10 +417,12 @@ class Segmenter:
         return self.lung is not None and self.lung != lung_definitions(self.manifest.structures)[0]
 
     def _edges(self, outlines: pixels.Outlines) -> dict[str, pixels.Edges]:
-        """How far each structure reaches, by the lungs' definition in use."""
+        """How far each structure of a chest reaches, by the lungs' definition in use; nothing else has widths."""
         names = [structure.name for structure in self.manifest.structures]
-        shadow = names.index("cardiomediastinum") if self._derived else None
         lungs = ("right_lung", "left_lung")
+        if not set(lungs) <= set(names):
+            return {}
+        shadow = names.index("cardiomediastinum") if self._derived else None
         return {name: outlines.edges(k, shadow if name in lungs else None) for k, name in enumerate(names)}
 
 

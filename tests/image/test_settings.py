@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from edge_seg import StationConfig, UsageError
+from edge_seg_lab.image_program import load_program
 
 IMAGE = Path(__file__).parents[2] / "image"
 TEMPLATE = (IMAGE / "edge-seg.toml").read_bytes()
 
 
-def load(name: str) -> ModuleType:
-    """A program of the device, which lies outside the packages."""
-    if sys.version_info < (3, 11):
-        pytest.skip("the device has Python 3.13", allow_module_level=True)
-    spec = importlib.util.spec_from_file_location(f"image_{name}", IMAGE / "device" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-settings = load("settings")
+if sys.version_info < (3, 11):
+    pytest.skip("the device has Python 3.13", allow_module_level=True)
+settings = load_program("settings")
 
 
 @pytest.fixture(autouse=True)
@@ -150,7 +138,7 @@ def test_names_of_networks_cannot_add_lines() -> None:
 
 
 def test_the_screen_says_where_the_page_is_and_what_is_wrong() -> None:
-    screen = load("screen")
+    screen = load_program("screen")
     found = {"view": {"address": "0.0.0.0:8080", "token": "word"}, "listener": {"address": "0.0.0.0:11112"}}
     state = {"films": {"done": 3, "rejected": 0, "failed": 1}, "problems": ["only 12 MB of disk are free"] * 6}
     text = screen.drawing("ward-1", ["10.0.0.7"], found, state, "2026-01-01 12:00 UTC")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import re
-import sys
 import time
 import urllib.request
 from contextlib import ExitStack, nullcontext, suppress
@@ -19,6 +17,7 @@ from edge_seg.outputs.journal import RECORDS_NAME, REMOVED_NAME
 from edge_seg_lab.device_week.board import AS_A_BOARD, DAY_S, Board, partition
 from edge_seg_lab.device_week.outcome import DAYS, MEMORY_MB, Load, Outcome, Sample, grown
 from edge_seg_lab.device_week.sender import Ledger, Scanner
+from edge_seg_lab.image_program import load_program
 from edge_seg_lab.station_process import StationProcess, control_group, free_port
 
 _PROJECT = Path(__file__).parents[3]
@@ -90,7 +89,7 @@ class Week:
         if self.load.free_gb is not None:
             text = re.sub("(?m)^free_gb = .*$", f"free_gb = {self.load.free_gb}", text)
         (card / "edge-seg.toml").write_text(text)
-        program = _program_of_the_image()
+        program = load_program("settings")
         places = program.Places(card, self._disk, self._work / "run")
         problems = program.apply(places)
         if problems:
@@ -243,17 +242,6 @@ class Week:
     def end(self) -> None:
         """Leave nothing running."""
         self._station.kill()
-
-
-def _program_of_the_image() -> Any:
-    """The program that makes the station's settings on a device, which lies outside the packages."""
-    spec = importlib.util.spec_from_file_location("image_settings", _PROJECT / "image" / "device" / "settings.py")
-    assert spec is not None
-    assert spec.loader is not None
-    program = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = program
-    spec.loader.exec_module(program)
-    return program
 
 
 def memory_of_unit() -> int:
