@@ -16,6 +16,7 @@ from edge_seg.outputs.folder import OutputFolder
 from edge_seg.segmenter import Segmenter
 from edge_seg.station.config import StationConfig
 from edge_seg.station.health import Health
+from edge_seg.station.memory import FreedMemory
 from edge_seg.station.service import Service
 from edge_seg.station.session import Observer, Summary, run_session
 from edge_seg.station.waiting import wait_for_results
@@ -69,7 +70,7 @@ class Station:
             self._service = opening.enter_context(closing(Service()))
             self.output = opening.enter_context(self._folder_of_results())
             self.source = opening.enter_context(closing(open_sources(config)))
-            self._observers: list[Observer] = [self._service, self._stop]
+            self._observers: list[Observer] = [self._service, self._stop, FreedMemory()]
             if (retention := make_retention(config, self.output)) is not None:
                 self._observers.append(retention)
             health = Health(self.segmenter, self.source, self.output, config.view.problems)
