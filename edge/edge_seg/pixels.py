@@ -169,6 +169,16 @@ def to_input(film: Film, input_shape: tuple[int, int]) -> tuple[np.ndarray, Lett
     return grey, letterbox
 
 
+def to_small(film: Film, side: int) -> np.ndarray:
+    """The upright film in square pixels, `(height, width)` uint8, its longer side of at most `side` pixels."""
+    height, width = (
+        round(length / float(step)) for length, step in zip(film.upright.shape, _pixels_in_a_square(film), strict=True)
+    )
+    side = max(1, min(side, max(height, width)))
+    grey, letterbox = to_input(film, (side, side))
+    return grey[letterbox.content]
+
+
 def labels_to_input(labels: np.ndarray, letterbox: Letterbox) -> np.ndarray:
     """Label planes laid where `to_input` lays the film.
 

@@ -387,7 +387,7 @@ class Segmenter:
         if self._appearance is None or quality.has(MIRRORED):
             return ()
         names = tuple(structure.name for structure in self.manifest.structures)
-        return look_at_sides(logits, names, grey, self._appearance, header_known=film.orientation_known)
+        return look_at_sides(logits, names, grey, self._appearance, film)
 
     def _look(self, film: Film, grey: np.ndarray) -> Quality:
         if self._appearance is None:

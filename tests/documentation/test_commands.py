@@ -37,7 +37,7 @@ NOT_EXECUTED = {
     r"curl -d INSTANCE |edge-seg run .* ORTHANC": "needs Orthanc; tests/edge/outputs/test_orthanc.py starts one",
     r"edge-seg quantize my\.keras ": "tests/quantize/test_own.py does",
     r"python -m edge_seg_quantize\.variants ": "takes minutes; tests/quantize/test_variants.py does it small",
-    r"python -m edge_seg_train\.appearance ": "needs thousands of films",
+    r"python -m edge_seg_train\.(appearance|side_markers) ": "needs thousands of films",
     r"KERAS_BACKEND=jax edge-seg train .* --process ": "needs two machines; tests/train/train/test_loop.py has two "
     "processes",
     r"(python -m edge_seg_train\.imagenet|edge-seg train my_films/ --from runs/imagenet) ": "needs 24 MB of weights; "

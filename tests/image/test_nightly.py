@@ -115,13 +115,13 @@ def test_machine_cuts_in_a_row(tmp_path: Path, films: Films) -> None:
 def test_a_data_partition_that_is_full_and_one_that_is_unplugged(tmp_path: Path, films: Films) -> None:
     card = tmp_path / "card.img"
     make_card(image_of("amd64"), card, SETTINGS)
-    # The partition lies on a disk of its own, which can be pulled; that of the card gives its name away.
+    # The partition lies on a disk of its own, which can be pulled; nothing is left on the card that could be mended.
     disk = tmp_path / "disk.img"
     copy_out(card, disk)
-    start, _ = extent(card)
+    start, length = extent(card)
     with card.open("r+b") as file:
         file.seek(start)
-        file.write(bytes(4096))
+        file.write(bytes(length))
     drive = {"driver": "raw", "node-name": "pulled", "file": {"driver": "file", "filename": str(disk)}}
     with running("amd64", card, tmp_path, None, "-device", "qemu-xhci,id=usb", listens=False) as machine:
         problems = machine.state()["problems"]

@@ -1,36 +1,43 @@
-"""Which side of a film is the patient's left, by the picture: the heart lies there, and a mirrored film looks odd.
+"""Which side of a film is the patient's left, by the picture: by the heart's place, and by side markers.
 
-Two things tell: how far the heart's centre lies to one side of the lungs, and how much more the film looks like others
-when it is mirrored. Weight and limit were set on the films of adults trained on or validated with (`adult` and
-`adult-v7`), each plain and mirrored. With `lungs` 2.1, 8 of 256 plain ones are called mirrored and 236 of 256 mirrored
-ones are found; a heart that lies to the right is called so too. Of the test splits no plain one of 142 is called so,
-and 135 of 142 mirrored ones are found. Side markers are not read: of the nine films that `lungs` 2.0 missed, one shows
-an L and one an S. To ask that network, too, how sure it was of the heart on the film and on its mirror image found 240
-of 246 of the films that it learned from, and no more than this on others.
+Two things tell of the heart: how far its centre lies to one side of the lungs, and how much more the film looks like
+others when it is mirrored. Weight and limits were set on the films of adults trained on or validated with (`adult` and
+`adult-v7`), each plain and mirrored. Where these are not clear, side markers are read; docs/reference/dicom-films.md
+says how often that finds a mirrored film. To ask the network, too, how sure it was of the heart on the film and on its
+mirror image found 240 of 246 of the films that it learned from, and no more than this on others.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from edge_seg import pixels
 from edge_seg.assessment.appearance import UPRIGHT, Appearance, Pose
 from edge_seg.assessment.film_gate import WARN, Finding
+from edge_seg.assessment.side_markers import SIDE, Marker, load_side_markers
+from edge_seg.film import Film
 
 MIRRORED, DISAGREE = "mirrored", "sides-disagree"
 """Codes of findings that make right and left unsure."""
 
 _WEIGHT = 0.55  # of the logarithm of how much less a film looks like others when it is mirrored
 _LIMIT = 0.013  # in widths of both lungs
+_CLEAR = 0.1  # from here on markers are not read: one plain film of five, and seven mirrored ones of eight, are below
 
-_TEXTS = {
+_BY_HEART = {
     MIRRORED: "perhaps mirrored: check the side marker; right and left would be swapped",
     DISAGREE: "the header says which side is which, the picture looks mirrored: check the side marker",
 }
+_BY_MARKER = {
+    MIRRORED: "perhaps mirrored: a side marker {} lies on the other side; right and left would be swapped",
+    DISAGREE: "the header says which side is which, a side marker {} lies on the other side: check both",
+}
+_HEART_ALONE = "the heart lies to the right, a side marker {} lies on its own side: check which side is which"
 _WITHHELD = "numbers of one side withheld"
 
 
 def look_at_sides(
-    logits: np.ndarray, names: tuple[str, ...], grey: np.ndarray, appearance: Appearance, *, header_known: bool
+    logits: np.ndarray, names: tuple[str, ...], grey: np.ndarray, appearance: Appearance, film: Film
 ) -> tuple[Finding, ...]:
     """A finding where the picture looks mirrored.
 
@@ -39,17 +46,54 @@ def look_at_sides(
         names: of the structures; without both lungs and the cardiomediastinum nothing is found.
         grey: `(height, width)` uint8, the upright film alone as the network saw it.
         appearance: what films of this kind look like.
-        header_known: whether a header says how the film lies.
+        film: itself, whose markers may be read.
     """
     shift = heart_shift(logits, names)
     if shift is None:
         return ()
     distances = appearance.poses(grey)
     likeness = float(np.log(distances[Pose(mirrored=True)] / distances[UPRIGHT]))
-    if shift + _WEIGHT * likeness > _LIMIT:
+    by_heart = shift + _WEIGHT * likeness
+    if by_heart > _CLEAR:
         return ()
-    code = DISAGREE if header_known else MIRRORED
-    return (Finding(code, WARN, f"{_TEXTS[code]}; {_WITHHELD}"),)
+    lungs = np.maximum(*(logits[:, :, names.index(name)] for name in ("right_lung", "left_lung"))) > 0
+    letter, on_its_side = read_side(film, lungs)
+    code = DISAGREE if film.orientation_known else MIRRORED
+    if letter and not on_its_side:
+        text = _BY_MARKER[code].format(letter)
+    elif by_heart > _LIMIT:
+        return ()
+    else:
+        text = _HEART_ALONE.format(letter) if letter else _BY_HEART[code]
+    return (Finding(code, WARN, f"{text}; {_WITHHELD}"),)
+
+
+def read_side(film: Film, lungs: np.ndarray) -> tuple[str, bool]:
+    """The letter of the side marker that is read, and whether it lies where it belongs; none where there is none.
+
+    Args:
+        film: whose markers are read.
+        lungs: `(height, width)` bool of the upright film alone, of any size; not empty.
+    """
+    grey = pixels.to_small(film, SIDE)
+    rows, columns = (np.flatnonzero(lungs.any(axis=axis)) for axis in (1, 0))
+    edges = [
+        slice(round(along[0] * new / old), round((along[-1] + 1) * new / old))
+        for along, old, new in zip((rows, columns), lungs.shape, grey.shape, strict=True)
+    ]
+    markers = load_side_markers().read(grey, (edges[0], edges[1]))
+    middle = (columns[0] + columns[-1] + 1) / 2 / lungs.shape[1]
+    votes = [
+        (marker, marker.probability if _is_on_its_side(marker, middle) else -marker.probability) for marker in markers
+    ]
+    total = sum(vote for _, vote in votes)
+    told = [marker for marker, vote in votes if vote * total > 0]
+    return (max(told, key=lambda one: one.probability).letter, total > 0) if told else ("", True)
+
+
+def _is_on_its_side(marker: Marker, middle: float) -> bool:
+    """Whether it is an R in the picture's left part, where the patient's right is, or an L in the other."""
+    return (marker.letter == "R") == (marker.column < middle)
 
 
 def heart_shift(logits: np.ndarray, names: tuple[str, ...]) -> float | None:

@@ -40,9 +40,15 @@ def test_free_pages_between_what_is_held_go_back_to_the_system() -> None:
 
 
 def test_it_is_done_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    now, trimmed = 1000.0, []
+    now = 1000.0
+    trimmed: list[int] = []
+
+    def trim(kept: int) -> int:
+        trimmed.append(kept)
+        return 1
+
     monkeypatch.setattr(memory.time, "monotonic", lambda: now)
-    freed = FreedMemory(lambda kept: trimmed.append(kept) or 1)
+    freed = FreedMemory(trim)
     for _ in range(5):
         freed.tick()
     assert trimmed == [0]

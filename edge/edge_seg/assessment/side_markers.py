@@ -1,0 +1,189 @@
+"""Side markers: the letter R or L beside a patient, of lead or burnt in, that says which side of a film is which.
+
+What stands out from its surroundings and has a letter's size and proportions is cut out, and a small network says
+whether it is an R or an L. A marker that was laid face down is read as well as another: where it lies tells the side,
+not how. Letters of a word are left out, and so is what lies between the lungs' edges, where bones and tubes make an L.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SIDE = 512
+"""Pixels of a film's longer side that letters are looked for in; smaller ones are not enlarged."""
+
+PATCH = 24
+"""Side in pixels of what the network sees of a candidate."""
+
+_INK = 20  # pixels of a patch's side that the letter takes
+_SURROUNDINGS = 41  # pixels across; no letter is as large
+_CONTRAST = (28, 70)  # grey levels that a letter stands out by: faint ones, and those on a plate that stands out too
+_LEAST, _MOST = (7, 4), 48  # height and width in pixels
+_MARGIN = 2  # pixels that are added around the film, so that a letter at its edge has surroundings
+_SURE = 0.4  # on films of adults that limits were set on, one letter of 36 is then none
+
+_RL = "RL"
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A letter that was read.
+
+    Attributes:
+        letter: `R` or `L`.
+        row, column: of its centre, in parts of the film's height and width.
+        probability: that it is this letter, as the network has it.
+    """
+
+    letter: str
+    row: float
+    column: float
+    probability: float
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """What may be a letter.
+
+    Attributes:
+        boxes: `(n, 4)` int: left, top, width and height in pixels.
+        patches: `(n, PATCH, PATCH)` uint8, each scaled so that the letter fills it.
+    """
+
+    boxes: np.ndarray
+    patches: np.ndarray
+
+    def in_words(self) -> np.ndarray:
+        """`(n,)` bool: which of them have a neighbour of about their height on the same line."""
+        left, top, width, height = self.boxes.T.astype(np.float32)
+        gap = np.maximum(left[None] - (left + width)[:, None], left[:, None] - (left + width)[None])
+        shared = np.minimum((top + height)[:, None], (top + height)[None]) - np.maximum(top[:, None], top[None])
+        tall = height[:, None]
+        near = (gap > -0.2 * tall) & (gap < 0.6 * tall) & (shared > 0.6 * np.minimum(tall, height[None]))
+        alike = (height[None] > 0.55 * tall) & (height[None] < 1.8 * tall)
+        # The same letter may be found twice, by two contrasts.
+        other = np.abs(left[:, None] + width[:, None] / 2 - left[None] - width[None] / 2) > 0.3 * tall
+        return np.asarray((near & alike & other).any(axis=1))
+
+
+class SideMarkers:
+    """Reads side markers.
+
+    Args:
+        layers: weights `(inputs, outputs)` and offsets `(outputs,)`, float32, of each fully connected layer; the first
+            takes a patch in rows, values from 0 to 1, and the last gives nothing, R and L.
+    """
+
+    def __init__(self, layers: tuple[tuple[np.ndarray, np.ndarray], ...]) -> None:
+        self._layers = layers
+
+    def probabilities(self, patches: np.ndarray) -> np.ndarray:
+        """`(n, 3)` float32 for nothing, R and L, from patches `(n, PATCH, PATCH)` uint8."""
+        values = patches.reshape(len(patches), PATCH * PATCH).astype(np.float32) / np.float32(255)
+        for weights, offsets in self._layers[:-1]:
+            values = np.maximum(values @ weights + offsets, 0)
+        weights, offsets = self._layers[-1]
+        values = values @ weights + offsets
+        values = np.exp(values - values.max(axis=1, keepdims=True))
+        return np.asarray(values / values.sum(axis=1, keepdims=True))
+
+    def read(self, grey: np.ndarray, without: tuple[slice, slice] | None = None) -> tuple[Marker, ...]:
+        """The markers of an upright film.
+
+        Args:
+            grey: `(height, width)` uint8, the film alone, no side longer than `SIDE`.
+            without: rows and columns in which no marker is looked for.
+        """
+        found = candidates(grey, without)
+        if not len(found.boxes):
+            return ()
+        probabilities = self.probabilities(found.patches)[:, 1:]
+        taken = (probabilities.max(axis=1) >= _SURE) & ~found.in_words()
+        height, width = grey.shape
+        return tuple(
+            Marker(
+                _RL[int(chances.argmax())], (top + high / 2) / height, (left + wide / 2) / width, float(max(chances))
+            )
+            for (left, top, wide, high), chances in zip(found.boxes[taken], probabilities[taken], strict=True)
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the network as an `.npz` with float16 arrays."""
+        arrays = [array.astype(np.float16) for layer in self._layers for array in layer]
+        np.savez_compressed(path, *arrays)
+
+    @classmethod
+    def read_from(cls, path: Path) -> SideMarkers:
+        """The network of a file that `save` wrote.
+
+        Raises:
+            OSError, ValueError: it cannot be read.
+        """
+        with np.load(path) as file:
+            arrays = [file[f"arr_{number}"].astype(np.float32) for number in range(len(file.files))]
+        return cls(tuple(zip(arrays[::2], arrays[1::2], strict=True)))
+
+
+@cache
+def load_side_markers() -> SideMarkers:
+    """The reader that comes with the package."""
+    return SideMarkers.read_from(Path(str(resources.files("edge_seg"))) / "models" / "side-markers.npz")
+
+
+def candidates(grey: np.ndarray, without: tuple[slice, slice] | None = None) -> Candidates:
+    """What may be a letter on a film.
+
+    Args:
+        grey: `(height, width)` uint8.
+        without: rows and columns in which no centre may lie.
+    """
+    boxes, patches = [], []
+    around = cv2.getStructuringElement(cv2.MORPH_RECT, (_SURROUNDINGS, _SURROUNDINGS))
+    framed = cv2.copyMakeBorder(grey, *(_MARGIN,) * 4, cv2.BORDER_REPLICATE)
+    for brighter in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
+        standing_out = cv2.morphologyEx(framed, brighter, around)
+        for contrast in _CONTRAST:
+            above = (standing_out > contrast).astype(np.uint8)
+            _, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+            for number in _like_letters(stats, grey.shape, without):
+                left, top, width, height = stats[number, :4]
+                place = slice(top, top + height), slice(left, left + width)
+                boxes.append((left - _MARGIN, top - _MARGIN, width, height))
+                patches.append(_patch(np.where(labels[place] == number, standing_out[place], 0)))
+    if not boxes:
+        return Candidates(np.empty((0, 4), int), np.empty((0, PATCH, PATCH), np.uint8))
+    return Candidates(np.array(boxes), np.stack(patches))
+
+
+def _like_letters(stats: np.ndarray, shape: tuple[int, int], without: tuple[slice, slice] | None) -> list[int]:
+    """Numbers of the components that are as large and as filled as letters, and not cut off by the film's edge."""
+    left, top, width, height, area = stats[1:].T
+    filled = area / (width * height)
+    fit = (height >= _LEAST[0]) & (width >= _LEAST[1]) & (np.maximum(height, width) <= _MOST)
+    fit &= (width <= 1.6 * height) & (height <= 4 * width) & (filled >= 0.12) & (filled <= 0.85)
+    fit &= (left > _MARGIN) & (top > _MARGIN)
+    fit &= (left + width < shape[1] + _MARGIN) & (top + height < shape[0] + _MARGIN)
+    if without is not None:
+        rows, columns = without
+        row, column = top + height / 2 - _MARGIN, left + width / 2 - _MARGIN
+        fit &= ~((row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop))
+    return [int(number) + 1 for number in np.flatnonzero(fit)]
+
+
+def _patch(ink: np.ndarray) -> np.ndarray:
+    """`(PATCH, PATCH)` uint8: what stands out, scaled so that its longer side is `_INK` and its brightest is white."""
+    scale = _INK / max(ink.shape)
+    height, width = (max(1, round(side * scale)) for side in ink.shape)
+    bright = ink.astype(np.float32) * np.float32(255 / max(1, int(ink.max())))
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    plane = np.asarray(cv2.resize(bright, (width, height), interpolation=way))
+    patch = np.zeros((PATCH, PATCH), np.uint8)
+    top, left = (PATCH - height) // 2, (PATCH - width) // 2
+    patch[top : top + height, left : left + width] = np.rint(plane)
+    return patch
