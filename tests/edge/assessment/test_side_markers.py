@@ -80,7 +80,7 @@ def test_a_letter_tells_the_side_by_the_lungs_middle(letter: str, column: int, o
     assert read_side(Film(large), lungs) == (letter, on_its_side)
 
 
-def test_letters_that_disagree_tell_nothing_that_one_alone_would() -> None:
+def test_a_film_without_a_letter_tells_nothing() -> None:
     lungs = np.zeros((40, 50), bool)
     lungs[10:35, 8:42] = True
     assert read_side(Film(np.full((400, 500), GREY, np.uint8)), lungs) == ("", True)
