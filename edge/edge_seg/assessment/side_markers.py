@@ -22,7 +22,7 @@ PATCH = 24
 """Side in pixels of what the network sees of a candidate."""
 
 _INK = 20  # pixels of a patch's side that the letter takes
-_SURROUNDINGS = 41  # pixels across; no letter is as large
+_SURROUNDINGS = 41  # pixels across; no stroke of a letter is as wide
 _CONTRAST = (28, 70)  # grey levels that a letter stands out by: faint ones, and those on a plate that stands out too
 _LEAST, _MOST = (7, 4), 48  # height and width in pixels
 _MARGIN = 2  # pixels that are added around the film, so that a letter at its edge has surroundings
