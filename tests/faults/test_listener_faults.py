@@ -34,6 +34,8 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from .disks import disk, remount
+
 pynetdicom = pytest.importorskip("pynetdicom", reason="needs edge-seg[clinic]")
 
 FILMS = int(os.environ.get("EDGE_SEG_FILMS", "24"))
@@ -232,27 +234,6 @@ def test_killed_under_load_every_acknowledged_film_has_one_result(
     check(tmp_path / "out", senders.acknowledged)
 
 
-@contextlib.contextmanager
-def disk(image: Path, place: Path, megabytes: int) -> Iterator[Path]:
-    """A file system of its own in a file."""
-    if os.geteuid() != 0:
-        pytest.skip("a disk can be mounted by root alone")
-    if not image.exists():
-        with image.open("wb") as file:
-            file.truncate(megabytes * 1024 * 1024)
-        make = shutil.which("mkfs.ext4", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-        if make is None:
-            pytest.skip("mkfs.ext4 is not installed")
-        subprocess.run([make, "-q", "-F", str(image)], check=True)
-    place.mkdir(exist_ok=True)
-    if subprocess.run(["mount", "-o", "loop", str(image), str(place)], capture_output=True).returncode:
-        pytest.skip("mounting is not allowed here")
-    try:
-        yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 def test_power_cuts_under_load_lose_no_acknowledged_film(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
     chance = random.Random(1)
     # Counted in acknowledged films and not in seconds: on a busy machine a cut would come before the first film.
@@ -334,13 +315,6 @@ def test_a_disk_that_turns_read_only_is_waited_for(tmp_path: Path, tiny_model: P
         device.wait_for(len(films))
         device.stop()
         check(place / "out", senders.acknowledged)
-
-
-def remount(place: Path, how: str, deadline: float) -> None:
-    """Refused while a file is open for writing, so asked again."""
-    while subprocess.run(["mount", "-o", f"remount,{how}", str(place)], capture_output=True).returncode:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_another_tools_sender(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:

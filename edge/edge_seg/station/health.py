@@ -30,6 +30,7 @@ from edge_seg.outputs.outbox import Outbox
 from edge_seg.record import AnyRecord, DoneRecord
 from edge_seg.segmenter import Segmenter
 from edge_seg.sources import Source
+from edge_seg.station.disk import DiskWatch
 from edge_seg.station.health_state import FilmCounts, HealthState, RecentFilm, RunningModel, Sending, sending_problems
 from edge_seg.station.layers import Layers, Outlines
 from edge_seg.station.session import Observer, Summary
@@ -67,10 +68,18 @@ class Health(Observer):
     Args:
         segmenter, source, output: of the session.
         told: a file whose lines are problems that the system around it found; it may come and go.
+        disk: that results are written to, where it is watched.
     """
 
-    def __init__(self, segmenter: Segmenter, source: Source, output: Results, told: Path | None = None) -> None:
-        self._segmenter, self._source, self._output, self._told = segmenter, source, output, told
+    def __init__(
+        self,
+        segmenter: Segmenter,
+        source: Source,
+        output: Results,
+        told: Path | None = None,
+        disk: DiskWatch | None = None,
+    ) -> None:
+        self._segmenter, self._source, self._output, self._told, self._disk = segmenter, source, output, told, disk
         self._lock = threading.Lock()
         self._recent: deque[RecentFilm] = deque(maxlen=RECENT)
         self._passed: deque[RecentFilm] = deque(maxlen=_PASSED)
@@ -201,7 +210,9 @@ class Health(Observer):
     def _hindrances(self, waiting: str | None) -> list[str]:
         """What keeps the session from its films."""
         found = [] if self.alive else [f"nothing has stirred for over {STUCK_S:.0f} s: start it again"]
-        return [*found, *([waiting] if waiting else []), *self._output.troubles, *_lines_of(self._told)]
+        found += [waiting] if waiting else []
+        found += [self._disk.trouble] if self._disk and self._disk.trouble else []
+        return [*found, *self._output.troubles, *_lines_of(self._told)]
 
 
 def _problems(state: HealthState) -> Iterator[str]:

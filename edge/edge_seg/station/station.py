@@ -15,6 +15,7 @@ from edge_seg.log import room_logger
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.segmenter import Segmenter
 from edge_seg.station.config import StationConfig
+from edge_seg.station.disk import DiskWatch
 from edge_seg.station.health import Health
 from edge_seg.station.memory import FreedMemory
 from edge_seg.station.service import Service
@@ -70,10 +71,11 @@ class Station:
             self._service = opening.enter_context(closing(Service()))
             self.output = opening.enter_context(self._folder_of_results())
             self.source = opening.enter_context(closing(open_sources(config)))
-            self._observers: list[Observer] = [self._service, self._stop, FreedMemory()]
+            disk = DiskWatch(self.output.folder)
+            self._observers: list[Observer] = [self._service, self._stop, FreedMemory(), disk]
             if (retention := make_retention(config, self.output)) is not None:
                 self._observers.append(retention)
-            health = Health(self.segmenter, self.source, self.output, config.view.problems)
+            health = Health(self.segmenter, self.source, self.output, config.view.problems, disk)
             self.page: PageServer | None = open_page(config, health, self.output)
             if self.page is not None:
                 opening.enter_context(closing(self.page))
