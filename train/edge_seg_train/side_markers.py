@@ -4,7 +4,7 @@
 
 Nobody has marked letters on these films, and none needs to: a letter on an upright film lies on its own side. A first
 network learns from letters that are drawn onto films. What it takes for a letter on the films themselves is then one if
-it lies on that letter's side, and a second network learns from those too.
+it lies on that letter's side, and the next network learns from those too. Each round knows more of them.
 """
 
 from __future__ import annotations
@@ -24,13 +24,23 @@ from edge_seg_data import Dataset, open_dataset
 
 NOTHING, R, L = range(3)
 
-_FONTS = (
+_LINES = (
     cv2.FONT_HERSHEY_SIMPLEX,
     cv2.FONT_HERSHEY_DUPLEX,
     cv2.FONT_HERSHEY_COMPLEX,
     cv2.FONT_HERSHEY_TRIPLEX,
     cv2.FONT_HERSHEY_PLAIN,
 )
+_FONTS = (
+    "DejaVuSans.ttf",
+    "DejaVuSans-Bold.ttf",
+    "DejaVuSansMono-Bold.ttf",
+    "DejaVuSerif-Bold.ttf",
+    "STIXGeneralBol.ttf",
+    "cmss10.ttf",
+    "cmtt10.ttf",
+)
+"""Of those that come with Matplotlib."""
 _OTHERS = "ABCDEFGHIJKMNOPQSTUVWXYZ0123456789abcdefghkmnpqsty?+<>"
 _WORDS = ("AP", "PA", "SUPINE", "PORTABLE", "ERECT", "MOBILE", "SITTING", "DX", "SN", "12:30", "XR CHEST")
 
@@ -38,7 +48,9 @@ _CUT = 96  # pixels across of the cut that a letter is drawn onto
 _LARGE = 60  # pixels that letters are drawn with before they are scaled
 _DRAWN = 25_000
 _FEWER = 3  # times as often a film's own letters are shown as drawn ones
-_UNSURE, _LIKELY, _CERTAIN = 0.25, 0.5, 0.97
+# A letter that is not known yet must not be learned as none: of what lies on its side only what is least like one is.
+_UNLIKE, _LIKELY, _CERTAIN = 0.02, 0.5, 0.97
+_ROUNDS = 4
 _WIDTHS = (64, 32)
 _EPOCHS, _BATCH, _RATE = 6, 512, 2e-3
 
@@ -65,8 +77,10 @@ def reader_of(films: list[np.ndarray], drawn: int = _DRAWN, seed: int = 0) -> Si
     chance = np.random.default_rng(seed)
     made = draw(films, drawn, chance)
     found, sides = _on_films(films)
-    first = _taught(made + Patches(found, np.zeros(len(found), int)), seed)
-    return _taught(made + own_letters(first, found, sides), seed)
+    reader = _taught(made + Patches(found, np.zeros(len(found), int)), seed)
+    for _ in range(_ROUNDS):
+        reader = _taught(made + own_letters(reader, found, sides), seed)
+    return reader
 
 
 def own_letters(reader: SideMarkers, patches: np.ndarray, on_the_left: np.ndarray) -> Patches:
@@ -83,7 +97,7 @@ def own_letters(reader: SideMarkers, patches: np.ndarray, on_the_left: np.ndarra
     sure = right + left
     taken = np.flatnonzero(on_its_side & (sure > _LIKELY))
     # An R on the patient's left is a word's, or a bone that looks like one.
-    none = np.flatnonzero((sure < _UNSURE) | (~on_its_side & (sure < _CERTAIN)))
+    none = np.flatnonzero((sure < _UNLIKE) | (~on_its_side & (sure < _CERTAIN)))
     order = np.concatenate([none, np.repeat(taken, _FEWER)])
     return Patches(patches[order], np.concatenate([np.zeros(len(none), int), np.repeat(letter[taken], _FEWER)]))
 
@@ -159,13 +173,43 @@ def _with_text(
 
 def _ink(text: str, chance: np.random.Generator) -> np.ndarray:
     """Text as large as `_LARGE`, `(height, width)` float32 from 0 to 1, without a border."""
-    font, thick = _FONTS[chance.integers(len(_FONTS))], int(chance.integers(2, 10))
-    (width, height), below = cv2.getTextSize(text, font, _LARGE / 22, thick)
-    plane = np.zeros((height + below + 24, width + 24), np.uint8)
-    cv2.putText(plane, text, (12, height + 12), font, _LARGE / 22, 255, thick, cv2.LINE_AA)
+    plane = _in_lines(text, chance) if chance.random() < 0.5 else _in_a_font(text, chance)
     rows, columns = np.flatnonzero(plane.max(axis=1) > 40), np.flatnonzero(plane.max(axis=0) > 40)
     plane = plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
     return plane.astype(np.float32) / 255
+
+
+def _in_lines(text: str, chance: np.random.Generator) -> np.ndarray:
+    """Text in the letters of plotters, of lines of any width, as wire and lead tape lie; uint8."""
+    font, thick = _LINES[chance.integers(len(_LINES))], int(chance.integers(2, 10))
+    (width, height), below = cv2.getTextSize(text, font, _LARGE / 22, thick)
+    plane = np.zeros((height + below + 24, width + 24), np.uint8)
+    cv2.putText(plane, text, (12, height + 12), font, _LARGE / 22, 255, thick, cv2.LINE_AA)
+    return plane
+
+
+def _in_a_font(text: str, chance: np.random.Generator) -> np.ndarray:
+    """Text in printed letters, some as their outline only, as punched letters are; uint8."""
+    from matplotlib import get_data_path
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import TextPath
+
+    font = FontProperties(fname=str(Path(get_data_path()) / "fonts" / "ttf" / _FONTS[chance.integers(len(_FONTS))]))
+    letters = TextPath((0, 0), text, 1.35 * _LARGE, prop=font).to_polygons()
+    corner = np.min([letter.min(axis=0) for letter in letters], axis=0)
+    rings = [np.rint((letter - corner + 12) * 16).astype(np.int32) for letter in letters]
+    width, height = np.max([ring.max(axis=0) for ring in rings], axis=0) // 16 + 12
+    plane = np.zeros((height, width), np.uint8)
+    if chance.random() < 0.15:
+        cv2.polylines(plane, rings, True, 255, int(chance.integers(2, 6)), cv2.LINE_AA, 4)
+    else:
+        cv2.fillPoly(plane, rings, 255, cv2.LINE_AA, 4)
+    # Lead is cut by hand, and films spread what is bright.
+    thicker = int(chance.integers(-2, 5))
+    if thicker:
+        change = cv2.dilate if thicker > 0 else cv2.erode
+        plane = np.asarray(change(plane, np.ones((abs(thicker) + 1,) * 2, np.uint8)))
+    return plane[::-1]
 
 
 def _plate(shape: tuple[int, int], chance: np.random.Generator) -> np.ndarray:

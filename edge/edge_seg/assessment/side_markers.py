@@ -26,7 +26,9 @@ _SURROUNDINGS = 41  # pixels across; no stroke of a letter is as wide
 _CONTRAST = (28, 70)  # grey levels that a letter stands out by: faint ones, and those on a plate that stands out too
 _LEAST, _MOST = (7, 4), 48  # height and width in pixels
 _MARGIN = 2  # pixels that are added around the film, so that a letter at its edge has surroundings
-_SURE = 0.4  # on films of adults that limits were set on, one letter of 36 is then none
+_SURE = np.array([0.7, 0.95])
+"""Probabilities from which an R and an L are read. A reader that did not learn from them read the markers of 157 of 353
+films of adults, none on the wrong side; what looks like an L and is none is an edge, so that an L has to be surer."""
 
 _RL = "RL"
 
@@ -54,22 +56,12 @@ class Candidates:
     Attributes:
         boxes: `(n, 4)` int: left, top, width and height in pixels.
         patches: `(n, PATCH, PATCH)` uint8, each scaled so that the letter fills it.
+        in_word: `(n,)` bool, which of them stand beside something of about their height on the same line.
     """
 
     boxes: np.ndarray
     patches: np.ndarray
-
-    def in_words(self) -> np.ndarray:
-        """`(n,)` bool: which of them have a neighbour of about their height on the same line."""
-        left, top, width, height = self.boxes.T.astype(np.float32)
-        gap = np.maximum(left[None] - (left + width)[:, None], left[:, None] - (left + width)[None])
-        shared = np.minimum((top + height)[:, None], (top + height)[None]) - np.maximum(top[:, None], top[None])
-        tall = height[:, None]
-        near = (gap > -0.2 * tall) & (gap < 0.6 * tall) & (shared > 0.6 * np.minimum(tall, height[None]))
-        alike = (height[None] > 0.55 * tall) & (height[None] < 1.8 * tall)
-        # The same letter may be found twice, by two contrasts.
-        other = np.abs(left[:, None] + width[:, None] / 2 - left[None] - width[None] / 2) > 0.3 * tall
-        return np.asarray((near & alike & other).any(axis=1))
+    in_word: np.ndarray
 
 
 class SideMarkers:
@@ -104,7 +96,7 @@ class SideMarkers:
         if not len(found.boxes):
             return ()
         probabilities = self.probabilities(found.patches)[:, 1:]
-        taken = (probabilities.max(axis=1) >= _SURE) & ~found.in_words()
+        taken = (probabilities >= _SURE).any(axis=1) & ~found.in_word
         height, width = grey.shape
         return tuple(
             Marker(
@@ -143,7 +135,7 @@ def candidates(grey: np.ndarray, without: tuple[slice, slice] | None = None) -> 
         grey: `(height, width)` uint8.
         without: rows and columns in which no centre may lie.
     """
-    boxes, patches = [], []
+    boxes, patches, in_word = [], [], []
     around = cv2.getStructuringElement(cv2.MORPH_RECT, (_SURROUNDINGS, _SURROUNDINGS))
     framed = cv2.copyMakeBorder(grey, *(_MARGIN,) * 4, cv2.BORDER_REPLICATE)
     for brighter in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
@@ -151,14 +143,16 @@ def candidates(grey: np.ndarray, without: tuple[slice, slice] | None = None) -> 
         for contrast in _CONTRAST:
             above = (standing_out > contrast).astype(np.uint8)
             _, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
-            for number in _like_letters(stats, grey.shape, without):
+            numbers = _like_letters(stats, grey.shape, without)
+            in_word += _in_words(stats, numbers)
+            for number in numbers:
                 left, top, width, height = stats[number, :4]
                 place = slice(top, top + height), slice(left, left + width)
                 boxes.append((left - _MARGIN, top - _MARGIN, width, height))
                 patches.append(_patch(np.where(labels[place] == number, standing_out[place], 0)))
     if not boxes:
-        return Candidates(np.empty((0, 4), int), np.empty((0, PATCH, PATCH), np.uint8))
-    return Candidates(np.array(boxes), np.stack(patches))
+        return Candidates(np.empty((0, 4), int), np.empty((0, PATCH, PATCH), np.uint8), np.empty(0, bool))
+    return Candidates(np.array(boxes), np.stack(patches), np.array(in_word))
 
 
 def _like_letters(stats: np.ndarray, shape: tuple[int, int], without: tuple[slice, slice] | None) -> list[int]:
@@ -174,6 +168,20 @@ def _like_letters(stats: np.ndarray, shape: tuple[int, int], without: tuple[slic
         row, column = top + height / 2 - _MARGIN, left + width / 2 - _MARGIN
         fit &= ~((row >= rows.start) & (row < rows.stop) & (column >= columns.start) & (column < columns.stop))
     return [int(number) + 1 for number in np.flatnonzero(fit)]
+
+
+def _in_words(stats: np.ndarray, numbers: list[int]) -> list[bool]:
+    """Whether components stand beside another one of about their height: a letter, or several that touch."""
+    others = stats[1:][stats[1:, cv2.CC_STAT_HEIGHT] > _LEAST[0] // 2, :4].T
+    their_left, their_top, their_width, their_height = others
+    found = []
+    for left, top, width, height in stats[numbers, :4].tolist():
+        gap = np.maximum(their_left - (left + width), left - (their_left + their_width))
+        shared = np.minimum(top + height, their_top + their_height) - np.maximum(top, their_top)
+        near = (gap > -0.2 * height) & (gap < 0.6 * height) & (shared > 0.6 * np.minimum(height, their_height))
+        alike = (their_height > 0.55 * height) & (their_height < 1.8 * height)
+        found.append(bool((near & alike).any()))
+    return found
 
 
 def _patch(ink: np.ndarray) -> np.ndarray:

@@ -42,7 +42,7 @@ def test_a_marker_that_was_laid_face_down_is_read(letter: str) -> None:
 
 
 def test_words_are_no_markers() -> None:
-    for word in ("RIGHT", "ERECT", "LL", "PORTABLE"):
+    for word in ("RIGHT", "ERECT", "LL", "PORTABLE", "VGDR7501"):
         assert load_side_markers().read(film_with(word, (60, 70))) == ()
 
 
