@@ -195,7 +195,8 @@ def _in_a_font(text: str, chance: np.random.Generator) -> np.ndarray:
     from matplotlib.textpath import TextPath
 
     font = FontProperties(fname=str(Path(get_data_path()) / "fonts" / "ttf" / _FONTS[chance.integers(len(_FONTS))]))
-    letters = TextPath((0, 0), text, 1.35 * _LARGE, prop=font).to_polygons()
+    path = TextPath((0, 0), text, 1.35 * _LARGE, prop=font)
+    letters = [np.asarray(letter) for letter in path.to_polygons()]
     corner = np.min([letter.min(axis=0) for letter in letters], axis=0)
     rings = [np.rint((letter - corner + 12) * 16).astype(np.int32) for letter in letters]
     width, height = np.max([ring.max(axis=0) for ring in rings], axis=0) // 16 + 12
