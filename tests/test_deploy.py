@@ -15,28 +15,24 @@ from edge_seg.cli.run import run
 from edge_seg.station.health import STUCK_S
 
 DEPLOY = Path(__file__).parents[1] / "deploy"
-PAGE = (DEPLOY / "README.md").read_text()
+PAGE, UNIT = ((DEPLOY / name).read_text() for name in ("README.md", "edge-seg.service"))
 OPTIONS = {option for parameter in run.params for option in parameter.opts}
 
 
 def unit() -> configparser.SectionProxy:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read(DEPLOY / "edge-seg.service")
+    parser.read_string(UNIT)
     return parser["Service"]
 
 
-def words_of(line: str) -> list[str]:
-    return shlex.split(re.sub(r"^.*?EDGE_SEG_RUN=", "", line).strip('"'))
-
-
-@pytest.mark.parametrize("line", [*re.findall(r'^EDGE_SEG_RUN="(--l.*)"$', PAGE, re.MULTILINE), unit()["Environment"]])
+@pytest.mark.parametrize("line", re.findall(r'^(?:Environment=)?"?EDGE_SEG_RUN="?(--l.*)"$', PAGE + UNIT, re.MULTILINE))
 def test_the_service_runs_a_command_that_exists(line: str) -> None:
     start = unit()["ExecStart"]
     assert start.startswith("/opt/edge-seg/bin/edge-seg run $EDGE_SEG_RUN ")
     rest = shlex.split(start.partition("$EDGE_SEG_RUN")[2])
     # Parsed, not run: an option that is none, or a value it refuses, ends here.
-    context = run.make_context("run", [*words_of(line), *rest])
+    context = run.make_context("run", [*shlex.split(line), *rest])
     assert context.params["listener_address"]
     assert context.params["results_folder"] == Path("/var/lib/edge-seg")
 

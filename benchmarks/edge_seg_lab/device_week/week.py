@@ -206,7 +206,7 @@ class Week:
                     self.outcome.problems.append(plain)
 
     def _cut_power(self) -> None:
-        """Kill it with films in hand and start it in another boot: it goes on, and does nothing twice."""
+        """Kill it with films in hand and start it in another boot: it does nothing twice, and takes the next film."""
         count = self.load.films
         for number in range(count, count + 5):
             self._deliver(number)
@@ -217,7 +217,8 @@ class Week:
         begun = time.monotonic()
         self._station = self._start()
         self.outcome.restart_s = round(time.monotonic() - begun, 1)
-        self._wait_for_results(count + 5)
+        self._deliver(count + 5)
+        self._wait_for_results(count + 6)
         if self._station.now_mb > self.outcome.samples[-1].memory_mb + MEMORY_MB:
             self.outcome.faults.append(f"memory after the restart: {self._station.now_mb:.1f} MiB")
         self._station.stop()
