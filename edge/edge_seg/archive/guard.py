@@ -129,11 +129,10 @@ class Guard:
         child = self._child
         assert child is not None
         assert child.stdin is not None
-        try:
+        # One that has ended may have said why before it was asked.
+        with suppress(OSError):
             child.stdin.write(json.dumps(request).encode() + b"\n")
             child.stdin.flush()
-        except OSError as error:
-            raise _Lost(self._how_it_ended()) from error
         reply: dict[str, Any] = json.loads(self._line(within_s or self._timeout_s))
         return reply
 

@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,6 +91,20 @@ def test_a_process_that_cannot_start_is_no_films_fault(
         with pytest.raises(kind, match="cannot start") as caught:
             guard.segment(film("good"))
         assert words in str(caught.value)
+
+
+def test_one_that_ended_before_it_was_asked_is_heard(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*words: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process: subprocess.Popen[bytes] = started(*words, **options)
+        process.wait(60)
+        return process
+
+    started = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", ended)
+    code = 'print(\'{"error": "a damaged model", "exit_code": 4}\')'
+    guard = Guard(archive, 1.0, [sys.executable, "-S", "-c", code])
+    with closing(guard), pytest.raises(ModelError, match="a damaged model"):
+        guard.segment(film("good"))
 
 
 @pytest.mark.slow
