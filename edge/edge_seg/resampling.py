@@ -155,10 +155,14 @@ class _AreaTaps:
 def _area_taps(source: int, target: int, together: int) -> tuple[_AreaTaps, int]:
     """Taps from blocks of `k` source pixels, at least twice as fine as the target, and `k`.
 
-    A block holds whole groups of pixels that are as one.
+    A block holds whole groups of pixels that are as one. Where blocks make up whole target pixels, those are the blocks
+    themselves: the sums are the same, and there is nothing left to weigh.
     """
     k = min(source // (2 * target), _LARGEST_BLOCK)
     k = max(1, k - k % together)
+    within, rest = divmod(source, target)
+    if not rest and within % k == 0 and within <= _LARGEST_BLOCK:
+        k = within
     edges = np.minimum(np.arange(-(-source // k) + 1) * k, source) * target
     low = np.arange(target) * source
     high = low + source
@@ -185,6 +189,8 @@ def _apply(taps: _AreaTaps, values: np.ndarray, axis: int, dtype: type[np.floati
     All values are integers, below 2**53 for any film at an input of 160 pixels or more, so that nothing is rounded; and
     beyond that numpy multiplies and adds one after the other on every machine.
     """
+    if len(taps.index) == 1 and values.shape[axis] == len(taps.index[0]):
+        return values.astype(dtype, copy=False)
     weights = np.expand_dims(taps.weight.astype(dtype), 2 - axis)
     total = np.multiply(values.take(taps.index[0], axis), weights[0], dtype=dtype)
     taken, part = np.empty(total.shape, values.dtype), np.empty_like(total)
