@@ -141,8 +141,7 @@ def candidates(grey: np.ndarray, without: tuple[slice, slice] | None = None) -> 
     for brighter in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT):
         standing_out = cv2.morphologyEx(framed, brighter, around)
         for contrast in _CONTRAST:
-            above = (standing_out > contrast).astype(np.uint8)
-            _, labels, stats, _ = cv2.connectedComponentsWithStats(above, connectivity=8)
+            labels, stats = _pieces(standing_out > contrast)
             numbers = _like_letters(stats, grey.shape, without)
             in_word += _in_words(stats, numbers)
             for number in numbers:
@@ -153,6 +152,18 @@ def candidates(grey: np.ndarray, without: tuple[slice, slice] | None = None) -> 
     if not boxes:
         return Candidates(np.empty((0, 4), int), np.empty((0, PATCH, PATCH), np.uint8), np.empty(0, bool))
     return Candidates(np.array(boxes), np.stack(patches), np.array(in_word))
+
+
+def _pieces(above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels and statistics of the connected components, as OpenCV gives them.
+
+    It takes a third of the time with labels of 16 bits. Where these do not hold all labels that it tries, old versions
+    write beyond its memory; there are never more of them than runs of pixels.
+    """
+    runs = np.count_nonzero(above[:, 1:] > above[:, :-1]) + np.count_nonzero(above[:, 0])
+    kind = cv2.CV_16U if runs < np.iinfo(np.uint16).max else cv2.CV_32S
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(above.view(np.uint8), connectivity=8, ltype=kind)
+    return labels, stats
 
 
 def _like_letters(stats: np.ndarray, shape: tuple[int, int], without: tuple[slice, slice] | None) -> list[int]:

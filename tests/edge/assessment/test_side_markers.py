@@ -53,6 +53,13 @@ def test_nothing_is_read_where_nothing_stands_out() -> None:
     assert reader.read(np.random.default_rng(0).integers(0, 256, (400, 500), dtype=np.uint8)) == ()
 
 
+def test_more_pieces_than_16_bits_count_are_no_markers() -> None:
+    chequered = np.zeros((SIDE, SIDE), np.uint8)
+    chequered[::2, ::2] = 200
+    assert cv2.connectedComponents(chequered)[0] > np.iinfo(np.uint16).max
+    assert load_side_markers().read(chequered) == ()
+
+
 def test_none_is_looked_for_between_the_lungs_edges() -> None:
     picture = film_with("L", (240, 200))
     assert len(candidates(picture).boxes)
