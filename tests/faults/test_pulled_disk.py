@@ -73,6 +73,16 @@ def test_one_that_is_gone_leaves_another(tmp_path: Path) -> None:
     assert "nothing can be written (No such file or directory)" in watched.trouble
 
 
+def test_one_that_is_gone_at_the_start_is_told_and_taken_when_it_comes(tmp_path: Path) -> None:
+    watched = DiskWatch(tmp_path / "results")
+    watched.tick()
+    assert watched.trouble is not None
+    assert "nothing can be written (No such file or directory)" in watched.trouble
+    (tmp_path / "results").mkdir()
+    watched.tick()
+    assert watched.trouble is None
+
+
 def test_it_looks_twice_a_minute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watch, "EVERY_S", 30.0)
     now = 1000.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import math
 import os
@@ -33,7 +34,10 @@ class DiskWatch(Observer):
     def __init__(self, folder: Path) -> None:
         self.trouble: str | None = None
         self._folder = folder
-        self._device = folder.stat().st_dev
+        self._device: int | None = None
+        # A disk that is gone already is told by the first look.
+        with contextlib.suppress(OSError):
+            self._device = folder.stat().st_dev
         self._looked_at = -math.inf
 
     def tick(self) -> None:
@@ -51,7 +55,10 @@ class DiskWatch(Observer):
     def _look(self) -> str | None:
         try:
             flush_folder(self._folder)
-            if self._folder.stat().st_dev != self._device:
+            device = self._folder.stat().st_dev
+            if self._device is None:
+                self._device = device
+            if device != self._device:
                 return f"{self._folder}: it lies on another disk than at the start: start edge-seg again"
             if hasattr(os, "statvfs") and os.statvfs(self._folder).f_flag & os.ST_RDONLY:
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS))
