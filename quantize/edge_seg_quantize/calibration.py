@@ -19,17 +19,21 @@ from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.storage import write_atomically
 from edge_seg.structures import lung_definitions
 from edge_seg_data import Dataset, Outlines, evenly_spaced, open_dataset, truth_regions
+from edge_seg_data.splits import anonymous, splits_of_model
 
 from edge_seg_quantize.doubt import calibrate_doubt
 from edge_seg_quantize.gate import calibrate_gate
-from edge_seg_quantize.observations import PackedFilm, observe, unpack
+from edge_seg_quantize.observations import Observation, PackedFilm, observe, unpack
 
 HELD_OUT, TRAINED = 60, 120
 """Most films of each data set that are observed, of the validation split and of the training split."""
 
 
 def calibrate(
-    model: ModelFile, datasets: Sequence[Dataset], negatives: Sequence[Path] = ()
+    model: ModelFile,
+    datasets: Sequence[Dataset],
+    negatives: Sequence[Path] = (),
+    cross_fitted: Sequence[ModelFile] = (),
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """The fields `trust` and `gate` of a model's manifest.
 
@@ -37,6 +41,8 @@ def calibrate(
         model: that gives pooled features.
         datasets: that it was trained on.
         negatives: folders of pictures that its film gate should refuse.
+        cross_fitted: models of runs with `--hold-out`, one for each part: what each makes of the films that it held
+            out stands for what this model would make of them, had it not been trained on them.
 
     Returns:
         `None` for what the model cannot have: estimates without whole lungs; a gate where it expects no kind of film,
@@ -49,10 +55,23 @@ def calibrate(
     if not (estimates_dice(manifest) or (manifest.expects and negatives)):
         return None, None
     segmenter = Segmenter(model, gate=False)
-    observations = observe(segmenter, packed_films(manifest, datasets))
-    doubt = calibrate_doubt(observations) if estimates_dice(manifest) else None
+    films = packed_films(manifest, datasets)
+    observations = observe(segmenter, films)
+    doubt = None
+    if estimates_dice(manifest):
+        doubt = calibrate_doubt([*observations, *_cross_fitted(segmenter, films, cross_fitted)])
     gate = calibrate_gate(segmenter, observations, negatives) if manifest.expects and negatives else None
     return (doubt.to_json() if doubt else None), (gate.to_json() if gate else None)
+
+
+def _cross_fitted(segmenter: Segmenter, films: Sequence[PackedFilm], models: Sequence[ModelFile]) -> list[Observation]:
+    """Films that the segmenter's model was trained on, each as a model sees it that held it out."""
+    found = []
+    for model in models:
+        splits = splits_of_model(model)
+        new = [film for film in films if not film.held_out and splits.get(anonymous(film.patient)) == "val"]
+        found += observe(Segmenter(model, gate=False), [replace(film, held_out=True) for film in new], segmenter)
+    return found
 
 
 def estimates_dice(manifest: Manifest) -> bool:
@@ -96,13 +115,25 @@ def packed_films(manifest: Manifest, datasets: Sequence[Dataset]) -> list[Packed
     multiple=True,
     help="Folder of pictures that the film gate should refuse; may be repeated.",
 )
-def main(model: Path, folders: tuple[str, ...], negatives: tuple[Path, ...]) -> None:
-    """Calibrate MODEL on the training and validation films of DATASET...."""
+@click.option(
+    "--cross-fitted",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    multiple=True,
+    help="Model of a run with `edge-seg train --hold-out`, one of each part; may be repeated.",
+)
+def main(model: Path, folders: tuple[str, ...], negatives: tuple[Path, ...], cross_fitted: tuple[Path, ...]) -> None:
+    """Calibrate MODEL on the training and validation films of DATASET....
+
+    Its film gate stays as it is where no --gate-negatives are given.
+    """
     file = ModelFile.read(model)
     if Segmenter(file, gate=False).pooled is None:
         raise InputError(f"{model}: the network gives no pooled features: make it again with `edge-seg quantize`")
-    trust, gate = calibrate(file, [open_dataset(folder) for folder in folders], negatives)
-    write_atomically(model, replace(file, manifest=replace(file.manifest, trust=trust, gate=gate)).to_bytes())
+    trust, gate = calibrate(
+        file, [open_dataset(folder) for folder in folders], negatives, [ModelFile.read(path) for path in cross_fitted]
+    )
+    manifest = replace(file.manifest, trust=trust, gate=gate if negatives else file.manifest.gate)
+    write_atomically(model, replace(file, manifest=manifest).to_bytes())
     click.echo(f"{model}: calibrated; edge-seg inspect shows what it was measured on")
 
 

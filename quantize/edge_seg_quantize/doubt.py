@@ -4,6 +4,9 @@ Ridge regression on the logit of the Dice. Every figure is cross-fitted: estimat
 part in the weights. The bound is a split conformal one (Papadopoulos et al. 2002), as wide as the data set that needs
 it widest, so that it holds on each of them and not on their mixture alone.
 
+A network outlines the films that it was trained on better than any film to come, so they teach little of doubt. Where
+networks of the same kind held them out (`edge-seg train --hold-out`), what those make of them stands in their place.
+
 Films of another hospital are harder than any that a model is calibrated on. So the bound of the lungs, by which films
 are flagged, is wider still where that costs little: as wide as flags few good films.
 """
@@ -43,6 +46,8 @@ def calibrate_doubt(observations: Sequence[Observation]) -> Doubt | None:
     Returns:
         `None` where nothing is outlined.
     """
+    crossed = {one.film.dataset for one in observations if one.crossed}
+    observations = [one for one in observations if one.film.held_out or one.film.dataset not in crossed]
     names = sorted({name for one in observations for name in one.dice if name in one.signals})
     regions = {name: _calibration(name, [one for one in observations if name in one.dice]) for name in names}
     if not regions:
@@ -51,6 +56,7 @@ def calibrate_doubt(observations: Sequence[Observation]) -> Doubt | None:
     facts = {
         "films": len(films),
         "held_out_films": len({(o.film.dataset, o.film.name) for o in observations if o.film.held_out}),
+        "cross_fitted_films": len({(o.film.dataset, o.film.name) for o in observations if o.crossed}),
         "with_corruptions": len(observations),
         "bound_reached_by": REACHED,
         "good_films_flagged": GOOD_FLAGGED,
@@ -78,7 +84,9 @@ def _calibration(region: str, rows: Sequence[Observation]) -> Calibration:
     # Where the network was trained on a film, its Dice is higher than it will be.
     judged = held_out if held_out.sum() >= _FEWEST else np.ones(len(rows), bool)
     sets = np.array([row.film.dataset for row in rows])
-    crossed += (shift := _shift(crossed, truth, sets, judged & clean))
+    # How right the mean is, the model itself must say; how far single films lie from it, others of its kind can.
+    itself = judged & clean & np.array([not row.crossed for row in rows])
+    crossed += (shift := _shift(crossed, truth, sets, itself if itself.sum() >= _FEWEST else judged & clean))
     found = _fit(names, values, _logits(truth), weights, ridge)
     margin = _margin(crossed - _logits(truth), sets, judged, clean)
     good = judged & clean & (truth > GOOD)

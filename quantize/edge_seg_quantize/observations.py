@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from edge_seg import Film, Segmenter, pixels
@@ -49,6 +50,7 @@ class Observation:
     Attributes:
         film: it, or what it is a copy of.
         corrupted: whether it is a copy.
+        crossed: whether a network of the same kind saw it, which was not trained on it as the model was.
         signals: by region, see `doubt.signals`.
         pooled: `(features,)`.
         dice: true Dice by region.
@@ -59,6 +61,7 @@ class Observation:
     signals: dict[str, dict[str, float]]
     pooled: np.ndarray
     dice: dict[str, float]
+    crossed: bool = False
 
 
 def unpack(
@@ -82,23 +85,26 @@ def unpack(
     return PackedFilm(name, patient, dataset, held_out, np.ascontiguousarray(grey[box]), outlines)
 
 
-def observe(segmenter: Segmenter, films: Sequence[PackedFilm]) -> list[Observation]:
+def observe(segmenter: Segmenter, films: Sequence[PackedFilm], eyes: Segmenter | None = None) -> list[Observation]:
     """Each film as it is, and corrupted copies of it.
 
     Args:
         segmenter: with a model that gives pooled features, without its film gate.
         films: outlined.
+        eyes: whose pooled features are taken, where those are not the segmenter's own: features of two networks have
+            nothing to do with each other.
     """
+    see = partial(_observed, segmenter, eyes or segmenter)
     found = []
     for index, packed in enumerate(films):
         film = Film(packed.grey, packed.name, window=_AS_IT_IS)
-        found.append(_observed(segmenter, packed, film, packed.outlines, corrupted=False))
+        found.append(see(packed, film, packed.outlines, corrupted=False))
         copies = COPIES_HELD_OUT if packed.held_out else COPIES_TRAINED
         for copy in range(copies):
             corruption = CORRUPTIONS[(index * copies + copy) % len(CORRUPTIONS)]
             severity = SEVERITIES[(index + copy) % len(SEVERITIES)]
             changed, outlines = corruption(film, packed.outlines, severity, seed=index)
-            found.append(_observed(segmenter, packed, changed, outlines, corrupted=True))
+            found.append(see(packed, changed, outlines, corrupted=True))
     return found
 
 
@@ -110,11 +116,18 @@ def pooled_features(segmenter: Segmenter, film: Film) -> np.ndarray:
 
 
 def _observed(
-    segmenter: Segmenter, packed: PackedFilm, film: Film, outlines: dict[str, np.ndarray], *, corrupted: bool
+    segmenter: Segmenter,
+    eyes: Segmenter,
+    packed: PackedFilm,
+    film: Film,
+    outlines: dict[str, np.ndarray],
+    *,
+    corrupted: bool,
 ) -> Observation:
     manifest = segmenter.manifest
     grey, letterbox = pixels.to_input(film, manifest.input_shape)
-    logits, pooled = segmenter.observe(grey)
+    logits, own = segmenter.observe(grey)
+    pooled = own if eyes is segmenter else pooled_features(eyes, film)
     assert pooled is not None
     names = [structure.name for structure in manifest.structures]
     thresholds = manifest.thresholds or (0.5,) * len(names)
@@ -127,4 +140,5 @@ def _observed(
         signals(logits[letterbox.content], names, pooled),
         pooled,
         {name: dice(mask, predicted[name], valid) for name, (mask, valid) in truth.items() if name in predicted},
+        crossed=eyes is not segmenter,
     )

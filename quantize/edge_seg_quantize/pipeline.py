@@ -23,7 +23,7 @@ from edge_seg_data.report import counted
 from edge_seg_data.splits import SPLITS_NAME
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import TrainConfig, read_config
-from edge_seg_train.data import anonymous_splits, open_run_datasets
+from edge_seg_train.data import anonymous_splits, datasets_of
 from edge_seg_train.loop import pack_training_films, training_drawing
 from edge_seg_train.losses import training_loss
 from edge_seg_train.memory import keep_freed_memory
@@ -68,7 +68,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     if made is not None:
         return answer(made, out, settings.dice_budget, say)
     model = load_run(run, config)
-    datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, settings.quiet)
+    datasets = datasets_of(config, run, settings.quiet)
     validation = _validation_films(datasets, settings.validation_films)
     # What can be known is said before hours of fine-tuning, not after.
     check_measurable(validation, config.structures)
@@ -183,7 +183,7 @@ def export_float(run: Path, out: Path, settings: QuantizeSettings) -> None:
     """
     config, record = read_config(run)
     flatbuffer = convert.to_float32(load_run(run, config))
-    datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, settings.quiet)
+    datasets = datasets_of(config, run, settings.quiet)
     outlined = [film for dataset in datasets for film in dataset.split("train")]
     size = config.network.height, config.network.width
     films = pack([evenly_spaced(outlined, PIECES_FILMS)], config.structures, size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -64,6 +65,35 @@ def test_the_bound_of_lungs_is_as_wide_as_flags_few_good_films() -> None:
     bounds = np.array([found.estimates(one.signals)[region].bound for one in new], np.float64)
     assert np.mean(truth >= bounds) >= REACHED
     assert abs(np.mean(bounds[truth > GOOD] < found.low) - GOOD_FLAGGED) < 0.02
+
+
+def test_films_that_the_network_learned_teach_nothing_where_others_of_its_kind_held_them_out() -> None:
+    # What was learned fits its outlines whatever the signals say; what was held out does so no better than new films.
+    learned = [
+        replace(one, film=replace(one.film, held_out=False), dice={"heart": 0.97})
+        for one in observed(200, dataset="two")
+    ]
+    held_out = [replace(one, crossed=True) for one in observed(200, seed=1, noise=1.2, dataset="two")]
+    of_itself = observed(100, seed=2)
+    new = observed(1000, seed=3, noise=1.2, dataset="two")
+    truth = np.array([one.dice["heart"] for one in new])
+
+    def covered(*rows: Observation) -> float:
+        found = calibrate_doubt(rows)
+        assert found is not None
+        return float(np.mean(truth >= [found.estimates(one.signals)["heart"].bound for one in new]))
+
+    assert covered(*of_itself, *learned) < 0.8
+    assert covered(*of_itself, *learned, *held_out) > 0.87
+
+
+def test_the_mean_of_the_estimates_is_the_models_own_whatever_networks_of_its_kind_reach() -> None:
+    worse = [replace(one, crossed=True) for one in observed(400, seed=1, centre=2.5, dataset="two")]
+    found = calibrate_doubt([*observed(300), *worse])
+    assert found is not None
+    new = observed(2000, seed=2)
+    estimates = np.array([found.estimates(one.signals)["heart"].dice for one in new])
+    assert abs(np.mean(estimates - [one.dice["heart"] for one in new])) < 0.006
 
 
 def test_a_few_patients_give_an_estimate_without_a_bound() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+
+from edge_seg.errors import ModelError
+from edge_seg.model_file import ModelFile
 
 from edge_seg_data.dataset import Dataset, LabelledFilm
 from edge_seg_data.report import ERROR, Problem, counted
@@ -16,6 +20,7 @@ SPLITS_NAME = "splits.json"
 TEST_SHARE = 0.1
 VAL_SHARE = 0.1
 _FEWEST = 3  # patients; fewer are all trained on
+_PARTS_SEED = 1  # another than that of the splits: the patients to train on are those with the higher hashes there
 
 
 def fraction_of(patient: str, seed: int = 0) -> float:
@@ -27,6 +32,42 @@ def fraction_of(patient: str, seed: int = 0) -> float:
 def anonymous(patient: str) -> str:
     """A patient's identifier as a model holds it, which travels: 16 hexadecimal digits of its hash."""
     return hashlib.sha256(patient.encode()).hexdigest()[:16]
+
+
+def splits_of_model(model: ModelFile) -> dict[str, str]:
+    """The split of every patient that a model's training knew, by `anonymous` identifier; empty where it holds none.
+
+    Raises:
+        ModelError: the splits in it cannot be read.
+    """
+    stored = model.associated.get(SPLITS_NAME)
+    if stored is None:
+        return {}
+    try:
+        return dict(json.loads(stored)["patients_sha256"])
+    except (ValueError, KeyError, TypeError) as error:
+        name = model.manifest.name
+        raise ModelError(f"{name}: {SPLITS_NAME} in it cannot be read ({error}): make it again") from error
+
+
+def held_out(dataset: Dataset, part: int, of: int) -> Dataset:
+    """The data set with one part of the patients that would be trained on in the validation split.
+
+    Over all parts, each patient is held out once: what a network does on films that it never saw is then known of every
+    film. The part depends on the patient alone, so that it is the same in every data set.
+
+    Args:
+        dataset: with splits.
+        part: which, from 0.
+        of: how many parts.
+    """
+    films = tuple(
+        replace(film, split="val")
+        if film.split == "train" and int(fraction_of(film.patient, _PARTS_SEED) * of) == part
+        else film
+        for film in dataset.films
+    )
+    return replace(dataset, films=films)
 
 
 def splits_of(datasets: Iterable[Dataset]) -> dict[str, str]:

@@ -22,7 +22,7 @@ from edge_seg.storage import write_atomically
 from edge_seg_train import checkpoint
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import CONFIG_NAME, read_config
-from edge_seg_train.data import open_run_datasets, store_splits
+from edge_seg_train.data import datasets_of, store_splits
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.network import build
 from edge_seg_train.pretrained import Pretrained, load_pretrained, read_pretrained
@@ -59,7 +59,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
         raise UsageError("the runs have different outputs: average runs of the same structures")
     model = build(keras, config.network)
     _set_mean_weights(model, config.outputs, found)
-    datasets = open_run_datasets(config.datasets, runs[-1], config.start, config.skip_bad)
+    datasets = datasets_of(config, runs[-1])
     films = pack_training_films(config, datasets)
     estimate_batch_statistics(
         model,

@@ -65,6 +65,19 @@ class Size(click.ParamType):
         return found
 
 
+class Part(click.ParamType):
+    """`0/2`, as `(index, count)`."""
+
+    name = "part"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        """Index and count of the text."""
+        index, _, count = str(value).partition("/")
+        if not (index.isdecimal() and count.isdecimal() and int(index) < int(count) > 1):
+            self.fail(f"{value}: no part: give INDEX/COUNT, the index from 0: 0/2 and 1/2 for halves", param, ctx)
+        return int(index), int(count)
+
+
 class Names(click.ParamType):
     """Names with commas between, as a tuple."""
 
@@ -220,6 +233,12 @@ class Names(click.ParamType):
 )
 @click.option("--coordinator", metavar="HOST:PORT", help="Where the processes meet: an address of the first one.")
 @click.option(
+    "--hold-out",
+    type=Part(),
+    metavar="INDEX/COUNT",
+    help="Validate on this part of the patients, too, that would be trained on (0/2, 1/2), as cross-fitting does.",
+)
+@click.option(
     "--seed",
     type=click.IntRange(min=0),
     default=TrainConfig.seed,
@@ -239,7 +258,7 @@ def train(
     process: str | None,
     coordinator: str | None,
     quiet: bool,
-    **settings: object,
+    **settings: Any,
 ) -> None:
     """Train a network on DATASET..., or resume the run in --out.
 
@@ -248,7 +267,7 @@ def train(
     """
     from edge_seg_data.report import counted
 
-    from edge_seg_train.data import open_run_datasets
+    from edge_seg_train.data import datasets_of, open_run_datasets
     from edge_seg_train.processes import asked_for, join
 
     asked = asked_for(process, coordinator)
@@ -259,11 +278,11 @@ def train(
         click.echo(f"edge-seg train: reading the data sets of {out}", err=True)
     if datasets:
         origin = _start(start)[0]
-        opened = open_run_datasets(datasets, out, origin, bool(settings["skip_bad"]), quiet)
+        opened = open_run_datasets(datasets, out, origin, bool(settings["skip_bad"]), quiet, settings["hold_out"])
         config = _config(datasets, opened, network, size, structures, augment, start, settings)
     else:
         config = _resumed(out, settings["epochs"], bool(settings["skip_bad"]))
-        opened = open_run_datasets(config.datasets, out, config.start, config.skip_bad, quiet)
+        opened = datasets_of(config, out, quiet)
     if not quiet:
         _show(opened)
     processes = join(asked, config.seed)

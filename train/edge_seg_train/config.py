@@ -51,6 +51,7 @@ class TrainConfig:
         distill_weight: weight of their loss against that of the outlines.
         skip_bad: leave out films that cannot be read.
         freeze: keep the encoder and all batch statistics as they are.
+        hold_out: part of the training patients, from 0, that validates in place of being trained on, and of how many.
     """
 
     datasets: tuple[str, ...]
@@ -84,6 +85,7 @@ class TrainConfig:
     augment_on: str = "host"
     distill: tuple[str, ...] = ()
     distill_weight: float = 1.0
+    hold_out: tuple[int, int] | None = None
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -102,6 +104,7 @@ class TrainConfig:
         for name in ("datasets", "structures", "devices", "regions", "distill"):
             values[name] = tuple(values.get(name, ()))
         values["shares"] = tuple((name, float(share)) for name, share in values.get("shares", ()))
+        values["hold_out"] = tuple(values["hold_out"]) if values.get("hold_out") else None
         values["network"] = NetworkConfig(**values["network"])
         values["augmentation"] = Augmentation(**values["augmentation"])
         return cls(**values)

@@ -12,11 +12,18 @@ from edge_seg.storage import write_atomically
 from edge_seg_data import Dataset, Options, open_dataset
 from edge_seg_data.check import with_judged_outlines
 from edge_seg_data.progress import ProgressLine
-from edge_seg_data.splits import SPLITS_NAME, anonymous, equal_films_across, splits_of
+from edge_seg_data.splits import SPLITS_NAME, anonymous, equal_films_across, held_out, splits_of
+
+from edge_seg_train.config import TrainConfig
 
 
 def open_run_datasets(
-    paths: Sequence[str], run: Path, start: str = "", skip_bad: bool = False, quiet: bool = True
+    paths: Sequence[str],
+    run: Path,
+    start: str = "",
+    skip_bad: bool = False,
+    quiet: bool = True,
+    hold_out: tuple[int, int] | None = None,
 ) -> list[Dataset]:
     """The data sets of a run.
 
@@ -26,6 +33,7 @@ def open_run_datasets(
         start: run that this one starts from: its films for training are never held out here, nor the other way round.
         skip_bad: leave out films that cannot be read.
         quiet: show no progress.
+        hold_out: part of the training patients that validates, and of how many parts; see `splits.held_out`.
 
     Raises:
         InputError: a data set cannot be read, or training on it would be wrong.
@@ -38,6 +46,8 @@ def open_run_datasets(
         dataset = open_dataset(path, options=options)
         if not stored:
             dataset = with_judged_outlines(dataset, options)
+        if hold_out is not None:
+            dataset = held_out(dataset, *hold_out)
         datasets.append(dataset)
         # A patient of several sets is in the same split in all of them.
         options = replace(options, known={**splits_of([dataset]), **options.known})
@@ -45,6 +55,15 @@ def open_run_datasets(
     if problem is not None:
         raise InputError(problem.text)
     return datasets
+
+
+def datasets_of(config: TrainConfig, run: Path, quiet: bool = True) -> list[Dataset]:
+    """The data sets of a run that has this configuration.
+
+    Raises:
+        InputError: see `open_run_datasets`.
+    """
+    return open_run_datasets(config.datasets, run, config.start, config.skip_bad, quiet, config.hold_out)
 
 
 def read_splits(run: Path) -> dict[str, str]:

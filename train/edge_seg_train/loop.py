@@ -21,7 +21,7 @@ from edge_seg_train import checkpoint
 from edge_seg_train.accelerated import AcceleratedBatches
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import TrainConfig
-from edge_seg_train.data import open_run_datasets, store_splits
+from edge_seg_train.data import datasets_of, store_splits
 from edge_seg_train.devices import describe_devices, training_scope
 from edge_seg_train.distillation import with_probabilities
 from edge_seg_train.drawing import Drawing, drawing_processes
@@ -80,7 +80,7 @@ def train(
     _make_folder(run)
     refuse_other_settings(config, run, processes.is_first)
     if datasets is None:
-        datasets = open_run_datasets(config.datasets, run, config.start, config.skip_bad, quiet)
+        datasets = datasets_of(config, run, quiet)
     films = training_films(config, datasets)
     if not len(films):
         raise InputError("none of the data sets has films to train on: give one with a train split")

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from edge_seg.errors import ModelError
 from edge_seg.model_file import ModelFile
-from edge_seg_data.splits import SPLITS_NAME, anonymous
+from edge_seg_data.splits import anonymous, splits_of_model
 
 from edge_seg_benchmarks.accuracy.scores import FilmScore
 
@@ -37,14 +35,7 @@ def seen_films(model: ModelFile, scores: Iterable[FilmScore]) -> list[SeenFilms]
     Raises:
         ModelError: the splits in the model cannot be read.
     """
-    stored = model.associated.get(SPLITS_NAME)
-    if stored is None:
-        return []
-    try:
-        splits = dict(json.loads(stored)["patients_sha256"])
-    except (ValueError, KeyError, TypeError) as error:
-        name = model.manifest.name
-        raise ModelError(f"{name}: {SPLITS_NAME} in it cannot be read ({error}): make it again") from error
+    splits = splits_of_model(model)
     films: dict[tuple[str, str], dict[str, str]] = {}
     for score in scores:
         films.setdefault((score.dataset, score.split), {})[score.film] = splits.get(anonymous(score.patient), "")

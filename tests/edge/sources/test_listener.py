@@ -6,6 +6,7 @@ import contextlib
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,10 +71,14 @@ def send(
         return ["rejected" if association.is_rejected else "aborted"]
     answers: list[Any] = []
     for dataset in datasets:
+        began = time.monotonic()
         try:
-            answers.append(association.send_c_store(dataset))
+            answer = association.send_c_store(dataset)
         except ValueError as error:
             answers.append(str(error))
+            continue
+        lost = f"no answer in {time.monotonic() - began:.1f} s; aborted: {association.is_aborted}"
+        answers.append(answer if "Status" in answer else lost)
     association.release()
     return answers
 

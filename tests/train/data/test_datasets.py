@@ -14,10 +14,10 @@ from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
 from edge_seg.sources import read_film as read_device_film
 from edge_seg_data import open_dataset
-from edge_seg_data.dataset import LabelledFilm
+from edge_seg_data.dataset import Dataset, LabelledFilm
 from edge_seg_data.phantom.brain import brain_slice
 from edge_seg_data.phantom.brain_set import write_brain_set
-from edge_seg_data.splits import split_by_patient
+from edge_seg_data.splits import held_out, split_by_patient
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -112,6 +112,22 @@ def test_no_patient_lies_in_two_splits_and_order_does_not_matter(patients: list[
     if len(set(patients)) >= 3:
         assert {split for _, split in owners} >= {"train", "val"}
         assert {split for _, split in owners} == {"train", "val", "test"} or len(set(patients)) < 6
+
+
+def test_each_patient_to_train_on_is_held_out_once_over_all_parts() -> None:
+    films = split_by_patient(LabelledFilm(str(i), f"p{i // 2}", "", unread) for i in range(400))
+    whole = Dataset("set", "pairs", ("heart",), films)
+    parts = [held_out(whole, part, 3) for part in range(3)]
+    trained = {film.name for film in whole.split("train")}
+    new = [{film.name for film in part.split("val")} & trained for part in parts]
+    assert set.union(*new) == trained
+    assert sum(map(len, new)) == len(trained)
+    assert min(map(len, new)) > 0.2 * len(trained)
+    # Asked again, as a run does that goes on with its stored splits, no more are held out.
+    assert held_out(parts[0], 0, 3) == parts[0]
+    for part in parts:
+        assert part.split("test") == whole.split("test")
+        assert not {film.patient for film in part.split("train")} & {film.patient for film in part.split("val")}
 
 
 def test_squashed_films_get_their_aspect_back_and_ignored_pixels_stay(tmp_path: Path) -> None:

@@ -117,6 +117,29 @@ def test_the_metrics_in_the_log_are_those_of_the_best_weights(chests: Path, tmp_
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("uncompiled")
+def test_a_run_that_holds_out_a_part_does_so_when_it_goes_on(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
+    from edge_seg_data import open_dataset
+    from edge_seg_train.data import datasets_of, read_splits
+
+    words = ["--epochs", "1", "--films-per-epoch", "8", *TINY]
+    assert edge_seg("train", chests, "--out", tmp_path, *words, "--hold-out", "1/2")[0] == 0
+    assert edge_seg("train", "--out", tmp_path, "-q", "--epochs", "2")[0] == 0
+    before = {film.patient: film.split for film in open_dataset(chests).films}
+    stored = read_splits(tmp_path)
+    moved = {patient for patient in before if before[patient] != stored[patient]}
+    assert 0 < len(moved) < sum(split == "train" for split in before.values())
+    assert {stored[patient] for patient in moved} == {"val"}
+    config, record = read_config(tmp_path)
+    assert {film.patient: film.split for film in datasets_of(config, tmp_path)[0].films} == stored
+    assert record["data"][0]["train"] == sum(split == "train" for split in stored.values())
+    for part in ("2/2", "0/1", "half", "-1/2"):
+        code, complaint = edge_seg("train", chests, "--out", tmp_path / "other", *words, "--hold-out", part)
+        assert code == 2
+        assert "INDEX/COUNT" in complaint
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("uncompiled")
 def test_a_run_goes_on_by_itself_and_refuses_other_settings(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
     words = ["--epochs", "1", "--films-per-epoch", "8", *TINY]
     assert edge_seg("train", chests, "--out", tmp_path, *words)[0] == 0
