@@ -113,6 +113,26 @@ def report(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[
 
 
 @pytest.mark.slow
+def test_the_difference_to_the_float_model_stays_where_the_same_films_are_scored_without_it(
+    report: tuple[Path, Path], tmp_path: Path
+) -> None:
+    before = {
+        score["region"]: score for score in ModelFile.read(report[1]).manifest.scores if score["metric"] == "dice"
+    }
+    assert all("minus_float32" in score for score in before.values())
+    for films, stays in (3, True), (2, False):
+        model = tmp_path / f"{films}.tflite"
+        model.write_bytes(report[1].read_bytes())
+        words = [str(model), "--data", "phantom", "--limit", str(films), "--repeats", "1", "--no-peak", "-q"]
+        words += ["--write-scores", "--out", str(tmp_path / f"out-{films}")]
+        assert CliRunner().invoke(benchmark, words, catch_exceptions=False).exit_code == 0
+        after = [score for score in ModelFile.read(model).manifest.scores if score["metric"] == "dice"]
+        assert len(after) == len(before)
+        for score in after:
+            assert score.get("minus_float32") == (before[score["region"]]["minus_float32"] if stays else None)
+
+
+@pytest.mark.slow
 def test_the_report_says_everything_as_data(report: tuple[Path, Path]) -> None:
     data = json.loads((report[0] / "report.json").read_text())
     assert data["schema"] == 3

@@ -68,7 +68,7 @@ def with_scores(
         command=report.command,
     )
     checks = {**model.manifest.checks, "measured": asdict(measured)}
-    manifest = replace(model.manifest, scores=tuple(_manifest_scores(entry)), checks=checks)
+    manifest = replace(model.manifest, scores=tuple(_manifest_scores(entry, model.manifest.scores)), checks=checks)
     phantoms = [dataset for dataset in datasets if dataset.layout == PHANTOM]
     failures = entry.failures if phantoms else ()
     pictures = {
@@ -89,8 +89,13 @@ def with_scores(
     return replace(model, manifest=manifest, card=render("card.md.j2", facts), associated=kept | pictures)
 
 
-def _manifest_scores(entry: ModelReport) -> list[dict[str, Any]]:
-    """An entry for each data set, region and metric, as a manifest holds them."""
+def _manifest_scores(entry: ModelReport, before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """An entry for each data set, region and metric, as a manifest holds them.
+
+    Where the float model was not measured beside it this time, the difference to it stays that of before, as long as
+    the same films have the same score.
+    """
+    known = {_identity(score): score["minus_float32"] for score in before if "minus_float32" in score}
     lost = {(row.dataset, row.split, row.region): row for row in entry.degradation}
     scores = []
     for row in entry.scores:
@@ -105,5 +110,12 @@ def _manifest_scores(entry: ModelReport) -> list[dict[str, Any]]:
                 score["minus_float32"] = {
                     "mean": difference.mean, "low": difference.low, "high": difference.high
                 }  # fmt: skip
+            elif _identity(score) in known:
+                score["minus_float32"] = known[_identity(score)]
             scores.append(score)
     return scores
+
+
+def _identity(score: dict[str, Any]) -> tuple[Any, ...]:
+    """What two measurements of the same films by the same network have in common."""
+    return *(score[name] for name in ("dataset", "split", "region", "metric", "n")), round(score["mean"], 6)
