@@ -65,11 +65,13 @@ def calibrate(
 
 
 def _cross_fitted(segmenter: Segmenter, films: Sequence[PackedFilm], models: Sequence[ModelFile]) -> list[Observation]:
-    """Films that the segmenter's model was trained on, each as a model sees it that held it out."""
+    """Films of data sets of which the segmenter's model held out none, each as a model sees it that held it out."""
+    own = {film.dataset for film in films if film.held_out}
+    films = [film for film in films if film.dataset not in own]
     found = []
     for model in models:
         splits = splits_of_model(model)
-        new = [film for film in films if not film.held_out and splits.get(anonymous(film.patient)) == "val"]
+        new = [film for film in films if splits.get(anonymous(film.patient)) == "val"]
         found += observe(Segmenter(model, gate=False), [replace(film, held_out=True) for film in new], segmenter)
     return found
 
