@@ -19,6 +19,7 @@ from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.storage import write_atomically
 from edge_seg.structures import lung_definitions
 from edge_seg_data import Dataset, Outlines, evenly_spaced, open_dataset, truth_regions
+from edge_seg_data.report import counted
 from edge_seg_data.splits import anonymous, splits_of_model
 
 from edge_seg_quantize.doubt import calibrate_doubt
@@ -136,7 +137,10 @@ def main(model: Path, folders: tuple[str, ...], negatives: tuple[Path, ...], cro
     )
     manifest = replace(file.manifest, trust=trust, gate=gate if negatives else file.manifest.gate)
     write_atomically(model, replace(file, manifest=manifest).to_bytes())
-    click.echo(f"{model}: calibrated; edge-seg inspect shows what it was measured on")
+    others = trust["facts"]["cross_fitted_films"] if trust else 0
+    # None, where networks were given, means that they held out nothing that is missing here.
+    said = f" with {counted(others, 'film')} that other networks held out" if cross_fitted else ""
+    click.echo(f"{model}: calibrated{said}; edge-seg inspect shows what it was measured on")
 
 
 if __name__ == "__main__":
