@@ -36,6 +36,16 @@ FURTHER := edge-seg train $(FILMS) $(ADULTS) --picture-every 0 --batch-size 64 -
 TAUGHT := $(FURTHER) $(DATA)/unlabelled --films-per-epoch 25600 --averaging 0.999 --distill $(RUNS)/greater \
 	$(addprefix --share ,adult=14 adult-v7=18 shenzhen=15 jsrt=12 wingspan=10 paediatric=9 unlabelled=22)
 
+# Six networks like `lungs` go on from two that never saw half of the patients, each without a sixth of those; of each film
+# those teach that did not see it, of a film that nobody outlined all six.
+FOLDS := 0 1 2 3 4 5
+FOLDED := $(addsuffix /.done,$(addprefix $(RUNS)/fold-,$(FOLDS)))
+FOLD := $(FURTHER) --network lungs --size 224 --films-per-epoch 14500 --epochs 10 --averaging 0.998 --learning-rate 2e-3 \
+	$(addprefix --share ,adult=8 adult-v7=26 shenzhen=20 jsrt=14 wingspan=14 paediatric=18)
+UNSEEN := $(FURTHER) $(DATA)/unlabelled --films-per-epoch 28200 --epochs 20 --averaging 0.999 \
+	$(addprefix --distill $(RUNS)/fold-,$(FOLDS)) \
+	$(addprefix --share ,adult=7 adult-v7=22 shenzhen=16 jsrt=12 wingspan=11 paediatric=14 unlabelled=18)
+
 # Two networks like `lungs`, each trained from nothing without half of the patients: on the films of those, the estimates
 # of Dice are calibrated.
 CROSSED := edge-seg train $(FILMS) $(ADULTS) --picture-every 0 --network lungs --averaging 0.998 --films-per-epoch 2400 \
@@ -80,8 +90,14 @@ $(RUNS)/greater/.done: $(RUNS)/great/.done
 	$(FURTHER) --from $(<D) --size 288 --epochs 14 --films-per-epoch 12800 --averaging 0.998 --seed 1 \
 		$(addprefix --share ,adult=18 adult-v7=24 shenzhen=20 jsrt=14 wingspan=12 paediatric=12) --out $(@D)
 	touch $@
-$(RUNS)/lungs-large/.done: $(RUNS)/large-mean/.done $(RUNS)/great/.done
+$(RUNS)/large-adult/.done: $(RUNS)/large-mean/.done $(RUNS)/great/.done
 	$(STUDENT) --from $(<D) --network lungs-large --out $(@D)
+	touch $@
+$(RUNS)/large-unseen/.done: $(RUNS)/large-adult/.done $(FOLDED)
+	$(UNSEEN) --from $(<D) --network lungs-large --distill-weight 2 --seed 4 --out $(@D)
+	touch $@
+$(RUNS)/lungs-large/.done: $(RUNS)/large-adult/.done $(RUNS)/large-unseen/.done
+	python -m edge_seg_train.averaging $(^D) --out $(@D)
 	touch $@
 $(RUNS)/lungs-large.tflite: $(RUNS)/lungs-large/.done
 	$(QUANTIZE) $(<D) --out $@
@@ -104,7 +120,16 @@ $(RUNS)/link-adult/.done: $(RUNS)/link-taught/.done $(RUNS)/great/.done
 $(RUNS)/link-further/.done: $(RUNS)/link-adult/.done $(RUNS)/greater/.done
 	$(TAUGHT) --from $(<D) --network lungs --epochs 15 --out $(@D)
 	touch $@
-$(RUNS)/lungs/.done: $(RUNS)/link-adult/.done $(RUNS)/link-further/.done
+$(RUNS)/link-mean/.done: $(RUNS)/link-adult/.done $(RUNS)/link-further/.done
+	python -m edge_seg_train.averaging $(^D) --out $(@D)
+	touch $@
+$(RUNS)/link-unseen-1/.done: $(RUNS)/link-mean/.done $(FOLDED)
+	$(UNSEEN) --from $(<D) --network lungs --seed 1 --out $(@D)
+	touch $@
+$(RUNS)/link-unseen-3/.done: $(RUNS)/link-mean/.done $(FOLDED)
+	$(UNSEEN) --from $(<D) --network lungs --distill-weight 3 --seed 2 --out $(@D)
+	touch $@
+$(RUNS)/lungs/.done: $(RUNS)/link-mean/.done $(RUNS)/link-unseen-1/.done $(RUNS)/link-unseen-3/.done
 	python -m edge_seg_train.averaging $(^D) --out $(@D)
 	touch $@
 $(RUNS)/half-%-small/.done:
@@ -113,11 +138,16 @@ $(RUNS)/half-%-small/.done:
 $(RUNS)/half-%/.done: $(RUNS)/half-%-small/.done
 	$(CROSSED) --hold-out $*/2 --size 192x224 --epochs 14 --learning-rate 1.5e-3 --from $(<D) --out $(@D)
 	touch $@
-$(RUNS)/half-%.tflite: $(RUNS)/half-%/.done
+$(addprefix $(RUNS)/fold-,0/.done 1/.done 2/.done): $(RUNS)/half-0/.done
+$(addprefix $(RUNS)/fold-,3/.done 4/.done 5/.done): $(RUNS)/half-1/.done
+$(RUNS)/fold-%/.done:
+	$(FOLD) --from $(<D) --hold-out $*/6 --seed 10$* --out $(@D)
+	touch $@
+$(RUNS)/fold-%.tflite: $(RUNS)/fold-%/.done
 	edge-seg quantize $(<D) --float-only --out $@
-$(RUNS)/lungs.tflite: $(RUNS)/lungs/.done $(RUNS)/half-0.tflite $(RUNS)/half-1.tflite
+$(RUNS)/lungs.tflite: $(RUNS)/lungs/.done $(addsuffix .tflite,$(addprefix $(RUNS)/fold-,$(FOLDS)))
 	$(QUANTIZE) $(<D) --out $@
-	python -m edge_seg_quantize.calibration $@ $(FILMS) $(ADULTS) $(addprefix --cross-fitted ,$(wordlist 2,3,$^))
+	python -m edge_seg_quantize.calibration $@ $(FILMS) $(ADULTS) $(addprefix --cross-fitted ,$(wordlist 2,7,$^))
 
 $(RUNS)/nano/.done: $(RUNS)/teacher.tflite
 	$(TRAIN) --network lungs-nano --size 160x192 --teacher $< --epochs 30 --films-per-epoch 2400 --learning-rate 3e-3 \
@@ -126,8 +156,14 @@ $(RUNS)/nano/.done: $(RUNS)/teacher.tflite
 $(RUNS)/nano-adult/.done: $(RUNS)/nano/.done $(RUNS)/great/.done
 	$(STUDENT) --from $(<D) --network lungs-nano --out $(@D)
 	touch $@
-$(RUNS)/lungs-nano/.done: $(RUNS)/nano-adult/.done $(RUNS)/greater/.done
+$(RUNS)/nano-further/.done: $(RUNS)/nano-adult/.done $(RUNS)/greater/.done
 	$(TAUGHT) --from $(<D) --network lungs-nano --epochs 18 --out $(@D)
+	touch $@
+$(RUNS)/nano-unseen/.done: $(RUNS)/nano-further/.done $(FOLDED)
+	$(UNSEEN) --from $(<D) --network lungs-nano --distill-weight 2 --seed 3 --out $(@D)
+	touch $@
+$(RUNS)/lungs-nano/.done: $(RUNS)/nano-further/.done $(RUNS)/nano-unseen/.done
+	python -m edge_seg_train.averaging $(^D) --out $(@D)
 	touch $@
 $(RUNS)/lungs-nano.tflite: $(RUNS)/lungs-nano/.done
 	$(QUANTIZE) $(<D) --out $@

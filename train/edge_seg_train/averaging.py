@@ -47,7 +47,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     """
     import keras
 
-    from edge_seg_train.loop import pack_training_films, training_drawing
+    from edge_seg_train.loop import films_on_demand, training_drawing
     from edge_seg_train.stored import code_version
 
     keep_freed_memory()
@@ -60,7 +60,8 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     model = build(keras, config.network)
     _set_mean_weights(model, config.outputs, found)
     datasets = datasets_of(config, runs[-1])
-    films = pack_training_films(config, datasets)
+    # Statistics are of films: what was to be learned of them does not matter.
+    films = films_on_demand(replace(config, teacher=""), datasets)
     estimate_batch_statistics(
         model,
         TrainingBatches(replace(training_drawing(config, films), steps=BATCHES), config.network.channels),

@@ -210,7 +210,7 @@ class Names(click.ParamType):
     metavar="MODEL|RUN",
     multiple=True,
     help="Also learn the probabilities of this run, or of a shipped model's weights, on films without outlines too "
-    "(unlabelled=FOLDER); repeatable: the mean of all.",
+    "(unlabelled=FOLDER); repeatable: the mean of those not trained on a film, or of all.",
 )
 @click.option(
     "--distill-weight",

@@ -1,5 +1,6 @@
 """What other networks make of films, for a smaller one to learn (Hinton et al. 2015, "Distilling the knowledge in a
-neural network"): the mean of their probabilities, on films that nobody outlined too.
+neural network"): the mean of their probabilities, on films that nobody outlined too. Networks that held a film out
+speak of it before those that learned it (Dao et al. 2021, "Knowledge distillation as semiparametric inference").
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from edge_seg.hardware import usable_cores
 from edge_seg_data import LabelledFilm
 
 from edge_seg_train.config import BACKGROUND, read_config
+from edge_seg_train.data import read_splits
 from edge_seg_train.network import build
 from edge_seg_train.packing import PackedFilms, network_input
 from edge_seg_train.pretrained import load_pretrained, read_pretrained
@@ -29,6 +31,9 @@ def with_probabilities(
     films: PackedFilms, groups: Sequence[Sequence[LabelledFilm]], runs: Sequence[str], structures: Sequence[str]
 ) -> PackedFilms:
     """The films with the runs' probabilities of each structure behind their labels.
+
+    A network that was trained on a film repeats the outline that it was shown, faults and all. Where some of the runs
+    were not trained on a film's patient, those alone speak of it; else all do.
 
     Args:
         films: packed from `groups`.
@@ -44,24 +49,44 @@ def with_probabilities(
         return films
     height, width = films.grey.shape[1:]
     every = [film for group in groups for film in group]
+    speaks = _speaking(every, runs)
     total = np.zeros((len(films), height, width, len(structures)), np.float32)
-    laid: dict[tuple[int, int], np.ndarray] = {}
-    for run in runs:
+    for run, asked in zip(runs, speaks, strict=True):
         model, outputs, output = _network(run)
         shape = model.input_shape[1], model.input_shape[2]
         if shape[0] * width != shape[1] * height:
             raise UsageError(f"{run}: its input of {shape[0]}x{shape[1]} is not shaped like {height}x{width}")
         at = _channels(run, outputs, structures)
-        if shape not in laid:
-            laid[shape] = films.grey if shape == (height, width) else _lay(every, shape)
-        for start in range(0, len(films), _BATCH):
-            batch = network_input(laid[shape][start : start + _BATCH], model.input_shape[3])
-            logits = np.asarray(model.predict_on_batch(batch), np.float32)
+        numbers = np.flatnonzero(asked)
+        for start in range(0, len(numbers), _BATCH):
+            shown = numbers[start : start + _BATCH]
+            grey = films.grey[shown] if shape == (height, width) else _lay([every[i] for i in shown], shape)
+            logits = np.asarray(model.predict_on_batch(network_input(grey, model.input_shape[3])), np.float32)
             found = pixels.structure_logits(logits, output)[..., at]
-            for number, one in enumerate(1 / (1 + np.exp(-found)), start):
+            for number, one in zip(shown, 1 / (1 + np.exp(-found)), strict=True):
                 total[number] += cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA).reshape(total.shape[1:])
-    taught = np.rint(total * (255 / len(runs))).astype(np.uint8)
+    total /= speaks.sum(axis=0)[:, None, None, None]
+    taught = np.rint(total * 255).astype(np.uint8)
     return replace(films, labels=np.concatenate([films.labels, taught], axis=3))
+
+
+def _speaking(films: Sequence[LabelledFilm], runs: Sequence[str]) -> np.ndarray:
+    """Which runs are asked about which film: `(runs, films)` bool, at least one for each film."""
+    learned = [_patients_learned(run) for run in runs]
+    unseen = np.array([[of is not None and film.patient not in of for film in films] for of in learned], bool)
+    return unseen | ~unseen.any(axis=0)
+
+
+def _patients_learned(run: str) -> set[str] | None:
+    """Patients that a run, or one that it started from, was trained on; `None` where they are not known."""
+    if not Path(run).is_dir():
+        return None  # shipped weights, or a run that is gone
+    patients = {patient for patient, split in read_splits(Path(run)).items() if split == "train"}
+    start = read_config(Path(run))[0].start
+    if not start:
+        return patients
+    before = _patients_learned(start)
+    return None if before is None else patients | before
 
 
 def _network(run: str) -> tuple[Any, tuple[str, ...], str]:

@@ -160,7 +160,10 @@ def training_films(config: TrainConfig, datasets: list[Dataset]) -> Films:
     Raises:
         InputError, ModelError, UsageError: see `pack_training_films`.
     """
-    return pack_training_films(config, datasets) if config.distill else _waiting(config, datasets)
+    if config.distill:
+        return pack_training_films(config, datasets)
+    _refuse_unlabelled(config, datasets)
+    return films_on_demand(config, datasets)
 
 
 def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
@@ -171,17 +174,26 @@ def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedF
         ModelError: the teacher cannot be read.
         UsageError: a run to distill does not fit, or films have neither outlines nor a network to learn from.
     """
-    films = _waiting(config, datasets).all()
+    _refuse_unlabelled(config, datasets)
+    films = films_on_demand(config, datasets).all()
     return with_probabilities(films, [d.split("train") for d in datasets], config.distill, config.structures)
 
 
-def _waiting(config: TrainConfig, datasets: list[Dataset]) -> FilmsOnDemand:
-    nobodys = [dataset.name for dataset in datasets if not dataset.structures]
-    if nobodys and not (config.distill or config.teacher):
-        raise UsageError(f"{nobodys[0]}: its films have no outlines: name a network to learn them from by --distill")
+def films_on_demand(config: TrainConfig, datasets: list[Dataset]) -> FilmsOnDemand:
+    """The films of the training splits with their outlines, read as they are needed.
+
+    Raises:
+        ModelError: the run's teacher cannot be read.
+    """
     teacher = Teacher(config.teacher) if config.teacher else None
     groups = [d.split("train") for d in datasets]
     return FilmsOnDemand(groups, config.structures, _input_shape(config), teacher, config.regions, config.skip_bad)
+
+
+def _refuse_unlabelled(config: TrainConfig, datasets: list[Dataset]) -> None:
+    nobodys = [dataset.name for dataset in datasets if not dataset.structures]
+    if nobodys and not (config.distill or config.teacher):
+        raise UsageError(f"{nobodys[0]}: its films have no outlines: name a network to learn them from by --distill")
 
 
 def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
