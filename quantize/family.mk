@@ -146,7 +146,7 @@ $(RUNS)/fold-%/.done:
 $(RUNS)/fold-%.tflite: $(RUNS)/fold-%/.done
 	edge-seg quantize $(<D) --float-only --out $@
 $(RUNS)/lungs.tflite: $(RUNS)/lungs/.done $(addsuffix .tflite,$(addprefix $(RUNS)/fold-,$(FOLDS)))
-	$(QUANTIZE) $(<D) --out $@
+	$(QUANTIZE) --learning-rate 5e-5 $(<D) --out $@
 	python -m edge_seg_quantize.calibration $@ $(FILMS) $(ADULTS) $(addprefix --cross-fitted ,$(wordlist 2,7,$^))
 
 $(RUNS)/nano/.done: $(RUNS)/teacher.tflite
@@ -166,4 +166,4 @@ $(RUNS)/lungs-nano/.done: $(RUNS)/nano-further/.done $(RUNS)/nano-unseen/.done
 	python -m edge_seg_train.averaging $(^D) --out $(@D)
 	touch $@
 $(RUNS)/lungs-nano.tflite: $(RUNS)/lungs-nano/.done
-	$(QUANTIZE) $(<D) --out $@
+	$(QUANTIZE) --learning-rate 5e-5 $(<D) --out $@

@@ -12,6 +12,7 @@ import click
 import numpy as np
 from edge_seg import Film, Segmenter
 from edge_seg.assessment import sides
+from edge_seg.assessment.film_gate import REJECT
 from edge_seg.cli.main import run_command
 from edge_seg_data import open_dataset
 
@@ -24,12 +25,14 @@ class Counts:
         films: how many.
         called: plain ones that are called mirrored.
         found: mirrored ones that are found.
+        refused: mirrored ones that the film gate refuses; nothing is measured on them.
         read, wrong: plain ones whose side markers are read, and say the other side.
     """
 
     films: int = 0
     called: int = 0
     found: int = 0
+    refused: int = 0
     read: int = 0
     wrong: int = 0
 
@@ -43,7 +46,9 @@ def count(films: Iterable[Film], segmenter: Segmenter) -> Counts:
         counts.films += 1
         result = segmenter(plain)
         counts.called += result.quality.has(sides.MIRRORED)
-        counts.found += segmenter(mirrored).quality.has(sides.MIRRORED)
+        seen = segmenter(mirrored).quality
+        counts.found += seen.has(sides.MIRRORED)
+        counts.refused += seen.verdict == REJECT
         lungs = result.masks["right_lung"] | result.masks["left_lung"]
         if lungs.any():
             letter, on_its_side = sides.read_side(plain, plain.upright.of(lungs))
@@ -63,7 +68,8 @@ def main(folders: tuple[str, ...], split: str, model: str) -> None:
         counts = count((labelled.load()[0] for labelled in open_dataset(folder).split(split)), segmenter)
         click.echo(
             f"{folder} {split}: {counts.films} films, {counts.called} called mirrored as they are, "
-            f"{counts.found} when mirrored; markers read on {counts.read}, {counts.wrong} of them on the wrong side"
+            f"{counts.found} when mirrored, and {counts.refused} refused; "
+            f"markers read on {counts.read}, {counts.wrong} of them on the wrong side"
         )
 
 

@@ -50,7 +50,8 @@ def with_probabilities(
     height, width = films.grey.shape[1:]
     every = [film for group in groups for film in group]
     speaks = _speaking(every, runs)
-    total = np.zeros((len(films), height, width, len(structures)), np.float32)
+    # Whole numbers: thousands of films fit the memory of a small machine.
+    total = np.zeros((len(films), height, width, len(structures)), np.uint16)
     for run, asked in zip(runs, speaks, strict=True):
         model, outputs, output = _network(run)
         shape = model.input_shape[1], model.input_shape[2]
@@ -63,10 +64,12 @@ def with_probabilities(
             grey = films.grey[shown] if shape == (height, width) else _lay([every[i] for i in shown], shape)
             logits = np.asarray(model.predict_on_batch(network_input(grey, model.input_shape[3])), np.float32)
             found = pixels.structure_logits(logits, output)[..., at]
-            for number, one in zip(shown, 1 / (1 + np.exp(-found)), strict=True):
-                total[number] += cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA).reshape(total.shape[1:])
-    total /= speaks.sum(axis=0)[:, None, None, None]
-    taught = np.rint(total * 255).astype(np.uint8)
+            for number, one in zip(shown, 255 / (1 + np.exp(-found)), strict=True):
+                laid = cv2.resize(one, (width, height), interpolation=cv2.INTER_AREA).reshape(total.shape[1:])
+                total[number] += np.rint(laid).astype(np.uint16)
+    count = speaks.sum(axis=0).astype(np.uint16)[:, None, None, None]
+    total += count // 2
+    taught = (total // count).astype(np.uint8)
     return replace(films, labels=np.concatenate([films.labels, taught], axis=3))
 
 

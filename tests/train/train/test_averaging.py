@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,6 +60,15 @@ def test_two_runs_meet_in_the_middle(runs: list[Path], tmp_path: Path) -> None:
     assert read_config(tmp_path / "mean")[0].start == str(runs[-1])
     with pytest.raises(UsageError, match="holds a run"):
         average(runs, tmp_path / "mean")
+
+
+def test_the_networks_that_taught_a_run_are_not_needed(runs: list[Path], tmp_path: Path) -> None:
+    taught = tmp_path / "taught"
+    shutil.copytree(runs[1], taught)
+    record = json.loads((taught / "config.json").read_text())
+    record["config"]["distill"] = [str(tmp_path / "gone")]
+    (taught / "config.json").write_text(json.dumps(record))
+    assert average([runs[0], taught], tmp_path / "mean").is_file()
 
 
 def test_batch_statistics_are_those_of_the_films(runs: list[Path], chests: Path) -> None:
