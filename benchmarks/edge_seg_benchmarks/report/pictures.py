@@ -160,7 +160,7 @@ def plot_reliability(trust: TrustFigures) -> bytes:
     limits = np.floor(lowest * 10) / 10, 1.0
     figure, axes = plt.subplots(
         1, len(trust.datasets), figsize=(1.2 + 3.2 * len(trust.datasets), 3.6), dpi=130,
-        sharex=True, sharey=True, squeeze=False, layout="constrained",
+        sharex=True, sharey=True, squeeze=False, layout="compressed",
     )  # fmt: skip
     for axis, row in zip(axes[0], trust.datasets, strict=True):
         pairs = [pair for pair in trust.pairs if (pair.dataset, pair.split) == (row.dataset, row.split)]
