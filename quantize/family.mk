@@ -120,16 +120,7 @@ $(RUNS)/link-adult/.done: $(RUNS)/link-taught/.done $(RUNS)/great/.done
 $(RUNS)/link-further/.done: $(RUNS)/link-adult/.done $(RUNS)/greater/.done
 	$(TAUGHT) --from $(<D) --network lungs --epochs 15 --out $(@D)
 	touch $@
-$(RUNS)/link-mean/.done: $(RUNS)/link-adult/.done $(RUNS)/link-further/.done
-	python -m edge_seg_train.averaging $(^D) --out $(@D)
-	touch $@
-$(RUNS)/link-unseen-1/.done: $(RUNS)/link-mean/.done $(FOLDED)
-	$(UNSEEN) --from $(<D) --network lungs --seed 1 --out $(@D)
-	touch $@
-$(RUNS)/link-unseen-3/.done: $(RUNS)/link-mean/.done $(FOLDED)
-	$(UNSEEN) --from $(<D) --network lungs --distill-weight 3 --seed 2 --out $(@D)
-	touch $@
-$(RUNS)/lungs/.done: $(RUNS)/link-mean/.done $(RUNS)/link-unseen-1/.done $(RUNS)/link-unseen-3/.done
+$(RUNS)/lungs/.done: $(RUNS)/link-adult/.done $(RUNS)/link-further/.done
 	python -m edge_seg_train.averaging $(^D) --out $(@D)
 	touch $@
 $(RUNS)/half-%-small/.done:
@@ -143,11 +134,11 @@ $(addprefix $(RUNS)/fold-,3/.done 4/.done 5/.done): $(RUNS)/half-1/.done
 $(RUNS)/fold-%/.done:
 	$(FOLD) --from $(<D) --hold-out $*/6 --seed 10$* --out $(@D)
 	touch $@
-$(RUNS)/fold-%.tflite: $(RUNS)/fold-%/.done
+$(RUNS)/half-%.tflite: $(RUNS)/half-%/.done
 	edge-seg quantize $(<D) --float-only --out $@
-$(RUNS)/lungs.tflite: $(RUNS)/lungs/.done $(addsuffix .tflite,$(addprefix $(RUNS)/fold-,$(FOLDS)))
-	$(QUANTIZE) --learning-rate 5e-5 $(<D) --out $@
-	python -m edge_seg_quantize.calibration $@ $(FILMS) $(ADULTS) $(addprefix --cross-fitted ,$(wordlist 2,7,$^))
+$(RUNS)/lungs.tflite: $(RUNS)/lungs/.done $(RUNS)/half-0.tflite $(RUNS)/half-1.tflite
+	$(QUANTIZE) $(<D) --out $@
+	python -m edge_seg_quantize.calibration $@ $(FILMS) $(ADULTS) $(addprefix --cross-fitted ,$(wordlist 2,3,$^))
 
 $(RUNS)/nano/.done: $(RUNS)/teacher.tflite
 	$(TRAIN) --network lungs-nano --size 160x192 --teacher $< --epochs 30 --films-per-epoch 2400 --learning-rate 3e-3 \

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from edge_seg import Film, Segmenter
-from edge_seg.assessment.film_gate import REJECT
 from edge_seg.assessment.sides import DISAGREE, MIRRORED, heart_shift
 from edge_seg.model_file import ModelFile
 from edge_seg.orientation import Orientation
@@ -45,11 +44,7 @@ def test_mirrored_films_of_adults_are_found_and_plain_ones_let_be(lungs: ModelFi
     films = [labelled.load()[0] for labelled in open_dataset(films_folder / "adult").split("test")]
     assert sum(is_unsure(segmenter(film)) for film in films) == 0
     found = [segmenter(mirrored(film)) for film in films]
-    refused = [result for result in found if result.quality.verdict == REJECT]
-    # The film gate may take one for turned; refused, it swaps nothing either.
-    assert all(result.quality.has("turned") and not result.masks["right_lung"].any() for result in refused)
-    assert sum(is_unsure(result) for result in found) + len(refused) >= 0.9 * len(films)
-    assert len(refused) <= 1
+    assert sum(is_unsure(result) for result in found) >= 0.9 * len(films)
     for result in found:
         if is_unsure(result):
             assert "right_lung" not in result.areas
