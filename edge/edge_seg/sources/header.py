@@ -1,7 +1,7 @@
-"""What a picture's header says before it is decoded: its kind and size, what it will take, whether it is whole.
+"""Reads a picture's header before it is decoded: its kind and size, the memory it needs, whether it is complete.
 
-Decoders believe a header: a few hundred bytes make them ask for gigabytes. So nothing is decoded of which this module
-cannot say how large it becomes.
+Decoders trust headers: a few hundred bytes can make them allocate gigabytes. So nothing is decoded unless this module
+can say how large it becomes.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ _JPEG_LS = 0xF7
 _JPEG_BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
 _JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_MOST_SCANS = 100
-"""Scans of a JPEG; encoders make some ten, and each takes as long as the whole picture."""
+"""Most scans in a JPEG; encoders make some ten, and each takes as long as the whole picture."""
 
 _WEBP_ANIMATION = 0x02  # among the flags of VP8X
 _GIF_PICTURE, _GIF_EXTENSION = 0x2C, 0x21
-_MOST_PARTS = 20_000  # chunks of a PNG, marks and fill bytes of a JPEG: a file of 100 MB can hold millions
-# In the data of a scan each 0xff is followed by 0, or by a restart mark.
+_MOST_PARTS = 20_000  # chunks of a PNG, markers and fill bytes of a JPEG: a file of 100 MB can hold millions
+# In scan data, each 0xff is followed by 0 or belongs to a restart marker.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
-_PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # by colour type, as they are decoded
-_COMMENTS = rb"\s+(?:#[^\r\n]*[\r\n]\s*)*"  # decoders end one at either
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # by colour type, as decoded
+_COMMENTS = rb"\s+(?:#[^\r\n]*[\r\n]\s*)*"  # decoders end a comment at CR or LF
 _PORTABLE = re.compile(rb"P([2356])" + _COMMENTS + rb"(\d{1,9})" + _COMMENTS + rb"(\d{1,9})\s+(\d{1,5})\s")
 _SEARCHED = 1 << 16
-_LARGEST_TILE = 1024  # pixels a side, of a picture that is smaller
+_TIFF_GREY, _TIFF_PALETTE = 1, 3  # of PhotometricInterpretation (TIFF 6.0, section 8)
+_LARGEST_TILE = 1024  # pixels a side, if the picture is smaller
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,8 @@ class PictureHeader:
     Attributes:
         kind: `PNG`, `JPEG`, `TIFF`, `BMP`, `WebP`, `GIF`, `AVIF or HEIC`, `JPEG 2000` or `PNM`.
         height, width: in pixels.
-        pixel_bytes: what a pixel takes while it is decoded.
-        whole: whether the picture goes on to its end mark, of kinds that have one.
+        pixel_bytes: memory that a pixel takes while it is decoded.
+        whole: whether the picture reaches its end marker, for kinds that have one.
         moving: whether other pictures follow the first, as in an animation.
     """
 
@@ -56,7 +57,7 @@ class PictureHeader:
 
 
 def read_header(data: bytes) -> PictureHeader | None:
-    """The header of a picture; `None` where it is damaged, or of a kind whose size cannot be told."""
+    """The header of a picture; `None` if it is damaged, or of a kind whose size cannot be read."""
     try:
         for begins, read in _KINDS:
             if begins.match(data):
@@ -67,25 +68,25 @@ def read_header(data: bytes) -> PictureHeader | None:
 
 
 def picture_kind(data: bytes) -> str | None:
-    """The kind of picture that the first bytes announce; `None` where they announce none."""
+    """The kind of picture that the first bytes announce; `None` if they announce none."""
     return next((_NAMES[read] for begins, read in _KINDS if begins.match(data)), None)
 
 
 def picture_size(data: bytes) -> tuple[int, int] | None:
-    """`(height, width)` of a picture; `None` where its header does not tell."""
+    """`(height, width)` of a picture; `None` if its header does not give it."""
     header = read_header(data)
     return (header.height, header.width) if header else None
 
 
 def is_cut_off(data: bytes) -> bool:
-    """Whether a picture ends before its end mark: decoders fill up such films with grey and say nothing."""
+    """Whether a picture ends before its end marker: decoders silently fill in the rest with grey."""
     header = read_header(data)
     return header is not None and not header.whole
 
 
 def _png(data: bytes) -> PictureHeader:
     kinds = [kind for kind, _, _ in png_chunks(data)]
-    # Another chunk before it, or a second one, may give the decoder another size.
+    # A chunk before IHDR, or a second IHDR, may give the decoder another size.
     if data[8:16] != _PNG_HEAD or kinds.count(b"IHDR") > 1:
         raise IndexError("no header, or several")
     width, height, depth, colours = struct.unpack(">IIBB", data[16:26])
@@ -95,7 +96,7 @@ def _png(data: bytes) -> PictureHeader:
 
 
 def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
-    """Kind, begin and end of each chunk of a PNG up to its end, or to the first that is longer than the file."""
+    """Kind, start and end of each chunk of a PNG up to its end, or to the first that is longer than the file."""
     found, position = [], len(_PNG)
     while position + 12 <= len(data):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
@@ -130,13 +131,13 @@ def _jpeg(data: bytes) -> PictureHeader:
             channels = max(1, data[position + 9])
             pixel_bytes = channels * (3 if marker in _JPEG_PROGRESSIVE else 1)
             if marker == _JPEG_LS:
-                # What looks like a mark in its data is none.
+                # What looks like a marker in JPEG-LS data is not one.
                 return PictureHeader("JPEG", size[0], size[1], pixel_bytes)
         if marker == _JPEG_START_OF_SCAN:
             scans += 1
             if scans > _JPEG_MOST_SCANS:
                 raise IndexError("too many scans")
-            # A picture in several scans keeps its coefficients, of 16 bits, until its end.
+            # A picture in several scans keeps its 16-bit coefficients until its end.
             if data[position + 4] < channels:
                 pixel_bytes = channels * 3
         position += 2 + struct.unpack(">H", data[position + 2 : position + 4])[0]
@@ -145,7 +146,7 @@ def _jpeg(data: bytes) -> PictureHeader:
             position = found.start() if found else len(data)
     if size is None:
         raise IndexError("no frame")
-    # What comes behind the end, a film of the moments before, say, is none of the picture.
+    # What follows the end, the clip of a motion photo, say, is not part of the picture.
     whole = data.find(b"\xff\xd9", position) >= 0
     return PictureHeader("JPEG", size[0], size[1], pixel_bytes, whole)
 
@@ -154,10 +155,11 @@ def _tiff(data: bytes) -> PictureHeader:
     directory = read_directory(data)
     channels = directory.number("SamplesPerPixel", 1)
     depth = -(-directory.number("BitsPerSample", 1) // 8)
-    # Palettes become colours; OpenCV reads those of 8 bits as four.
-    pixel_bytes = 4 if depth == 1 and channels > 1 else channels * depth
+    coloured = channels > 1 or directory.number("PhotometricInterpretation", _TIFF_GREY) == _TIFF_PALETTE
+    # OpenCV reads 8-bit colours, a palette's too, as four channels.
+    pixel_bytes = 4 if depth == 1 and coloured else channels * depth
     height, width = directory.number("ImageLength"), directory.number("ImageWidth")
-    # A tile is decoded whole, however little of it lies in the picture.
+    # A tile is decoded whole, however little of it is in the picture.
     tile_height, tile_width = directory.number("TileLength", 0), directory.number("TileWidth", 0)
     if tile_height > max(height, _LARGEST_TILE) or tile_width > max(width, _LARGEST_TILE):
         raise TiffError(f"tiles of {tile_width} x {tile_height} pixels")
@@ -199,7 +201,7 @@ def _gif_moves(data: bytes) -> bool:
             pictures += 1
             if pictures > 1:
                 return True
-            # The width of LZW codes stands before the data.
+            # The LZW code size precedes the data.
             position = behind_table(data[position + 9], position + 10) + 1
         else:
             position += 2
@@ -210,14 +212,14 @@ def _gif_moves(data: bytes) -> bool:
 
 
 def _avif(data: bytes) -> PictureHeader:
-    # Image spatial extents, of as many pictures as the file has (ISO/IEC 23008-12 section 6.5.3).
+    # Image spatial extents, one for each picture in the file (ISO/IEC 23008-12 section 6.5.3).
     sizes = [struct.unpack(">II", found[1]) for found in re.finditer(rb"ispe\0{4}(.{8})", data[:_SEARCHED], re.DOTALL)]
     width, height = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
     return PictureHeader(AVIF, height, width, 8)
 
 
 def _jpeg_2000(data: bytes) -> PictureHeader:
-    # Size and count of tiles: ISO/IEC 15444-1 annex A.5.1.
+    # Size and number of components: ISO/IEC 15444-1 annex A.5.1.
     at = _codestream(data) + 8
     if data[at - 8 : at - 4] != b"\xff\x4f\xff\x51":
         raise IndexError("no codestream")

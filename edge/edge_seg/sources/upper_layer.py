@@ -1,6 +1,6 @@
-"""What a DICOM sender may put on the wire (PS3.8), checked before anything is allocated for it.
+"""Checks what a DICOM sender puts on the wire (PS3.8) before anything is allocated for it.
 
-Nothing of a dataset is understood here: only how long things are, and where a message ends.
+Datasets are not interpreted here: only lengths count, and where a message ends.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ ABORTED = bytes([ABORT, 0, 0, 0, 0, 4, 0, 0, 2, 0])
 BUSY = bytes([3, 0, 0, 0, 0, 4, 0, 2, 3, 2])
 """A-ASSOCIATE-RJ, transient: local limit exceeded."""
 
-MOST_REQUEST = 64 * 1024
-"""Bytes of an A-ASSOCIATE-RQ: 128 presentation contexts with 30 transfer syntaxes each are less."""
+MOST_REQUEST = 128 * 1024
+"""Largest A-ASSOCIATE-RQ, in bytes: 128 presentation contexts with 30 transfer syntaxes each take some 100,000."""
 
 MOST_DATA = 1024 * 1024
-"""Bytes of a P-DATA-TF; a sender that heeds what we announce sends far smaller ones."""
+"""Largest P-DATA-TF, in bytes; a sender that respects the maximum we announce sends far smaller ones."""
 
 _MOST_OTHER = 1024
 _MOST_COMMAND = 16 * 1024
-"""Bytes of a command set; a C-STORE's has some 200."""
+"""Largest command set, in bytes; that of a C-STORE has some 200."""
 
 _MOST_DATASET = 1024 * 1024 * 1024
-"""Bytes of a dataset, above which its sender is not even answered any more."""
+"""Size of a dataset in bytes above which its sender is not even sent an answer."""
 
 _COMMAND, _LAST = 1, 2  # bits of the message control header (PS3.8 annex E.2)
 _NO_DATASET = 0x0101  # of CommandDataSetType (PS3.7 annex E.1)
@@ -37,19 +37,19 @@ _NO_DATASET = 0x0101  # of CommandDataSetType (PS3.7 annex E.1)
 
 @dataclass(frozen=True)
 class Limits:
-    """What senders may ask of this device.
+    """Limits on what senders may ask of this device.
 
     Attributes:
-        object_bytes: largest object; the largest detector in use gives some 40 million.
-        associations: at the same time, each with one object in memory.
+        object_bytes: largest object; the largest detector in use produces some 40 million.
+        associations: concurrent ones, each with one object in memory.
         waiting: films that may wait for their result.
-        silence_s: a sender that is between two messages and says nothing for this long is hung up on.
-        request_s: seconds in which the request of an association must have come as a whole.
-        slot_s: seconds for which a request waits while all associations are taken.
-        idle_s: an association without a message for this long gives way to a request that waits.
-        slowest: bytes a second that a message must keep up, once it has taken `silence_s`.
-        answer_s: seconds in which this device answers a message, or the association ends.
-        connections, connections_of_a_peer: at the same time, those without an association among them.
+        silence_s: a sender that is silent for this long between two messages is disconnected.
+        request_s: seconds within which the whole request of an association must arrive.
+        slot_s: seconds a request waits while all associations are taken.
+        idle_s: an association without a message for this long gives way to a waiting request.
+        slowest: minimum bytes a second of a message that has taken longer than `silence_s`.
+        answer_s: seconds within which this device must answer a message, or the association ends.
+        connections, connections_of_a_peer: concurrent ones, including those without an association.
     """
 
     object_bytes: int = 64 * 1024 * 1024
@@ -66,7 +66,7 @@ class Limits:
 
 
 class ProtocolError(Exception):
-    """A sender does what the protocol, or a limit, forbids."""
+    """A sender violates the protocol or a limit."""
 
 
 def check_head(head: bytes, *, first: bool) -> tuple[int, int]:
@@ -77,7 +77,7 @@ def check_head(head: bytes, *, first: bool) -> tuple[int, int]:
         first: whether it is the first of an association.
 
     Raises:
-        ProtocolError: no such PDU may come here, or none so long.
+        ProtocolError: no PDU of this type, or of this length, is allowed here.
 
     >>> check_head(bytes([5, 0, 0, 0, 0, 4]), first=False)
     (5, 4)
@@ -92,10 +92,10 @@ def check_head(head: bytes, *, first: bool) -> tuple[int, int]:
 
 @dataclass
 class Messages:
-    """Follows the messages of an association.
+    """Tracks the messages of an association.
 
     Attributes:
-        under_way: whether a message has begun and not ended.
+        under_way: whether a message has begun but not ended.
         received: bytes of the message under way.
     """
 
@@ -106,16 +106,16 @@ class Messages:
     _dataset_follows: bool = False
 
     def take(self, data: bytes) -> bool:
-        """Note what a P-DATA-TF holds.
+        """Account for the contents of a P-DATA-TF.
 
         Args:
-            data: behind its head.
+            data: the PDU without its head.
 
         Returns:
-            Whether a message is complete; the sender waits for its answer then.
+            Whether a message is complete; the sender then waits for its answer.
 
         Raises:
-            ProtocolError: the PDU is damaged, or the message too large.
+            ProtocolError: the PDU is damaged, or the message is too large.
         """
         self.under_way = True
         self.received += len(data)
@@ -156,7 +156,7 @@ def has_dataset(command: bytes) -> bool:
     """Whether a dataset follows a command set (Implicit VR Little Endian, always).
 
     Raises:
-        ProtocolError: it does not say.
+        ProtocolError: the command set does not say.
     """
     at = 0
     while at + 8 <= len(command):

@@ -1,4 +1,4 @@
-"""The listener: films are kept before their sender hears of success, and everything else gets a status of its own."""
+"""The listener: films are stored before their sender gets success, and everything else gets its own status."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def send(
     calling: str = "SCANNER",
     syntax: str = ExplicitVRLittleEndian,
 ) -> list[Any]:
-    """Statuses of the datasets, or how the association ended."""
+    """Send datasets and return their statuses, or how the association ended."""
     entity = pynetdicom.AE(calling)
     for kind in STORAGE:
         entity.add_requested_context(kind, syntax)
@@ -98,13 +98,13 @@ def listen(tmp_path: Path) -> Iterator[Callable[..., Listener]]:
 
 @dataclass
 class Told:
-    """As much of a record as a source looks at."""
+    """The part of a record that a source reads."""
 
     status: str
 
 
 def take(listener: Listener, count: int) -> list[Film | Failure]:
-    """The next arrivals, each settled as a session would."""
+    """Take the next arrivals, and settle each as a session would."""
     found = []
     for arrival in listener:
         if arrival is not None:
@@ -134,7 +134,7 @@ def test_a_film_that_was_sent_comes_out_with_its_pixels(tmp_path: Path, listen: 
 def test_a_film_of_a_real_size_is_taken(
     tmp_path: Path, listen: Callable[..., Listener], encoding: pydicom.uid.UID | None
 ) -> None:
-    # Its header is read while its pixels are left where they are.
+    # Its header is read without its pixels.
     dataset = dicom_film(tmp_path, size=(1200, 1000))
     if encoding is not None:
         dataset.compress(encoding, generate_instance_uid=False)
@@ -149,6 +149,16 @@ def test_an_encoded_film_too_large_to_decode_is_refused(tmp_path: Path, listen: 
     (status,) = send(listen(), dataset, syntax=RLELossless)
     assert status.Status == 0xA900
     assert "too large" in status.ErrorComment
+
+
+def test_a_sender_may_propose_every_context_in_thirty_transfer_syntaxes(listen: Callable[..., Listener]) -> None:
+    entity = pynetdicom.AE("SCANNER")
+    syntaxes = [f"1.2.840.10008.1.2.4.{number}" for number in range(100, 129)]
+    for kind in [context.abstract_syntax for context in pynetdicom.AllStoragePresentationContexts[:128]]:
+        entity.add_requested_context(kind, [ExplicitVRLittleEndian, *syntaxes])
+    association = entity.associate("127.0.0.1", listen().port, ae_title="EDGESEG")
+    assert association.is_established
+    association.release()
 
 
 def test_c_echo_is_answered(listen: Callable[..., Listener]) -> None:
@@ -174,7 +184,7 @@ def test_encodings(tmp_path: Path, listen: Callable[..., Listener], syntax: pydi
     listener = listen()
     dataset = dicom_film(tmp_path)
     if syntax.is_compressed and syntax != DeflatedExplicitVRLittleEndian:
-        # pylibjpeg-openjpeg encodes; pydicom has an encoder of its own for RLE.
+        # pylibjpeg-openjpeg encodes; pydicom has its own encoder for RLE.
         dataset.compress(syntax, generate_instance_uid=False)
     else:
         dataset.file_meta.TransferSyntaxUID = syntax
@@ -284,7 +294,7 @@ def test_the_same_film_twice_is_one_and_other_bytes_are_kept_beside(
     assert [answer.Status for answer in send(listener, first, first, other, other)] == [0, 0, 0, 0]
     films = take(listener, 2)
     assert len({film.source for film in films}) == 2
-    # Also once they are done, and after a restart.
+    # Even once they are done, and after a restart.
     listener.close()
     again = listen()
     assert [answer.Status for answer in send(again, first, other)] == [0, 0]
@@ -411,7 +421,7 @@ def test_a_film_that_stops_the_program_is_tried_three_times_and_set_aside(
         arrival = next(iter(listener))
         assert arrival is not None
         assert isinstance(arrival.content, Film)
-        # The program dies here: the film is not settled, and the source is not stopped in good order.
+        # The program dies here: the film is not settled, and the source is not stopped cleanly.
         listener.close()
     poison, healthy = take(listen(attempts=Attempts(tmp_path / "attempts")), 2)
     assert isinstance(poison, Failure)

@@ -1,4 +1,4 @@
-"""Picture files as they come, and what is refused of them before it is decoded."""
+"""Picture files as found in practice, and which are refused before decoding."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_seg.sources.header import read_header
 from edge_seg.sources.image import decode_picture, to_grey
 
 Order = Literal["<", ">"]
-"""Of bytes in a TIFF."""
+"""Byte order of a TIFF."""
 
 GREY = phantom(96, 80, seed=1).film.pixels
 PATH = Path("film")
@@ -196,6 +196,15 @@ def test_size_and_kind_are_known_before_decoding(suffix: str, kind: str) -> None
     assert header is not None
     assert (header.kind, header.height, header.width) == (kind, *GREY.shape)
     assert decode_picture(data, PATH).shape == GREY.shape
+
+
+@pytest.mark.parametrize(("photometric", "pixel_bytes"), [(1, 1), (3, 4)])
+def test_a_tiff_palette_takes_the_memory_of_the_colours_it_becomes(photometric: int, pixel_bytes: int) -> None:
+    tags = ((256, 48), (257, 48), (258, 8), (262, photometric))
+    data = b"II*\0\x08\0\0\0\4\0" + b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in tags) + bytes(4)
+    header = read_header(data)
+    assert header is not None
+    assert header.pixel_bytes == pixel_bytes
 
 
 def test_portable_grey_maps_are_read() -> None:
