@@ -1,4 +1,4 @@
-"""Data sets of films with outlines, for training and measuring: one reader per folder layout.
+"""Data sets of films with outlines, for training and evaluation: one reader per folder layout.
 
 >>> from edge_seg_data import open_dataset
 >>> films = open_dataset("path/to/adult").split("test")  # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""Reads every film and outline of a data set and adds to its report what only reading shows."""
+"""Read every film and outline of a data set and add what only that reveals to its report."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from edge_seg_data.reading import Options, each
 from edge_seg_data.report import ERROR, WARNING, DatasetReport, Problem, StructureFacts, counted
 
 SHEET_FILMS = 24
-"""Films that are drawn to look at, and by which outlines are judged."""
+"""Number of films to draw on the contact sheet, and to judge the outlines by."""
 
 THUMBNAIL = 256  # pixels of the longer side
 
-_NEARLY_ALL = 0.9  # of a film: no structure covers so much
+_NEARLY_ALL = 0.9  # share of a film; no structure covers that much
 _CORNERS = 4
 _CHEST = frozenset(structure.name for structure in (*CHEST, *DERIVED))
-_LARGE_HOLE = 0.01  # share of all that lines enclose
-_LINE = 0.02  # of a film's shorter side: lines are thinner
+_LARGE_HOLE = 0.01  # share of the whole area that lines enclose
+_LINE = 0.02  # share of a film's shorter side; lines are thinner
 
 
 @dataclass(frozen=True)
 class FilmFacts:
-    """What reading one film showed.
+    """Findings from reading one film.
 
     Attributes:
-        film: which.
-        shape: `(height, width)`, `None` where it cannot be read.
+        film: the film.
+        shape: `(height, width)`, `None` if it cannot be read.
         covers: share of the film that each outline covers.
-        resized: outlines of another size than the film.
-        in_corners: outlines that hold all four corners of the film, which no chest structure does, nor an only one.
-        sides_exchanged: whether the right lung lies to the right of the left one.
-        hollow: outlines that are lines around nothing.
+        resized: outlines whose size differs from the film's.
+        in_corners: outlines that cover all four corners of the film, which no chest structure or sole structure does.
+        sides_exchanged: whether the right lung is to the right of the left one.
+        hollow: outlines that are unfilled lines.
         blank: whether all its pixels have one value.
         trouble: why it cannot be read.
-        thumbnail: the film with its outlines drawn, `(height, width, 3)` uint8, where asked for.
+        thumbnail: the film with its outlines drawn, `(height, width, 3)` uint8, if requested.
     """
 
     film: LabelledFilm
@@ -63,12 +63,11 @@ def check_dataset(dataset: Dataset, options: Options) -> tuple[DatasetReport, li
     """Read all films of a data set.
 
     Args:
-        dataset: of `inspect_dataset`.
-        options: told of progress.
+        dataset: from `inspect_dataset`.
+        options: whose `progress` is called.
 
     Returns:
-        The data set's report with what was found added, and the facts of each film; evenly spaced ones have a
-        thumbnail.
+        The data set's report with the findings added, and the facts of each film; evenly spaced films have a thumbnail.
     """
     shown = {film.source for film in evenly_spaced(dataset.films, SHEET_FILMS)}
     look = partial(_facts, structures=dataset.structures, shown=shown)
@@ -88,14 +87,15 @@ def check_dataset(dataset: Dataset, options: Options) -> tuple[DatasetReport, li
 
 
 def with_judged_outlines(dataset: Dataset, options: Options) -> Dataset:
-    """The data set, its report with what the films say of its outlines that `check_dataset` judges by.
+    """The data set with problems of its outlines added to its report, from the films `check_dataset` judges them by.
 
     Args:
         dataset: to train on.
-        options: told of progress.
+        options: whose `progress` is called.
 
     Raises:
-        InputError: more than half of these films have outlines that are lines, inside out, or of the other side.
+        InputError: more than half of these films have outlines that are unfilled lines, inside out, or of the wrong
+            side.
     """
     chosen = evenly_spaced(dataset.films, SHEET_FILMS) if dataset.structures else []
     judged = each(partial(_facts, structures=(), shown=set()), chosen, "looking at outlines", options)
@@ -109,7 +109,7 @@ def with_judged_outlines(dataset: Dataset, options: Options) -> Dataset:
 
 
 def _nowhere(structures: Sequence[StructureFacts]) -> list[Problem]:
-    """Structures without a pixel on any film, such as the last of names that are shifted by one."""
+    """Structures without a pixel on any film, such as the last one when names are shifted by one."""
     absent = [one.name for one in structures if one.outlined and one.outlined == one.empty]
     if not absent or len(absent) == len(structures):
         return []
@@ -118,7 +118,7 @@ def _nowhere(structures: Sequence[StructureFacts]) -> list[Problem]:
 
 
 def _bare_report(dataset: Dataset) -> DatasetReport:
-    """Of a reader that reports nothing itself: the brain-tumour set."""
+    """Report for a reader that makes none itself: the brain-tumour set's."""
     return DatasetReport(
         dataset.name,
         dataset.layout,
@@ -154,9 +154,9 @@ def _in_corners(plane: np.ndarray) -> bool:
 
 
 def _is_hollow(plane: np.ndarray) -> bool:
-    """Whether an outline is a line whose inside was never filled: thin, and around more than itself.
+    """Whether an outline is an unfilled line: thin, and enclosing more than its own area.
 
-    Vessels and ribs are thin too, and enclose many holes where they cross.
+    Vessels and ribs are thin too, but enclose many holes where they cross.
     """
     inside = (plane == 1).astype(np.uint8)
     width = max(5, round(_LINE * min(plane.shape)))
@@ -248,7 +248,7 @@ def _problems(facts: Sequence[FilmFacts]) -> list[Problem]:
 
 
 def _outline_problems(facts: Sequence[FilmFacts], judged: Sequence[FilmFacts]) -> list[Problem]:
-    """Outlines that are wrong on their films; an error where more than half of the judged films have them."""
+    """Outlines that are wrong on their films; an error if more than half of the judged films have them."""
     kinds: dict[str, tuple[Callable[[FilmFacts], object], str]] = {
         "inside-out": (
             lambda fact: fact.in_corners,

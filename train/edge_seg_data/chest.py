@@ -17,21 +17,21 @@ from edge_seg_data.index import IndexRow
 LUNGS = ("right_lung", "left_lung")
 WHOLE, VISIBLE = "whole_lung", "visible_lung"
 VISIBLE_FOLDERS = ("visible-lung", "adult-visible")
-"""Folders whose masks, also those one folder below, show the visible lung: nothing but the name can tell."""
+"""Folders whose masks, also one folder down, show the visible lung: only the name identifies them."""
 
 NOT_VISIBLE = tuple(f"shenzhen-CHNCXR_000{number}_0" for number in (1, 2, 3, 7))
-"""Films whose masks of the visible lung take in the part behind the heart."""
+"""Films whose visible-lung masks include the part behind the heart."""
 
 _SIDES = ("visible_right_lung", "visible_left_lung")
 OUTLINED = tuple(dict.fromkeys((*(structure.name for structure in CHEST), "heart", *_SIDES)))
-"""Names of the folders of outlines."""
+"""Names of outline folders."""
 
 
 def find(folder: Path) -> Found | None:
     """Films with a folder of outlines for each structure of the chest.
 
-    A folder `masks/` beside those of both sides holds both lungs at once: visible ones where the sides are visible
-    ones, else whole ones.
+    A folder `masks/` beside those of both sides holds both lungs together: visible lungs if the sides are visible
+    lungs, otherwise whole lungs.
     """
     folders = folders_of(folder)
     films = film_folder(folders)
@@ -47,7 +47,7 @@ def find(folder: Path) -> Found | None:
 
 
 def find_whole(folder: Path) -> Found | None:
-    """Films with whole-lung masks and an index that tells how well each matches its film."""
+    """Films with whole-lung masks and an index that scores how well each mask matches its film."""
     index, masks = folder / "index.csv", folder / "masks"
     if not masks.is_dir() or not (folder / "images").is_dir() or not index.is_file():
         return None
@@ -64,10 +64,10 @@ def find_visible(folder: Path) -> Found | None:
 
 
 def finish(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, Outlines]:
-    """What the mask of both lungs ignores is ignored in each of them; the aspect is that of the original.
+    """Ignore in each lung what the mask of both lungs ignores, and restore the original aspect.
 
-    Films are stored with their own aspect unless the index has `aspect_known`; then 1 says that the original size,
-    which the index gives, has it.
+    Films are stored with their own aspect unless the index has `aspect_known`; 1 then means that the original size in
+    the index has it.
     """
     ignored = outlines[WHOLE] == IGNORE if WHOLE in outlines else None
     for name in LUNGS:
@@ -79,13 +79,13 @@ def finish(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, 
 
 
 def finish_whole(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, Outlines]:
-    """The film in its original aspect, and its whole lungs told apart by side of the midline."""
+    """The film in its original aspect, and its whole lungs separated by side of the midline."""
     film, outlines = with_original_aspect(film, outlines, row)
     return film, {**lungs_by_side(outlines[WHOLE]), **outlines}
 
 
 def with_original_aspect(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, Outlines]:
-    """Film and outlines stretched to the aspect of the original size that the index gives, if it gives one."""
+    """Film and outlines stretched to the aspect of the original size in the index, if any."""
     width, height = (row.number("original_width"), row.number("original_height")) if row else (None, None)
     size = _unsquashed(film.shape, width, height) if width and height else film.shape[::-1]
     if size == film.shape[::-1]:
@@ -97,11 +97,11 @@ def with_original_aspect(film: Film, outlines: Outlines, row: IndexRow | None) -
 
 
 def lungs_by_side(mask: np.ndarray) -> Outlines:
-    """Right and left lung from a mask of both: pieces by the side their centroid lies on.
+    """Right and left lung from a mask of both: pieces go to the side of their centroid.
 
-    The midline is the middle between the mask's outermost columns, or the picture's where the mask keeps to one half of
-    it: that is one lung. A piece that reaches well across the midline is both lungs grown together
-    and is cut there. The picture's left is the patient's right.
+    The midline is midway between the mask's outermost columns, or the picture's if the mask keeps to one half of it and
+    so is one lung. A piece that reaches well across the midline is both lungs merged, and is cut there. The picture's
+    left is the patient's right.
 
     Args:
         mask: `(height, width)` uint8 of 0, 1 and `IGNORE`.
@@ -130,7 +130,7 @@ def lungs_by_side(mask: np.ndarray) -> Outlines:
 
 
 def _unsquashed(shape: tuple[int, int], original_width: float, original_height: float) -> tuple[int, int]:
-    """`(width, height)` with the original's aspect, where no side is smaller than stored."""
+    """`(width, height)` with the original's aspect and no side smaller than stored."""
     height, width = shape
     stretch = (original_width / original_height) / (width / height)
     return (round(width * stretch), height) if stretch >= 1 else (width, round(height / stretch))

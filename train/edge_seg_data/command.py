@@ -39,11 +39,11 @@ def check(folders: tuple[str, ...], out: Path | None, as_json: bool, skip_bad: b
         try:
             dataset = inspect_dataset(folder, options=options)
             opened.append(dataset)
-            # As for a run: a patient of several sets is in the same split in all of them.
+            # As in a run, a patient in several sets is in the same split in all of them.
             options = replace(options, known={**splits_of([dataset]), **options.known})
             checked.append(check_dataset(dataset, options))
         except InputError as error:
-            # Nothing can be read of it, and the others are still worth a report.
+            # This folder cannot be read, but the others are still worth a report.
             checked.append(
                 (DatasetReport(folder, "not recognised", problems=(Problem("layout", ERROR, str(error)),)), [])
             )

@@ -1,8 +1,8 @@
-"""What the field does to films, in known doses: the same film and seed give the same corrupted film.
+"""Corruptions of films as in the field, in known doses: the same film and seed give the same corrupted film.
 
-For measuring how a model stands up to it, and for calibrating its trust score. Training's augmentation is another
-thing: it draws mild doses of everything at once. Named corruptions in graded severities are the idea of ImageNet-C
-(Hendrycks & Dietterich 2019).
+They measure a model's robustness and calibrate its trust score. Training's augmentation is different: it draws mild
+doses of everything at once. Named corruptions in graded severities are the idea of ImageNet-C (Hendrycks & Dietterich
+2019).
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _Changed = tuple[np.ndarray, _OnOutline]
 
 @dataclass(frozen=True)
 class Corruption:
-    """One thing that goes wrong with films.
+    """One kind of corruption.
 
     Attributes:
         name: for tables and tests.
         doses: one for each severity, in the unit the title names.
-        title: what is done, as a person reads it.
-        apply: `(grey float32 in [0, 1], dose, chance)` gives the changed picture and what that does to an outline.
+        title: description for people.
+        apply: maps `(grey float32 in [0, 1], dose, chance)` to the changed picture and a function for its outlines.
     """
 
     name: str
@@ -46,8 +46,8 @@ class Corruption:
         Args:
             film: any.
             outlines: `(film height, film width)` uint8 planes.
-            severity: of `SEVERITIES`.
-            seed: of chance.
+            severity: one of `SEVERITIES`.
+            seed: of the random choices.
         """
         key = hashlib.sha256(f"{self.name} {severity} {seed} {film.name}".encode()).digest()
         chance = np.random.default_rng(int.from_bytes(key[:8], "big"))
@@ -73,7 +73,7 @@ def _rotation(picture: np.ndarray, degrees: float, chance: np.random.Generator) 
 
 
 def _keystone(picture: np.ndarray, share: float, chance: np.random.Generator) -> _Changed:
-    """Photographed from aside: corners drawn in, light falling off, a screen's fine lines."""
+    """Photographed from the side: corners drawn in, light falling off, a screen's fine lines."""
     height, width = picture.shape
     corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     inward = np.sign(np.array([width, height]) / 2 - corners)
@@ -122,7 +122,7 @@ def _compression(picture: np.ndarray, quality: float, chance: np.random.Generato
 
 
 def _collimation(picture: np.ndarray, share: float, chance: np.random.Generator) -> _Changed:
-    """Shutters over the edges, up to so far on each; what lies behind them is nobody's to outline."""
+    """Shutters over the edges, up to a share of the side on each; outlines ignore what is behind them."""
     height, width = picture.shape
     top, bottom, left, right = chance.uniform(0.3, 1, 4) * share
     there = np.zeros(picture.shape, bool)

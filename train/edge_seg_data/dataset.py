@@ -1,4 +1,4 @@
-"""What every data set is to the rest of the program: named films with outlines, split by patient."""
+"""A data set as the rest of the program sees it: named films with outlines, split by patient."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_seg.structures import regions
 from edge_seg_data.report import DatasetReport
 
 Outlines = dict[str, np.ndarray]
-"""Per structure or region, `(film height, film width)` uint8 of 0, 1 and `IGNORE`; only what is outlined."""
+"""Per outlined structure or region, `(film height, film width)` uint8 of 0, 1 and `IGNORE`."""
 
 Item = TypeVar("Item")
 
@@ -25,18 +25,18 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class LabelledFilm:
-    """One film with its outlines, read when asked for.
+    """A film with its outlines, read on demand.
 
     Attributes:
         name: unique in its data set.
-        patient: films of one patient never lie in two splits.
+        patient: films of one patient are never in two splits.
         split: `train`, `val` or `test`.
         read: reads film and outlines.
-        attributes: what else is known (`finding`, `view`, ...).
-        scored: false where the outline is too doubtful to score against.
-        source: path of the film's file, where it comes from one.
-        aspect_known: false where the film is stored squashed, and nothing tells by how much.
-        content: hash of the film's file, by which equal films of several data sets are known.
+        attributes: other known facts (`finding`, `view`, ...).
+        scored: false if the outline is too doubtful to score against.
+        source: path of the film's file, if it comes from one.
+        aspect_known: false if the film is stored squashed by an unknown amount.
+        content: hash of the film's file, which identifies equal films across data sets.
     """
 
     name: str
@@ -50,7 +50,7 @@ class LabelledFilm:
     content: str = ""
 
     def load(self) -> tuple[Film, Outlines]:
-        """The film and its outlines, which are enlarged or shrunk to the film's size where they were stored at another.
+        """The film and its outlines, resized to the film's size if stored at another.
 
         Raises:
             InputError: a file of this film cannot be read, or an outline lies on its side.
@@ -65,11 +65,11 @@ class Dataset:
 
     Attributes:
         name: the folder's name.
-        layout: which reader read it.
-        structures: what its films are outlined for: structures, and regions that follow from structures.
+        layout: the reader's name.
+        structures: outlined structures, and regions that derive from structures.
         films: all films.
         facts: sources, licences and anything else a model card should repeat.
-        report: what was read and how, where a reader of folders made the set.
+        report: what was read and how, if a folder reader made the set.
     """
 
     name: str
@@ -88,13 +88,13 @@ def fit_outlines(film: Film, outlines: Outlines) -> Outlines:
     """The outlines at the film's size.
 
     Raises:
-        InputError: one lies on its side, or has another aspect.
+        InputError: one lies on its side, or has another aspect ratio.
     """
     return {name: _fitted(name, mask, film) for name, mask in outlines.items()}
 
 
 def evenly_spaced(items: Sequence[Item], limit: int | None) -> list[Item]:
-    """At most `limit` items, evenly spaced from the first to the last; all of them where there is no limit.
+    """At most `limit` items, evenly spaced from the first to the last; all of them if `limit` is `None`.
 
     >>> evenly_spaced("abcde", 3)
     ['a', 'c', 'e']
@@ -104,9 +104,9 @@ def evenly_spaced(items: Sequence[Item], limit: int | None) -> list[Item]:
 
 
 def truth_regions(outlines: Outlines) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Truth and validity of every outlined region, and of those derived from them: bool arrays.
+    """Truth and validity of every outlined region and of the regions derived from them: bool arrays.
 
-    A region that the film has an outline for is scored against that outline, not against a derived one.
+    A region with its own outline on the film is scored against that outline, not against a derived one.
     """
     truth = {name: plane == 1 for name, plane in outlines.items()}
     ignored = np.zeros(next(iter(outlines.values())).shape, bool) if outlines else np.zeros((0, 0), bool)
@@ -119,7 +119,7 @@ def truth_regions(outlines: Outlines) -> dict[str, tuple[np.ndarray, np.ndarray]
 
 
 def misfit(film: tuple[int, int], outline: tuple[int, int]) -> str:
-    """Why an outline of `(height, width)` cannot be fitted to a film; empty where it can.
+    """Why an outline of `(height, width)` cannot be fitted to a film; empty if it can.
 
     >>> misfit((60, 80), (30, 40)), misfit((60, 80), (80, 60))
     ('', 'lies on its side: turn the outline or the film')
@@ -129,7 +129,7 @@ def misfit(film: tuple[int, int], outline: tuple[int, int]) -> str:
     if outline == film[::-1]:
         return "lies on its side: turn the outline or the film"
     (height, width), (tall, wide) = film, outline
-    # A pixel of rounding either way is the same aspect.
+    # Allow for a pixel of rounding either way.
     if abs(height * wide - width * tall) <= max(height, width) + max(tall, wide):
         return ""
     return f"has {wide} x {tall} pixels, another aspect than the film's {width} x {height}: crop or pad both alike"

@@ -1,4 +1,4 @@
-"""Which files of a data set's folder may be films or masks, and by which key names are compared."""
+"""Which files in a data set's folder may be films or masks, and the key by which names are compared."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PIECE = 1 << 16
 
 
 def stem_of(name: str) -> str:
-    """A file's name without the suffix of a film or mask; a dot elsewhere belongs to the name.
+    """A file's name without the suffix of a film or mask; other dots belong to the name.
 
     >>> stem_of("1.2.840.png"), stem_of("1.2.840"), stem_of("a.nii.gz")
     ('1.2.840', '1.2.840', 'a')
@@ -35,7 +35,7 @@ def stem_of(name: str) -> str:
 
 
 def key_of(stem: str) -> str:
-    """What names are compared by: Unicode composed, case ignored."""
+    """The key by which names are compared: Unicode composed, case folded."""
     return unicodedata.normalize("NFC", stem).casefold()
 
 
@@ -59,7 +59,7 @@ def is_mask_file(path: Path) -> bool:
 
 
 def list_files(folder: Path) -> list[Path]:
-    """All files in a folder and below it, in order, without hidden ones and what operating systems leave behind.
+    """All files in a folder and its subfolders, in order, except hidden ones and those operating systems leave behind.
 
     Raises:
         InputError: a folder cannot be listed.
@@ -77,7 +77,7 @@ def list_files(folder: Path) -> list[Path]:
 
 
 def content_hash(data: bytes) -> str:
-    """Hash of a file's content, 16 hexadecimal digits; of a large file its size, beginning, middle and end."""
+    """Hash of a file's content, 16 hexadecimal digits; for a large file, of its size, beginning, middle and end."""
     digest = hashlib.sha256(str(len(data)).encode())
     if len(data) <= _WHOLE:
         digest.update(data)

@@ -1,4 +1,4 @@
-"""Finding films and masks in a folder as people have it; which mask belongs to which film is `pairing`."""
+"""Find films and masks in a folder as people lay it out; `pairing` decides which mask belongs to which film."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ NO_STRUCTURES = frozenset(
         "output",
     ]
 )
-"""Words in names of folders and files that lie beside masks and hold none."""
+"""Words in names of folders and files that sit beside masks but hold none."""
 
 
-_DEEPEST = 4  # folders in one another
-_SHOWN = 4  # kinds of files in a message
+_DEEPEST = 4  # levels of nested folders
+_SHOWN = 4  # kinds of files to list in a message
 
 
 @dataclass
@@ -91,13 +91,13 @@ class Found:
     """Films of a folder with the files that outline them.
 
     Attributes:
-        layout: name and title of how they lie.
-        masks: of each film, mask files by source: a structure, or empty where one file holds all structures.
-        splits: of films whose folder says it.
-        drawn: of films whose outlines an annotation program has drawn, what gives them at `(height, width)`.
-        drawn_structures: what those outlines are of.
-        problems: what to know.
-        misnamed: most masks of one kind without a film, where as many films have no mask of that kind.
+        layout: name and title of the layout.
+        masks: of each film, mask files by source: a structure, or empty if one file holds all structures.
+        splits: of films whose folder gives it.
+        drawn: of films outlined in an annotation program, a function from `(height, width)` to the outlines.
+        drawn_structures: the structures of those outlines.
+        problems: notes, warnings and errors.
+        misnamed: most masks of one kind without a film, matched by as many films without a mask of that kind.
     """
 
     layout: str
@@ -111,7 +111,7 @@ class Found:
     misnamed: int = 0
 
     def add(self, pairing: Pairing, structure: str | None = None) -> None:
-        """Take in films and masks; `structure` is what the masks' folder says that they hold."""
+        """Add films and masks; `structure` is the one the masks' folder is named after."""
         for film, sources in pairing.masks.items():
             own = self.masks.setdefault(film, {})
             for name, paths in sources.items():
@@ -123,13 +123,13 @@ class Found:
 
 @dataclass(frozen=True)
 class Rooms:
-    """The folders of a data set by what they are for.
+    """The folders of a data set by role.
 
     Attributes:
         films: folder of films.
-        masks: folder of masks, if there is one.
+        masks: folder of masks, if any.
         structures: folders of masks of one structure each.
-        ignored: folders that are neither.
+        ignored: all other folders.
     """
 
     films: Path
@@ -139,17 +139,17 @@ class Rooms:
 
 
 def folders_of(folder: Path) -> dict[str, Path]:
-    """The folders in a folder, by name in small letters."""
+    """The folders in a folder, by lower-case name."""
     return {path.name.casefold(): path for path in sorted(folder.iterdir()) if path.is_dir() and path.name[0] != "."}
 
 
 def film_folder(folders: dict[str, Path]) -> Path | None:
-    """The folder of films among these."""
+    """The folder of films among these, if any."""
     return next((folders[name] for name in FILM_FOLDERS if name in folders), None)
 
 
 def structure_folders(folders: dict[str, Path]) -> dict[str, Path]:
-    """The folders among these that may hold masks of one structure each, by structure."""
+    """Of these folders, the ones that may hold masks of one structure each, by structure."""
     return {
         structure_of(name): path
         for name, path in folders.items()
@@ -158,7 +158,7 @@ def structure_folders(folders: dict[str, Path]) -> dict[str, Path]:
 
 
 def rooms_of(folder: Path) -> Rooms | None:
-    """The rooms of a folder, `None` where it has no folder of films beside one of masks."""
+    """The rooms of a folder, `None` unless it has folders of films and of masks."""
     folders = folders_of(folder)
     films = film_folder(folders)
     if films is None:
@@ -173,13 +173,13 @@ def rooms_of(folder: Path) -> Rooms | None:
 
 
 def make_rooms(films: Path, masks: Path, ignored: tuple[Path, ...]) -> Rooms:
-    """The rooms of films and masks, which may lie in a folder for each structure."""
+    """The rooms of films and masks; the masks may be in a folder per structure."""
     below = _structure_folders(masks, films)
     return Rooms(films, None if below else masks, below, ignored)
 
 
 def find_rooms(rooms: Rooms, layout: str) -> Found:
-    """Films and masks of a folder that has a room for each."""
+    """Films and masks in a folder's rooms."""
     found = Found(layout)
     films = [path for path in list_files(rooms.films) if is_film_file(path)]
     if rooms.masks is not None:
@@ -196,12 +196,12 @@ def find_rooms(rooms: Rooms, layout: str) -> Found:
 
 
 def find_films(folder: Path, layout: str) -> Found:
-    """Films of a folder that nobody outlined."""
+    """Films of a folder without outlines."""
     return Found(layout, {path: {} for path in list_files(folder) if is_film_file(path)})
 
 
 def find_flat(folder: Path, layout: str) -> Found | None:
-    """Films and masks in one folder, told apart by the word for a mask in a name."""
+    """Films and masks in one folder, distinguished by a word for a mask in the name."""
     files = [path for path in list_files(folder) if is_film_file(path) or is_mask_file(path)]
     masks = [path for path in files if _is_named_mask(path)]
     films = [path for path in files if path not in set(masks) and is_film_file(path)]
@@ -226,7 +226,7 @@ def split_folders(folder: Path) -> dict[str, Path]:
 
 
 def merge(parts: dict[str, Found], layout: str) -> Found:
-    """One set of parts that each belong to a split."""
+    """Merge parts that each belong to a split into one set."""
     whole = Found(layout)
     for split, part in parts.items():
         whole.masks |= part.masks
@@ -239,12 +239,12 @@ def merge(parts: dict[str, Found], layout: str) -> Found:
 
 
 def split_named(name: str) -> str:
-    """The split that a folder's name says (`train`, `Val`, `train2017`), empty where it says none."""
+    """The split that a folder is named after (`train`, `Val`, `train2017`), empty if none."""
     return SPLIT_NAMES.get(name.casefold().rstrip("0123456789"), "")
 
 
 def nested_folders(folder: Path) -> list[Path]:
-    """The folder, and the one in it where there is nothing else, and so on: archives unpacked into their own names."""
+    """The folder, and while a folder holds only one other, that one too: archives unpack into their own names."""
     found = [folder]
     while len(found) < _DEEPEST:
         inside = [path for path in found[-1].iterdir() if path.name[0] != "." and path.name.casefold() != "__macosx"]
@@ -255,7 +255,7 @@ def nested_folders(folder: Path) -> list[Path]:
 
 
 def find_parts(folder: Path, layout: str) -> Found | None:
-    """The films of a split that lie in folders of their own: `train/covid/images`, `train/normal/images`."""
+    """The films of a split that has several sets of folders: `train/covid/images`, `train/normal/images`."""
     whole = Found(layout)
     for path in folders_of(folder).values():
         rooms = rooms_of(path)
@@ -267,7 +267,7 @@ def find_parts(folder: Path, layout: str) -> Found | None:
 
 
 def contents(folder: Path) -> str:
-    """What lies in a folder, for a message: files by folder and suffix, the commonest first."""
+    """A folder's content, for a message: files by folder and suffix, the commonest first."""
     counts = Counter(
         (path.parent.relative_to(folder).as_posix(), path.suffix.lower() or "without suffix")
         for path in list_files(folder)
@@ -278,7 +278,7 @@ def contents(folder: Path) -> str:
 
 
 def unmatched(found: Found) -> list[Problem]:
-    """What is left without a partner; many on both sides are names that were not understood."""
+    """Films and masks left without a partner; many of both mean that the names were misunderstood."""
     films, masks = found.lonely_films, found.lonely_masks
     problems = []
     both = max(found.misnamed, min(len(films), len(masks)))
@@ -304,7 +304,7 @@ def _may_hold_structure(name: str, path: Path) -> bool:
 
 
 def _structure_folders(masks: Path, films: Path) -> dict[str, Path]:
-    """Folders of one structure each inside the folder of masks; those that the films have too are something else."""
+    """Folders of one structure each in the folder of masks; a folder that the films have too is something else."""
     inside = [path for path in sorted(masks.iterdir()) if path.is_dir() and path.name[0] != "."]
     if any(is_mask_file(path) for path in masks.iterdir() if path.is_file()):
         return {}
@@ -317,7 +317,7 @@ def _structure_folders(masks: Path, films: Path) -> dict[str, Path]:
 
 
 def splits_by_folder(films: Sequence[Path], root: Path) -> dict[Path, str]:
-    """The splits of films that lie in a folder called train, val or test below `root`."""
+    """The splits of films in a folder called train, val or test below `root`."""
     found = {}
     for film in films:
         parts = film.relative_to(root).parts

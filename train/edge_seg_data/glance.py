@@ -1,6 +1,6 @@
-"""What a film's file shows without its pixels being decoded: its content, its damage, and whether a tag turns it.
+"""What a film's file shows without decoding its pixels: content hash, damage, and rotation by a tag.
 
-Ten thousand films are looked at in seconds: what is damaged is named before training, not in the midst of it.
+This takes seconds for ten thousand films, so damage is reported before training, not in the middle of it.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from edge_seg_data.files import DICOM, content_hash
 from edge_seg_data.masks.raw import orientation_of
 
 _CHECKED_CHUNKS = (b"IHDR", b"PLTE", b"IDAT")
-_TAGGED = (b"Exif\0\0", b"eXIf", b"EXIF")  # of JPEG, PNG and WebP; they may stand anywhere in a file
+_TAGGED = (b"Exif\0\0", b"eXIf", b"EXIF")  # of JPEG, PNG and WebP; may occur anywhere in a file
 
 
 @dataclass(frozen=True)
 class Look:
-    """What a glance at a film's file says.
+    """What a glance at a film's file shows.
 
     Attributes:
         path: of the file.
-        content: hash of what it holds, empty where it cannot be read.
-        problem: why it is no film, empty where it may be one.
+        content: hash of its content, empty if it cannot be read.
+        problem: why it is not a film, empty if it may be one.
         turned: its EXIF orientation, 1 for none.
-        shape: `(height, width)`, `None` where only decoding would tell.
+        shape: `(height, width)`, `None` if only decoding would show it.
     """
 
     path: Path
@@ -55,12 +55,12 @@ def look(path: Path) -> Look:
 
 
 def refuse_damaged(data: bytes, path: Path) -> None:
-    """Refuse a file that is no film, or that is damaged so that its bytes show it.
+    """Refuse a file that is not a film, or whose bytes show damage.
 
-    PNG and JPEG are checked by their marks and checksums, DICOM by its header and length. What has neither is decoded.
+    PNG and JPEG are checked by their markers and checksums, DICOM by its header and length; other formats are decoded.
 
     Raises:
-        InputError: it is none.
+        InputError: the file is refused.
     """
     kind, header = picture_kind(data), read_header(data)
     if is_dicom(data) or (kind is None and (path.suffix.lower() in DICOM or may_be_dataset(data))):

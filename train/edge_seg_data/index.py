@@ -1,4 +1,4 @@
-"""`index.csv`: which patient a film is of, which split it belongs to, and what else is known of it."""
+"""`index.csv`: each film's patient, split, and other facts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_seg_data.text import read_table
 
 INDEX_NAME = "index.csv"
 
-# Names of columns without spaces and signs, in the order in which they are asked.
+# Column names without spaces and punctuation, in the order in which they are tried.
 _FILM = (
     *("stem", "film", "image", "filename", "filepath", "imagepath", "imageindex", "imagename", "imagefile"),
     *("path", "file", "name", "imageid", "imgid", "id"),
@@ -23,9 +23,9 @@ _SPLIT = ("split", "set", "subset", "partition")
 _ATTRIBUTES = ("finding", "view", "label", "source_set")
 _POSITIVE = ("match_score", "original_width", "original_height")
 KEPT_COLUMNS = (*_POSITIVE, *_ATTRIBUTES, "aspect_known")
-"""Columns that say something of the film itself, beside its patient and split."""
+"""Columns with facts about the film itself, apart from its patient and split."""
 
-# What spreadsheets and data frames write where nothing is known.
+# What spreadsheets and data frames write for missing values.
 _BLANK = frozenset({"nan", "none", "null", "na", "n/a", "#n/a", "unknown", "unnamed", "?", "-", "--"})
 
 SPLIT_NAMES = {
@@ -38,20 +38,20 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-"""What people call the splits, and what they are called here."""
+"""Common names of the splits, and their names here."""
 
 
 @dataclass(frozen=True)
 class IndexRow:
-    """What the index says of one film.
+    """A film's row in the index.
 
     Attributes:
         line: of the file, from 1.
         stem: the film's file name without suffix.
-        patient: empty where it is not named.
+        patient: empty if not named.
         split: `train`, `val`, `test`, or empty.
         attributes: `finding`, `view`, ...
-        values: all other columns.
+        values: every column, by its name.
     """
 
     line: int
@@ -62,7 +62,7 @@ class IndexRow:
     values: dict[str, str] = field(default_factory=dict)
 
     def number(self, column: str) -> float | None:
-        """A column's number, `None` where it is blank."""
+        """A column's number, `None` if blank."""
         text = self.values.get(column, "")
         return float(text) if text else None
 
@@ -73,7 +73,7 @@ class Index:
 
     Attributes:
         rows: by film key, see `files.key_of`.
-        unread: columns that nothing is read from.
+        unread: columns that are not read.
         names_patients, names_splits: whether there is a column for them.
     """
 
@@ -84,11 +84,11 @@ class Index:
 
 
 def read_index(folder: Path) -> Index | None:
-    """A folder's `index.csv`, `None` where there is no such file.
+    """A folder's `index.csv`, `None` if there is no such file.
 
     Raises:
-        InputError: the file holds no rows, no column of films, or two columns that are read alike; a row names no film,
-            an unknown split, the film of another row, or a number that is none.
+        InputError: the file has no rows, no column of films, or two columns with one meaning; or a row names no film,
+            an unknown split, the film of another row, or an invalid number.
     """
     path = next((p for p in folder.iterdir() if p.name.lower() == INDEX_NAME), None)
     if path is None:
@@ -113,7 +113,7 @@ def read_index(folder: Path) -> Index | None:
 
 
 def _require_one_of_each(path: Path, columns: list[str]) -> None:
-    """Refuse columns that are read alike, of which only one could count."""
+    """Refuse columns with one meaning, only one of which could count."""
     seen: dict[str, str] = {}
     for name in filter(None, columns):
         before = seen.setdefault(_plain(name), name)
@@ -122,7 +122,7 @@ def _require_one_of_each(path: Path, columns: list[str]) -> None:
 
 
 def _row(path: Path, line: int, values: dict[str, str], patients: dict[str, str]) -> IndexRow:
-    """A row; `patients` holds how each patient was written first, so that `P1` and `p1` are one."""
+    """A row; `patients` holds each patient's first spelling, so that `P1` and `p1` are one."""
     if not set(map(_plain, values)) & set(_FILM):
         names = ", ".join(filter(None, values))[:200]
         raise InputError(f"{path}: has no column of films ({names}): call the one with their file names `stem`")
@@ -152,12 +152,12 @@ def _first(values: dict[str, str], columns: tuple[str, ...]) -> str:
 
 
 def _plain(column: str) -> str:
-    """A column's name as it is looked for: `Patient ID`, `patient-id` and `PatientId` are one."""
+    """A column's name normalised for lookup: `Patient ID`, `patient-id` and `PatientId` are one."""
     return re.sub(r"[\W_]", "", column.casefold())
 
 
 def _same_patient(patient: str) -> str:
-    """Equal for spellings of one patient: case aside, and numbers as spreadsheets change them (`007`, `7`, `7.0`)."""
+    """A key that ignores case and how spreadsheets change numbers (`007`, `7`, `7.0`)."""
     number = re.fullmatch(r"0*(\d+)(?:\.0+)?", patient)
     return number[1] if number else key_of(patient)
 

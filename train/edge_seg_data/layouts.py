@@ -1,4 +1,4 @@
-"""The layouts of data sets, in the order in which they are asked."""
+"""The layouts of data sets, in the order in which they are tried."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _split_folders(folder: Path) -> Found | None:
     parts = {split: finding.find_rooms(rooms, _SPLITS) for split, rooms in split_rooms(folder).items()}
     if parts:
         found = finding.merge(parts, _SPLITS)
-        # One split alone says of no film that it is kept from training.
+        # One split alone does not tell which films to keep out of training.
         found.splits = found.splits if len(parts) > 1 else {}
         return found
     for split, path in finding.split_folders(folder).items():
@@ -95,15 +95,15 @@ LAYOUTS: dict[str, Layout] = {
     "flat": Layout(_FLAT, _flat),
     "unlabelled": Layout(_ALONE, _films_alone, default_split="train", folder_names=("unlabelled",)),
 }
-"""Known layouts, asked in this order."""
+"""Known layouts, tried in this order."""
 
 
 def open_dataset(path: str | Path, layout: str | None = None, options: Options = Options()) -> Dataset:  # noqa: B008
     """The data set in a folder; the layout is recognised, or named as `layout` or `LAYOUT=PATH`.
 
     Raises:
-        InputError: no such folder, nothing that a reader recognises, no films, or something that would make training
-            wrong; `edge-seg check` lists all of it.
+        InputError: the folder does not exist, no reader recognises it, it has no films, or something would make
+            training wrong; `edge-seg check` lists all of it.
     """
     dataset = inspect_dataset(path, layout, options)
     report = dataset.report
@@ -121,10 +121,10 @@ def open_dataset(path: str | Path, layout: str | None = None, options: Options =
 
 
 def inspect_dataset(path: str | Path, layout: str | None = None, options: Options = Options()) -> Dataset:  # noqa: B008
-    """The data set in a folder, with everything that is wrong with it in its report.
+    """The data set in a folder, with everything wrong with it in its report.
 
     Raises:
-        InputError: no such folder, or nothing that a reader recognises.
+        InputError: the folder does not exist, or no reader recognises it.
     """
     named, folder = split_name(path)
     layout = layout or named
@@ -153,7 +153,7 @@ def inspect_dataset(path: str | Path, layout: str | None = None, options: Option
 
 
 def split_name(path: str | Path) -> tuple[str | None, Path]:
-    """Layout and folder of `LAYOUT=PATH`; a path that exists is a path, whatever its name.
+    """Layout and folder of `LAYOUT=PATH`; an existing path is taken as a path even if it contains `=`.
 
     >>> split_name("pairs=films")
     ('pairs', PosixPath('films'))

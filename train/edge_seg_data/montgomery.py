@@ -10,14 +10,14 @@ _SIDES = {"right_lung": "rightMask", "left_lung": "leftMask"}
 
 
 def finding(stem: str) -> dict[str, str]:
-    """The last digit of a name such as MCUCXR_0001_0 says whether tuberculosis was found."""
+    """Whether tuberculosis was found, from the last digit of a name such as MCUCXR_0001_0."""
     return {"finding": {"0": "normal", "1": "tuberculosis"}.get(stem.rpartition("_")[2], "unknown")}
 
 
 def find(folder: Path) -> Found | None:
-    """All films with both outlines.
+    """All films that have both outlines.
 
-    The set's outlines leave the heart out: they are visible lung, and the model's manifest should say so.
+    The set's outlines exclude the heart: they show the visible lung, and the model's manifest should say so.
     """
     masks = {structure: folder / "ManualMask" / name for structure, name in _SIDES.items()}
     if not (folder / "CXR_png").is_dir() or not all(path.is_dir() for path in masks.values()):

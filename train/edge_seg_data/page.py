@@ -1,4 +1,4 @@
-"""The report of a data set as a page: what was read, what is wrong, and films with their outlines."""
+"""The report of a data set as an HTML page: what was read, what is wrong, and films with their outlines."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ def write_page(folder: Path, checked: Sequence[tuple[DatasetReport, Sequence[Fil
     """Write `report.html`, `report.json` and a contact sheet of each data set.
 
     Args:
-        folder: made where it is not.
-        checked: of `check_dataset`.
+        folder: created if absent.
+        checked: from `check_dataset`.
 
     Returns:
         Path of the page.
@@ -57,7 +57,7 @@ def write_page(folder: Path, checked: Sequence[tuple[DatasetReport, Sequence[Fil
 
 
 def contact_sheet(facts: Sequence[FilmFacts]) -> bytes | None:
-    """A PNG of all films that have a thumbnail, each with its name and split; `None` where none has."""
+    """A PNG of all films that have a thumbnail, each with its name and split; `None` if none has."""
     shown = [fact for fact in facts if fact.thumbnail is not None]
     if not shown:
         return None
@@ -74,7 +74,7 @@ def _cell(fact: FilmFacts) -> np.ndarray:
     height, width = fact.thumbnail.shape[:2]
     left = (THUMBNAIL - width) // 2
     cell[:height, left : left + width] = fact.thumbnail
-    # OpenCV's letters are ASCII alone.
+    # OpenCV's fonts have only ASCII.
     name = f"{fact.film.split} {fact.film.name}".encode("ascii", "replace").decode()
     at = (4, THUMBNAIL + _CAPTION - 5)
     cv2.putText(cell, name[-38:], at, cv2.FONT_HERSHEY_SIMPLEX, 0.4, (255, 255, 255), 1, cv2.LINE_AA)

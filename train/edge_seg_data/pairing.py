@@ -1,4 +1,4 @@
-"""Which mask belongs to which film, by name."""
+"""Pair masks with films by name."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MASK_WORDS = frozenset(
         "manual",
     ]
 )
-"""Words in a mask's name that say that it is a mask."""
+"""Words in a file name that mark it as a mask."""
 
 FILM_WORDS = frozenset(
     [
@@ -62,11 +62,11 @@ FILM_WORDS = frozenset(
         "input",
     ]
 )
-"""Words in a film's name that say that it is a film."""
+"""Words in a file name that mark it as a film."""
 
 _SEPARATORS = re.compile(r"[\s_.()\-]+")
 _SMALL_WORDS = frozenset({"of", "for", "the", "png", "jpg", "jpeg", "tif", "tiff", "bmp", "gif", "dcm"})
-_CHANNEL = "_0000"  # what nnU-Net appends to a film's name, and not to its mask's
+_CHANNEL = "_0000"  # nnU-Net appends it to a film's name, but not to its mask's
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ class Pairing:
     """Films with their masks.
 
     Attributes:
-        masks: of each film, the mask files by structure; the structure is empty where the names tell none.
+        masks: of each film, the mask files by structure, which is empty if the names give none.
         lonely_films, lonely_masks: files without a partner.
-        notes: what a reader should know about how the names were read.
+        notes: for the user, on how the names were read.
     """
 
     masks: dict[Path, dict[str, list[Path]]]
@@ -87,22 +87,21 @@ class Pairing:
 
 @dataclass
 class _Names:
-    """Films by key, and by what is left of the key without the words for a film."""
+    """Films by key, and by the key without the words for a film."""
 
     films: dict[str, Path]
     bare: dict[str, Path] = field(default_factory=dict)
 
 
 def pair(films: Sequence[Path], masks: Iterable[Path], film_root: Path, mask_root: Path) -> Pairing:
-    """Pair films and masks: equal names, a mask's name around the film's, or equal numbers.
+    """Pair films and masks: equal names, a mask's name that contains the film's, or equal numbers.
 
-    `f_mask`, `f_mask_1`, `mask_f` and `f_lungmask` belong to `f`, and `mask_7` to `image_7`. What is left of a mask's
-    name names its structure (`f_right_lung_mask`); files that differ in a number alone are pieces of one structure.
+    `f_mask`, `f_mask_1`, `mask_f` and `f_lungmask` belong to `f`, and `mask_7` to `image_7`. The rest of a mask's name
+    is its structure (`f_right_lung_mask`); files that differ only in a number are pieces of one structure.
 
     Args:
         films, masks: files.
-        film_root, mask_root: folders below which they lie; files of equal names in several folders are told apart by
-            the folder.
+        film_root, mask_root: folders that contain them; the subfolder distinguishes files of equal names.
     """
     names = _names(films, film_root)
     nested = not _unique(films)
@@ -124,7 +123,7 @@ def pair(films: Sequence[Path], masks: Iterable[Path], film_root: Path, mask_roo
 
 
 def words_of(name: str) -> list[str]:
-    """The words of a name, in small letters.
+    """The words of a name, in lower case.
 
     >>> words_of("Right-Lung_mask 1")
     ['right', 'lung', 'mask', '1']
@@ -134,7 +133,7 @@ def words_of(name: str) -> list[str]:
 
 
 def structure_of(name: str) -> str:
-    """The structure that a folder or part of a name stands for: its words, those for a mask left out."""
+    """The structure that a folder or part of a name stands for: its words, without those for a mask."""
     return _structure(name, numbers=True)
 
 
@@ -163,7 +162,7 @@ def _key(path: Path, root: Path, nested: bool) -> str:
 
 
 def _without(key: str, words: frozenset[str]) -> str:
-    """What is left of a key; `007` and `7` are one number."""
+    """The key without these words; `007` and `7` are the same number."""
     left = (word for word in re.split(r"[\s_.()\-/]+", key) if word and word not in words)
     return " ".join(str(int(word)) if word.isdecimal() else word for word in left)
 
@@ -188,7 +187,7 @@ def _match(key: str, names: _Names) -> tuple[Path | None, str]:
 
 
 def _structure(rest: str, numbers: bool = False) -> str:
-    """Words of a name that say what a mask is of; a number counts the files of one film, where it is not kept."""
+    """Words of a name that say what a mask shows; numbers, which count a film's files, go unless `numbers` is true."""
     words = []
     for word in words_of(rest):
         for mask_word in ("mask", "masks", "seg"):
@@ -209,9 +208,9 @@ def _pieces(found: dict[Path, dict[str, list[Path]]]) -> tuple[str, ...]:
 
 
 def _merge_plain(found: dict[Path, dict[str, list[Path]]]) -> tuple[str, ...]:
-    """One structure where some masks have a word more in their names and no film has two masks.
+    """Merge the structures into one if some masks have an extra word in their names and no film has two masks.
 
-    `f1_lungmask` beside `f2`: half of the films would be without an outline otherwise.
+    With `f1_lungmask` beside `f2`, half of the films would otherwise lack an outline.
     """
     structures = sorted({name for masks in found.values() for name in masks})
     if len(structures) < 2 or "" not in structures or any(len(masks) > 1 for masks in found.values()):

@@ -1,4 +1,4 @@
-"""Masks that another program made of a data set's films, read by the rules of masks that people drew."""
+"""Another program's masks of a data set's films, read by the same rules as masks that people drew."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _TITLE = "masks of another program"
 def open_predictions(folder: Path, dataset: Dataset, structure: str = "", options: Options = Options()) -> Dataset:  # noqa: B008
     """The films of a data set with the masks of a folder as their outlines.
 
-    Masks lie as `NAME.png`, `NAME_mask.png`, `NAME.STRUCTURE.png`, or in a folder for each structure. What their values
-    mean is decided as for a data set's own masks; `classes.txt` of the folder, or else of the data set, names them.
+    Masks are named `NAME.png`, `NAME_mask.png` or `NAME.STRUCTURE.png`, or are in a folder per structure. Their values
+    are interpreted as for a data set's own masks; `classes.txt` of the folder, or else of the data set, names them.
 
     Args:
         folder: of masks.
         dataset: read from files.
-        structure: what every mask holds; empty where names or values tell.
-        options: told of progress.
+        structure: that every mask holds; empty if names or values give it.
+        options: whose `progress` is called.
 
     Returns:
         The films that have a mask.
 
     Raises:
         InputError: no mask belongs to a film, or a mask cannot be read or understood.
-        UsageError: the data set's films are no files.
+        UsageError: the data set's films do not come from files.
     """
     films = [Path(film.source) for film in dataset.films if film.source]
     if not films or dataset.report is None:
@@ -72,12 +72,12 @@ def _found(films: list[Path], folder: Path) -> Found:
             found.add(pair(films, masks, root, below), name)
         if not found.masks:
             found.add(_without_others(pair(films, loose, root, folder)))
-    found.lonely_masks = []  # masks of films that are not in this data set are nobody's fault
+    found.lonely_masks = []  # masks of films outside this data set are no problem
     return found
 
 
 def _without_others(pairing: Pairing) -> Pairing:
-    """The pairing without overlays and previews that lie beside the masks."""
+    """The pairing without overlays and previews beside the masks."""
     kept = {
         film: {name: paths for name, paths in masks.items() if name not in finding.NO_STRUCTURES}
         for film, masks in pairing.masks.items()
@@ -86,7 +86,7 @@ def _without_others(pairing: Pairing) -> Pairing:
 
 
 def _named_alike(made: Dataset, dataset: Dataset) -> Dataset:
-    """One structure in the masks and one in the data set are the same, whatever the values are called."""
+    """Rename a sole structure in the masks to the data set's sole structure."""
     if len(made.structures) != 1 or len(dataset.structures) != 1 or made.structures == dataset.structures:
         return made
     renamed = {made.structures[0]: dataset.structures[0]}

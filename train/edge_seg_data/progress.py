@@ -1,4 +1,4 @@
-"""Progress of long reading on standard error: one line on a terminal, a line every few seconds elsewhere."""
+"""Progress of long reads on standard error: one line on a terminal, a line every few seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _FIRST_S = 1.0
 
 
 class ProgressLine:
-    """Says what is being done, how far it is, and how long it will take."""
+    """Shows the current task, how far it has got, and the time left."""
 
     def __init__(self) -> None:
         self._terminal = sys.stderr.isatty()
         self._what, self._start, self._shown = "", 0.0, 0.0
 
     def __call__(self, what: str, done: int, total: int) -> None:
-        """Take note that `done` of `total` are done."""
+        """Record that `done` of `total` are done."""
         now = time.monotonic()
         if what != self._what or done == 1:
             self._what, self._start, self._shown = what, now, now - _LINE_S + _FIRST_S

@@ -1,4 +1,4 @@
-"""From found files to a data set: look at every film, decide what the masks mean, split, and report."""
+"""From the files found to a data set: look at every film, decide what the masks mean, split, and report."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from edge_seg_data.report import ERROR, NOTE, WARNING, DatasetReport, Problem, S
 from edge_seg_data.splits import split_by_patient
 
 Progress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Called with the task, the number of items done, and the total."""
 
 Finish = Callable[[Film, Outlines, IndexRow | None], tuple[Film, Outlines]]
-"""What a layout does to a film and its outlines after they are read."""
+"""A layout's processing of a film and its outlines after reading."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -46,12 +46,12 @@ WEAKEST_MATCH = 6.0
 
 @dataclass(frozen=True)
 class Options:
-    """How a folder is read.
+    """How to read a folder.
 
     Attributes:
         skip_bad: leave films out that cannot be read, instead of refusing the set.
-        known: split by patient of an earlier run, which stays.
-        progress: told how far reading is.
+        known: split by patient from an earlier run, which stays.
+        progress: called as reading progresses.
     """
 
     skip_bad: bool = False
@@ -61,22 +61,22 @@ class Options:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a kind of data set lies on disk.
+    """How a kind of data set is laid out on disk.
 
     Attributes:
-        title: as a person reads it.
-        find: films and masks in a folder, `None` where the folder is laid out in another way.
-        structure: where every mask holds one structure, its name.
-        default_split: of films that nothing else splits; empty splits them by patient.
-        finish: what is done to a film and its outlines after they are read.
-        structures: what `finish` gives, where that is not what the masks hold.
+        title: description for people.
+        find: finds films and masks in a folder, `None` if the folder has another layout.
+        structure: name of the one structure that every mask holds, if so.
+        default_split: of films without a split; empty splits them by patient.
+        finish: processes a film and its outlines after reading.
+        structures: that `finish` returns, if different from those in the masks.
         facts: see `Dataset`.
-        attributes: what a film's name says of it.
-        folder_names: where nothing but the name of the folder, or the one around it, can tell the layout, these names.
-        optional: sources of masks that are left out where they hold something else.
-        hidden: what teaches nothing beside the structures it follows from.
+        attributes: derives facts about a film from its name.
+        folder_names: names of the folder or its parent, if only these identify the layout.
+        optional: sources of masks to leave out if they hold something else.
+        hidden: structures not trained on, since they follow from others.
         unscored: films whose outlines are too doubtful to score against.
-        reader: reads a folder that holds no pictures; `find` only recognises it then.
+        reader: reads a folder without pictures, which `find` then only recognises.
     """
 
     title: str
@@ -95,10 +95,10 @@ class Layout:
 
 
 def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options: Options) -> Dataset:
-    """The data set of what was found in a folder; what would make training wrong stands in its report.
+    """The data set from what was found in a folder; its report lists what would make training wrong.
 
     Raises:
-        InputError: the index or `classes.txt` makes no sense.
+        InputError: the index or `classes.txt` is invalid.
     """
     index, classes = read_index(folder), read_classes(folder)
     problems = [*found.problems, *unmatched(found), *_class_notes(classes, found, folder)]
@@ -125,7 +125,7 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
 
 
 def each(work: Callable[[Item], Result], items: Sequence[Item], what: str, options: Options) -> list[Result]:
-    """The results of some work on all items, done by several threads, in order; `options` is told of progress."""
+    """The results of `work` on all items, in order, computed by several threads; calls `options.progress`."""
     found = []
     with ThreadPoolExecutor(_READERS) as pool:
         for done, result in enumerate(pool.map(work, items), 1):
@@ -149,7 +149,7 @@ def _may_name_classes(path: Path) -> bool:
 
 
 def _without_unreadable(found: Found, looks: Mapping[Path, Look], options: Options) -> tuple[Found, list[Problem]]:
-    """Films that cannot be read are named together; left out where that is asked for."""
+    """Report all films that cannot be read together; leave them out if requested."""
     bad = {path: why for path, one in looks.items() if (why := one.problem or _drawn_elsewhere(found, one))}
     if not bad:
         return found, []
@@ -166,13 +166,13 @@ def _without_unreadable(found: Found, looks: Mapping[Path, Look], options: Optio
 
 
 def _drawn_elsewhere(found: Found, seen: Look) -> str:
-    """Why outlines of an annotation program do not lie on a film."""
+    """Why an annotation program's outlines do not fit a film."""
     drawn = found.drawn.get(seen.path)
     return drawn.args[0].misfit(seen.shape) if drawn and seen.shape and seen.turned == 1 else ""
 
 
 def _turned(looks: Iterable[Look]) -> list[Problem]:
-    """A tag that turns a film does not say whether its mask was drawn before or after."""
+    """Report films turned by a tag, which does not say whether the mask was drawn before or after."""
     turned = [one for one in looks if one.turned != 1]
     if not turned:
         return []
@@ -186,7 +186,7 @@ def _turned(looks: Iterable[Look]) -> list[Problem]:
 def _encodings(
     found: Found, classes: Classes | None, layout: Layout, looks: Mapping[Path, Look], options: Options
 ) -> tuple[dict[str, Encoding], list[Problem]]:
-    """The encoding of every source of masks; what cannot be read, fitted or decided is a problem."""
+    """The encoding of every source of masks, and a problem for whatever cannot be read, fitted or decided."""
     sources: dict[str, list[Path]] = {}
     films: dict[Path, Look] = {}
     for film, masks in found.masks.items():
@@ -235,7 +235,7 @@ def _scan(path: Path) -> MaskScan | str:
 
 
 def _misfit(mask: MaskScan, film: Look) -> str:
-    """Why a mask cannot be fitted to its film, as far as the film's header tells its size."""
+    """Why a mask cannot be fitted to its film, if the film's header gives its size."""
     why = misfit(film.shape, mask.shape) if film.shape and film.turned == 1 else ""
     return why and f"{mask.path}: the mask {why}"
 
@@ -309,7 +309,7 @@ def _union(one: np.ndarray, other: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _with_patients_of_equal_films(films: Sequence[LabelledFilm], contents: Mapping[str, str]) -> list[LabelledFilm]:
-    """A film that names no patient belongs to the patient of an equal film that does."""
+    """Assign films without a named patient to the patient of an equal film that has one."""
     named: dict[str, str] = {}
     for film in films:
         content = contents[film.source]
@@ -365,7 +365,7 @@ def _index_columns(index: Index) -> list[Problem]:
 
 
 def _unread_tables(folder: Path, index: Index | None) -> list[Problem]:
-    """A table under another name may hold the patients: without them, films of one may come into two splits."""
+    """Report tables under other names: they may name the patients, without which a patient may be in two splits."""
     tables = [] if index else [p for p in sorted(folder.iterdir()) if p.suffix.lower() in _TABLES]
     if not tables:
         return []
@@ -374,14 +374,14 @@ def _unread_tables(folder: Path, index: Index | None) -> list[Problem]:
 
 
 def _leaks(films: Sequence[LabelledFilm], looks: Mapping[Path, Look]) -> list[Problem]:
-    """Patients and equal films that lie in two splits."""
+    """Patients and equal films in two splits."""
     problems = []
     by_patient: dict[str, list[LabelledFilm]] = {}
     by_content: dict[str, list[LabelledFilm]] = {}
     for film in films:
         by_patient.setdefault(film.patient, []).append(film)
         by_content.setdefault(looks[Path(film.source)].content, []).append(film)
-    # A patient that is not named is the content of a film: equal films are told below.
+    # An unnamed patient is the hash of a film's content; equal films are reported below.
     torn = [g for patient, g in by_patient.items() if patient not in by_content and len({f.split for f in g}) > 1]
     if torn:
         names = ", ".join(group[0].patient for group in torn[:3])

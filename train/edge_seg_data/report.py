@@ -1,4 +1,4 @@
-"""What was read of a data set, and how: typed, for a person, for JSON, and for the decision whether to train on it."""
+"""What was read from a data set, and how: for people, for JSON, and for the decision whether to train on it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from pathlib import Path
 from typing import Any
 
 NOTE, WARNING, ERROR = "note", "warning", "error"
-"""An error would make training wrong; a warning may; a note says how something was read."""
+"""An error would make training wrong, a warning may, and a note says how something was read."""
 
 SHOWN = 5
-"""Files that are named where there is little room."""
+"""Most files to name where space is short."""
 
 _ALL = 50
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something to know about a data set.
+    """A finding about a data set.
 
     Attributes:
-        kind: a short name that stays the same (`unmatched-films`, `leak`, ...).
+        kind: a short, stable name (`unmatched-films`, `duplicates-across-sets`, ...).
         severity: `NOTE`, `WARNING` or `ERROR`.
         text: what it is and what to do.
         files: all files it concerns.
@@ -33,12 +33,12 @@ class Problem:
     files: tuple[str, ...] = ()
 
     def line(self, folder: Path) -> str:
-        """One line for a person, with its files: all that are wrong, as far as a person reads."""
+        """One line of text with its files; an error names up to `_ALL`, anything else up to `SHOWN`."""
         most = _ALL if self.severity == ERROR else SHOWN
         return f"{self.severity}: {self.text}{self.named(folder, most, ', all of them in --json')}"
 
     def named(self, folder: Path, most: int, where: str = "") -> str:
-        """Its files in brackets; where there are more than `most`, how many, and where they are told."""
+        """Its files in brackets, at most `most`; if there are more, their number and `where` to see them."""
         names = [_below(folder, file) for file in self.files]
         more = f" and {len(names) - most} more{where}" if len(names) > most else ""
         return f" ({', '.join(names[:most])}{more})" if names else ""
@@ -50,9 +50,9 @@ class StructureFacts:
 
     Attributes:
         name: of the structure.
-        encoding: what the values of its masks mean.
-        outlined: films with an outline of it.
-        empty: films whose outline of it is empty.
+        encoding: meaning of its masks' values.
+        outlined: number of films with an outline of it.
+        empty: number of films whose outline of it is empty.
         least, mean, most: share of the film that it covers, over films where it is not empty.
     """
 
@@ -67,17 +67,17 @@ class StructureFacts:
 
 @dataclass(frozen=True)
 class DatasetReport:
-    """What was read of a data set.
+    """What was read from a data set.
 
     Attributes:
         folder: of the data set.
         layout: which reader read it, and its title.
         films, patients: their numbers; patients are counted where they are named.
         patients_named: whether the index names them; otherwise equal films count as one patient.
-        splits: films in each split.
-        sizes: films of each `WIDTH x HEIGHT`.
-        structures: what is outlined.
-        problems: what to know.
+        splits: number of films in each split.
+        sizes: number of films of each `WIDTH x HEIGHT`.
+        structures: that are outlined.
+        problems: notes, warnings and errors.
     """
 
     folder: str
@@ -100,7 +100,7 @@ class DatasetReport:
         return {**asdict(self), "ok": not self.errors}
 
     def lines(self) -> list[str]:
-        """The report as lines for a person."""
+        """The report as lines of text."""
         folder = Path(self.folder)
         named = f" of {counted(self.patients, 'patient')}" if self.patients_named else ", patients are not named"
         found = [
@@ -120,7 +120,7 @@ class DatasetReport:
 
 
 def counted(number: int, noun: str) -> str:
-    """A number of things in words.
+    """A number with its noun, in the plural if needed.
 
     >>> counted(1, "film"), counted(2, "film")
     ('1 film', '2 films')

@@ -1,7 +1,7 @@
 """How well two masks agree: Dice, intersection over union, distances between their outlines.
 
-Pixels where `valid` is false count for nothing. A structure that is absent in truth and prediction scores
-1 (distance 0); absent in only one of them it scores 0 (distance: the film's diagonal).
+Pixels where `valid` is false do not count. A structure absent from both truth and prediction scores 1 (distance 0);
+absent from only one of them it scores 0 (distance: the film's diagonal).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import numpy as np
 
 
 def dice(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Dice coefficient `2 |A and B| / (|A| + |B|)` (Dice 1945) of two bool arrays of one shape.
+    """Dice coefficient `2 |A and B| / (|A| + |B|)` (Dice 1945) of two bool arrays of the same shape.
 
     >>> dice(np.array([[True, True]]), np.array([[True, False]]))
     0.6666666666666666
@@ -23,7 +23,7 @@ def dice(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = N
 
 
 def intersection_over_union(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Jaccard index `|A and B| / |A or B|` of two bool arrays of one shape."""
+    """Jaccard index `|A and B| / |A or B|` of two bool arrays of the same shape."""
     both, truth_size, prediction_size = _sizes(truth, prediction, valid)
     either = truth_size + prediction_size - both
     return both / either if either else 1.0
@@ -31,7 +31,7 @@ def intersection_over_union(truth: np.ndarray, prediction: np.ndarray, valid: np
 
 @dataclass(frozen=True)
 class OutlineDistance:
-    """How far two outlines lie apart, in pixels.
+    """How far apart two outlines are, in pixels.
 
     Attributes:
         hd95: larger of the two 95th percentiles of outline-to-outline distance. Huttenlocher et al. 1993, with the 95th
@@ -49,7 +49,7 @@ def outline_distance(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarra
 
     Args:
         truth, prediction: `(height, width)` bool.
-        valid: bool of the same shape; where it is false nothing counts.
+        valid: bool of the same shape; pixels where it is false do not count.
     """
     if valid is not None:
         truth, prediction = truth & valid, prediction & valid
@@ -58,7 +58,7 @@ def outline_distance(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarra
     if not truth.any() or not prediction.any():
         diagonal = float(np.hypot(*truth.shape))
         return OutlineDistance(diagonal, diagonal)
-    # Both outlines lie in this box, and so do the shortest ways between them.
+    # Both outlines are in this box, and so are the shortest paths between them.
     x, y, width, height = cv2.boundingRect((truth | prediction).view(np.uint8))
     box = slice(y, y + height), slice(x, x + width)
     edges = [_edge(truth[box]), _edge(prediction[box])]
@@ -69,11 +69,11 @@ def outline_distance(truth: np.ndarray, prediction: np.ndarray, valid: np.ndarra
 
 
 def _exact(distances: np.ndarray) -> np.ndarray:
-    """Distances between pixel centres, float64, whose squares are whole numbers.
+    """Exact distances between pixel centres, float64: their squares are integers.
 
-    OpenCV takes another implementation where it may use one thread alone, which differs in the last digits of float32.
-    Scores must not depend on how many cores were free: a resumed benchmark mixes scores of several runs. Exact for
-    distances below some 1,500 pixels.
+    Limited to one thread, OpenCV uses another implementation, which differs in the last digits of float32. Scores must
+    not depend on the number of free cores: a resumed benchmark mixes scores from several runs. Exact for distances
+    below some 1,500 pixels.
     """
     return np.sqrt(np.rint(distances.astype(np.float64) ** 2))
 

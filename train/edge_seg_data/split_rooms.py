@@ -1,4 +1,4 @@
-"""Folders whose names say what they hold and of which split: `train_images/`, `masks_test/`, `X_val/`, `imagesTr/`."""
+"""Folders whose names give both role and split: `train_images/`, `masks_test/`, `X_val/`, `imagesTr/`."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from edge_seg_data.finding import FILM_FOLDERS, MASK_FOLDERS, Rooms, folders_of,
 from edge_seg_data.pairing import words_of
 
 _SHORT = {"tr": "train", "ts": "test"}
-"""As nnU-Net calls its splits (https://github.com/MIC-DKFZ/nnUNet, dataset format)."""
+"""nnU-Net's names for its splits (https://github.com/MIC-DKFZ/nnUNet, dataset format)."""
 
 _FILMS, _MASKS = frozenset({*FILM_FOLDERS, "x"}), frozenset({*MASK_FOLDERS, "y"})
 
 
 def split_rooms(folder: Path) -> dict[str, Rooms]:
-    """The rooms of each split, by split; empty where the names of no two folders say so.
+    """The rooms of each split, by split; empty if no two folders are named this way.
 
-    Plain `images/` and `masks/` beside those of a validation or a test split are of the training split.
+    Plain `images/` and `masks/` beside those of a validation or test split belong to the training split.
     """
     films: dict[str, Path] = {}
     masks: dict[str, Path] = {}
@@ -29,7 +29,7 @@ def split_rooms(folder: Path) -> dict[str, Rooms]:
             films.setdefault(split, path)
         elif split and role in _MASKS:
             masks.setdefault(split, path)
-    # `train/` holds films where `train_masks/` holds their masks, unless it is a data set of its own.
+    # `train/` holds the films of `train_masks/`, unless it is a data set of its own.
     films = {**{split: path for split, path in bare.items() if rooms_of(path) is None}, **films}
     pairs = {split: (films[split], masks[split]) for split in films if split in masks}
     plain = rooms_of(folder)
@@ -41,7 +41,7 @@ def split_rooms(folder: Path) -> dict[str, Rooms]:
 
 
 def _meaning(name: str) -> tuple[str, str]:
-    """The split that a name says, and what else it says, each empty where there is none."""
+    """The split in a name and the rest of the name, both empty unless it has exactly one split."""
     words = words_of(name)
     said = [split_named(word) or (_SHORT.get(word, "") if len(words) > 1 else "") for word in words]
     rest = [word for word, split in zip(words, said, strict=True) if not split]

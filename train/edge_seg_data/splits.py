@@ -1,4 +1,4 @@
-"""Splits by patient that stay as they are while a data set grows."""
+"""Splits by patient that stay stable while a data set grows."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from edge_seg_data.dataset import Dataset, LabelledFilm
 from edge_seg_data.report import ERROR, Problem, counted
 
 SPLITS_NAME = "splits.json"
-"""File in a run, and in a model, that says which patient was in which split."""
+"""File in a run, and in a model, that records each patient's split."""
 
 TEST_SHARE = 0.1
 VAL_SHARE = 0.1
-_FEWEST = 3  # patients; fewer are all trained on
-_PARTS_SEED = 1  # another than that of the splits: the patients to train on are those with the higher hashes there
+_FEWEST = 3  # patients; with fewer, all are trained on
+_PARTS_SEED = 1  # not the splits' seed, under which the training patients are those with the higher hashes
 
 
 def fraction_of(patient: str, seed: int = 0) -> float:
-    """A number in [0, 1) that depends on the patient alone."""
+    """A number in [0, 1) that depends only on the patient and the seed."""
     digest = hashlib.sha256(f"{seed}/{patient}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64
 
 
 def anonymous(patient: str) -> str:
-    """A patient's identifier as a model holds it, which travels: 16 hexadecimal digits of its hash."""
+    """A patient's identifier for a model file, which gets shared: 16 hexadecimal digits of its hash."""
     return hashlib.sha256(patient.encode()).hexdigest()[:16]
 
 
 def splits_of_model(model: ModelFile) -> dict[str, str]:
-    """The split of every patient that a model's training knew, by `anonymous` identifier; empty where it holds none.
+    """The split of every patient in a model's data sets, by `anonymous` identifier; empty if the model stores none.
 
     Raises:
         ModelError: the splits in it cannot be read.
@@ -51,15 +51,15 @@ def splits_of_model(model: ModelFile) -> dict[str, str]:
 
 
 def held_out(dataset: Dataset, part: int, of: int) -> Dataset:
-    """The data set with one part of the patients that would be trained on in the validation split.
+    """The data set with one part of the training patients moved to the validation split, for cross-fitting.
 
-    Over all parts, each patient is held out once: what a network does on films that it never saw is then known of every
-    film. The part depends on the patient alone, so that it is the same in every data set.
+    Over all parts, each patient is held out once, which gives held-out predictions for every training film. The part
+    depends only on the patient, so it is the same in every data set.
 
     Args:
         dataset: with splits.
         part: which, from 0.
-        of: how many parts.
+        of: number of parts.
     """
     films = tuple(
         replace(film, split="val")
@@ -76,7 +76,7 @@ def splits_of(datasets: Iterable[Dataset]) -> dict[str, str]:
 
 
 def equal_films_across(datasets: Sequence[Dataset]) -> Problem | None:
-    """Equal films that lie in different splits of different data sets: what is trained on would be tested on too."""
+    """Equal films in different splits of different data sets: they would be both trained and tested on."""
     first: dict[str, LabelledFilm] = {}
     pairs = []
     for dataset in datasets:
@@ -97,15 +97,16 @@ def equal_films_across(datasets: Sequence[Dataset]) -> Problem | None:
 def split_by_patient(
     films: Iterable[LabelledFilm], known: Mapping[str, str] | None = None, seed: int = 0
 ) -> tuple[LabelledFilm, ...]:
-    """Split films that have no split, about 80:10:10 by patient; no patient lies in two splits.
+    """Split films that have no split, about 80:10:10 by patient; no patient is in two splits.
 
-    A patient's split depends on the patient's own hash, not on the others: below 0.1 is test, below 0.2 val. Where
-    that leaves test or val empty, the patients with the lowest hashes fill them. So no patient moves from train to
-    another split when films are added. Films of a patient who already has a split (by name, or by `known`) follow it.
+    A patient's split depends on the patient's own hash, not on the others: below 0.1 is test, below 0.2 val. If that
+    leaves test or val empty, the patients with the lowest hashes fill them. Once there are enough patients for that not
+    to happen, no patient moves from train to another split when films are added. Films of a patient who already has a
+    split (by name, or by `known`) follow it.
 
     Args:
         films: some or all without a split.
-        known: split by patient of an earlier run, which stays.
+        known: split by patient from an earlier run, which stays.
         seed: of the hash.
     """
     films = tuple(films)
@@ -139,7 +140,7 @@ def _chosen(patients: list[str], seed: int, others_split: bool) -> dict[str, str
         val = rest[:1]
     chosen = dict.fromkeys(patients, "train") | dict.fromkeys(test, "test") | dict.fromkeys(val, "val")
     if not others_split and "train" not in chosen.values():
-        # Three or four patients with low hashes all: something must be trained on, and something held out.
+        # Three or four patients, all with low hashes: something must be trained on, and something held out.
         chosen[patients[-1]] = "train"
         if "val" not in chosen.values():
             chosen[patients[-2]] = "val"

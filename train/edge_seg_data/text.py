@@ -1,4 +1,4 @@
-"""Text files as spreadsheets and editors save them: UTF-8 with or without a mark, UTF-16, Windows' code page."""
+"""Text files as spreadsheets and editors save them: UTF-8 with or without a BOM, UTF-16, Windows code page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DELIMITERS = ",;\t|"
 
 
 def read_text(path: Path) -> str:
-    """The text of a file; Excel's "CSV" is UTF-8 with a mark, Windows' code page, or UTF-16 ("Unicode text").
+    """The text of a file; Excel's "CSV" is UTF-8 with a BOM, the Windows code page, or UTF-16 ("Unicode text").
 
     Raises:
         InputError: the file cannot be read.
@@ -28,7 +28,7 @@ def read_text(path: Path) -> str:
         if data.startswith(mark):
             return data.decode(encoding, errors="replace")
     if b"\0" in data[:64]:
-        # UTF-16 without a mark: the zero byte of a Latin letter comes second in little-endian order.
+        # UTF-16 without a BOM: the zero byte of a Latin letter comes second in little-endian order.
         return data.decode("utf-16-le" if data[1:2] == b"\0" else "utf-16-be", errors="replace")
     try:
         return data.decode("utf-8")
@@ -37,13 +37,12 @@ def read_text(path: Path) -> str:
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file by the names of its columns, in small letters; comma, semicolon, tab or
-    bar separate them.
+    """The rows of a CSV file by lower-case column name; the separator is comma, semicolon, tab or bar.
 
     Raises:
-        InputError: the file cannot be read, or has two columns of one name that do not agree.
+        InputError: the file cannot be read, or has two columns of one name that disagree.
     """
-    # Old programs for the Mac end lines with a carriage return, which the reader of CSV refuses.
+    # Old Mac programs end lines with a carriage return, which Python's CSV reader refuses.
     text = re.sub(r"\r\n?", "\n", read_text(path)).lstrip("\n")
     if text.lower().startswith("sep="):
         text = text.partition("\n")[2]

@@ -17,11 +17,11 @@ from edge_seg_data.reading import Options
 from edge_seg_data.splits import split_by_patient
 
 TUMOURS = {1: "meningioma", 2: "glioma", 3: "pituitary_tumour"}
-"""`cjdata/label` of the files, as their readme gives it."""
+"""Values of the files' `cjdata/label`, from their readme."""
 
 
 def find(folder: Path) -> Found | None:
-    """Whether MATLAB files lie in the folder or one below it; each holds film and mask, and `read` reads them."""
+    """Recognise MATLAB files in the folder or its subfolders; each holds film and mask, which `read` reads."""
     return Found("brain-tumour") if _files(folder) else None
 
 
@@ -29,7 +29,7 @@ def read(folder: Path, options: Options) -> Dataset:
     """All slices, split by person; one structure, `tumour`, of any type.
 
     Raises:
-        InputError: a file lacks `cjdata` or is no HDF5.
+        InputError: a file lacks `cjdata` or is not HDF5.
         UsageError: h5py is not installed.
     """
     films = [_labelled(path) for path in sorted(_files(folder), key=lambda p: (len(p.stem), p.stem))]
@@ -37,7 +37,7 @@ def read(folder: Path, options: Options) -> Dataset:
 
 
 def person_of(identifier: str) -> str:
-    """The person of a `cjdata/PID`: letters at its end number the follow-ups of one person.
+    """The person of a `cjdata/PID`: letters at the end count one person's follow-ups.
 
     >>> person_of("MR024780B"), person_of("100360")
     ('MR024780', '100360')
@@ -69,7 +69,7 @@ def _labelled(path: Path) -> LabelledFilm:
 
 
 def _read(path: Path) -> tuple[Film, Outlines]:
-    # MATLAB stores columns first, so HDF5 holds the transpose.
+    # MATLAB is column-major, so HDF5 holds the transpose.
     image, mask = (field.T for field in _fields(path, "image", "tumorMask"))
     pixels = (image.astype(np.int32) - min(0, int(image.min()))).astype(np.uint16)
     return Film(pixels, path.name, str(path)), {"tumour": (mask > 0).astype(np.uint8)}

@@ -1,10 +1,10 @@
-"""Films changed on the accelerator: a batch at once, in `keras.ops`, where the films themselves stay.
+"""Augmentation on the accelerator, a batch at a time, in `keras.ops`; the films stay in its memory.
 
-A GPU learns a small network from thousands of films a second; processors change some hundreds. The chance is drawn on
-the host (`changes`), so that a batch is a pure function of seed, epoch and step here too, and what is drawn is done to
-all films of a batch in one compiled function (`changed`). The changes are those of `augmentation.Augmentation`, with
-these differences: local equalisation has four by four tiles, soft tissue is measured on one pixel in 49, and tubes,
-text and noise come from banks that are drawn once for a run.
+A GPU trains a small network on thousands of films a second; CPUs augment some hundreds. The random parameters are drawn
+on the host (`changes`), so that a batch is a pure function of seed, epoch and step here too, and one compiled function
+(`changed`) applies them to all films of a batch. The augmentation is that of `augmentation.Augmentation`, with these
+differences: local equalisation has four by four tiles, soft tissue is measured on one pixel in 49, and tubes, text and
+noise come from banks drawn once per run.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from edge_seg_train import augmentation_operations as operations
 from edge_seg_train.augmentation import Augmentation
 from edge_seg_train.drawing import Drawing
 
-_BANK = 256  # drawn tubes, and drawn texts
+_BANK = 256  # number of drawn tubes, and of drawn texts
 _NOISE = 1024  # rows and columns of the bank of noise
 _TILES = 4
 _LEVELS = 32
 _BLOCK = 8  # of JPEG
-_COARSE = 4  # pixels of the film to one of the grid that opacities are made on
+_COARSE = 4  # pixels of the film per cell of the grid for opacities
 _PATCHES = 4
 _BLUR_REACH = 5  # pixels either way
-_SOFT_REACH = 6  # of the coarse grid either way
+_SOFT_REACH = 6  # cells of the coarse grid either way
 
 # ITU-T T.81, table K.1.
 _LUMINANCE = np.array(
@@ -52,15 +52,15 @@ Arrays = dict[str, Any]
 
 
 class AcceleratedBatches(keras.utils.PyDataset):
-    """Batches of one epoch after the other, drawn like `TrainingBatches` and changed on the accelerator.
+    """Batches epoch by epoch, drawn like `TrainingBatches` and augmented on the accelerator.
 
     Args:
-        drawing: which films make a batch, and how strongly they are changed.
+        drawing: which films make up a batch, and how strongly they are augmented.
         channels: of the network's input.
 
     Raises:
         InputError: a film cannot be read.
-        UsageError: height or width of the films is no multiple of 8.
+        UsageError: height or width of the films is not a multiple of 8.
     """
 
     failure = None  # films are read before the first batch
@@ -105,7 +105,7 @@ class AcceleratedBatches(keras.utils.PyDataset):
 
 
 def banks(height: int, width: int) -> dict[str, np.ndarray]:
-    """Tubes and texts of 0 to 1, `(number, height, width)` float16, and noise of deviation 1, `(rows, columns)`."""
+    """Tubes and texts of 0 to 1, `(number, height, width)` float16, and noise of std 1, `(rows, columns)`."""
     rng = np.random.default_rng(0)
     black = np.zeros((height, width), np.float32)
     return {
@@ -118,14 +118,14 @@ def banks(height: int, width: int) -> dict[str, np.ndarray]:
 def changes(
     strength: Augmentation, aspect_known: np.ndarray, shape: tuple[int, int], outlines: int, rng: np.random.Generator
 ) -> dict[str, np.ndarray]:
-    """What happens to each film of a batch, drawn at random.
+    """Random augmentation parameters of each film in a batch.
 
     Args:
-        strength: of each change.
-        aspect_known: `(batch,)`, false where a film may be squashed.
+        strength: of each augmentation.
+        aspect_known: `(batch,)`, false if a film may be squashed.
         shape: height and width of the films.
         outlines: number of label planes that are outlines.
-        rng: source of chance.
+        rng: random generator.
 
     Returns:
         Arrays whose first axis is the batch, for `changed`.
@@ -218,19 +218,19 @@ def _detectors(strength: Augmentation, batch: int, rng: np.random.Generator) -> 
 
 
 def _often(share: float, batch: int, rng: np.random.Generator) -> np.ndarray:
-    """1 with that probability, else 0."""
+    """1 with probability `share`, else 0."""
     return (rng.random(batch) < share).astype(np.float32)
 
 
 def changed(films: Any, labels: Any, chosen: Any, drawn: Arrays, bank: Arrays, outlines: int) -> tuple[Any, Any]:
-    """A batch of changed films.
+    """A batch of augmented films.
 
     Args:
         films: `(films, height, width)` uint8.
-        labels: `(films, height, width, planes)` uint8 of 0, 1 and 127; planes behind the outlines are probabilities.
-        chosen: `(batch,)` int32, which films.
-        drawn: of `changes`.
-        bank: of `banks`.
+        labels: `(films, height, width, planes)` uint8 of 0, 1 and 127; planes after the outlines are probabilities.
+        chosen: `(batch,)` int32 indices of the films.
+        drawn: from `changes`.
+        bank: from `banks`.
         outlines: number of planes that are outlines.
 
     Returns:
@@ -254,7 +254,7 @@ def changed(films: Any, labels: Any, chosen: Any, drawn: Arrays, bank: Arrays, o
 
 
 def _moved(films: Any, labels: Any, drawn: Arrays) -> tuple[Any, Any]:
-    """Films by linear and labels by nearest interpolation, black and 0 beyond the edge of the film."""
+    """Move films by linear and labels by nearest interpolation, black and 0 beyond the edge of the film."""
     batch, height, width = films.shape
     columns, rows = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
     down, across = (_enlarging(5, side, cv2.INTER_CUBIC) for side in (height, width))
@@ -298,7 +298,7 @@ def _taken(flat: Any, column: Any, row: Any, width: int, height: int) -> Any:
 
 
 def _whitened(films: Any, outlines: Any, drawn: Arrays, noise: Any) -> Any:
-    """Part of an outlined structure whitened towards soft tissue, on a coarse grid and therefore soft."""
+    """Whiten part of an outlined structure towards soft tissue, on a coarse grid and therefore softly."""
     batch, height, width, planes = outlines.shape
     inside = ops.cast(ops.equal(outlines, 1), "float32")
     there = ops.cast(ops.any(inside > 0, axis=(1, 2)), "float32")
@@ -333,7 +333,7 @@ def _whitened(films: Any, outlines: Any, drawn: Arrays, noise: Any) -> Any:
 
 
 def _soft_tissue(films: Any) -> Any:
-    """About the grey of dense soft tissue, `(batch,)`: the same quantile of what is not black as on the processor."""
+    """Approximate grey of dense soft tissue, `(batch,)`: the same quantile of non-black pixels as on the host."""
     some = films[:, ::7, ::7]
     ordered = ops.sort(ops.reshape(some, (some.shape[0], -1)), axis=1)
     count = ordered.shape[1]
@@ -353,7 +353,7 @@ def _exposed(films: Any, drawn: Arrays) -> Any:
 
 
 def _equalised(films: Any, drawn: Arrays) -> Any:
-    """Equalised within tiles with a limit of contrast (Zuiderveld 1994), as a whole, or something between."""
+    """Equalise by tiles with limited contrast (CLAHE, Zuiderveld 1994), as a whole, or in between."""
     batch, height, width = films.shape
     down, across = (_enlarging(_TILES, side, cv2.INTER_LINEAR) for side in (height, width))
     tiled = ops.reshape(films, (batch, _TILES, height // _TILES, _TILES, width // _TILES))
@@ -372,7 +372,7 @@ def _equalised(films: Any, drawn: Arrays) -> Any:
 
 
 def _coarsened(films: Any, share: Any) -> Any:
-    """As if sampled with that share of the rows and columns, and enlarged again."""
+    """Sample each film at `share` of its rows and columns, and enlarge it again."""
     x = _blurred(films, ops.where(share < 1, 0.35 / share, 0.0), _BLUR_REACH)
     for axis in (1, 2):
         side = films.shape[axis]
@@ -392,7 +392,7 @@ def _coarsened(films: Any, share: Any) -> Any:
 
 
 def _blurred(films: Any, deviation: Any, reach: int) -> Any:
-    """Each film blurred by a Gaussian of its own deviation in pixels; 0 leaves it as it is."""
+    """Blur each film by a Gaussian of its own standard deviation in pixels; 0 leaves it as it is."""
     steps = np.arange(-reach, reach + 1, dtype=np.float32)
     kernel = ops.exp(-(steps**2) / (2 * ops.maximum(deviation, 1e-3)[:, None] ** 2))
     kernel = kernel / ops.sum(kernel, axis=1, keepdims=True)
@@ -408,7 +408,7 @@ def _blurred(films: Any, deviation: Any, reach: int) -> Any:
 
 
 def _compressed(films: Any, drawn: Arrays) -> Any:
-    """What JPEG loses: the coefficients of its blocks are rounded."""
+    """Lose what JPEG loses, by rounding the coefficients of its blocks."""
     batch, height, width = films.shape
     wave = _cosines()
     step = ops.clip(ops.floor((_LUMINANCE * _wide(ops.floor(drawn["compress_scale"])) + 50) / 100), 1, 255)
@@ -437,25 +437,25 @@ def _framed(films: Any, drawn: Arrays) -> Any:
 
 
 def _crops(bank: Any, at: Any, height: int, width: int) -> Any:
-    """For each film, a part of the bank that begins at a row and a column, and goes round at its edges."""
+    """For each film, a crop of the bank that starts at a row and a column and wraps around the edges."""
     rows = (at[:, :1] + np.arange(height, dtype=np.int32)) % bank.shape[0]
     columns = (at[:, 1:] + np.arange(width, dtype=np.int32)) % bank.shape[1]
     return ops.take(ops.reshape(bank, (-1,)), rows[:, :, None] * bank.shape[1] + columns[:, None, :], axis=0)
 
 
 def _enlarging(count: int, side: int, interpolation: int) -> np.ndarray:
-    """The matrix `(side, count)` that OpenCV's interpolation multiplies by."""
+    """OpenCV's interpolation as a matrix `(side, count)`."""
     rows = cv2.resize(np.eye(count, dtype=np.float32), (count, side), interpolation=interpolation)
     return np.ascontiguousarray(rows, np.float32)
 
 
 def _wide(values: Any, more: int = 2) -> Any:
-    """One value a film, with axes to multiply films by."""
+    """One value per film, with axes added to broadcast over films."""
     return ops.reshape(values, (*values.shape, *[1] * more))
 
 
 def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function compiled by the backend, its last argument a constant."""
+    """Compile the function with the backend, its last argument a constant."""
     if keras.backend.backend() == "jax":
         import jax
 

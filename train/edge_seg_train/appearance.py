@@ -1,4 +1,4 @@
-"""Fits the appearance model of the device's film gate to training films.
+"""Fit the appearance model of the device's film gate to training films.
 
 `python -m edge_seg_train.appearance DATASET... --out chest.appearance.npz`
 """
@@ -16,16 +16,16 @@ from edge_seg.cli.main import run_command
 from edge_seg_data import Dataset, open_dataset
 
 COMPONENTS = 40
-_COPIES = 4  # of each film, changed; a smaller set's films are repeated until it weighs a third of the largest
-_DOUBTFUL, _STRANGE = 1.1, 1.75  # times the 99.5th percentile of films the fit never saw
+_COPIES = 4  # augmented, of each film; a smaller set's films are repeated until it weighs a third of the largest
+_DOUBTFUL, _STRANGE = 1.1, 1.75  # times the 99.5th percentile over held-out films
 
 
 def fit(films: list[np.ndarray], held_out: list[np.ndarray], seed: int = 0) -> Appearance:
-    """Fit to films, with limits set on others.
+    """Fit to films, and set the limits on held-out ones.
 
     Args:
         films, held_out: grey films of any size, `(height, width)` uint8.
-        seed: of the changes.
+        seed: of the augmentation.
     """
     chance = np.random.default_rng(seed)
     seen = np.stack([thumbnail(changed) for film in films for changed in _changed(film, chance)])
@@ -43,7 +43,7 @@ def fit(films: list[np.ndarray], held_out: list[np.ndarray], seed: int = 0) -> A
 
 
 def _changed(film: np.ndarray, chance: np.random.Generator) -> list[np.ndarray]:
-    """The film itself, and as other machines and other hands would have made it."""
+    """The film itself, and copies as other equipment and other radiographers would have made it."""
     height, width = film.shape
     found = [film]
     for _ in range(_COPIES):
@@ -59,7 +59,7 @@ def _changed(film: np.ndarray, chance: np.random.Generator) -> list[np.ndarray]:
 
 
 def _greys(datasets: list[Dataset], split: str) -> list[np.ndarray]:
-    """Films of at most 224 pixels a side; those of small sets repeated."""
+    """Films of at most 224 pixels a side; small sets' films are repeated."""
     groups = []
     for dataset in datasets:
         group = []

@@ -1,9 +1,9 @@
-"""What happens to films in the field, done to films in training.
+"""Augmentation of training films with what happens to films in the field.
 
 Geometry: rotation, scale, shift, a little stretch and bending. Exposure: gamma, tone curve, contrast, brightness,
 uneven light, equalisation, inversion. Detector: noise, blur, resolution, compression. Technique: collimation edges,
-text and markers, tubes. Disease: opacities in what is outlined, so that a lung is outlined where it is white too.
-Never a left-right flip: the outputs know the patient's right from left.
+text and markers, tubes. Disease: opacities inside outlined structures, so that the network outlines a whitened lung
+too. Never a left-right flip: the outputs distinguish the patient's right from left.
 """
 
 from __future__ import annotations
@@ -19,24 +19,23 @@ from edge_seg_train import augmentation_operations as operations
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How strongly films are changed; 0 switches a change off.
+    """Strength of each augmentation; 0 switches it off.
 
     Attributes:
-        rotation: most degrees either way.
-        scale: most relative change of size.
-        stretch: most relative change of aspect.
+        rotation: largest angle either way, in degrees.
+        scale: largest relative change of size.
+        stretch: largest relative change of aspect.
         unknown_stretch: the same for films that may be squashed.
-        shift: most shift, as a share of the side.
+        shift: largest shift, as a share of the side.
         bend: smooth bending, as a share of the side (standard deviation).
-        gamma: most change of the exponent, as natural logarithm.
-        exposure: most change of contrast and brightness, as a share of the range.
-        tone: how far the curve from exposure to grey goes towards chance.
-        shading: most unevenness of light, as a share.
+        gamma: largest change of the exponent, as natural logarithm.
+        exposure: largest change of contrast and brightness, as a share of the range.
+        tone: how far the exposure-to-grey curve may move from a straight line to a random curve.
+        shading: largest unevenness of light, as a share.
         noise: most noise, as a share of the range (standard deviation).
         blur: most blur, in pixels of the network's input (standard deviation).
-        resolution, compression, equalisation, collimation, inversion, marker, tubes: how often (probability) each
-            happens.
-        opacity: the same; for lungs alone, which disease whitens while their outline stays.
+        resolution, compression, equalisation, collimation, inversion, marker, tubes: probability of each.
+        opacity: the same; only for lungs, which disease whitens while their outline stays.
     """
 
     rotation: float = 15.0
@@ -73,10 +72,10 @@ class Augmentation:
         Args:
             grey: `(height, width)` uint8, as `pixels.to_input` gives it.
             labels: `(height, width, structures)` uint8 of 0, 1 and 127.
-            rng: source of chance.
-            aspect_known: false where the film may be squashed.
-            outlines: number of label planes that are outlines, all of them by default; what stands behind them only
-                moves with the film.
+            rng: random generator.
+            aspect_known: false if the film may be squashed.
+            outlines: number of label planes that are outlines, by default all; the planes after them only move with
+                the film.
 
         Returns:
             Film and labels of the same shapes and types.
@@ -149,7 +148,7 @@ class Augmentation:
 
 
 def _moved_labels(labels: np.ndarray, across: np.ndarray, down: np.ndarray) -> np.ndarray:
-    """Labels moved as their film: 0 beyond its edge, and planes that are ignored stay ignored."""
+    """Labels moved with their film: 0 beyond its edge; planes ignored throughout stay so."""
     planes = range(labels.shape[2])
     known = [k for k in planes if labels[0, 0, k] != IGNORE or not (labels[..., k] == IGNORE).all()]
     moved = np.full_like(labels, IGNORE)
@@ -162,4 +161,4 @@ def _moved_labels(labels: np.ndarray, across: np.ndarray, down: np.ndarray) -> n
 
 
 NO_AUGMENTATION = Augmentation(*[0.0] * len(fields(Augmentation)))
-"""Films as they are."""
+"""Leaves films unchanged."""

@@ -1,7 +1,7 @@
-"""What disease, technique, detectors and screens do to a film's looks; its outlines stay where they are.
+"""Effects of disease, technique, detectors and screens on a film's appearance; its outlines stay where they are.
 
-Each takes a film as `(height, width)` float32 in [0, 1] and a source of chance, and returns a changed film of the same
-shape and type. How strong a change is, is drawn anew each time.
+Each takes a film as `(height, width)` float32 in [0, 1] and a random generator, and returns a changed film of the same
+shape and type. Each call draws a new strength.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ import cv2
 import numpy as np
 
 WHITE_QUANTILE = 0.85
-"""About where a film's dense soft tissue lies among its greys."""
+"""Approximate quantile of a film's grey values at which dense soft tissue lies."""
 _GREYS = 256
 _STEPS = 4095  # of a tone curve between black and white
 
 
 def opacities(picture: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Whiten part of one outlined structure towards soft tissue: soft patches, or all below a level, as fluid lies.
+    """Whiten part of one outlined structure towards soft tissue: soft patches, or all below a level, like fluid.
 
     Args:
         picture: the film.
         labels: `(height, width, structures)` uint8 of 0, 1 and 127.
-        rng: source of chance.
+        rng: random generator.
     """
     inside = labels[:, :, int(rng.integers(labels.shape[2]))] == 1
     rows, columns = np.nonzero(inside)
@@ -35,9 +35,10 @@ def opacities(picture: np.ndarray, labels: np.ndarray, rng: np.random.Generator)
 
 
 def tone(picture: np.ndarray, amount: float, rng: np.random.Generator) -> np.ndarray:
-    """Another rising curve from exposure to grey, as detectors and their software have each their own.
+    """Apply another rising exposure-to-grey curve, since each detector and its software have their own.
 
-    The curve goes through four points between black and white, drawn `amount` of the way towards chance.
+    The curve passes through four points between black and white, moved `amount` of the way from a straight line to
+    random heights.
     """
     heights = np.sort(rng.random(4))
     places = np.linspace(0, 1, 6)
@@ -46,7 +47,7 @@ def tone(picture: np.ndarray, amount: float, rng: np.random.Generator) -> np.nda
 
 
 def equalise(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Histogram equalisation, of the whole film or of its parts, mixed with the film as it was."""
+    """Histogram equalisation, global or by tiles, mixed with the original film."""
     grey = _to_8_bit(picture)
     if rng.random() < 0.3:
         flat = cv2.equalizeHist(grey)
@@ -65,7 +66,7 @@ def shade(picture: np.ndarray, amount: float, rng: np.random.Generator) -> np.nd
 
 
 def coarsen(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A third to nearly all of the resolution."""
+    """Reduce the resolution, to between a third and nearly all of it."""
     height, width = picture.shape
     share = float(rng.uniform(0.33, 0.9))
     small = cv2.resize(picture, (round(width * share), round(height * share)), interpolation=cv2.INTER_AREA)
@@ -88,7 +89,7 @@ def tubes(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def drawn_tubes(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
-    """One to four lines across a film of that height and width, of 0 to 1 float32."""
+    """One to four lines across a film of height and width `shape`, float32 of 0 to 1."""
     height, width = shape
     drawn = np.zeros(shape, np.uint8)
     for _ in range(int(rng.integers(1, 5))):
@@ -102,7 +103,7 @@ def drawn_tubes(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
 
 
 def collimate(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Blacken or whiten up to 8 % at one to four edges: the shutters of the X-ray tube, or a screen's frame."""
+    """Blacken or whiten up to 8 % at one to four edges, like the X-ray tube's shutters or a screen's frame."""
     height, width = picture.shape
     framed = picture.copy()
     value = np.float32(rng.choice([0.0, 0.0, 1.0]))
@@ -141,7 +142,7 @@ def _patches(inside: np.ndarray, rows: np.ndarray, columns: np.ndarray, rng: np.
 
 
 def _fluid(inside: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """All of the structure below a level, up to all of it; beyond its lower edge too, where the diaphragm drowns."""
+    """The part of the structure below a random level, up to all of it."""
     top, bottom = int(rows.min()), int(rows.max())
     level = bottom - float(rng.uniform(0.1, 1.0)) * (bottom - top)
     below = np.arange(inside.shape[0])[:, None] >= level

@@ -1,7 +1,7 @@
-"""The average of several runs' weights, which often does better on films from elsewhere than any of them.
+"""The average of several runs' weights, which often does better on films from elsewhere than any of the runs.
 
-Weights of one line of training lie in one basin, so their mean is a network too (Wortsman et al. 2022, "Model soups").
-Batch statistics do not average: they are estimated anew on training films.
+Weights from one line of training lie in one basin, so their mean is a network too (Wortsman et al. 2022, "Model
+soups"). Batch statistics do not average: they are re-estimated on training films.
 
 `python -m edge_seg_train.averaging RUN RUN... --out RUN` writes a run that `edge-seg quantize` takes like any other.
 """
@@ -28,11 +28,11 @@ from edge_seg_train.network import build
 from edge_seg_train.pretrained import Pretrained, load_pretrained, read_pretrained
 
 BATCHES = 200
-"""Batches of training films that the batch statistics are estimated from."""
+"""Number of batches of training films to estimate the batch statistics from."""
 
 
 def average(runs: Sequence[Path], out: Path) -> Path:
-    """Write the average of runs' best weights as a run of its own, with the settings of the last.
+    """Write the average of the runs' best weights as a new run, with the settings of the last.
 
     Args:
         runs: of networks with the same layers and outputs; input sizes may differ.
@@ -42,7 +42,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
         Path of the weights.
 
     Raises:
-        InputError: a run has no weights, or other layers.
+        InputError: a run has no weights, or different layers.
         UsageError: `out` holds a run, or the outputs differ.
     """
     import keras
@@ -60,7 +60,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     model = build(keras, config.network)
     _set_mean_weights(model, config.outputs, found)
     datasets = datasets_of(config, runs[-1])
-    # Statistics are of films: what was to be learned of them does not matter.
+    # Batch statistics depend on the films alone, not on their labels.
     films = films_on_demand(replace(config, teacher=""), datasets)
     estimate_batch_statistics(
         model,
@@ -89,14 +89,14 @@ def _set_mean_weights(model: Any, outputs: tuple[str, ...], found: Sequence[Pret
 
 
 def estimate_batch_statistics(model: Any, batches: TrainingBatches) -> None:
-    """Set moving mean and variance of every batch normalisation to their mean over the batches."""
+    """Set the moving mean and variance of every batch normalisation to their mean over the batches."""
     import keras
 
     layers = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
     for index in range(len(batches)):
         for layer in layers:
-            # The running mean of all batches so far.
+            # This makes the moving average the mean of all batches so far.
             layer.momentum = index / (index + 1)
         model(batches[index][0], training=True)
     for layer, momentum in zip(layers, momenta, strict=True):

@@ -1,4 +1,4 @@
-"""Batches as Keras takes them."""
+"""Training batches in the form Keras takes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from edge_seg_train.packing import network_input
 
 
 class TrainingBatches(keras.utils.PyDataset):
-    """Augmented batches of one epoch after the other.
+    """Augmented batches, epoch by epoch.
 
     Args:
         drawing: makes a batch of films and labels.
         channels: of the network's input.
-        pool: of `drawing_processes`, where processes make the batches.
+        pool: of `drawing_processes`, if processes make the batches.
         options: of `keras.utils.PyDataset`.
 
     Attributes:
-        failure: why a batch could not be made, `None` where none failed.
+        failure: why a batch could not be made, `None` if none failed.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class TrainingBatches(keras.utils.PyDataset):
             try:
                 grey, labels = self.drawing(self.epoch, index)
             except EdgeSegError as error:
-                # TensorFlow makes something else of what is raised here: the loop looks for it.
+                # TensorFlow replaces the exception with its own, so the training loop reads it from here.
                 self.failure = error
                 raise
         else:

@@ -1,6 +1,6 @@
-"""Checkpoints that are complete or absent: a folder per finished epoch, renamed into place.
+"""Atomic checkpoints: a folder per finished epoch, renamed into place.
 
-A run that is killed at any moment resumes after its newest checkpoint. The best epoch's weights are kept as well.
+A run killed at any moment resumes after its newest checkpoint. The best epoch's weights are kept as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Checkpoint:
 
 
 def newest(run: Path) -> Checkpoint | None:
-    """The newest whole checkpoint of a run.
+    """The newest complete checkpoint of a run.
 
     Raises:
         InputError: it cannot be read.
@@ -65,15 +65,15 @@ def save(
         run: folder of the run.
         model: compiled, with its optimizer.
         history: up to this epoch.
-        is_best: whether the weights are kept as the run's best ones too.
-        as_result: within it the model has the weights that are kept as the best ones, if they are not its own.
-        write: whether this process writes into the folder that several share; what the others write is thrown away.
+        is_best: whether to keep the weights as the run's best too.
+        as_result: context in which the model has the weights to keep as the best, if not its own.
+        write: whether this process writes to the folder, which several may share; the others' output is discarded.
 
     Raises:
-        OutputError: it cannot be written; the checkpoint before it stays.
+        OutputError: it cannot be written; the previous checkpoint stays.
     """
     if not write:
-        # Keras asks all processes for each variable that it saves.
+        # Keras needs every process to take part in saving each variable.
         with TemporaryDirectory(prefix="edge-seg-") as folder:
             return _save(Path(folder), model, history, is_best, as_result or nullcontext())
     try:
@@ -102,7 +102,7 @@ def _save(
     flush_file(draft / _MODEL)
     write_atomically(draft / _STATE, json.dumps({"history": history}).encode())
     if is_best:
-        # Before the checkpoint: a kill in between costs nothing but the same epoch done again.
+        # Before the checkpoint: a kill in between only repeats the epoch.
         with as_result:
             save_weights(model, run / f"best.{WEIGHTS_NAME}")
     shutil.rmtree(final, ignore_errors=True)
@@ -114,7 +114,7 @@ def _save(
 
 
 def save_weights(model: Any, path: Path) -> None:
-    """Write a model's weights beside their place and rename."""
+    """Write a model's weights to a temporary file beside `path` and rename it."""
     draft = path.with_name(f"draft.{path.name}")
     model.save_weights(draft)
     flush_file(draft)

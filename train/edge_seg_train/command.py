@@ -1,4 +1,4 @@
-"""`edge-seg train`: thin over `edge_seg_train.loop.train`; loads no framework before it runs."""
+"""`edge-seg train`: a thin layer over `edge_seg_train.loop.train`; loads no framework before it runs."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
 
 _LOSSES = ("dice", "bce", "bce+dice")
 
-# The settings of the article that the preset `seed` comes from.
+# From the article behind the preset `seed`.
 _SEED_SETTINGS: dict[str, Any] = {"loss": "dice", "learning_rate": 1e-5, "batch_size": 2, "schedule": "plateau"}
 
-# For some twenty films on two cores in minutes: measured by `python -m edge_seg_lab.folds`.
+# For some twenty films on two cores within minutes; measured by `python -m edge_seg_lab.folds`.
 _FINE_TUNING: dict[str, Any] = {"epochs": 20, "films_per_epoch": 320, "batch_size": 8, "learning_rate": 1e-3}
 
 _NETWORK_OPTIONS = ("base", "widest", "depth", "dropout")
 
-# Probability that a film of lungs is whitened: disease whitens lungs, not other structures.
+# Probability of the opacity augmentation when lungs are outlined: disease whitens lungs, not other structures.
 _OPACITY = 0.25
 
 _MANY_STEPS = 2000
@@ -39,7 +39,7 @@ _QUICK_MOMENTUM = 0.9
 
 
 def _defaults(name: str) -> str:
-    """The defaults of a setting, as help shows them."""
+    """The defaults of a setting, as shown in the help."""
     values = {
         "default": getattr(TrainConfig, name),
         "seed": _SEED_SETTINGS.get(name),
@@ -54,7 +54,7 @@ class Size(click.ParamType):
     name = "size"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Height and width of the text."""
+        """Parse height and width."""
         height, _, width = str(value).lower().partition("x")
         try:
             found = int(height), int(width or height)
@@ -71,7 +71,7 @@ class Part(click.ParamType):
     name = "part"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
-        """Index and count of the text."""
+        """Parse index and count."""
         index, _, count = str(value).partition("/")
         if not (index.isdecimal() and count.isdecimal() and int(index) < int(count) > 1):
             self.fail(f"{value}: no part: give INDEX/COUNT, the index from 0: 0/2 and 1/2 for halves", param, ctx)
@@ -79,12 +79,12 @@ class Part(click.ParamType):
 
 
 class Names(click.ParamType):
-    """Names with commas between, as a tuple."""
+    """Comma-separated names, as a tuple."""
 
     name = "names"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        """The names of the text."""
+        """Split the text into names."""
         return tuple(dict.fromkeys(name.strip() for name in str(value).split(",") if name.strip()))
 
 
@@ -271,10 +271,10 @@ def train(
     from edge_seg_train.processes import asked_for, join
 
     asked = asked_for(process, coordinator)
-    # One of several speaks for all.
+    # The first of several processes reports for all.
     quiet = quiet or (asked is not None and not asked.is_first)
     if not quiet:
-        # Before anything slow is loaded.
+        # Shown before anything slow is loaded.
         click.echo(f"edge-seg train: reading the data sets of {out}", err=True)
     if datasets:
         origin = _start(start)[0]
@@ -311,7 +311,7 @@ def _show(datasets: Sequence[Dataset]) -> None:
 
 
 def _resumed(run: Path, epochs: object, skip_bad: bool) -> TrainConfig:
-    """The configuration of the run, with more epochs or without damaged films where that is asked for."""
+    """The configuration of the run, with more epochs or without damaged films if requested."""
     from edge_seg_data.report import counted
 
     _refuse_settings(run)
@@ -325,7 +325,7 @@ def _resumed(run: Path, epochs: object, skip_bad: bool) -> TrainConfig:
 
 
 def _refuse_settings(run: Path) -> None:
-    """A resumed run uses its own settings, so options given beside it would be ignored without a word."""
+    """A resumed run uses its own settings, so other options would be silently ignored."""
     context = click.get_current_context()
     given = [
         max(parameter.opts, key=len)
@@ -386,11 +386,11 @@ def _config(
 
 
 def _labels(outlined: Iterable[str], named: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What the network outlines, and what follows from that and is outlined as well.
+    """The structures the network outlines, and the regions that follow from them and are outlined as well.
 
     Args:
-        outlined: by the data sets.
-        named: structures that were asked for, if any were.
+        outlined: in the data sets.
+        named: structures requested, if any.
     """
     order = [structure.name for structure in CHEST]
     known = sorted(outlined, key=lambda name: (order.index(name) if name in order else len(order), name))
@@ -412,7 +412,7 @@ def _shares(given: Sequence[str], datasets: Sequence[str]) -> tuple[tuple[str, f
 
 
 def _settled(network: NetworkConfig, steps: int) -> NetworkConfig:
-    """The network with batch statistics quick enough to settle from nothing within that number of steps."""
+    """The network with batch statistics that adapt fast enough to settle within that number of steps."""
     return network if steps >= _MANY_STEPS else replace(network, momentum=min(network.momentum, _QUICK_MOMENTUM))
 
 
@@ -437,7 +437,7 @@ def _is_strength(text: str) -> bool:
 
 
 def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
-    """Where to start from, from any working directory, and the network that has the weights."""
+    """Where the initial weights come from, valid in any working directory, and the network they belong to."""
     if not start:
         return "", None
     if start in shipped_weights() and (Path(start) / CONFIG_NAME).is_file():
@@ -447,12 +447,12 @@ def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
 
 
 def _weights_of(name: str) -> str:
-    """A shipped model's name as it is, and a run by its whole path."""
+    """A shipped model's name unchanged, or a run's absolute path."""
     return name if name in shipped_weights() else str(Path(name).expanduser().resolve())
 
 
 def _absolute(dataset: str) -> str:
-    """The same data set from any working directory, so that a run can go on from anywhere."""
+    """The data set by absolute path, so that a run can resume from any working directory."""
     from edge_seg_data import split_name
 
     layout, path = split_name(dataset)

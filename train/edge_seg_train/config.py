@@ -1,4 +1,4 @@
-"""What a training run was asked to do, as it stands in the run's folder."""
+"""The configuration of a training run, as stored in the run's folder."""
 
 from __future__ import annotations
 
@@ -14,44 +14,44 @@ from edge_seg_train.network import NetworkConfig
 
 CONFIG_NAME = "config.json"
 BACKGROUND = "background"
-"""Name of a softmax's first class."""
+"""Name of the first class of a softmax."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All that decides how a run goes; with the films and the code version it can be repeated.
+    """Everything that determines a run; with the films and the code version it is reproducible.
 
     Attributes:
         datasets: folders, each as `PATH` or `LAYOUT=PATH`.
         structures: output names, in order.
         regions: regions derived from the structures (`structures.DERIVED`) whose outlines are labels too.
         output: `sigmoid`, one probability each, or `softmax` over background and structures that never overlap.
-        lung: what the outlines mean by lung: `whole`, `visible`, or the definition in words of one's own.
-        network: what is trained.
-        augmentation: what is done to the films.
-        loss: a name of `losses.LOSSES`.
-        epochs, batch_size, films_per_epoch: how long; `films_per_epoch` 0 is every film once.
-        validation_films: at most so many, evenly spaced, are scored after each epoch.
-        learning_rate: of Adam, at the start.
+        lung: which lung the outlines show: `whole`, `visible`, or a definition in your own words.
+        network: to train.
+        augmentation: applied to the films.
+        loss: a name in `losses.LOSSES`.
+        epochs, batch_size, films_per_epoch: length of the run; `films_per_epoch` 0 is every film once.
+        validation_films: most films, evenly spaced, to score after each epoch.
+        learning_rate: initial, of Adam.
         schedule: `cosine` (to a hundredth over all epochs), `plateau` (times `plateau_factor` after
             `plateau_patience` epochs without a better validation loss) or `constant`.
-        patience: epochs without a better validation Dice after which the run ends early; 0 never.
-        balance: see `TrainingBatches`.
-        shares: data set's name and how often its films are drawn against those of the others, in place of `balance`.
-        averaging: share of its value that the moving average of the weights keeps at each step; 0 has no average. With
-            it, validation and the run's weights are those of the average (Polyak and Juditsky 1992).
-        augment_on: `host` (see `drawing`) or `accelerator` (see `accelerated`): where films are changed.
+        patience: stop after this many epochs without a better validation Dice; 0 never stops early.
+        balance: see `drawing.Drawing`.
+        shares: name of each data set and how often its films are drawn relative to the others', in place of `balance`.
+        averaging: share of its value that the moving average of the weights keeps at each step; 0 keeps no average.
+            Otherwise validation and the run's weights use the average (Polyak and Juditsky 1992).
+        augment_on: where films are augmented: `host` (see `drawing`) or `accelerator` (see `accelerated`).
         mixed_precision: compute in float16 (GPU) while weights stay float32.
         devices: devices to train on; empty means every visible GPU, or the CPU.
         picture_every: epochs between pictures of film | truth | prediction; 0 never.
         seed: of weights, films and augmentation.
-        start: run, or shipped model, whose weights this one starts from; empty starts from chance.
-        teacher: shipped model, or model file, that outlines what nobody did on films to train on; empty is none.
-        distill: runs, or names of shipped weights, whose probabilities are learned beside the outlines.
-        distill_weight: weight of their loss against that of the outlines.
+        start: run or shipped model to take the initial weights from; empty initialises them at random.
+        teacher: shipped model, or model file, that adds outlines that training films lack; empty is none.
+        distill: runs, or names of shipped weights, whose probabilities are learned along with the outlines.
+        distill_weight: weight of their loss relative to that of the outlines.
         skip_bad: leave out films that cannot be read.
         freeze: keep the encoder and all batch statistics as they are.
-        hold_out: part of the training patients, from 0, that validates in place of being trained on, and of how many.
+        hold_out: `(part, parts)`: the part of the training patients, from 0, to validate on instead of training on.
     """
 
     datasets: tuple[str, ...]
@@ -89,7 +89,7 @@ class TrainConfig:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What each channel of the network's output is, in order."""
+        """Name of each channel of the network's output, in order."""
         return (BACKGROUND, *self.structures) if self.output == "softmax" else self.structures
 
     def to_json(self) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class TrainConfig:
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> TrainConfig:
-        """The configuration that `to_json` gave."""
+        """The configuration from the data of `to_json`."""
         known = {f.name for f in fields(cls)}
         values = {key: value for key, value in raw.items() if key in known}
         for name in ("datasets", "structures", "devices", "regions", "distill"):
@@ -111,7 +111,7 @@ class TrainConfig:
 
 
 def read_config(run: Path) -> tuple[TrainConfig, dict[str, Any]]:
-    """Configuration of a run, and all else its file says (code version, data).
+    """Configuration of a run, and everything in its file (code version, data).
 
     Raises:
         InputError: the folder holds no run.

@@ -1,4 +1,4 @@
-"""The data sets of a run, with the splits that the run has stored: a set that grew keeps them."""
+"""The data sets of a run, with the splits stored in the run, which stay as the sets grow."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def open_run_datasets(
 
     Args:
         paths: folders, each as `PATH` or `LAYOUT=PATH`.
-        run: folder of the run; splits that are stored in it stay.
-        start: run that this one starts from: its films for training are never held out here, nor the other way round.
+        run: folder of the run; splits stored in it stay.
+        start: run that this one starts from: its training films are never held out here, nor the other way round.
         skip_bad: leave out films that cannot be read.
         quiet: show no progress.
-        hold_out: part of the training patients that validates, and of how many parts; see `splits.held_out`.
+        hold_out: part of the training patients to validate on, and number of parts; see `splits.held_out`.
 
     Raises:
         InputError: a data set cannot be read, or training on it would be wrong.
@@ -49,7 +49,7 @@ def open_run_datasets(
         if hold_out is not None:
             dataset = held_out(dataset, *hold_out)
         datasets.append(dataset)
-        # A patient of several sets is in the same split in all of them.
+        # A patient in several sets is in the same split in all of them.
         options = replace(options, known={**splits_of([dataset]), **options.known})
     problem = equal_films_across(datasets)
     if problem is not None:
@@ -58,7 +58,7 @@ def open_run_datasets(
 
 
 def datasets_of(config: TrainConfig, run: Path, quiet: bool = True) -> list[Dataset]:
-    """The data sets of a run that has this configuration.
+    """The data sets of a run with this configuration.
 
     Raises:
         InputError: see `open_run_datasets`.
@@ -67,7 +67,7 @@ def datasets_of(config: TrainConfig, run: Path, quiet: bool = True) -> list[Data
 
 
 def read_splits(run: Path) -> dict[str, str]:
-    """Split by patient as a run has stored it, empty where it has stored none.
+    """Split by patient as stored in a run; empty if it has none.
 
     Raises:
         InputError: the file is damaged.
@@ -82,7 +82,7 @@ def read_splits(run: Path) -> dict[str, str]:
 
 
 def store_splits(run: Path, datasets: Sequence[Dataset]) -> None:
-    """Write which patient is in which split; patients whose films have gone keep their place.
+    """Write each patient's split; patients whose films are gone keep theirs.
 
     Raises:
         OutputError: the file cannot be written.
@@ -93,6 +93,6 @@ def store_splits(run: Path, datasets: Sequence[Dataset]) -> None:
 
 
 def anonymous_splits(run: Path) -> bytes:
-    """The splits of a run for a model file: patients by a hash of their identifier, since a model travels."""
+    """The splits of a run for a model file, which gets shared: patients by a hash of their identifier."""
     hashed = {anonymous(patient): split for patient, split in read_splits(run).items()}
     return json.dumps({"patients_sha256": dict(sorted(hashed.items()))}, separators=(",", ":")).encode()

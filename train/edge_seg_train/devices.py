@@ -1,4 +1,4 @@
-"""Which devices a run uses: every visible GPU, or those that are named."""
+"""The devices a run uses: every visible GPU, or the ones named."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def training_scope(devices: tuple[str, ...] = ()) -> Iterator[int]:
             visible GPU.
 
     Raises:
-        UsageError: there is no device of that name.
+        UsageError: no device has that name.
     """
     if keras.backend.backend() == "tensorflow":
         with _tensorflow_scope(devices) as count:
@@ -33,7 +33,7 @@ def training_scope(devices: tuple[str, ...] = ()) -> Iterator[int]:
 
 
 def describe_devices(devices: tuple[str, ...] = ()) -> str:
-    """What a run trains on, for a person: the GPUs by name, or the CPU and how to get GPUs used."""
+    """What a run trains on, as text: the GPUs by name, or the CPU and how to enable GPUs."""
     if devices:
         return ", ".join(devices)
     if keras.backend.backend() == "jax":
@@ -73,7 +73,7 @@ def _jax_scope(devices: tuple[str, ...]) -> Iterator[int]:
         yield 1
         return
     before = keras.distribution.distribution()
-    # Each process brings its own rows.
+    # Each process supplies its own rows.
     keras.distribution.set_distribution(keras.distribution.DataParallel(devices=names, auto_shard_dataset=False))
     try:
         yield len(names)

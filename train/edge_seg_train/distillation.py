@@ -1,6 +1,8 @@
-"""What other networks make of films, for a smaller one to learn (Hinton et al. 2015, "Distilling the knowledge in a
-neural network"): the mean of their probabilities, on films that nobody outlined too. Networks that held a film out
-speak of it before those that learned it (Dao et al. 2021, "Knowledge distillation as semiparametric inference").
+"""Probabilities from other networks as targets for a smaller one.
+
+A target is the mean of the networks' probabilities (Hinton et al. 2015, "Distilling the knowledge in a neural
+network"), on films without outlines too. Networks that held a film out take precedence over those trained on it (Dao
+et al. 2021, "Knowledge distillation as semiparametric inference").
 """
 
 from __future__ import annotations
@@ -30,27 +32,27 @@ _BATCH = 32
 def with_probabilities(
     films: PackedFilms, groups: Sequence[Sequence[LabelledFilm]], runs: Sequence[str], structures: Sequence[str]
 ) -> PackedFilms:
-    """The films with the runs' probabilities of each structure behind their labels.
+    """Append the runs' probabilities of each structure to the films' labels.
 
-    A network that was trained on a film repeats the outline that it was shown, faults and all. Where some of the runs
-    were not trained on a film's patient, those alone speak of it; else all do.
+    A network repeats the outlines of the films it was trained on, faults and all. If any of the runs was not trained on
+    a film's patient, only such runs contribute to that film's target; otherwise all do.
 
     Args:
         films: packed from `groups`.
         groups: films by data set.
         runs: folders of training runs, or names of shipped weights.
-        structures: that are wanted, in order; each run must know them.
+        structures: wanted, in order; each run must have them.
 
     Raises:
         InputError: a run or a film cannot be read.
-        UsageError: a run lacks a structure, or its input has another shape than a multiple of the films'.
+        UsageError: a run lacks a structure, or its input has a different aspect ratio from the films'.
     """
     if not runs:
         return films
     height, width = films.grey.shape[1:]
     every = [film for group in groups for film in group]
     speaks = _speaking(every, runs)
-    # Whole numbers: thousands of films fit the memory of a small machine.
+    # Integers, so that thousands of films fit into a small machine's memory.
     total = np.zeros((len(films), height, width, len(structures)), np.uint16)
     for run, asked in zip(runs, speaks, strict=True):
         model, outputs, output = _network(run)
@@ -74,14 +76,14 @@ def with_probabilities(
 
 
 def _speaking(films: Sequence[LabelledFilm], runs: Sequence[str]) -> np.ndarray:
-    """Which runs are asked about which film: `(runs, films)` bool, at least one for each film."""
+    """Which runs contribute to each film's target: `(runs, films)` bool, at least one run per film."""
     learned = [_patients_learned(run) for run in runs]
     unseen = np.array([[of is not None and film.patient not in of for film in films] for of in learned], bool)
     return unseen | ~unseen.any(axis=0)
 
 
 def _patients_learned(run: str) -> set[str] | None:
-    """Patients that a run, or one that it started from, was trained on; `None` where they are not known."""
+    """Patients that a run, or a run it started from, was trained on; `None` if unknown."""
     if not Path(run).is_dir():
         return None  # shipped weights, or a run that is gone
     patients = {patient for patient, split in read_splits(Path(run)).items() if split == "train"}
@@ -93,7 +95,7 @@ def _patients_learned(run: str) -> set[str] | None:
 
 
 def _network(run: str) -> tuple[Any, tuple[str, ...], str]:
-    """The network of a run or of shipped weights, what its channels are, and how they are meant."""
+    """The network of a run or of shipped weights, the names of its output channels, and its output kind."""
     import keras
 
     found = read_pretrained(run)

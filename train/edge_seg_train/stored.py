@@ -1,4 +1,4 @@
-"""The settings of a run as its folder keeps them: written once, and compared before the run goes on."""
+"""A run's settings in its folder: written once, and compared before the run resumes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge_seg_train.drawing import RECIPE
 
 
 def code_version() -> str:
-    """Version of edge-seg, with the commit where the code runs from its own checkout."""
+    """Version of edge-seg, with the commit if the code runs from its own checkout."""
     file = Path(__file__)
 
     def git(*words: str) -> str:
@@ -29,7 +29,7 @@ def code_version() -> str:
         return done.stdout.strip()
 
     try:
-        # An installation may lie inside a repository of something else.
+        # An installation may be inside another project's repository.
         git("ls-files", "--error-unmatch", file.name)
         commit = git("describe", "--always", "--dirty")
     except (OSError, subprocess.SubprocessError):
@@ -38,15 +38,15 @@ def code_version() -> str:
 
 
 def refuse_other_settings(config: TrainConfig, run: Path, write: bool = True) -> None:
-    """Refuse to go on with a run that has other settings; more epochs and `skip_bad` are none.
+    """Refuse to resume a run with other settings; more epochs and `skip_bad` are allowed.
 
     Args:
-        config: to go on with.
+        config: to resume with.
         run: folder of the run.
-        write: whether this process writes into the folder that several share.
+        write: whether this process writes to the folder, which several may share.
 
     Raises:
-        UsageError: the folder holds such a run.
+        UsageError: the folder holds a run with other settings.
     """
     if not (run / CONFIG_NAME).exists():
         return
@@ -54,7 +54,7 @@ def refuse_other_settings(config: TrainConfig, run: Path, write: bool = True) ->
     stored = known.to_json()
     different = [name for name, value in config.to_json().items() if value != stored[name]]
     if different and set(different) <= {"epochs", "skip_bad"} and config.epochs >= known.epochs:
-        # More epochs than the run was to have, or a film that turned out to be damaged: it goes on.
+        # More epochs than planned, or a film that turned out to be damaged: the run resumes.
         record["config"] |= {"epochs": config.epochs, "skip_bad": config.skip_bad}
         if write:
             write_atomically(run / CONFIG_NAME, (json.dumps(record, indent=2) + "\n").encode())
@@ -66,7 +66,7 @@ def refuse_other_settings(config: TrainConfig, run: Path, write: bool = True) ->
 
 
 def store_config(config: TrainConfig, datasets: list[Dataset], run: Path) -> None:
-    """Write the configuration of a run, and what its data sets hold, where it is not written yet."""
+    """Write a run's configuration and what its data sets hold, unless already written."""
     if (run / CONFIG_NAME).exists():
         return
     record = {

@@ -1,4 +1,4 @@
-"""What a finished run came to: Dice of each structure, curves, and a page with both and what went in."""
+"""Results of a finished run: Dice of each structure, curves, and a page with both, the data and the settings."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from edge_seg_train.schedule import History, best_epoch
 CURVES_NAME, PICTURE_NAME, REPORT_NAME = "curves.png", "best.png", "report.html"
 
 PICTURED = 4
-"""Films in a picture."""
+"""Number of films in a picture."""
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;margin:2em auto;max-width:62em;padding:0 1em}img{max-width:100%}"
@@ -38,8 +38,8 @@ class StructureDice:
 
     Attributes:
         name: of the structure.
-        mean: over the films; NaN where none is outlined.
-        films: with an outline of it.
+        mean: over the films; NaN if none has an outline of it.
+        films: number with an outline of it.
     """
 
     name: str
@@ -52,7 +52,7 @@ def dice_of_structures(structures: Sequence[str], films: PackedFilms, logits: np
 
     Args:
         structures: names, in order.
-        films: scored.
+        films: to score.
         logits: `(films, height, width, structures)` float.
     """
     found = []
@@ -68,7 +68,7 @@ def dice_of_structures(structures: Sequence[str], films: PackedFilms, logits: np
 
 
 def summary_lines(run: Path, history: History, scores: Sequence[StructureDice]) -> list[str]:
-    """What to say at the end of a run."""
+    """Lines to print at the end of a run."""
     best = best_epoch(history)
     validated = "val_dice" in history[best]
     lines = [f"best epoch: {best + 1} of {len(history)}" + ("" if validated else " (the last: no validation films)")]
@@ -87,11 +87,11 @@ def summary_lines(run: Path, history: History, scores: Sequence[StructureDice]) 
 
 
 def write_best_picture(run: Path, films: PackedFilms, logits: np.ndarray, structures: tuple[str, ...]) -> None:
-    """Write `best.png`: what the run's weights find on a few of the validation films.
+    """Write `best.png`: the best weights' outlines on a few validation films.
 
     Args:
         run: folder of the run.
-        films: scored.
+        films: validation films.
         logits: `(films, height, width, structures)` float.
         structures: names, in order.
 
@@ -155,7 +155,7 @@ def _page(run: Path, history: History, scores: Sequence[StructureDice]) -> str:
 
 
 def _settings(values: Mapping[str, Any], group: str = "") -> Iterator[tuple[str, str]]:
-    """Name and value of each setting in words; what is left empty is left out."""
+    """Name and value of each setting in words, except empty ones."""
     for name, value in values.items():
         words = f"{group} {name}".strip().replace("_", " ")
         if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""Labels from another model, for structures that nobody outlined: where it is sure, and nowhere else.
+"""Labels from another model for structures without an outline, only where that model is confident.
 
-Hearts are outlined on 37 of some 3,800 films; a model that learned from those outlines them on the others well enough
-to teach a smaller one (pseudo-labels, Lee 2013).
+37 of some 3,800 films have heart outlines; a model trained on those outlines hearts on the others well enough to teach
+a smaller one (pseudo-labels, Lee 2013).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from edge_seg import Segmenter, pixels
 from edge_seg.film import Film
 
 SURE = 0.9
-"""Probability from which a structure is there; below its complement it is not, and between them nobody knows."""
+"""Probability from which a structure counts as present; below its complement it is absent, in between ignored."""
 
 
 class Teacher:
-    """A model that outlines films for others to learn from; may be asked from several threads.
+    """A model that outlines films for others to learn from; thread-safe.
 
     Args:
         model: name of a shipped model, or path of a model file.
@@ -28,16 +28,16 @@ class Teacher:
     """
 
     def __init__(self, model: str) -> None:
-        # One thread: whoever reads the films has several at work already.
+        # One thread: the films are already read by several.
         self._segmenter = Segmenter.load(model, threads=1, gate=False)
         self._one_at_a_time = Lock()
 
     def __call__(self, film: Film, structures: Sequence[str]) -> dict[str, np.ndarray]:
-        """What the teacher is sure of.
+        """The labels the teacher is confident of.
 
         Args:
             film: to outline.
-            structures: names; those that it does not know are passed over.
+            structures: names; those the model does not have are skipped.
 
         Returns:
             Per structure, `(film height, film width)` uint8 of 0, 1 and `IGNORE`.

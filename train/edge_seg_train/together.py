@@ -1,4 +1,4 @@
-"""What trains together: the processes, and the devices of all of them, which share every batch."""
+"""The processes that train together, and all their devices, which share every batch."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from edge_seg_train.processes import Processes
 
 @dataclass(frozen=True)
 class Together:
-    """What trains together: the processes, and the devices of all of them."""
+    """The processes that train together, and the number of all their devices."""
 
     processes: Processes
     replicas: int
 
     def logits(self, model: Any, films: np.ndarray, batch_size: int) -> np.ndarray:
-        """What the network says of films; by this process alone where there are several."""
+        """The network's logits of films; with several processes, computed by this one alone."""
         if self.processes.count == 1:
             shared = films[self.shared(len(films))]
             return np.asarray(model.predict(shared, batch_size=batch_size, verbose=0)[: len(films)])
@@ -30,9 +30,7 @@ class Together:
         return np.concatenate([np.asarray(network(weights, part)) for part in parts])
 
     def shared(self, films: int) -> np.ndarray:
-        """Indices of films, filled up with repeats: TensorFlow fails where a device's share is empty, JAX on unequal
-        shares.
-        """
+        """Indices of films, padded with repeats: TensorFlow fails on a device with no films, JAX on unequal shares."""
         return np.resize(np.arange(films), -(-films // self.replicas) * self.replicas)
 
 

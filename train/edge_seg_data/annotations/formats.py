@@ -1,4 +1,4 @@
-"""The files of annotation programs, each format read into shapes."""
+"""Readers for the files of annotation programs, which turn each format into shapes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CVAT_LINES = ("polyline", "points", "skeleton", "cuboid")
 
 
 def read_json(path: Path) -> Annotations | None:
-    """COCO, labelme or V7 Darwin, `None` where the file is none of them.
+    """COCO, labelme or V7 Darwin, `None` if the file is none of them.
 
     Raises:
         InputError: it is one of them and damaged.
@@ -69,7 +69,7 @@ def read_coco(path: Path, raw: dict[str, Any]) -> Annotations:
     lost = shapes.keys() - {image["id"] for image in raw["images"]}
     notes: tuple[str, ...] = (f"{boxes} boxes without an outline are left out",) if boxes else ()
     if lost:
-        # Numbers in one list and text in the other, say: those films are without an outline.
+        # Ids may be numbers in one list and text in the other: those films get no outline.
         one = next(iter(lost))
         notes += (f"annotations of {counted(len(lost), 'image')} that the file does not list (id {one!r})",)
     return Annotations("COCO", tuple(name for name in names.values() if name in used), tuple(films), notes)
@@ -81,14 +81,14 @@ def _size(film: dict[str, Any]) -> tuple[int, int] | None:
 
 
 def _coco_mask(outline: dict[str, Any]) -> np.ndarray:
-    """Run lengths column by column, the first of pixels outside; packed into text, or as they are."""
+    """Run lengths column by column, the first of pixels outside; packed into text or as numbers."""
     height, width = outline["size"]
     runs = outline["counts"] if isinstance(outline["counts"], list) else _unpacked(outline["counts"])
     return unroll(runs, height * width).reshape((width, height)).T
 
 
 def _unpacked(text: str) -> list[int]:
-    """COCO's packing of run lengths: five bits a character, each but the first three less the one before the last."""
+    """Unpack COCO's run lengths: five bits a character; from the fourth on, the difference to the run two before."""
     runs: list[int] = []
     number = shift = 0
     for code in text.encode("ascii"):
@@ -108,7 +108,7 @@ def unroll(runs: Sequence[int], pixels: int) -> np.ndarray:
     """Run lengths as `(pixels,)` bool, the first of pixels outside.
 
     Raises:
-        ValueError: they are of another number of pixels.
+        ValueError: they cover a different number of pixels.
     """
     if min(runs, default=0) < 0 or sum(runs) != pixels:
         raise ValueError(f"run lengths of {sum(runs)} pixels for {pixels}")
@@ -148,7 +148,7 @@ def _labelme_polygon(kind: str, points: np.ndarray) -> np.ndarray | None:
 
 
 def _labelme_mask(path: Path, encoded: str, corners: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """A PNG in base64 that lies at the upper left one of two corners."""
+    """A base64 PNG, placed at the upper left of two corners."""
     try:
         data = np.frombuffer(base64.b64decode(encoded), np.uint8)
         picture = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
@@ -203,7 +203,7 @@ def _darwin_ellipse(given: dict[str, Any]) -> np.ndarray:
 
 
 def _darwin_raster(path: Path, runs: list[int], value: int, size: tuple[int, int]) -> np.ndarray:
-    """Pairs of a value and how often it comes, row by row."""
+    """Decode pairs of a value and its count, row by row."""
     values = np.repeat(runs[::2], runs[1::2])
     if values.size != size[0] * size[1]:
         raise InputError(f"{path}: a raster layer has {values.size} pixels for {size[1]} x {size[0]}: export it again")
@@ -211,7 +211,7 @@ def _darwin_raster(path: Path, runs: list[int], value: int, size: tuple[int, int
 
 
 def read_cvat(path: Path) -> Annotations | None:
-    """CVAT's "images 1.1": polygons, boxes, ellipses and masks of all films in one file; `None` where it is none.
+    """CVAT's "images 1.1": polygons, boxes, ellipses and masks of all films in one file; `None` if it is not one.
 
     Raises:
         InputError: it is one and damaged.
@@ -265,13 +265,13 @@ def _cvat_shapes(path: Path, image: ElementTree.Element) -> Iterator[Shape]:
 
 
 def ellipse(centre: np.ndarray, radius: np.ndarray, angle: float) -> np.ndarray:
-    """Points `(128, 2)` of x and y around an ellipse that is turned by an angle in radians, clockwise on the screen."""
+    """Points `(128, 2)` of x and y around an ellipse rotated by an angle in radians, clockwise on the screen."""
     turn = np.linspace(0, 2 * np.pi, 128, endpoint=False)
     return rotated(centre + radius * np.stack([np.cos(turn), np.sin(turn)], axis=1), centre, angle)
 
 
 def rotated(points: np.ndarray, centre: np.ndarray, angle: float) -> np.ndarray:
-    """Points `(n, 2)` of x and y turned around a centre by an angle in radians, clockwise on the screen."""
+    """Points `(n, 2)` of x and y rotated around a centre by an angle in radians, clockwise on the screen."""
     cosine, sine = np.cos(angle), np.sin(angle)
     return np.asarray(centre + (points - centre) @ np.array([[cosine, sine], [-sine, cosine]]))
 
@@ -291,7 +291,7 @@ def is_segmentation(dataset: Any) -> bool:
 
 
 def read_dicom_seg(path: Path) -> Annotations | None:
-    """A DICOM SEG (PS3.3 A.51): a frame for each segment and film; `None` where the file is none.
+    """A DICOM SEG (PS3.3 A.51): a frame for each segment and film; `None` if the file is not one.
 
     Raises:
         InputError: it is one and damaged.
@@ -312,7 +312,7 @@ def read_dicom_seg(path: Path) -> Annotations | None:
             int(segment.SegmentNumber): structure_name(path, str(segment.SegmentLabel))
             for segment in dataset.SegmentSequence
         }
-        # Of probabilities, what is likelier than not belongs to the segment (PS3.3 C.8.20.2).
+        # In a fractional SEG, pixels above one half belong to the segment (PS3.3 C.8.20.2).
         fractional = str(dataset.get("SegmentationType", "")) == "FRACTIONAL"
         half = int(dataset.get("MaximumFractionalValue", 255)) / 2 if fractional else 0
         shapes: dict[str, list[Shape]] = {}
@@ -329,7 +329,7 @@ def read_dicom_seg(path: Path) -> Annotations | None:
 
 
 def _referenced(dataset: Any, facts: Any) -> Iterable[str]:
-    """SOP Instance UIDs of the films that a frame is of; by the series where the frame does not say."""
+    """SOP Instance UIDs of a frame's films; those of the series if the frame names none."""
     own = [
         str(source.ReferencedSOPInstanceUID)
         for derivation in facts.get("DerivationImageSequence") or ()

@@ -1,4 +1,4 @@
-"""Finding the files of annotation programs in a folder, and the films that they are of."""
+"""Find the files of annotation programs in a folder, and the films they annotate."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ TITLE = "films with outlines of COCO, labelme, CVAT (images 1.1), V7 Darwin or D
 
 
 def find(folder: Path) -> Found | None:
-    """Films of a folder that annotations in it are of, `None` where there are no annotations.
+    """The films in a folder that annotations in it belong to, `None` if there are no annotations.
 
     Raises:
         InputError: annotations are damaged, of films that are not here, or without an outline; or a label cannot be a
-            name, or two differ in case alone.
+            name, or two labels differ only in case.
     """
     files = list_files(folder)
     annotations = [(path, one) for path in files if (one := _read(path)) is not None]
@@ -61,7 +61,7 @@ def find(folder: Path) -> Found | None:
 
 
 def not_understood(folder: Path) -> str:
-    """A hint at files of annotations in a folder that no reader here takes; empty where there are none."""
+    """A hint at annotation files in a folder that no reader understands; empty if there are none."""
     others = [path for path in list_files(folder) if path.suffix.lower() in (".json", ".xml") and _read(path) is None]
     if not others:
         return ""
@@ -73,7 +73,7 @@ def not_understood(folder: Path) -> str:
 
 
 def _damage(path: Path) -> str:
-    """Why a file is no whole JSON or XML; empty where it is, or is named as neither."""
+    """Why a file is not complete JSON or XML; empty if it is, or if its suffix is neither."""
     try:
         if path.suffix.lower() == ".json":
             json.loads(path.read_bytes())
@@ -107,7 +107,7 @@ def _damaged(files: Sequence[Path]) -> list[Problem]:
 
 
 def _notes(annotations: Sequence[tuple[Path, Annotations]]) -> list[Problem]:
-    """What was left out, told once however many files it stands in."""
+    """What was left out, reported once for all files concerned."""
     files: dict[str, list[str]] = {}
     for path, one in annotations:
         for note in one.notes:
@@ -116,7 +116,7 @@ def _notes(annotations: Sequence[tuple[Path, Annotations]]) -> list[Problem]:
 
 
 def _add(found: Found, film: Path, annotated: AnnotatedFilm, structures: Sequence[str]) -> None:
-    """Take in the shapes of a film; several files may draw different structures of it."""
+    """Add the shapes of a film; several files may outline different structures of it."""
     before = found.drawn.get(film)
     if before is not None:
         known = before.args[0]
@@ -131,7 +131,7 @@ def _add(found: Found, film: Path, annotated: AnnotatedFilm, structures: Sequenc
 
 
 def _beside(source: Path, names: Mapping[str, Path]) -> Path | None:
-    """The film that a file of one film's outlines is named after: the name in it is of a film that was renamed."""
+    """The film that an annotation file of one film is named after, in case the film was renamed since."""
     return names.get(key_of(stem_of(source.stem)))
 
 
@@ -165,10 +165,10 @@ def _key(annotated: AnnotatedFilm) -> str:
 
 
 def _names(films: Sequence[Path]) -> dict[str, Path]:
-    """Films by their names, and DICOM films by their UIDs too.
+    """Films by name, and DICOM films by UID too.
 
     Raises:
-        InputError: two films have one name.
+        InputError: two films have the same name.
     """
     names: dict[str, Path] = {}
     for film in films:

@@ -1,4 +1,4 @@
-"""Shapes on films, whichever program drew them, and label planes made of them."""
+"""Shapes on films, independent of the program that drew them, and the label planes made from them."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Shape:
     Attributes:
         structure: what it outlines.
         polygons: each `(points, 2)` float of x and y, from the picture's corner.
-        mask: gives `(height, width)` bool where the shape is a mask.
-        holes: whether polygons inside others are holes in them; otherwise all belong to the shape.
+        mask: returns `(height, width)` bool, if the shape is a mask.
+        holes: whether polygons inside others are holes; otherwise all belong to the shape.
     """
 
     structure: str
@@ -40,9 +40,9 @@ class AnnotatedFilm:
     """The shapes of one film.
 
     Attributes:
-        source: file of the annotations.
+        source: the annotation file.
         film: the film's file name, or its SOP Instance UID.
-        size: `(height, width)` of the film that they were drawn on, where it is known.
+        size: `(height, width)` of the film they were drawn on, if known.
         shapes: all of them.
     """
 
@@ -52,7 +52,7 @@ class AnnotatedFilm:
     shapes: tuple[Shape, ...]
 
     def misfit(self, shape: tuple[int, int]) -> str:
-        """Why the shapes do not lie on a film of `(height, width)`; empty where they do."""
+        """Why the shapes do not fit a film of `(height, width)`; empty if they do."""
         if self.size is None or self.size == shape:
             return ""
         there, here = "{1} x {0}".format(*self.size), "{1} x {0}".format(*shape)
@@ -64,7 +64,7 @@ class AnnotatedFilm:
 
 @dataclass(frozen=True)
 class Annotations:
-    """What a file, or a folder of files, of annotations says.
+    """The content of an annotation file, or of a folder of them.
 
     Attributes:
         program: whose format it is.
@@ -89,7 +89,7 @@ def structure_name(source: Path, text: str) -> str:
 
 
 def draw(annotated: AnnotatedFilm, structures: Sequence[str], shape: tuple[int, int]) -> Outlines:
-    """Label planes of a film: the pixels of every shape of a structure together.
+    """Label planes of a film: for each structure, the union of its shapes.
 
     Args:
         annotated: the film's shapes.
@@ -97,7 +97,7 @@ def draw(annotated: AnnotatedFilm, structures: Sequence[str], shape: tuple[int, 
         shape: `(height, width)` of the film.
 
     Returns:
-        Per structure, `(height, width)` uint8 of 0 and 1, and `IGNORE` where a shape says so.
+        Per structure, `(height, width)` uint8 of 0 and 1, and `IGNORE` where a shape marks pixels to ignore.
 
     Raises:
         InputError: the shapes were drawn on a film of another size, or are damaged.
@@ -153,7 +153,7 @@ def fill_polygon(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     if len(points) < 3:
         return np.zeros(size, bool)
     if not np.abs(points).max() <= _FAR * max(size):
-        # The time and memory that a line takes grow with its length.
+        # The time and memory to draw a line grow with its length.
         raise ValueError("a point lies far outside the film")
     coco = pycocotools_mask()
     return coco.decode(coco.merge(coco.frPyObjects([points.ravel().tolist()], *size))).astype(bool)

@@ -1,1 +1,1 @@
-"""Masks as people save them: decoded to values, and the values given a meaning that holds for the whole set."""
+"""Masks as people save them: decoded to values, whose meaning is decided for the whole set."""

@@ -1,4 +1,4 @@
-"""`classes.txt`: what the values of a set's masks are called."""
+"""`classes.txt`: the names of the values in a set's masks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge_seg_data.text import read_text
 
 CLASSES_NAME = "classes.txt"
 BACKGROUND, IGNORED = "background", "ignore"
-"""Names with a meaning of their own."""
+"""Reserved names."""
 
 HOW_TO_NAME = "write a line `VALUE = NAME` for each value into classes.txt, NAME may be `ignore` or `background`"
 
@@ -29,14 +29,14 @@ _NAME = re.compile(r"\w[\w.-]{,63}")
 
 @dataclass(frozen=True)
 class Classes:
-    """The names that a set gives its values.
+    """A set's names for its values.
 
     Attributes:
         path: of the file, for messages.
-        named: name by value, where the file gives values; a colour is `0xRRGGBB`.
-        listed: names alone, for classes 1, 2, ..., in order.
+        named: name by value, if the file gives values; a colour is `0xRRGGBB`.
+        listed: names without values, for classes 1, 2, ..., in order.
         colours: whether the values are colours.
-        notes: what a reader should know about how the file was read.
+        notes: for the user, on how the file was read.
     """
 
     path: Path
@@ -47,14 +47,14 @@ class Classes:
 
 
 def read_classes(folder: Path) -> Classes | None:
-    """The names in a folder's `classes.txt`, or in that of a folder in it; `None` where there is no such file.
+    """The names in a folder's `classes.txt`, or in a subfolder's; `None` if there is no such file.
 
     A line is a name (class 1, 2, ... in order; a first line `background` stands for value 0), `VALUE = NAME`,
     `#RRGGBB = NAME` or `R,G,B = NAME`.
 
     Raises:
         InputError: two lines with one name, a name that cannot be part of a file name, lines of different kinds, or
-            several such files that say different things.
+            several such files that disagree.
     """
     path = _classes_file(folder)
     if path is None:
@@ -80,7 +80,7 @@ def read_classes(folder: Path) -> Classes | None:
 
 
 def _classes_file(folder: Path) -> Path | None:
-    """The folder's own, or one that lies with its masks or splits."""
+    """The folder's own file, or the one beside its masks or splits."""
     own, below = (
         [path for path in sorted(folder.glob(where)) if path.name.lower() == CLASSES_NAME and path.is_file()]
         for where in ("*", "*/*")
@@ -94,7 +94,7 @@ def _classes_file(folder: Path) -> Path | None:
 def _classes(path: Path, named: dict[int, str], listed: list[str], colours: bool) -> Classes:
     notes: tuple[str, ...] = ()
     if listed[:2] == [IGNORED, BACKGROUND]:
-        # labelme's own list begins so: what is ignored is -1 there, which masks hold as 255.
+        # labelme's own list starts like this: there the ignored class is -1, which masks store as 255.
         listed = listed[1:]
     if listed and listed[0] == BACKGROUND:
         listed = listed[1:]
@@ -115,7 +115,7 @@ def _classes(path: Path, named: dict[int, str], listed: list[str], colours: bool
 
 
 def names_alike(names: Iterable[str]) -> tuple[str, str] | None:
-    """Two names that would be one on a disk that ignores case (`Lung`, `lung`), if there are any."""
+    """Two names that are equal on a case-insensitive file system (`Lung`, `lung`), if any."""
     seen: dict[str, str] = {}
     for name in names:
         if name.casefold() in seen:
@@ -136,11 +136,11 @@ def _line(line: str) -> tuple[int | None, str, bool]:
 
 
 def checked_name(where: str, text: str) -> str:
-    """A structure's name as someone wrote it, `background` or `ignore`.
+    """Normalise a name to a structure's, `background` or `ignore`.
 
     Args:
-        where: file and place, for the message.
-        text: the name.
+        where: file and position, for the message.
+        text: the name as written.
 
     Raises:
         InputError: it cannot be part of a file name.

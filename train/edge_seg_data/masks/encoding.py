@@ -1,4 +1,4 @@
-"""What the values of a set's masks mean, decided over all of its masks together, and told or refused, never guessed."""
+"""The meaning of a set's mask values, decided over all its masks together, and reported or refused, never guessed."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from edge_seg_data.report import counted
 
 MOST_CLASSES = 32
 OBJECT = "object"
-"""Name of the structure of a binary set that gives it none."""
+"""Name of the structure in a binary set without names."""
 
-_JPEG_STEP = 20  # grey values that JPEG keeps apart for certain
-_INSIDE = 0.2  # least share of a level's pixels that have no other value beside them
-_LEAST_SHARE = 5e-4  # of the pixels inside areas: a level of a lossy set has at least so many
-_MOST_EDGES = 0.5  # share of a mask's pixels that may lie on edges
+_JPEG_STEP = 20  # difference in grey that JPEG always preserves
+_INSIDE = 0.2  # least share of a level's pixels without another value beside them
+_LEAST_SHARE = 5e-4  # of the pixels inside areas; a level of a lossy set has at least this share
+_MOST_EDGES = 0.5  # largest share of a mask's pixels that may be on edges
 _EDGE = np.ones((5, 5), np.uint8)  # how far smoothing and JPEG reach
 _HALF_WAY = range(124, 133)  # what JPEG makes of 127 and 128
 
@@ -52,13 +52,13 @@ _COLOUR_NAMES = {
 
 @dataclass(frozen=True)
 class Encoding:
-    """What the values of masks mean, the same for all masks of a set.
+    """The meaning of mask values, the same for all masks of a set.
 
     Attributes:
         kind: `raw.GREY`, `INDEX`, `COLOUR` or `ALPHA`.
         names: by value: a structure, `background` or `ignore`.
         structures: in the order of a network's outputs.
-        notes: what a reader should know about how the meaning was found.
+        notes: for the user, on how the meaning was decided.
     """
 
     kind: str
@@ -72,7 +72,7 @@ class Encoding:
 
 
 def shown_value(value: int, kind: str) -> str:
-    """A value as a person reads it."""
+    """A value as text for people."""
     return f"#{value:06x}" if kind == COLOUR else f"{'grey ' if kind == GREY else ''}{value}"
 
 
@@ -81,12 +81,11 @@ def decide(scans: Sequence[MaskScan], classes: Classes | None, structure: str | 
 
     Args:
         scans: of all masks.
-        classes: the set's own names, if it gives any.
-        structure: where each file holds this one structure.
+        classes: the set's own names, if any.
+        structure: the one structure that each file holds, if so.
 
     Raises:
-        InputError: the values can be read in more than one way, or are no mask's; the message names a file, a value
-            and what to do.
+        InputError: the values are ambiguous, or are not a mask's; the message names a file, a value and what to do.
     """
     kind = _kind(scans)
     unified = [_unified(scan, kind) for scan in scans]
@@ -126,7 +125,7 @@ def planes(path: Path, encoding: Encoding) -> dict[str, np.ndarray]:
 
 
 def refuse_without_background(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> None:
-    """Refuse masks in which nothing is black.
+    """Refuse masks without any black.
 
     Raises:
         InputError: no mask holds the value 0.
@@ -156,7 +155,7 @@ def _is_grey_palette(scan: MaskScan) -> bool:
 
 
 def _unified(scan: MaskScan, kind: str) -> MaskScan:
-    """The scan with its values in the set's kind: some files of a coloured set hold nothing but black."""
+    """The scan with its values in the set's kind: some files of a coloured set are all black."""
     if kind == COLOUR and scan.kind != COLOUR:
         table = scan.palette if scan.kind == INDEX else None
         return replace(scan, counts=_mapped(scan.counts, table), flat=_mapped(scan.flat, table))
@@ -178,7 +177,7 @@ def _merged(counts: dict[int, int], table: tuple[int, ...]) -> dict[int, int]:
 
 
 def _levels(scans: Sequence[MaskScan], kind: str) -> list[int]:
-    """The values that stand for something; what smoothing and JPEG put between them is left out.
+    """The values that have a meaning, without those that smoothing and JPEG put in between.
 
     Raises:
         InputError: the masks hold grey values all over, or JPEG has destroyed them.
@@ -192,7 +191,7 @@ def _levels(scans: Sequence[MaskScan], kind: str) -> list[int]:
         flat.update(scan.flat)
         counts.update(scan.counts)
     if lossless:
-        # Pixels of an edge have neighbours of other values; those of a structure mostly have not.
+        # Pixels on an edge have neighbours of other values; most pixels of a structure do not.
         levels = [v for v in values if flat[v] >= _INSIDE * counts[v] or v in (0, values[-1])]
     else:
         levels = _clusters(flat, kind)
@@ -206,7 +205,7 @@ def _are_class_numbers(values: list[int], kind: str) -> bool:
 
 
 def _clusters(flat: Counter[int], kind: str) -> list[int]:
-    """Commonest values of the insides of areas, each with what JPEG made of it."""
+    """The commonest values inside areas, each absorbing the values JPEG turned it into."""
     total, left = sum(flat.values()), dict(flat)
     levels: list[int] = []
     while left and len(levels) <= MOST_CLASSES + 1:
@@ -221,7 +220,7 @@ def _clusters(flat: Counter[int], kind: str) -> list[int]:
 
 
 def _true_value(value: int, kind: str) -> int:
-    """Black and white, where JPEG moved them a little."""
+    """The value with near-black and near-white, as JPEG makes them, restored to 0 and 255."""
 
     def channel(one: int) -> int:
         return 0 if one <= 4 else 255 if one >= 251 else one
@@ -284,7 +283,7 @@ def _not_a_mask(scan: MaskScan, kind: str, levels: Sequence[int]) -> InputError:
 
 
 def _named(scans: Sequence[MaskScan], kind: str, classes: Classes) -> Encoding:
-    """By the values that `classes.txt` names; every other value must be the edge of one."""
+    """By the values that `classes.txt` names; any other value must be on the edge of one."""
     if classes.colours and kind != COLOUR:
         raise InputError(f"{classes.path}: names colours, and the masks are {kind}: name their values")
     if kind == COLOUR and not classes.colours:
@@ -307,7 +306,7 @@ def _structures(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def _binary(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], structure: str) -> Encoding:
-    """Of files that hold one structure each: one value beside 0, and `IGNORE`."""
+    """For files that hold one structure each: one value beside 0, and `IGNORE`."""
     found = [value for value in levels if value != 0]
     notes: tuple[str, ...] = ()
     names = {0: BACKGROUND}
@@ -328,7 +327,7 @@ def _binary(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], structu
 
 
 def _listed(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], classes: Classes) -> Encoding:
-    """By names alone: class numbers 1, 2, ..., or as many grey levels as there are names, darkest first."""
+    """By names without values: class numbers 1, 2, ..., or one grey level per name, darkest first."""
     found, names = [value for value in levels if value != 0], classes.listed
     structures = _structures(names)
     if kind == COLOUR:
@@ -384,10 +383,10 @@ def _found(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> Encod
 
 
 def _ask_about_ignored(scans: Sequence[MaskScan], kind: str, found: Sequence[int]) -> None:
-    """Refuse what may be a class or may be pixels to ignore: half way to the only other value, or 255 among numbers.
+    """Refuse a value that may be a class or mean ignore: half way to the only other value, or 255 among class numbers.
 
     Raises:
-        InputError: the set's author must say.
+        InputError: there is such a value, whose meaning the set's author must give.
     """
     doubtful = None
     if kind in (GREY, ALPHA) and len(found) == 2 and found[0] in _HALF_WAY and found[1] == 255:
@@ -410,7 +409,7 @@ def _ask_about_ignored(scans: Sequence[MaskScan], kind: str, found: Sequence[int
 
 
 def _snapped(raw: RawMask, levels: Sequence[int]) -> np.ndarray:
-    """The values, those of smoothed and compressed edges replaced by the nearest of the levels beside them."""
+    """The values, with those on smoothed or compressed edges replaced by the nearest level beside them."""
     known = np.isin(raw.values, levels)
     if known.all():
         return raw.values
@@ -418,7 +417,7 @@ def _snapped(raw: RawMask, levels: Sequence[int]) -> np.ndarray:
     distance = np.full(raw.values.shape, np.inf, np.float32)
     found = np.zeros(raw.values.shape, np.int32)
     for beside in (True, False):
-        # Where no level lies beside an edge, the nearest of all counts.
+        # Without a level beside the edge, the nearest of all levels counts.
         left = np.isinf(distance)
         for level in levels:
             near = cv2.dilate((areas == level).view(np.uint8), _EDGE) > 0 if beside else left
@@ -431,7 +430,7 @@ def _snapped(raw: RawMask, levels: Sequence[int]) -> np.ndarray:
 
 
 def _areas(raw: RawMask, levels: Sequence[int], known: np.ndarray) -> np.ndarray:
-    """The level of each pixel that is certain, -1 elsewhere."""
+    """The level of each pixel if certain, else -1."""
     if not raw.lossy:
         # An exact value among smoothed edges is certain inside an area, and at both ends of the scale.
         certain = known & (flat_pixels(raw) | np.isin(raw.values, [min(levels), max(levels)]))

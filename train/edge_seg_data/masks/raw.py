@@ -1,4 +1,4 @@
-"""One mask file as an array of whole numbers, and what can be seen of it without knowing the rest of its set."""
+"""One mask file as an array of integers, and what it shows without the rest of its set."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from edge_seg.sources.image import read_bytes
 from edge_seg_data.files import NIFTI
 
 GREY, INDEX, COLOUR, ALPHA = "grey", "palette index", "colour", "alpha"
-"""What the values of a mask are."""
+"""Kinds of mask values."""
 
 _OPAQUE = 128
-_JPEG_TOLERANCE = 16  # grey values that JPEG may differ by inside an area of one colour
+_JPEG_TOLERANCE = 16  # grey values by which JPEG may vary inside an area of one colour
 _ORIENTATION = 274  # EXIF tag
 
 
@@ -51,7 +51,7 @@ class MaskScan:
         kind, lossy, palette: of `RawMask`.
         shape: `(height, width)`.
         counts: pixels of each value.
-        flat: of each value, pixels whose eight neighbours look the same; edges of any kind are left out.
+        flat: of each value, pixels whose eight neighbours look the same, which leaves out edges.
     """
 
     path: Path
@@ -72,13 +72,13 @@ def scan(path: Path) -> MaskScan:
     raw = read_raw(path)
     counts = count_values(raw.values)
     height, width = raw.values.shape
-    # Two values have no edges to look for, unless the format made them.
+    # A lossless mask of two values has no smoothed edges to look for.
     flat = counts if len(counts) <= 2 and not raw.lossy else count_values(raw.values, flat_pixels(raw))
     return MaskScan(path, raw.kind, raw.lossy, raw.palette, (height, width), counts, flat)
 
 
 def count_values(values: np.ndarray, where: np.ndarray | None = None) -> dict[int, int]:
-    """Pixels of each value; equal neighbours are counted at once, since masks have few edges."""
+    """Number of pixels of each value; counts runs of equal neighbours, since masks have few edges."""
     flat = values.ravel() if where is None else values[where]
     if not flat.size:
         return {}
@@ -90,7 +90,7 @@ def count_values(values: np.ndarray, where: np.ndarray | None = None) -> dict[in
 
 
 def flat_pixels(raw: RawMask) -> np.ndarray:
-    """Bool of the mask's shape: where a pixel and its eight neighbours have one value, or nearly so in a lossy mask."""
+    """Bool of the mask's shape: whether a pixel and its eight neighbours are equal, or nearly so in a lossy mask."""
     kernel = np.ones((3, 3), np.uint8)
     tolerance = _JPEG_TOLERANCE if raw.lossy else 0
     flat = np.ones(raw.values.shape, bool)
@@ -100,7 +100,7 @@ def flat_pixels(raw: RawMask) -> np.ndarray:
 
 
 def planes_of(raw: RawMask) -> list[np.ndarray]:
-    """The values as planes that can be compared by size: one, or red, green and blue."""
+    """The values as planes that can be ordered: one, or red, green and blue."""
     if raw.kind == COLOUR:
         return [((raw.values >> shift) & 255).astype(np.uint8) for shift in (16, 8, 0)]
     return [raw.values.astype(np.uint16)]
@@ -120,7 +120,7 @@ def read_raw(path: Path) -> RawMask:
     """Decode a mask file without interpreting its values.
 
     Raises:
-        InputError: absent, cut off, not a picture of whole numbers, several pictures in one, or turned by an EXIF tag.
+        InputError: absent, cut off, not a picture of integers, several pictures in one, or turned by an EXIF tag.
         UsageError: a package that reads the format is not installed.
     """
     if path.name.lower().endswith(NIFTI):
@@ -144,7 +144,7 @@ def read_raw(path: Path) -> RawMask:
 
 
 def orientation_of(data: bytes) -> int:
-    """The EXIF orientation of a picture, 1 where it has none."""
+    """The EXIF orientation of a picture, 1 if it has none."""
     try:
         with _open_picture(data) as picture:
             return int(picture.getexif().get(_ORIENTATION, 1) or 1)
@@ -196,7 +196,7 @@ def _read_palette(data: bytes, path: Path) -> RawMask:
 
 
 def _of_array(picture: np.ndarray, lossy: bool) -> RawMask:
-    """A decoded picture, channels in the order red, green, blue, alpha."""
+    """The mask of a decoded picture with channels in the order red, green, blue, alpha."""
     if picture.ndim == 2:
         return RawMask(picture.astype(np.int32), GREY, lossy)
     if picture.dtype == np.uint16:
@@ -208,7 +208,7 @@ def _of_array(picture: np.ndarray, lossy: bool) -> RawMask:
     if alpha is not None:
         seen = colour[alpha >= _OPAQUE]
         if not seen.size or (seen == seen[0]).all():
-            # What is painted is in one colour, or nothing is: the alpha channel is the mask.
+            # Everything opaque has one colour, or nothing is opaque: the alpha channel is the mask.
             return RawMask(alpha.astype(np.int32), ALPHA, lossy)
         colour = np.where(alpha[:, :, None] >= _OPAQUE, colour, 0)
     if colour.shape[2] == 1 or _is_grey(colour, lossy):
@@ -223,7 +223,7 @@ def _is_grey(colour: np.ndarray, lossy: bool) -> bool:
 
 
 def _read_nifti(path: Path) -> RawMask:
-    """A NIfTI mask of one slice, as ITK writes the picture of a film: first axis across, second down."""
+    """A one-slice NIfTI mask, as ITK writes a film's picture: first axis across, second down."""
     try:
         import nibabel
     except ImportError as error:
@@ -250,10 +250,10 @@ def _read_nifti(path: Path) -> RawMask:
 
 
 def _as_picture(values: np.ndarray, axes: np.ndarray) -> np.ndarray:
-    """Rows and columns of a slice, turned where its affine mirrors one axis or exchanges both.
+    """A slice's rows and columns, flipped or transposed if its affine mirrors one axis or swaps both.
 
-    ITK gives a picture's columns and rows axes to the patient's left and back, which NIfTI counts downwards. Where both
-    are counted upwards nobody has set a direction, and the values lie as in a picture.
+    ITK gives a picture's columns and rows axes to the patient's left and back, which NIfTI counts downwards. If both
+    are counted upwards, no direction was set, and the values are laid out as in a picture.
     """
     if abs(axes[0, 1]) + abs(axes[1, 0]) > abs(axes[0, 0]) + abs(axes[1, 1]):
         values, axes = values.T, axes[:, ::-1]

@@ -1,8 +1,8 @@
-"""Synthetic contrast-enhanced T1-weighted slices of heads with a tumour, and the exact mask of it.
+"""Synthetic contrast-enhanced T1-weighted slices of heads with a tumour, and the tumour's exact mask.
 
-They are as hard as the real ones in what matters for trying a training out: the brightest pixels are scalp fat and
-vessels, tumours have three kinds of contrast and place, and the slices of one patient resemble each other. Axial slices
-alone; nobody's anatomy, and nothing learned on them says anything about a patient.
+They are as hard as real ones in what matters for trying out training: the brightest pixels are scalp fat and vessels,
+tumours have three kinds of contrast and position, and the slices of one patient resemble each other. All slices are
+axial; the anatomy is invented, and nothing learned on them applies to a patient.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SIZE = 512
 
 MENINGIOMA, GLIOMA, PITUITARY = 1, 2, 3
 
-# Signal of T1 weighting relative to white matter.
+# T1-weighted signal relative to white matter.
 _AIR, _BONE, _MARROW, _FAT, _FLUID, _GREY, _WHITE, _VESSEL = 0.0, 0.12, 0.75, 1.6, 0.28, 0.66, 1.0, 1.55
 
 
@@ -27,7 +27,7 @@ class BrainSlice:
 
     Attributes:
         image: int16 `(512, 512)`, 0 in air.
-        mask: bool `(512, 512)`, of the tumour, necrosis included and oedema not.
+        mask: bool `(512, 512)`, of the tumour, including necrosis but not oedema.
         border: of the mask, `(points, 2)` float64 of x and y in pixels.
         kind: `MENINGIOMA`, `GLIOMA` or `PITUITARY`.
     """
@@ -60,9 +60,9 @@ def brain_slice(patient: int, level: float = 0.0, *, seed: int = 0) -> BrainSlic
     """A slice through one patient's tumour. The same arguments give the same slice.
 
     Args:
-        patient: which head, and which tumour in it.
-        level: height of the slice over the tumour's middle, from -1 to 1 in units of its radius.
-        seed: which population the patient is of.
+        patient: selects the head and its tumour.
+        level: height of the slice above the tumour's centre, from -1 to 1 in units of its radius.
+        seed: selects the population of patients.
     """
     drawn = _draw_patient(patient, seed)
     rng = np.random.default_rng((*drawn.seed, 2, round((level + 1) * 1000)))
@@ -118,13 +118,13 @@ def _draw_patient(patient: int, seed: int) -> _Patient:
 
 
 def _harmonics(rng: np.random.Generator, size: float) -> np.ndarray:
-    """Amplitude and phase of the second to seventh harmonic of an outline, falling with their order."""
+    """Amplitude and phase of an outline's second to seventh harmonics; amplitudes fall with the order."""
     orders = np.arange(2, 8)
     return np.stack([rng.normal(0, size, 6) * 2 / orders, rng.uniform(0, 2 * np.pi, 6)])
 
 
 def _outline(half: np.ndarray, harmonics: np.ndarray) -> np.ndarray:
-    """An ellipse with waves on it, `(180, 2)`."""
+    """A wavy ellipse, `(180, 2)`."""
     angle = np.linspace(0, 2 * np.pi, 180, endpoint=False)
     waves = harmonics[0][:, None] * np.cos(np.arange(2, 8)[:, None] * angle + harmonics[1][:, None])
     return np.stack([np.cos(angle), np.sin(angle)], axis=1) * half * (1 + waves.sum(axis=0))[:, None]
@@ -176,7 +176,7 @@ def _brain(canvas: Canvas, drawn: _Patient, brain: np.ndarray, head: np.ndarray,
 
 
 def _vessels(canvas: Canvas, drawn: _Patient, head: np.ndarray) -> np.ndarray:
-    """The sagittal sinus, arteries cut across and veins along the furrows: as bright as any tumour."""
+    """The sagittal sinus, arteries in cross-section and veins along the furrows: as bright as any tumour."""
     rng = np.random.default_rng((*drawn.seed, 6))
     image = np.zeros(canvas.shape, np.float32)
     sinus = np.array([[-0.014, head[1] * 0.84], [0.014, head[1] * 0.84], [0.0, head[1] * 0.76]])
@@ -194,7 +194,7 @@ def _vessels(canvas: Canvas, drawn: _Patient, head: np.ndarray) -> np.ndarray:
 def _tumour_border(drawn: _Patient, level: float, rng: np.random.Generator) -> np.ndarray:
     shape = _harmonics(np.random.default_rng((*drawn.seed, 7)), drawn.ragged)
     shape[0] += rng.normal(0, drawn.ragged / 6, 6)
-    # A ball's section; a tumour ends less abruptly than a ball.
+    # The cross-section of a ball, except that a tumour ends less abruptly.
     radius = drawn.radius * np.sqrt(1 - 0.7 * min(abs(level), 1.0) ** 2)
     stretch = np.array([1.0, 0.8]) if drawn.kind == PITUITARY else np.array([1.0, 1.0])
     place = drawn.place + rng.normal(0, 0.004, 2)

@@ -1,4 +1,4 @@
-"""A set of synthetic brain slices in the files of figshare 1512427, to try a training out without downloading it.
+"""A set of synthetic brain slices in the file format of figshare 1512427, to try training without downloading it.
 
 `python -m edge_seg_data.phantom.brain_set OUT --films 300 --patients 60` writes `1.mat`, `2.mat`, ...
 """
@@ -15,17 +15,17 @@ from edge_seg.install import install_command
 from edge_seg_data.phantom.brain import BrainSlice, brain_slice
 
 _USERBLOCK = 512  # bytes before the HDF5 superblock in a MATLAB 7.3 file
-_HIGHEST = 0.8  # the outermost slices of a tumour, in units of its radius
+_HIGHEST = 0.8  # level of a tumour's outermost slices, in units of its radius
 
 
 def write_brain_set(folder: Path, films: int, patients: int, seed: int = 0) -> None:
-    """Write slices of as many patients, evenly shared out and in their order through the tumour.
+    """Write slices divided evenly among the patients, in order through each tumour.
 
     Args:
-        folder: made where it is not; files of the same names are replaced.
+        folder: created if absent; files of the same names are replaced.
         films: number of files, `1.mat` to `{films}.mat`.
-        patients: at most one for each film.
-        seed: the same gives the same files.
+        patients: number of patients, at most one per film.
+        seed: the same seed gives the same files.
 
     Raises:
         UsageError: more patients than films, or h5py is not installed.
@@ -44,7 +44,7 @@ def write_brain_set(folder: Path, films: int, patients: int, seed: int = 0) -> N
 def write_brain_slice(path: Path, made: BrainSlice, patient: str) -> None:
     """Write one slice as a MATLAB 7.3 struct `cjdata`: `image`, `label`, `PID`, `tumorMask`, `tumorBorder`.
 
-    MATLAB stores columns first, so HDF5 holds every array transposed; text is UTF-16 codes.
+    MATLAB is column-major, so HDF5 holds every array transposed; text is UTF-16 codes.
 
     Raises:
         UsageError: h5py is not installed.
@@ -63,7 +63,7 @@ def write_brain_slice(path: Path, made: BrainSlice, patient: str) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        # No times in the file, so that the same seed gives the same bytes.
+        # No timestamps in the file, so that the same seed gives the same bytes.
         with h5py.File(path, "w", userblock_size=_USERBLOCK) as file:
             struct = file.create_group("cjdata")
             struct.attrs["MATLAB_class"] = np.bytes_("struct")

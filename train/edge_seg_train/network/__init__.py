@@ -1,8 +1,8 @@
-"""The U-Nets we offer, as one function of the Keras module it is given.
+"""The available U-Nets, built with the Keras module passed in.
 
-Keras 3 trains them; quantization-aware training needs legacy Keras. Both build the same flat functional model here,
-with the same layer names, so weights move between them by name. Only layers that TensorFlow Model
-Optimization quantises are used: no Rescaling, no Multiply, no GroupNormalization, no nested model.
+Keras 3 trains them; quantization-aware training needs legacy Keras. Both build the same flat functional model, with the
+same layer names, so weights transfer between them by name. It uses only layers that TensorFlow Model Optimization can
+quantise: no Rescaling, no Multiply, no GroupNormalization, no nested model.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from edge_seg_train.network.config import NAMED, NetworkConfig
 __all__ = ["FAMILIES", "PRESETS", "Blocks", "NetworkConfig", "build"]
 
 Family: TypeAlias = "Callable[[Blocks, Any], Any]"
-"""From the layers to build with and the input `(batch, height, width, channels)` to features
-`(batch, height / stem_stride, width / stem_stride, any)`, of which `build` makes the logits."""
+"""From the blocks to build with and the input `(batch, height, width, channels)` to features
+`(batch, height / stem_stride, width / stem_stride, any)`, which `build` turns into logits."""
 
 FAMILIES: dict[str, Family] = {
     "plain": plain.features,
@@ -26,22 +26,22 @@ FAMILIES: dict[str, Family] = {
     "edge": edge.features,
     "lite": lite.features,
 }
-"""Network families by the name in `NetworkConfig.family`. A new family is a module beside these and a line here."""
+"""Network families by `NetworkConfig.family`. A new family is a module beside these and a line here."""
 
 PRESETS: dict[str, NetworkConfig] = {**{family: NetworkConfig(family=family) for family in FAMILIES}, **NAMED}
-"""What `--network` offers: the named networks, and each family at its usual size."""
+"""Choices of `--network`: the named networks, and each family at its usual size."""
 
 
 def build(keras: Any, config: NetworkConfig, *, synchronized: bool = False) -> Any:
     """An uncompiled functional model `(batch, height, width, channels) -> (batch, height, width, outputs)` logits.
 
     Args:
-        keras: the Keras to build with: Keras 3 or `tf_keras`.
-        config: what to build.
-        synchronized: take batch statistics over all devices that share a batch, so that all hold the same ones.
+        keras: the module to build with: Keras 3 or `tf_keras`.
+        config: of the network.
+        synchronized: compute batch statistics over all devices that share a batch, so that they agree.
 
     Raises:
-        ValueError: height or width is no multiple of the coarsest level's stride, or an unknown family.
+        ValueError: height or width is not a multiple of the coarsest level's stride, or the family is unknown.
     """
     stride = config.stem_stride * 2**config.depth
     if config.height % stride or config.width % stride:

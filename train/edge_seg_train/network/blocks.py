@@ -1,4 +1,4 @@
-"""The layers from which every network family is put together."""
+"""The building blocks of every network family."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ class Blocks:
     """Makes layers with the names and settings that all families share.
 
     Args:
-        layers: `layers` module of the Keras to build with.
+        layers: the `layers` module of the Keras to build with.
         config: of the network.
-        norm_options: further arguments of each batch normalisation.
+        norm_options: extra arguments of each batch normalisation.
     """
 
     def __init__(self, layers: Any, config: NetworkConfig, norm_options: dict[str, Any]) -> None:
@@ -40,12 +40,12 @@ class Blocks:
         return self.norm(x, name)
 
     def dropout(self, x: Any) -> Any:
-        """Dropout at the rate of the configuration; no layer where that is 0."""
+        """Dropout at the configured rate; no layer if that is 0."""
         rate = self.config.dropout
         return self.layers.Dropout(rate, name="dropout")(x) if rate else x
 
     def up(self, x: Any, channels: int, name: str) -> Any:
-        """Twice the height and width, by the kind of upsampling in the configuration."""
+        """Upsample height and width by 2, in the configured way."""
         if self.config.upsampling == "transpose":
             return self.layers.Conv2DTranspose(
                 channels, 2, 2, padding="same", use_bias=self.config.transpose_bias, name=name
@@ -53,5 +53,5 @@ class Blocks:
         return self.layers.UpSampling2D(2, interpolation="bilinear", name=name)(x)
 
     def join(self, x: Any, skip: Any, name: str) -> Any:
-        """Concatenation with a skip connection."""
+        """Concatenate with a skip connection."""
         return self.layers.Concatenate(name=name)([x, skip])

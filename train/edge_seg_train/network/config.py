@@ -1,4 +1,4 @@
-"""What a network is built from, and the named networks."""
+"""The configuration of a network, and the named networks."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """What to build.
+    """Configuration of a network.
 
     Attributes:
-        family: `plain` (two 3x3 convolutions a level; Ronneberger et al. 2015, with batch normalisation),
-            `link` (one convolution a level on the way up, skips added; after Chaurasia & Culurciello 2017),
+        family: `plain` (two 3x3 convolutions per level; Ronneberger et al. 2015, with batch normalisation),
+            `link` (one convolution per decoder level, skips added; after Chaurasia & Culurciello 2017),
             `edge` (inverted residuals, Sandler et al. 2018, with a narrow depthwise-separable decoder) or
-            `lite` (EfficientNet-Lite2 with a decoder of two convolutions a level: a teacher).
-        height, width, channels: of the input; height and width are multiples of `2**depth`.
-        outputs: number of structures; the model gives one logit each, at the input's size.
+            `lite` (EfficientNet-Lite2 with a decoder of two convolutions per level: a teacher).
+        height, width, channels: of the input; height and width are multiples of `stem_stride * 2**depth`.
+        outputs: channels of logits, at the input's size: one per structure, and one for the background if they are a
+            softmax.
         base: channels of the first level; each level down doubles them, up to `widest`.
         depth: number of halvings between the finest and the coarsest level.
         widest: most channels of a level.
         dropout: rate after the coarsest level.
         upsampling: `bilinear` (enlarge, then convolve) or `transpose` (transposed convolution without
             batch normalisation, which would stay float under quantisation).
-        transpose_bias: whether transposed convolutions have a bias (the Edge TPU refuses those).
+        transpose_bias: whether transposed convolutions have a bias (the Edge TPU refuses it).
         stem_stride: 2 starts at half the input's size and enlarges the logits bilinearly at the end.
         momentum: of batch normalisation.
     """
@@ -43,7 +44,7 @@ class NetworkConfig:
 
 
 NAMED: dict[str, NetworkConfig] = {
-    # The network of the widely copied Keras tutorial U-Net: 31,055,297 parameters with one output.
+    # The U-Net of the widely copied Keras tutorial: 31,055,297 parameters with one output.
     "seed": NetworkConfig(
         height=512,
         width=512,
@@ -61,4 +62,4 @@ NAMED: dict[str, NetworkConfig] = {
     "edge": NetworkConfig(family="edge", widest=96),
     "tiny": NetworkConfig(height=64, width=64, base=4, depth=2, stem_stride=1),
 }
-"""Networks with a name; `seed` is the reference to be beaten, never the default."""
+"""Networks by name; `seed` is the reference to beat, never the default."""

@@ -1,4 +1,4 @@
-"""One convolution on each level of the decoder, skips added: after Chaurasia & Culurciello 2017."""
+"""One convolution per decoder level, skips added: after Chaurasia & Culurciello 2017."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The encoder of EfficientNet-Lite2 under a decoder of two convolutions a level: a teacher, not a network for a device.
+"""EfficientNet-Lite2 encoder with a decoder of two convolutions per level: a teacher, not a network for a device.
 
-Tan and Le 2019, "EfficientNet", without squeeze-and-excitation and with ReLU6, as EfficientNet-Lite has it.
+Tan and Le 2019, "EfficientNet", without squeeze-and-excitation and with ReLU6, as in EfficientNet-Lite.
 `edge_seg_train.imagenet` gives its encoder weights learned on ImageNet.
 """
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from edge_seg_train.network.blocks import Blocks
 
-# Repeats, kernel, stride, expansion and channels of each stage, widths times 1.1 and depths times 1.2.
+# Repeats, kernel, stride, expansion and channels of each stage, with widths scaled by 1.1 and depths by 1.2.
 STAGES = (
     (1, 3, 1, 1, 16),
     (3, 3, 2, 6, 24),
@@ -24,7 +24,7 @@ STEM = 32
 
 
 def features(blocks: Blocks, x: Any) -> Any:
-    """Features at half of the input's size; see `edge_seg_train.network.Family`."""
+    """Features at half the input's size; see `edge_seg_train.network.Family`."""
     layers, skips = blocks.layers, []
 
     def norm(x: Any, name: str, activate: bool = True) -> Any:
