@@ -1,4 +1,4 @@
-"""`edge-seg adapt`: thin over `edge_seg.adaptation`."""
+"""`edge-seg adapt`: a thin layer over `edge_seg.adaptation`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 from edge_seg.cli.main import say
 
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
-"""The products are small: more threads than one wait for each other, and cost ten times the time on a busy machine."""
+"""The matrix products are small: several threads wait for each other and take ten times as long on a busy machine."""
 
 _UNTIL_THEN = "what runs already goes on with its own"
 
@@ -19,9 +19,9 @@ _UNTIL_THEN = "what runs already goes on with its own"
 @click.command(epilog="Example: edge-seg adapt edge-seg-results")
 @click.argument("results", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option(
-    "--model", metavar="NAME|FILE", help="Model that learns, by default the one whose outlines were put right last."
+    "--model", metavar="NAME|FILE", help="Model that learns, by default the one whose outlines were corrected last."
 )
-@click.option("--back", is_flag=True, help="Run the model before from the next start on.")
+@click.option("--back", is_flag=True, help="Go back to the previous model at the next start.")
 @click.option("--again", is_flag=True, help="Learn even if nothing was corrected since the last time.")
 @click.option("--json", "as_json", is_flag=True, help="Print what came of it as JSON.")
 @click.option("-q", "--quiet", is_flag=True, help="No progress.")

@@ -1,4 +1,4 @@
-"""`edge-seg archive`: thin over `edge_seg.archive`."""
+"""`edge-seg archive`: a thin layer over `edge_seg.archive`."""
 
 from __future__ import annotations
 
@@ -177,20 +177,20 @@ def export(address: str, where: str, masks: str | None, out: Path) -> None:
 
 
 def _model(parameters: dict[str, Any]) -> dict[str, Any]:
-    """What was given of --model, --lung and --gate."""
+    """Those of --model, --lung and --gate that were given."""
     given = dict(given_values(parameters).get("model", {}))
     return {"model" if name == "name" else name: value for name, value in given.items()}
 
 
 class _Progress:
-    """Says every few seconds how far it is."""
+    """Reports progress every few seconds."""
 
     def __init__(self, quiet: bool) -> None:
         self._quiet, self._shards, self._films = quiet, 0, 0
         self._began = self._shown = time.monotonic()
 
     def part(self, shard: int, counts: Counts) -> None:
-        """A shard is done."""
+        """Count a finished shard."""
         self._shards, self._films = self._shards + 1, self._films + counts.films
         now = time.monotonic()
         if not self._quiet and now - self._shown >= _SECONDS_BETWEEN_LINES:

@@ -1,4 +1,4 @@
-"""`edge-seg correct`: the page over a finished folder of results."""
+"""`edge-seg correct`: the page for a finished folder of results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _EVERY_S = 0.2
     "--films",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     metavar="FOLDER",
-    help="Where the films lie now, if they were moved since they were segmented.",
+    help="Where the films are now, if they were moved after they were segmented.",
 )
 @click.option("--dicom", is_flag=True, help="Also write each correction of a DICOM film as DICOM SEG.")
 @some_station_options(

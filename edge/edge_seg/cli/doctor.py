@@ -1,4 +1,4 @@
-"""`edge-seg doctor`: thin over `edge_seg.doctor`."""
+"""`edge-seg doctor`: a thin layer over `edge_seg.doctor`."""
 
 from __future__ import annotations
 

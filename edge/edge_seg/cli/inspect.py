@@ -1,4 +1,4 @@
-"""`edge-seg inspect`: thin over `edge_seg.inspection`."""
+"""`edge-seg inspect`: a thin layer over `edge_seg.inspection`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _identity(file: ModelFile) -> list[tuple[str, str]]:
 
 
 def _unknown(network: Network) -> list[tuple[str, str]]:
-    """What is known of a network that has no manifest."""
+    """What is known of a network without a manifest."""
     return [
         ("model", network.why_none),
         ("file", f"{network.path}, {network.file_bytes:,} bytes"),
@@ -133,7 +133,7 @@ def _edge_tpu(predicted: EdgeTpuPrediction) -> list[tuple[str, str]]:
 
 
 def _compiled(facts: dict[str, Any] | None) -> list[tuple[str, str]]:
-    """What the compiler said, where it was run."""
+    """What the compiler reported, if it was run."""
     if facts is None:
         return []
     lines = [

@@ -27,10 +27,10 @@ VERBS = {
     "benchmark": ("edge_seg_benchmarks.command:benchmark", "Report latency against Dice for models."),
     "export": ("edge_seg_benchmarks.export:export", "Write a model's network for ONNX runtimes."),
 }
-"""Each verb's module and what it does; help shows it without loading any."""
+"""Each verb's module and description; help shows the descriptions without loading any module."""
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the signal's number."""
+"""Exit code after Ctrl-C, as in shells: 128 plus the signal number."""
 
 _EXTRAS_OF_MODULES = {
     "pynetdicom": "clinic",
@@ -90,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def run_command(command: click.Command, arguments: list[str] | None = None, name: str | None = None) -> None:
-    """Run a command as `edge-seg` runs its own: errors become one line and an exit code, with `--debug` tracebacks."""
+    """Run a command as `edge-seg` runs its own: errors become one line and an exit code, or tracebacks (`--debug`)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
     arguments = [word for word in arguments if word != "--debug"]
@@ -127,7 +127,7 @@ def run_command(command: click.Command, arguments: list[str] | None = None, name
 
 
 def _no_option(error: click.NoSuchOption) -> str:
-    """Names the one option that is most like what was typed; click names three, the least likely among them."""
+    """Names the one option most like what was typed; click names three, unlikely ones included."""
     from difflib import get_close_matches
 
     like = get_close_matches(error.option_name, error.possibilities or (), 1)
@@ -135,7 +135,7 @@ def _no_option(error: click.NoSuchOption) -> str:
 
 
 def _width_of_help() -> int:
-    """Columns, as click has them; to find the terminal's it loads `shutil` with all compressors."""
+    """Columns, as click computes them; click would load `shutil`, with all compressors, to ask the terminal."""
     columns = os.environ.get("COLUMNS", "")
     width = int(columns) if columns.isdecimal() else 0
     if not width:
@@ -147,18 +147,18 @@ def _width_of_help() -> int:
 
 
 def complain(text: str) -> None:
-    """Print one line on standard error; line breaks in the text become blanks."""
+    """Print one line on standard error; line breaks in the text become spaces."""
     say(f"edge-seg: {' '.join(text.split())}")
 
 
 def say(text: str = "", nl: bool = True) -> None:
-    """Write on standard error, as `click.echo` does; a full disk that it is logged to ends nothing."""
+    """Write to standard error, as `click.echo` does; failing to write, as to a log on a full disk, is ignored."""
     with suppress(OSError):
         click.echo(text, nl=nl, err=True)
 
 
 def _give_up_standard_error() -> None:
-    """Let Python close a standard error that takes nothing: it would turn the exit code into 120."""
+    """Redirect a standard error that cannot be written: closing it, Python would turn the exit code into 120."""
     try:
         sys.stderr.flush()
     except OSError:
@@ -168,8 +168,8 @@ def _give_up_standard_error() -> None:
 def _forget_interrupt() -> None:
     """Let `python -m edge_seg` end with its exit code.
 
-    Python remembers an interrupt that came amid code compiled from text, as that of dataclasses is, and at the end it
-    would kill itself by SIGINT. It forgets it where more text is run (CPython, `run_eval_code_obj`).
+    Python remembers an interrupt that came amid code compiled from text, such as that of dataclasses, and at exit
+    would kill itself with SIGINT. It forgets it once more text is run (CPython, `run_eval_code_obj`).
     """
     exec("")
 

@@ -1,4 +1,4 @@
-"""`edge-seg models`: what ships, and what is known of each."""
+"""`edge-seg models`: the models that ship, and what is known of each."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN = (
     ("montgomery", "visible_lung"),
     ("jsrt", "heart"),
 )
-"""Sets and regions of the scores that are shown: children, adults, another hospital, the heart."""
+"""Data sets and regions whose scores are shown: children, adults, another hospital, the heart."""
 
 
 @click.command(
@@ -42,7 +42,7 @@ def models(as_json: bool) -> None:
 
 
 def _table(found: list[dict[str, Any]]) -> list[str]:
-    """A column for each model, to be compared line by line in 80 columns."""
+    """One column per model, to compare line by line, within 80 characters."""
     rows = [
         ("", [facts["name"] for facts in found]),
         ("version", [facts["version"] for facts in found]),

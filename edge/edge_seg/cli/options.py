@@ -1,4 +1,4 @@
-"""Options of the command line, made from the fields of a station's configuration."""
+"""Command line options, made from the fields of a station's configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LETTERS = {"--quiet": "-q", "--verbose": "-v"}
 
 
 def station_options(command: _Command) -> _Command:
-    """Give a command an option for each setting that has one; none has a value where it was not given."""
+    """Give a command an option for each setting that has one; options not given have no value."""
     for key in reversed(keys()):
         if key.setting.option == ARGUMENTS:
             command = click.argument(_parameter(key), metavar=f"[{ARGUMENTS}]...", nargs=-1)(command)
@@ -27,7 +27,7 @@ def station_options(command: _Command) -> _Command:
 
 
 def some_station_options(*wanted: str) -> Callable[[_Command], _Command]:
-    """Gives a command the options of some settings (`model.name`), as `station_options` does of all."""
+    """Give a command the options of some settings (`model.name`), as `station_options` does for all."""
 
     def decorate(command: _Command) -> _Command:
         for key in reversed(keys()):
@@ -39,7 +39,7 @@ def some_station_options(*wanted: str) -> Callable[[_Command], _Command]:
 
 
 def given_values(parameters: dict[str, Any]) -> Values:
-    """The settings among a command's parameters that were given."""
+    """The settings that were given among a command's parameters."""
     found: dict[str, dict[str, object]] = {}
     for key in keys():
         value = parameters.get(_parameter(key))
@@ -55,7 +55,7 @@ def _option(key: Key) -> Callable[[_Command], _Command]:
     names = [setting.option, *filter(None, [_LETTERS.get(setting.option)])]
     text = " ".join(filter(None, [setting.help, _default(key)]))
     if key.kind is bool:
-        # The off-switch is there for what a file switches on.
+        # The off switch overrides what a file switches on.
         names[0] += f"/--no-{setting.option.removeprefix('--')}"
         return click.option(*names, _parameter(key), default=None, help=text)
     return click.option(
@@ -82,7 +82,7 @@ def _type(key: Key) -> click.ParamType:
 
 
 def _default(key: Key) -> str:
-    """What help says of the default, as click writes it."""
+    """The default as help shows it, in click's format."""
     shown = key.setting.shown_default
     if shown is None and isinstance(key.default, tuple):
         shown = ",".join(map(str, key.default))

@@ -1,4 +1,4 @@
-"""What `edge-seg run` says on standard error while it works."""
+"""What `edge-seg run` prints on standard error while it works."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _SECONDS_BETWEEN_WARNINGS = 60.0
 
 
 class Progress(Observer):
-    """One line that is written over on a terminal; elsewhere a line every few seconds.
+    """On a terminal, one line that is overwritten; elsewhere a line every few seconds.
 
     Args:
-        total: films to come, where known.
+        total: films to come, if known.
         live: whether they come from a camera.
-        quiet: nothing but what `as_json` asks for.
-        verbose: also a line for each film.
-        as_json: each record as a JSON line on standard output.
+        quiet: print only what `as_json` asks for.
+        verbose: also print a line for each film.
+        as_json: print each record as a JSON line on standard output.
     """
 
     def __init__(self, total: int | None, live: bool, quiet: bool, verbose: bool, as_json: bool) -> None:
@@ -72,7 +72,7 @@ class Progress(Observer):
             complain(f"{error}; waiting until it can be")
 
     def finish(self) -> None:
-        """Leave the line as it stands."""
+        """End the current line."""
         if self._open_line:
             say()
             self._open_line = False
@@ -85,7 +85,7 @@ class Progress(Observer):
         if self._total is None:
             films = "1 film" if summary.count == 1 else f"{summary.count} films"
             return f"{films}{failed}, {summary.count / elapsed:.1f} a second"
-        # Films done before take next to no time and would promise too early an end.
+        # Films done before take next to no time and would make the estimate too short.
         left = elapsed / max(worked, 1) * (self._total - summary.count)
         return f"{summary.count} of {self._total} films{failed}, {_clock(left)} left"
 

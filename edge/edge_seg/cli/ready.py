@@ -1,4 +1,4 @@
-"""What `edge-seg run` says before the first film: where it listens, what it watches, and the page's address."""
+"""What `edge-seg run` prints before the first film: where it listens, what it watches, and the page's address."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_seg.station.station import Station
 
 
 def say_ready(station: Station) -> None:
-    """Say it on standard error; the page's address as a QR code too, where that is a terminal."""
+    """Print it on standard error; if that is a terminal, the page's address as a QR code too."""
     config = station.config
     if station.page is not None:
         # The user knows a token that they chose; a log need not hold it.

@@ -1,4 +1,4 @@
-"""What a run came to, in words: the numbers of one film, and how long films took."""
+"""The outcome of a run, in words: the numbers of one film, and how long films took."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edge_seg.record import AnyRecord, DoneRecord
 from edge_seg.station.session import Observer, Summary
 
 _LISTED = 10
-"""Films to check that are listed; all of them stand in the records."""
+"""Films to check that are listed; the records have all of them."""
 
 
 class Tally(Observer):
-    """Remembers the last film's record, how long films took, and what had come of those that were done before.
+    """Remembers the last film's record, how long films took, and the outcome of those done before.
 
     Args:
-        output: where the results of films lie.
+        output: folder with the results of films.
 
     Attributes:
         last: record of the last film that was done or rejected, now or before; `None` before the first.
@@ -51,23 +51,23 @@ class Tally(Observer):
         self._work_ms += sum(stages.values()) - write
 
     def _note_before(self, record: DoneRecord | None) -> None:
-        """Take note of a film that was done before."""
+        """Count a film that was done before."""
         if record is not None:
             self.last = record
             self._rejected_before += record.rejected
             self._to_check_before += bool(record.quality.warnings) and not record.rejected
 
     def before(self, skipped: int) -> str:
-        """How many films were done before, and what a person should know of them."""
+        """How many films were done before, and what a person should know about them."""
         counts = (self._to_check_before, "to check"), (self._rejected_before, "rejected")
         known = ", ".join(f"{count} {what}" for count, what in counts if count)
         return f"{skipped} done before ({f'{known}; ' if known else ''}--again repeats them)"
 
     def speed(self, waited: bool) -> str:
-        """Milliseconds of a film, and films of a second; empty before the first.
+        """Milliseconds per film and films per second; empty before the first film.
 
         Args:
-            waited: whether films had to be waited for, so that the run's time says nothing.
+            waited: whether the run had to wait for films, so that its duration says nothing.
         """
         if not self._films:
             return ""
@@ -77,11 +77,11 @@ class Tally(Observer):
 
 
 def describe(record: DoneRecord, folder: Path) -> list[str]:
-    """The result of one film, a line each.
+    """The result of one film, one line per item.
 
     Args:
         record: of the film.
-        folder: where its files lie.
+        folder: that holds its files.
     """
     height, width = record.film.height, record.film.width
     rows = [("film", f"{record.source}, {width} x {height} pixels")]
@@ -104,7 +104,7 @@ def describe(record: DoneRecord, folder: Path) -> list[str]:
 
 
 def checks(summary: Summary, records: Path) -> list[str]:
-    """Films that a person is asked to check, and why, a line each."""
+    """Films that a person is asked to check, and why, one per line."""
     lines = [f"to check: {reason}" for reason in summary.checks[:_LISTED]]
     more = summary.to_check - len(lines)
     return [*lines, f"and {more} more to check: see {records}"] if more else lines

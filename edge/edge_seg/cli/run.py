@@ -1,4 +1,4 @@
-"""`edge-seg run`: thin over `edge_seg.station.station.Station`."""
+"""`edge-seg run`: a thin layer over `edge_seg.station.station.Station`."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def run(file: Path | None, **parameters: Any) -> int:
 
 
 def _tell(station: Station, summary: Summary, tally: Tally) -> None:
-    """Say what came of it."""
+    """Report the outcome."""
     from edge_seg.cli.result import checks, describe
 
     out, output = station.config.results.folder, station.output

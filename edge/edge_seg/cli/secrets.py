@@ -1,4 +1,4 @@
-"""Keeps secrets that were typed on the command line out of the list of processes, which every user can read."""
+"""Keeps secrets typed on the command line out of the process list, which every user can read."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _VARIABLE = "EDGE_SEG_ARGUMENTS"
 def arguments_of_process() -> list[str]:
     """The arguments of this process.
 
-    Where they hold secrets, the program is started once more in this process, with the secrets hidden in its arguments
-    and the real ones in its environment, which only its own user can read. Until then they are visible for some
+    If they hold secrets, the program restarts itself in this process, with the secrets hidden in its arguments and the
+    real arguments in its environment, which only its own user can read. Until then the secrets are visible for some
     milliseconds: a file or the environment is safer.
     """
     kept = os.environ.pop(_VARIABLE, None)
@@ -36,7 +36,7 @@ def arguments_of_process() -> list[str]:
 
 
 def hide_secrets(arguments: list[str]) -> list[str]:
-    """Arguments to show.
+    """The arguments, with secrets hidden.
 
     >>> hide_secrets(["run", "--view-token", "abc", "--camera=http://nurse:abc@10.0.0.7/?pwd=abc"])
     ['run', '--view-token', '***', '--camera=http://10.0.0.7/?pwd=***']

@@ -10,10 +10,10 @@ from edge_seg.station.session import Observer
 
 
 class Stop(Observer):
-    """Takes SIGTERM, by which a service is stopped, as Ctrl-C; both are raised again where Python lost them.
+    """Treats SIGTERM, which stops a service, like Ctrl-C; raises either again if Python lost it.
 
-    An exception that a signal raises while a module is imported can end in a callback that ignores it. The handlers of
-    before are back when it is left.
+    An exception that a signal raises while a module is imported can end up in a callback that ignores it. On exit the
+    previous handlers are restored.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
 """The configuration of a station: typed, checked, from a TOML file, the environment and the command line.
 
-The fields below are the one place that knows a setting: its key in the file is `group.name`, and its option, help and
-limits on the command line stand beside it. `edge-seg run` and `docs/reference/cli.md` are made from them.
+Each setting is defined once, by its field below: its key in the file is `group.name`, and the field gives its
+command-line option, help and limits. `edge-seg run` and `docs/reference/cli.md` are made from these fields.
 """
 
-# Without `from __future__ import annotations`: `Settings` takes the types of settings from annotations.
+# No `from __future__ import annotations`: `Settings` reads the types of settings from the annotations.
 import os
 from dataclasses import field
 from functools import cache
@@ -59,13 +59,13 @@ class CamerasConfig(Settings, group="cameras"):
     every_s: float = setting(
         0.0,
         "--every",
-        "Least seconds between two films of a camera.",
+        "Minimum seconds between two films of a camera.",
         metavar="SECONDS",
         least=0,
         shown_default="as fast as the device can",
     )
     any_certificate: bool = setting(
-        False, "--any-certificate", "Over HTTPS, also take a camera's certificate that no authority signed."
+        False, "--any-certificate", "Over HTTPS, also accept a camera certificate that no authority signed."
     )
 
 
@@ -91,7 +91,7 @@ class ListenerConfig(Settings, group="listener"):
     tls_ca: Path | None = setting(
         None,
         "--listen-tls-ca",
-        "Authorities of senders (PEM): only senders with a certificate of one of them are heard.",
+        "Authorities of senders (PEM): accept only senders with a certificate from one of them.",
         metavar="FILE",
     )
 
@@ -166,13 +166,13 @@ class ViewConfig(Settings, group="view"):
     token: str | None = setting(
         None,
         "--view-token",
-        "What a browser on another machine must know; better given as EDGE_SEG_VIEW_TOKEN or in a file.",
+        "Token that browsers on other machines must give; better set as EDGE_SEG_VIEW_TOKEN or in a file.",
         environment="EDGE_SEG_VIEW_TOKEN",
         secret=True,
         shown_default="made up at each start",
     )
     tls_cert: Path | None = setting(
-        None, "--view-tls-cert", "Certificate of the page: it is served by HTTPS (PEM).", metavar="FILE"
+        None, "--view-tls-cert", "Certificate of the page, which is then served over HTTPS (PEM).", metavar="FILE"
     )
     tls_key: Path | None = setting(
         None, "--view-tls-key", "Key of that certificate (PEM, without a password).", metavar="FILE"
@@ -183,7 +183,7 @@ class ViewConfig(Settings, group="view"):
         "Also show each line of this file as a problem: what the system around edge-seg found.",
         metavar="FILE",
     )
-    corrections: bool = setting(True, "--corrections", "Let who sees the page put outlines right.")
+    corrections: bool = setting(True, "--corrections", "Let viewers of the page correct outlines.")
 
 
 class ArchiveConfig(Settings, group="archive"):
@@ -202,7 +202,7 @@ class ArchiveConfig(Settings, group="archive"):
         environment="EDGE_SEG_SEND_AUTHORIZATION",
         secret=True,
     )
-    tls: bool = setting(False, "--send-tls", "Send to the PACS by TLS.")
+    tls: bool = setting(False, "--send-tls", "Send to the PACS over TLS.")
     tls_ca: Path | None = setting(
         None,
         "--send-tls-ca",
@@ -219,7 +219,7 @@ class ArchiveConfig(Settings, group="archive"):
 
 
 class NotifyConfig(Settings, group="notify"):
-    """Who is told of each film."""
+    """Who is notified of each film."""
 
     address: str | None = setting(
         None,
@@ -259,10 +259,10 @@ class ConsoleConfig(Settings, group="console"):
 
 
 class StationConfig(Group):
-    """Everything that a station can be told.
+    """All settings of a station.
 
     Raises:
-        UsageError: a value is of the wrong type or out of range; the message names its key.
+        UsageError: a value has the wrong type or is out of range; the message names its key.
 
     >>> StationConfig(listener=ListenerConfig("11112"), retention=RetentionConfig(days=30)).results.folder.name
     'edge-seg-results'
@@ -281,17 +281,17 @@ class StationConfig(Group):
 
     @property
     def has_source(self) -> bool:
-        """Whether it names anything to take films from."""
+        """Whether it names any source of films."""
         return bool(self.inputs.files or self.inputs.watch or self.cameras.addresses or self.listener.address)
 
     @property
     def holds_persons(self) -> bool:
-        """Whether files that it writes name patients: DICOM results, received films, records with names."""
+        """Whether it writes files that name patients: DICOM results, received films, records with names."""
         return bool(self.results.names or "dicom" in self.results.save or self.archive.address or self.listener.address)
 
     @property
     def in_clear(self) -> list[str]:
-        """What others on the network can read, each in a line that says what to do about it."""
+        """What others on the network can read: one line each, with the remedy."""
         found = []
         for what, address, group, kind, option in (
             ("the page is", self.view.address, self.view, "view", "--view"),
@@ -327,14 +327,14 @@ class StationConfig(Group):
 
     @classmethod
     def load(cls, path: Path | None = None, given: Values | None = None) -> "StationConfig":
-        """The configuration from a file, the environment, and what was given otherwise; the later ones win.
+        """Load the configuration from a file, the environment and `given`; later ones win.
 
         Args:
             path: TOML file.
-            given: settings from elsewhere, the command line for example.
+            given: settings from elsewhere, such as the command line.
 
         Raises:
-            UsageError: the file cannot be read, holds secrets that others may read, or a value in it is wrong.
+            UsageError: the file cannot be read, holds secrets that others may read, or has a wrong value.
         """
         from_file: Values = {}
         if path is not None:

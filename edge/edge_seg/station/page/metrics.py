@@ -36,9 +36,9 @@ def metrics(state: HealthState) -> str:
         add("outbox_refused", "gauge", "Results that the archive refused.", ("", outbox.refused))
         add("outbox_sent_total", "counter", "Results that the archive has taken.", ("", outbox.sent))
     if notices := state.notices:
-        add("notices_waiting", "gauge", "Records that wait for who is notified.", ("", notices.waiting))
-        add("notices_refused", "gauge", "Records that who is notified refused.", ("", notices.refused))
-        add("notices_sent_total", "counter", "Records that who is notified has taken.", ("", notices.sent))
+        add("notices_waiting", "gauge", "Records that wait for the receiver.", ("", notices.waiting))
+        add("notices_refused", "gauge", "Records that the receiver refused.", ("", notices.refused))
+        add("notices_sent_total", "counter", "Records that the receiver has taken.", ("", notices.sent))
     add(
         "camera_age_seconds",
         "gauge",
