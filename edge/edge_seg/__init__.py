@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edge_seg.station.config import StationConfig
     from edge_seg.station.station import Station
 
-# Loaded when first asked for: the command's help needs neither numpy nor OpenCV.
+# Loaded on first access: the command's help needs neither numpy nor OpenCV.
 _HOMES = {
     "Failure": "edge_seg.film",
     "Film": "edge_seg.film",

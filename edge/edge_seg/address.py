@@ -9,19 +9,19 @@ from edge_seg.errors import UsageError
 _SECRET_NAME = "pass|pwd|pw|pin|user|usr|login|token|key|auth|secret|code"
 
 HIDDEN = "***"
-"""Stands in place of a secret."""
+"""Replaces a secret."""
 
 
 def parse_address(text: str, option: str, example: int) -> tuple[str, int]:
-    """Host and port; without a host the loopback address, so that nothing is exposed by accident.
+    """Parse host and port; the host defaults to loopback, so that nothing is exposed by accident.
 
     Args:
         text: `[HOST:]PORT`.
-        option: of the command, for the message.
+        option: command option, for the message.
         example: port, for the message.
 
     Raises:
-        UsageError: it is no address.
+        UsageError: `text` is not an address.
 
     >>> parse_address("11112", "--listen", 11112), parse_address("[::]:80", "--view", 8080)
     (('127.0.0.1', 11112), ('::', 80))
@@ -38,7 +38,7 @@ def is_loopback(host: str) -> bool:
     """Whether a host name or address is the loopback."""
     if host == "localhost":
         return True
-    # Imported here, as below, because help loads this module and needs neither.
+    # Imported here, like `socket` below, because help loads this module and needs neither.
     import ipaddress
 
     try:
@@ -48,7 +48,7 @@ def is_loopback(host: str) -> bool:
 
 
 def reachable_host(host: str) -> str:
-    """What others on the network call a host that a server listens at: `0.0.0.0` and `::` are nowhere to go to.
+    """The name or address under which others reach a host that a server listens on; resolves `0.0.0.0` and `::`.
 
     >>> reachable_host("10.0.0.7")
     '10.0.0.7'
@@ -57,7 +57,7 @@ def reachable_host(host: str) -> str:
         return host
     import socket
 
-    # By UDP connecting sends nothing and chooses the interface that leads out. Addresses of RFC 5737 and RFC 3849.
+    # Connecting a UDP socket sends nothing but selects the outgoing interface. Addresses from RFC 5737 and RFC 3849.
     ways = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
     for family, far in ways:
         try:
@@ -70,10 +70,10 @@ def reachable_host(host: str) -> str:
 
 
 def without_secrets(address: str) -> str:
-    """An address to show: without user and password, and without the values of its parameters.
+    """An address for display: without user and password, and without the values of its parameters.
 
-    Cameras take passwords under any name (`?pwd=`, `/user=admin_password=1234_channel=1`), so no value is shown but
-    short numbers, by which channels of one camera are told apart.
+    Cameras take passwords under any name (`?pwd=`, `/user=admin_password=1234_channel=1`), so the only values shown are
+    short numbers, which distinguish the channels of one camera.
 
     >>> without_secrets("rtsp://nurse:secret@10.0.0.7/film?pwd=123&usr=nurse&channel=1")
     'rtsp://10.0.0.7/film?pwd=***&usr=***&channel=1'
@@ -83,7 +83,7 @@ def without_secrets(address: str) -> str:
     scheme, mark, rest = address.partition("://")
     if not mark:
         return address
-    # Not by `urlsplit`: what is no URL to it may hold a secret all the same.
+    # Not `urlsplit`: text that it does not accept as a URL may still hold a secret.
     host, slash, path = re.match(r"([^/?#]*)([/?#]?)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
     if "@" in path.partition("?")[0] and "@" not in host:
         # A password with an unescaped slash: everything up to the last @ may belong to it.
@@ -104,7 +104,7 @@ def holds_secrets(address: str) -> bool:
 
 
 def without_user(url: str) -> str:
-    """A URL without user and password: what is asked for, when these are sent in a header.
+    """A URL without user and password, to request when these are sent in a header.
 
     >>> without_user("http://nurse:secret@10.0.0.7/film?channel=1")
     'http://10.0.0.7/film?channel=1'
@@ -116,7 +116,7 @@ def without_user(url: str) -> str:
 
 
 def with_user(address: str, user: str | None, password: str | None) -> str:
-    """A URL with a user and a password, where it is a URL and holds none.
+    """Add user and password to an address if it is a URL without them.
 
     >>> with_user("rtsp://10.0.0.7/film", "nurse", "a@b")
     'rtsp://nurse:a%40b@10.0.0.7/film'

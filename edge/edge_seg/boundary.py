@@ -1,4 +1,4 @@
-"""One film, one boundary: whatever a film raises is that film's failure, never the run's."""
+"""One film, one boundary: an exception raised by a film fails that film, never the run."""
 
 from __future__ import annotations
 
@@ -19,26 +19,25 @@ _log = room_logger(__name__)
 
 
 def interrupted_by(error: BaseException) -> bool:
-    """Whether an interrupt is at the bottom of an error.
+    """Whether an error is an interrupt, or was raised while one was being handled.
 
-    One that comes while the standard library lets go of a lock is followed by `RuntimeError: cannot release un-acquired
-    lock`, which is what is then seen.
+    An interrupt while the standard library releases a lock surfaces as `RuntimeError: cannot release un-acquired lock`.
     """
     return isinstance(error, KeyboardInterrupt) or isinstance(error.__context__, KeyboardInterrupt)
 
 
 def film_boundary(name: str, source: str, work: Callable[[], _Result]) -> _Result | Failure:
-    """What `work` returns, or the failure of the film that it works on.
+    """The result of `work`, or the failure of its film.
 
-    Native codecs raise errors outside `Exception` (pyo3's PanicException, for one), and damaged films reach recursion
-    and memory limits; so everything is caught but what stops the program and what a full disk raises.
+    Native codecs raise errors outside `Exception` (pyo3's PanicException, for one), and damaged films hit recursion
+    and memory limits; so everything is caught except what stops the program and what a full disk raises.
 
     Args:
         name, source: of the film.
         work: reads, segments, draws or writes the film.
 
     Raises:
-        OutputError: results cannot be written, which is no fault of the film.
+        OutputError: results cannot be written, which is not the film's fault.
         KeyboardInterrupt, SystemExit, GeneratorExit: the program is being stopped.
     """
     try:
@@ -58,7 +57,7 @@ def film_boundary(name: str, source: str, work: Callable[[], _Result]) -> _Resul
 
 
 def _place(error: BaseException) -> str:
-    """The last line of ours on the way to an error; its own text may hold a patient's name."""
+    """Our innermost line in an error's traceback; the error's own text may hold a patient's name."""
     frames = traceback.extract_tb(error.__traceback__)[1:]
     ours = [frame for frame in frames if _HERE in Path(frame.filename).parents] or list(frames)
     return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}"

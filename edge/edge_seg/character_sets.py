@@ -1,8 +1,7 @@
-"""Text of DICOM attributes as Unicode: code extensions of PS3.5 section 6.1.2.5, and what devices make of them.
+"""Decodes DICOM text to Unicode: the code extensions of PS3.5 section 6.1.2.5, and how devices deviate from them.
 
-Stricter readers lose names of patients to small departures from the standard: a missing escape sequence, a term that is
-misspelt, bytes of a set that no term declares. Here such text is read by the best reading there is, and the caller is
-told that it was a guess.
+Stricter readers lose patient names to small departures from the standard: a missing escape sequence, a misspelt term,
+bytes of an undeclared set. This module decodes such text as well as it can and reports that it guessed.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ _SINGLE_BYTE = {
 }
 _DOUBLE_BYTE = {149: "euc_kr", 58: "gb2312"}
 _G1 = {**_SINGLE_BYTE, **_DOUBLE_BYTE}
-"""Codecs of what bytes above 127 are, by ISO-IR registration number (PS3.3 tables C.12-2 to C.12-4)."""
+"""Codecs for bytes above 127, by ISO-IR registration number (PS3.3 tables C.12-2 to C.12-4)."""
 
 _WHOLE = {"192": "utf-8", "GB18030": "gb18030", "GBK": "gbk"}
 """Sets without code extensions (PS3.3 table C.12-5)."""
@@ -51,7 +50,7 @@ _G1_ESCAPES = {
     b"$)A": 58,
 }
 _G0_ESCAPES = {b"(B": b"", b"(J": b"", b"$B": b"\x1b$B", b"$@": b"\x1b$@", b"$(D": b"\x1b$(D"}
-"""Sets of bytes below 128: ASCII and its Japanese twin (empty), or what turns Python's `iso2022_jp_2` to the set."""
+"""Sets for bytes below 128: empty for ASCII and its Japanese twin, else the escape for Python's `iso2022_jp_2`."""
 
 _PIECE = re.compile(rb"\x1b(\$\([A-Z]|\$\)[A-Z]|\$[@-B]|[(),-][A-Za-z])|([\x00-\x1a\x1c-\x7f]+)|([\x80-\xff]+)")
 _DELIMITERS = re.compile(rb"[\\^=\r\n\f\t]")
@@ -61,11 +60,11 @@ _CONTROLS = re.compile("[\x80-\x9f]")
 
 @dataclass(frozen=True)
 class CharacterSets:
-    """What Specific Character Set (0008,0005) declares.
+    """The sets that Specific Character Set (0008,0005) declares.
 
     Attributes:
         whole: codec of a set without code extensions.
-        numbers: ISO-IR registration numbers of the others, the first value's first; `None` for ASCII.
+        numbers: ISO-IR registration numbers of the others, in the order of the values; `None` for ASCII.
     """
 
     whole: str | None
@@ -73,7 +72,7 @@ class CharacterSets:
 
     @classmethod
     def declared(cls, terms: Sequence[str]) -> CharacterSets:
-        """Of the values of the attribute, misspelt ones as they are meant; what nobody can read declares nothing."""
+        """Parse the attribute's values; misspelt terms are read as intended, and unknown ones ignored."""
         numbers: list[int | None] = []
         for term in terms:
             known = re.sub(r"[^A-Z0-9]", "", term.upper())
@@ -90,7 +89,7 @@ class CharacterSets:
 
     @classmethod
     def of(cls, header: Any) -> CharacterSets:
-        """Of pydicom's dataset."""
+        """The character sets that a pydicom dataset declares."""
         value = getattr(header.get_item("SpecificCharacterSet"), "value", None)
         if isinstance(value, (bytes, bytearray)):
             value = bytes(value).decode("ascii", "replace")
@@ -99,13 +98,13 @@ class CharacterSets:
         return cls.declared(str(value or "").strip(" \0").split("\\"))
 
     def text(self, header: Any, keyword: str) -> tuple[str, bool]:
-        """An attribute of pydicom's dataset as `decode` reads it, several values with backslashes between them.
+        """An attribute of a pydicom dataset, decoded as by `decode`; several values are joined by backslashes.
 
         Raises:
-            Exception: of many kinds, where the attribute is damaged: pydicom converts some values when asked for them.
+            Exception: of many kinds, if the attribute is damaged: pydicom converts some values on access.
         """
         value = getattr(header.get_item(keyword), "value", None)
-        # pydicom keeps the bytes of names that it has decoded.
+        # pydicom keeps the original bytes of names it has decoded.
         value = getattr(value, "original_string", value)
         if isinstance(value, (bytes, bytearray)):
             return self.decode(bytes(value))
@@ -114,7 +113,7 @@ class CharacterSets:
         return "" if value is None else str(value), True
 
     def decode(self, data: bytes) -> tuple[str, bool]:
-        """The text, and whether that is what the standard says; if not, it is UTF-8 where it can be, or Latin-1.
+        """The text, and whether it conforms to the standard; if not, it is decoded as UTF-8 if valid, else Latin-1.
 
         >>> CharacterSets.declared(["", "ISO 2022 IR 149"]).decode(b"Hong=\\x1b$)C\\xfb\\xf3")
         ('Hong=洪', True)
@@ -123,7 +122,7 @@ class CharacterSets:
             return data.decode("ascii"), True
         try:
             text = self._as_declared(data)
-            # Latin-1 makes something of all bytes; control characters tell that it was not meant.
+            # Latin-1 decodes any bytes; control characters show that it was not intended.
             if not _CONTROLS.search(text):
                 return text, True
         except UnicodeError:
@@ -138,13 +137,13 @@ class CharacterSets:
         if self.whole is not None:
             return data.decode(self.whole)
         if self.numbers == (13,) and _ESCAPE not in data:
-            # Lone ISO_IR 13 stands on many films whose names are Shift JIS with kanji.
+            # Many films declare ISO_IR 13 alone but have Shift JIS names with kanji.
             return data.decode("shift_jis")
         return "".join(self._pieces(data))
 
     def _pieces(self, data: bytes) -> Iterator[str]:
         first = self.numbers[0] if self.numbers else None
-        # Some devices leave the escape sequence out where one set alone can be meant.
+        # Some devices omit the escape sequence when only one set is possible.
         initial = first if first is not None else next((number for number in self.numbers if number), None)
         high, low = initial, b""
         position = 0
@@ -159,7 +158,7 @@ class CharacterSets:
             elif below is not None:
                 yield (low + below + b"\x1b(B").decode("iso2022_jp_2") if low else below.decode("ascii")
                 if not low and first is not None and _DELIMITERS.search(below):
-                    high = first  # PS3.5 section 6.1.2.5.3: delimiters take back what escape sequences said
+                    high = first  # PS3.5 section 6.1.2.5.3: delimiters reset to the first set
             elif high is None:
                 raise UnicodeDecodeError("ascii", data, piece.start(), position, "no set is declared for it")
             else:
@@ -167,7 +166,7 @@ class CharacterSets:
 
 
 def _designate(escape: bytes, high: int | None, low: bytes, data: bytes, position: int) -> tuple[int | None, bytes]:
-    """The sets of bytes above and below 128 after an escape sequence."""
+    """The sets for bytes above and below 128 after an escape sequence."""
     if escape in _G1_ESCAPES:
         return _G1_ESCAPES[escape], low
     if escape in _G0_ESCAPES:
@@ -176,7 +175,7 @@ def _designate(escape: bytes, high: int | None, low: bytes, data: bytes, positio
 
 
 def _codec(term: str) -> str | None:
-    """Of a term that Python knows (`UTF-8`, `ISO 8859-5`)."""
+    """The codec of a term that Python recognises (`UTF-8`, `ISO 8859-5`)."""
     try:
         return codecs.lookup(term.strip()).name
     except (LookupError, ValueError):

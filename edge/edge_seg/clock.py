@@ -1,8 +1,8 @@
-"""The time that can be believed: a board without a battery clock starts in any year, and results must not age by that.
+"""A trustworthy clock: a board without a battery clock may boot in any year, and results must not age by that.
 
-The machine's clock is believed as it goes: time passes as the kernel counts it since the boot, whatever the date says.
-Time between two boots counts only where the clock was synchronised before and is again. So a clock that jumps makes
-nothing older; where no clock is ever synchronised, age is counted in hours of running.
+The rate of the machine's clock is trusted, not its date: time passes as the kernel counts it since boot. Time between
+two boots counts only if the clock was synchronised before and is again. A clock that jumps therefore ages nothing; if
+the clock is never synchronised, age is counted in hours of running.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from edge_seg.typed_json import parse_object, read_fields
 
 CLOCK_NAME = "clock.json"
 
-_DRIFT_S = 120.0  # between clock and kernel; more is a jump
+_DRIFT_S = 120.0  # between wall clock and kernel; more is a jump
 _TELL_BEHIND_S, _TELL_AHEAD_S = 3600.0, 7 * 86_400.0
 LOOK_EVERY_S = 0.5
-"""Seconds between two looks at the machine's clock."""
+"""Seconds between two readings of the machine's clock."""
 
 _SAVE_EVERY_S = 600.0
 _MOST_SHIFTS = 100
@@ -44,15 +44,15 @@ class Shift:
 
 @dataclass(frozen=True)
 class Seen:
-    """The clock as it was last looked at. All times in seconds, those of the clock since 1970.
+    """The last reading of the clock. All times in seconds; clock times are since 1970.
 
     Attributes:
-        boot: of the machine.
+        boot: identifier of the machine's boot.
         uptime_s: since that boot.
-        wall: what the clock said.
-        counted: the time that can be believed.
+        wall: time by the machine's clock.
+        counted: the time that can be trusted.
         began: counted time when counting began.
-        trusted: counted time when the clock was last synchronised, `None` where it never was.
+        trusted: counted time when the clock was last synchronised, `None` if it never was.
         shifts: corrections of the past.
     """
 
@@ -69,10 +69,10 @@ class Clock:
     """Counted time of an output folder.
 
     Attributes:
-        trouble: what is wrong with the machine's clock, `None` where nothing is.
+        trouble: what is wrong with the machine's clock, `None` if nothing is.
 
     Args:
-        path: of the file in which it is kept from boot to boot.
+        path: file that keeps it across boots.
     """
 
     def __init__(self, path: Path) -> None:
@@ -103,8 +103,8 @@ class Clock:
         """Seconds since something was recorded.
 
         Args:
-            recorded: what the clock said then.
-            offset_s: see `offset_s`, of then.
+            recorded: time by the machine's clock when it was recorded.
+            offset_s: `offset_s` at that time.
         """
         now, at = self.now(), recorded.timestamp() + (offset_s or 0.0)
         for shift in self._seen.shifts:
@@ -113,7 +113,7 @@ class Clock:
         return now - at
 
     def close(self) -> None:
-        """Keep what was counted."""
+        """Save the counted time."""
         self._seen = self._look(self._seen)
         self._save()
 
@@ -125,7 +125,7 @@ class Clock:
         counted, shifts, trusted = last.counted + passed, last.shifts, last.trusted
         if clock_is_synchronised():
             if wall - counted > _DRIFT_S:
-                # What was recorded since the clock was last right is as old as was counted, and no older.
+                # Records made since the clock was last right keep their counted age.
                 start = last.began if trusted is None else trusted
                 shifts, counted = (*shifts, Shift(start, counted, wall - counted))[-_MOST_SHIFTS:], wall
             trusted = counted if abs(wall - counted) <= _DRIFT_S else trusted
@@ -136,7 +136,7 @@ class Clock:
         return Seen(boot, uptime, wall, counted, last.began, trusted, shifts)
 
     def _tell(self, jump_s: float, same_boot: bool) -> None:
-        """Say that the clock jumped; that it went on while the machine was off is no jump."""
+        """Report a clock jump; time that passed while the machine was off is not one."""
         if jump_s > -_TELL_BEHIND_S and jump_s < (_TELL_BEHIND_S if same_boot else _TELL_AHEAD_S):
             return
         way = "ahead" if jump_s > 0 else "back"
@@ -147,7 +147,7 @@ class Clock:
         _log.warning("%s", self.trouble)
 
     def _save(self) -> None:
-        # A disk that takes nothing says so where results are written.
+        # If the disk refuses writes, writing the results reports it.
         self._saved_at = time.monotonic()
         try:
             self._path.parent.mkdir(exist_ok=True)

@@ -1,8 +1,7 @@
-"""Connections from peers that may be hostile: how many there may be, and which one gives way.
+"""Connections from peers that may be hostile: how many are allowed, and which one is closed to make room.
 
-A connection that has not yet said what it wants costs a few kB in an event loop, and no thread. When there are too
-many, the oldest one of them, of the peer that has the most, is closed: however many a peer opens, it takes room from
-itself alone.
+A connection that has not yet sent its request costs a few kB in an event loop, and no thread. When there are too many,
+the oldest of these from the peer with the most connections is closed: a peer that opens many displaces only its own.
 """
 
 from __future__ import annotations
@@ -26,21 +25,21 @@ _Result = TypeVar("_Result")
 _LOG = room_logger("edge_seg.connections")
 
 _BUFFER = 16 * 1024
-"""Bytes that are read ahead of what is asked for; the longest line or head that there can be."""
+"""Bytes of read-ahead, and so the longest possible line or request head."""
 
 _BACKLOG = 128
 _REST_S = 0.1
-"""Pause after the system gave no connection, for want of descriptors for example."""
+"""Pause after the system failed to accept a connection, for lack of descriptors for example."""
 
 
 @dataclass(frozen=True)
 class Caps:
-    """How many connections there may be.
+    """Limits on connections.
 
     Attributes:
-        most: in all.
-        of_a_peer: from one address; of IPv6, from one network of 64 bits.
-        handshake_s: seconds for the whole of a TLS handshake.
+        most: in total.
+        of_a_peer: from one address; with IPv6, from one /64 network.
+        handshake_s: seconds for an entire TLS handshake.
     """
 
     most: int = 128
@@ -53,10 +52,10 @@ class Connection:
     """A peer's connection.
 
     Attributes:
-        address: of the peer, as its socket has it.
-        peer: who the caps count it for.
+        address: of the peer, as its socket reports it.
+        peer: key by which the caps count it.
         reader, writer: streams, ready when it is served.
-        has_asked: whether it has said what it wants; until then it gives way first.
+        has_asked: whether it has sent its request; until then it is closed first.
         since: monotonic seconds at which it was opened.
     """
 
@@ -69,20 +68,20 @@ class Connection:
 
 
 class ConnectionServer:
-    """Accepts connections in a thread of its own and serves each in an event loop there, until `close`.
+    """Accepts connections in its own thread and serves each in an event loop there, until `close`.
 
     Args:
-        host, port: where; port 0 takes any that is free.
-        serve: serves a connection, which is closed when that returns, raises, or is cancelled.
+        host, port: where to listen; port 0 takes any free one.
+        serve: serves a connection, which is closed when this returns, raises, or is cancelled.
         name: of the thread.
-        caps: how many connections there may be.
-        tls: where given, peers must speak TLS.
+        caps: limits on connections.
+        tls: if given, peers must use TLS.
 
     Attributes:
-        port: that it listens at.
+        port: that it listens on.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: it cannot listen on the port.
     """
 
     def __init__(
@@ -104,14 +103,14 @@ class ConnectionServer:
         self._thread.start()
 
     def close(self) -> None:
-        """Close every connection and accept no more; once more does no harm."""
+        """Close every connection and accept no more; may be called repeatedly."""
         if self._thread.is_alive():
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._end)
             self._thread.join()
 
     def call(self, work: Callable[[], None]) -> None:
-        """Have something done in the loop, from any thread."""
+        """Schedule work in the loop, from any thread."""
         # The loop may have ended meanwhile.
         with contextlib.suppress(RuntimeError):
             self._loop.call_soon_threadsafe(work)
@@ -139,7 +138,7 @@ class ConnectionServer:
                 connection = Connection(address, _peer(address[0]), asyncio.StreamReader(_BUFFER))
                 self._make_room(connection.peer)
                 self._open[connection] = self._loop.create_task(self._attend(connection, accepted))
-                # Those that are open get their turn before the next one is let in.
+                # Let open connections run before accepting the next one.
                 await asyncio.sleep(0)
         finally:
             tasks = list(self._open.values())
@@ -148,7 +147,7 @@ class ConnectionServer:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     def _make_room(self, peer: str) -> None:
-        """Close a connection where there are as many as may be."""
+        """Close a connection if a limit is reached."""
         count = Counter(connection.peer for connection in self._open)
         if count[peer] < self._caps.of_a_peer:
             if len(self._open) < self._caps.most:
@@ -173,9 +172,9 @@ class ConnectionServer:
             connection.writer = asyncio.StreamWriter(transport, protocol, connection.reader, self._loop)
             await self._serve(connection)
         except (OSError, EOFError, asyncio.TimeoutError) as error:
-            # A peer that went away, or was too slow: it is nothing to anybody else.
+            # The peer went away or was too slow, which concerns no other connection.
             _LOG.debug("%s: %s", connection.peer, type(error).__name__)
-        # One connection, one boundary: none ends the others.
+        # One connection, one boundary: a failure must not end the others.
         except Exception:
             _LOG.exception("%s: the connection failed", connection.peer)
         finally:
@@ -187,10 +186,10 @@ class ConnectionServer:
 
 
 async def within(seconds: float, work: Awaitable[_Result]) -> _Result:
-    """What comes of some work that has a deadline.
+    """The result of work that has a deadline.
 
     Raises:
-        asyncio.TimeoutError: it took longer, however much of it was done.
+        asyncio.TimeoutError: it took longer, whatever progress it made.
     """
     # Before Python 3.12, `asyncio.wait_for` loses a cancellation that comes as the work ends:
     # https://github.com/python/cpython/issues/86296
@@ -202,7 +201,7 @@ async def within(seconds: float, work: Awaitable[_Result]) -> _Result:
         return task.result()
     finally:
         task.cancel()
-        # Also what was raised as the cancellation came is heard here, or asyncio prints that nobody heard it.
+        # Also retrieves what was raised during cancellation, or asyncio logs that it was never retrieved.
         await asyncio.gather(task, return_exceptions=True)
 
 
@@ -218,7 +217,7 @@ def _listen(host: str, port: int) -> socket.socket:
     except UnicodeError as error:
         raise OSError(f"{host} is no name of a host") from error
     except OSError as error:
-        # Python repeats the address, which whoever asked knows.
+        # Drop the address that Python appends; the caller has it.
         raise OSError(error.errno, str(error.strerror or error).partition(" (while attempting")[0]) from error
     listening.setblocking(False)
     return listening
@@ -227,6 +226,6 @@ def _listen(host: str, port: int) -> socket.socket:
 def _peer(host: str) -> str:
     address = ipaddress.ip_address(host.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is None:
-        # Whoever has one address of such a network has all of them.
+        # A peer with one address of a /64 network has all of them.
         return str(ipaddress.ip_network((address, 64), strict=False))
     return str(getattr(address, "ipv4_mapped", None) or address)

@@ -1,4 +1,4 @@
-"""pynetdicom as this program needs it: silent, and with deadlines that hold though somebody sets the clock."""
+"""Configures pynetdicom for this program: silent, and with timeouts that hold when the clock is set."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from types import SimpleNamespace
 
 
 def prepare_pynetdicom() -> None:
-    """To be called before an association is made, on either side; once more does no harm.
+    """Prepare pynetdicom; call before making an association, on either side. May be called repeatedly.
 
-    Its timers read the date (pynetdicom 3.0, `timer.py`). Where a time server sets the clock of a board without a
-    battery, each association would end amid a film; where the clock goes back, one that is stuck would stay as long.
+    Its timers use wall-clock time (pynetdicom 3.0, `timer.py`). When a time server sets the clock of a board without a
+    battery, every association would end in mid-film; when the clock goes back, a stuck one would last that much longer.
     """
     from pynetdicom import timer
 
-    # It prints what peers do wrong; those who should know hear of it by status and record.
+    # It prints peers' errors, which status and record already report.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     vars(timer)["time"] = SimpleNamespace(time=time.monotonic)

@@ -42,18 +42,18 @@ _REQUIRED = {
     "flatbuffers": ("flatbuffers", "flatbuffers"),
     "pydicom": ("pydicom", "pydicom"),
 }
-_DICOM_PORT = 11112  # registered for DICOM with IANA; only root may take 104
+_DICOM_PORT = 11112  # registered for DICOM with IANA; only root may bind 104
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at.
+    """The result of one check.
 
     Attributes:
-        subject: what.
+        subject: what was checked.
         state: `ok`, `missing` (needed), or `absent` (optional).
         detail: what was found.
-        fix: the exact command or step, where there is something to mend.
+        fix: the exact command or step, if something needs fixing.
     """
 
     subject: str
@@ -63,10 +63,10 @@ class Check:
 
 
 def examine(config: StationConfig | None = None) -> list[Check]:
-    """Look at everything a run depends on, needed things first.
+    """Check everything a run depends on, needed things first.
 
     Args:
-        config: of the station that shall run here, where there is one.
+        config: of the station that is to run here, if any.
     """
     return [
         *_python(),
@@ -97,7 +97,7 @@ def _python() -> Iterator[Check]:
             loaded = importlib.import_module(module)
             version = _version(distribution) or getattr(loaded, "__version__", None)
         except ImportError as error:
-            # Installed and yet of no use: a system library is absent, or it was built for another numpy.
+            # Installed but unusable: a system library is missing, or it was built for another numpy.
             fix = pip_install("--force-reinstall", distribution)
             yield Check(subject, "missing", f"does not load ({first_line(error)})", fix)
         else:
@@ -168,7 +168,7 @@ def _cameras() -> Iterator[Check]:
 
 
 def _libcamera() -> Check:
-    """What libcamera sees; V4L2 does not list a Pi's own camera."""
+    """Cameras that libcamera sees; V4L2 does not list a Pi's own camera."""
     try:
         models = [entry["Model"] for entry in importlib.import_module("picamera2").Picamera2.global_camera_info()]
     except (ImportError, OSError, RuntimeError) as error:
@@ -204,7 +204,7 @@ def _extras() -> Iterator[Check]:
 
 
 def _gpu() -> Iterator[Check]:
-    """What training needs to use a GPU; a device that does not train is not asked for one."""
+    """What training needs to use a GPU; skipped on devices that do not train."""
     if importlib.util.find_spec("tensorflow") is None:
         return
     driver = _loads("libcuda.so.1")
@@ -216,14 +216,14 @@ def _gpu() -> Iterator[Check]:
         yield Check("NVIDIA driver", "absent", "there is a GPU, and no libcuda.so.1", fix)
     absent = [name for name in _gpu_wheels() if not _version(name)]
     if absent and not _loads("libcudnn.so.9"):
-        # Without them TensorFlow trains on the CPU and says next to nothing.
+        # Without them TensorFlow trains on the CPU, almost silently.
         yield Check("[gpu]", "absent", f"without {', '.join(absent)}", install_command("gpu"))
     else:
         yield Check("[gpu]", "ok", "CUDA is installed")
 
 
 def _gpu_wheels() -> list[str]:
-    """The distributions that `tensorflow[and-cuda]` brings."""
+    """The distributions that `tensorflow[and-cuda]` pulls in."""
     try:
         needed = importlib.metadata.requires("tensorflow") or []
     except importlib.metadata.PackageNotFoundError:
@@ -254,8 +254,8 @@ def _machine() -> Iterator[Check]:
 
 
 def _disk(folder: Path) -> Check:
-    """The disk that results go to; the folder is made by the run."""
-    # A relative one by its own name: a service may stand in a folder whose way it may not look along.
+    """The disk for the results; the run creates the folder."""
+    # Not resolved: a service may lack permission to traverse the parents of its working directory.
     place = folder
     while not place.exists() and place != place.parent:
         place = place.parent
@@ -273,7 +273,7 @@ def _disk(folder: Path) -> Check:
 
 
 def _port() -> Iterator[Check]:
-    """Whether films can be received at the port that DICOM has for it."""
+    """Whether the registered DICOM port is free to receive films."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -286,7 +286,7 @@ def _port() -> Iterator[Check]:
 
 
 def _clock() -> Iterator[Check]:
-    """A Pi without network starts in the past: films of today would be recorded then, and kept by that date."""
+    """Whether the clock is right: a Pi without network boots in the past, which would misdate records and retention."""
     now, installed = time.time(), Path(__file__).stat().st_mtime
     today = time.strftime("%Y-%m-%d %H:%M", time.localtime(now))
     if now < installed:

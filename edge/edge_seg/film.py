@@ -35,19 +35,19 @@ class Film:
         spacing_plane: where it holds: `detector`, `patient`, or `unknown`.
         aspect: height of a pixel over its width.
         orientation: what sets the film upright.
-        orientation_known: whether a header said so.
-        padding: bool, of the pixels' shape, where a pixel is none of the film's but fills up the picture; black.
+        orientation_known: whether a header specified it.
+        padding: bool, of the pixels' shape: pixels that are not the film's but fill up the picture; shown black.
         view: `PA`, `AP`, ..., where known.
-        patient_years: age of the patient, where known; it stands in no record.
+        patient_years: age of the patient, where known; never written to a record.
         taken_at: ISO 8601 time of exposure or capture, where known.
         age_s: for camera frames, seconds between capture and hand-over.
         checksum: SHA-256 (hex) of the bytes the film was decoded from, where it came from a file.
         decode_ms: how long decoding took.
-        polarity_known: whether a header said what is black and what is white.
+        polarity_known: whether a header specified what is black and what is white.
         colour: mean difference between the strongest and the weakest colour channel, 0 to 1, before it became grey.
         warnings: what a reader of the result should know about this film.
-        unique_name: whether no other film can have this name, so that nobody has to remember it.
-        header: where it came from DICOM, pydicom's dataset without the pixels.
+        unique_name: whether no other film can have this name, so that it need not be remembered.
+        header: for a DICOM film, pydicom's dataset without the pixels.
 
     Raises:
         InputError: pixels are not two-dimensional uint8 or uint16, or a side is too short or too long.
@@ -101,7 +101,7 @@ class Film:
 
     @cached_property
     def upright(self) -> Upright:
-        """The part inside the padding as it stands upright; all of the film where it has none."""
+        """The part inside the padding, set upright; the whole film if it has no padding."""
         height, width = self.shape
         if self.padding is None:
             return Upright((0, height), (0, width), self.orientation)
@@ -111,7 +111,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Failure:
-    """A film that could not be had, and why."""
+    """A film that could not be read or processed, and why."""
 
     name: str
     source: str
@@ -119,7 +119,7 @@ class Failure:
 
 
 class Outcome(Protocol):
-    """What a source learns of a film: the record of it, see `edge_seg.record`."""
+    """What a source learns about its film: the film's record, see `edge_seg.record`."""
 
     @property
     def status(self) -> str:
@@ -128,7 +128,7 @@ class Outcome(Protocol):
 
 
 def _nothing(outcome: Outcome | None) -> None:
-    """Acknowledge to a source that keeps no count."""
+    """Acknowledge nothing, for sources that keep no count."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,7 +136,7 @@ class Arrival:
     """A film on its way from its source to its record, with the acknowledgement that the source waits for.
 
     Attributes:
-        content: the film, or why there is none.
+        content: the film, or why it failed.
         on_settled: called once the record is on disk.
     """
 
@@ -147,7 +147,7 @@ class Arrival:
         """Tell the source that the film's record is on disk (`None`: since an earlier run).
 
         Raises:
-            OutputError: the source cannot note it; the call may be repeated.
+            OutputError: the source cannot store this; the call may be repeated.
         """
         self.on_settled(record)
 
@@ -163,7 +163,7 @@ def inverted(film: Film) -> Film:
 
 
 def check_size(name: str, height: int, width: int) -> None:
-    """Refuse films that are too small or too large to be a radiograph; readers ask before they decode.
+    """Refuse films that are too small or too large to be a radiograph; readers call this before they decode.
 
     Raises:
         InputError: the shorter side is under `SMALLEST_SIDE` or there are over `LARGEST_FILM` pixels.

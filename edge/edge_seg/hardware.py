@@ -1,4 +1,4 @@
-"""What the machine says of itself: name, boot, usable cores, temperature, and whether it slows down."""
+"""What the machine reports about itself: name, boot, usable cores, temperature, and throttling."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 
 HOT_C = 80.0
-"""A Raspberry Pi slows down from here on."""
+"""A Raspberry Pi slows down from this temperature on."""
 
 LITTLE_SPACE_BYTES = 200_000_000
-"""Bytes; with less free on the disk the page and `edge-seg doctor` warn."""
+"""Bytes; with less free disk space the page and `edge-seg doctor` warn."""
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _UPTIME = Path("/proc/uptime")
@@ -25,12 +25,12 @@ _THROTTLED = Path("/sys/devices/platform/soc/soc:firmware/get_throttled")
 _NVIDIA = "0x10de"  # vendor on the PCI bus
 _DISPLAY = "0x03"  # class: VGA and 3D controllers
 
-# Raspberry Pi firmware, `vcgencmd get_throttled`: bits of the present; 16 higher, of the time since the start.
+# Raspberry Pi firmware, `vcgencmd get_throttled`: bits for the present state; 16 higher, for the time since boot.
 _REASONS = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "temperature limit"}
 
 
 def board_name() -> str:
-    """What the board calls itself (`Raspberry Pi 5 Model B Rev 1.0`), empty where it does not."""
+    """The board's name for itself (`Raspberry Pi 5 Model B Rev 1.0`), empty if it has none."""
     try:
         return _MODEL.read_text(errors="replace").strip("\0\n")
     except OSError:
@@ -38,7 +38,7 @@ def board_name() -> str:
 
 
 def boot_id() -> str:
-    """What names the present boot of the machine (random(4)); empty where the system does not tell."""
+    """Identifier of the machine's current boot (random(4)); empty where the system provides none."""
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
@@ -46,7 +46,7 @@ def boot_id() -> str:
 
 
 def uptime_s() -> float:
-    """Seconds since the boot, suspend included (proc(5)); since some start where the system does not tell."""
+    """Seconds since boot, suspend included (proc(5)); since an arbitrary start where the system provides none."""
     try:
         return float(_UPTIME.read_text().split()[0])
     except (OSError, ValueError, IndexError):
@@ -54,16 +54,16 @@ def uptime_s() -> float:
 
 
 def clock_is_synchronised() -> bool:
-    """Whether systemd-timesyncd has set the clock since the boot; other ways are not known of."""
+    """Whether systemd-timesyncd has set the clock since boot; other time services are not detected."""
     return _SYNCHRONISED.exists()
 
 
 def clock_is_doubtful() -> bool:
-    """Whether nothing has confirmed the clock since the boot: no time server, no battery clock that can be right."""
+    """Whether nothing has confirmed the clock since boot: no time server, no plausible battery clock."""
     if clock_is_synchronised() or not _SYNCHRONISED.parent.is_dir():
         return False
     try:
-        # One without a battery counts from 1970, or from whatever year it was made in.
+        # Without a battery it counts from 1970, or from its year of manufacture.
         return int(_BATTERY_CLOCK.read_text()) < Path(__file__).stat().st_mtime
     except (OSError, ValueError):
         return True
@@ -87,7 +87,7 @@ def has_nvidia_card() -> bool:
 
 
 def memory_can_be_limited() -> bool | None:
-    """Whether the kernel has the memory controller of cgroup v2, on by boot parameter only on Raspberry Pi OS.
+    """Whether the kernel has the memory controller of cgroup v2; Raspberry Pi OS needs a boot parameter for it.
 
     `None` where the system has no cgroup v2.
     """
@@ -98,7 +98,7 @@ def memory_can_be_limited() -> bool | None:
 
 
 def temperature_c() -> float | None:
-    """The hottest thermal zone in degrees Celsius, `None` where there is none."""
+    """The hottest thermal zone in degrees Celsius, `None` if there is none."""
     found = []
     for zone in _THERMAL.glob("thermal_zone*/temp"):
         try:
@@ -109,7 +109,7 @@ def temperature_c() -> float | None:
 
 
 def throttling() -> dict[str, list[str]] | None:
-    """Why the board slows down, `now` and since its `start`; `None` on a board that does not say."""
+    """Why the board slows down, `now` and since its `start`; `None` on boards that do not report it."""
     try:
         bits = int(_THROTTLED.read_text().strip(), 16)
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Whose film a record is of: the identifiers of its DICOM objects, and the patient where names were asked for."""
+"""Whose film a record describes: the identifiers of its DICOM objects, and the patient if names are requested."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Uids:
 
 @dataclass(frozen=True)
 class Patient:
-    """Name and id as the header has them, empty where it has none."""
+    """Name and ID from the header, empty where it has none."""
 
     name: str
     id: str
@@ -28,11 +28,11 @@ class Patient:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a record says of a film's origin.
+    """What a record says about a film's origin.
 
     Attributes:
         dicom: `None` for a film without a DICOM header.
-        patient: `None` unless names were asked for.
+        patient: `None` unless names are requested.
     """
 
     dicom: Uids | None = None
@@ -40,7 +40,7 @@ class Identity:
 
 
 def identity_of(film: Film, names: bool = False) -> Identity:
-    """What a record says of a film's origin.
+    """What a record says about a film's origin.
 
     Args:
         film: with or without a DICOM header.
@@ -59,6 +59,6 @@ def identity_of(film: Film, names: bool = False) -> Identity:
 def _text(header: Any, sets: CharacterSets, keyword: str) -> str:
     try:
         return sets.text(header, keyword)[0].strip(" \0")
-    # pydicom raises what it likes on a damaged value, and a header must not cost the film.
+    # pydicom may raise anything on a damaged value, and a bad header must not fail the film.
     except Exception:
         return ""

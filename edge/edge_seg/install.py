@@ -1,4 +1,4 @@
-"""How more of edge-seg is installed here: by the way that it came, since no package index has it."""
+"""How to install more of edge-seg here: from where it came, since no package index has it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 
 def pip_install(*words: str) -> str:
-    """The command that installs something for the Python that runs this, whichever `pip` a shell would find."""
+    """The command that installs packages for the running Python, whichever `pip` the shell would find."""
     beside = Path(sys.executable).with_name("pip")
     found = shutil.which("pip")
     here = found is not None and os.path.realpath(Path(found).parent) == os.path.realpath(beside.parent)
@@ -24,11 +24,11 @@ def pip_install(*words: str) -> str:
 def install_command(extra: str = "", *, anew: bool = False) -> str:
     """The command that installs edge-seg with an extra.
 
-    What was installed from a checkout or a file is installed from there again (`direct_url.json`, PEP 610).
+    An installation from a checkout or a file is repeated from there (`direct_url.json`, PEP 610).
 
     Args:
         extra: `clinic`, for example; empty for none.
-        anew: whether to install what is there already once more.
+        anew: whether to reinstall what is already installed.
     """
     source, editable = _source()
     wanted = shlex.quote(f"{source}[{extra}]") if extra else shlex.quote(source)
@@ -48,7 +48,7 @@ def _source() -> tuple[str, bool]:
 
 
 def _is_there(place: Path) -> bool:
-    """Whether it is; a service may not look into the home of who installed it, where it is taken to be."""
+    """Whether a path exists; assumed so if permission is denied, as for a service in its installer's home."""
     try:
         return place.exists()
     except PermissionError:

@@ -1,4 +1,4 @@
-"""The Python interface: a segmenter that takes whatever holds a film, and results that show and save themselves."""
+"""The Python interface: a segmenter that accepts films in many forms, and results that display and save themselves."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ if TYPE_CHECKING:
     from edge_seg.sources.given import FilmLike
 
 _AHEAD = 2
-"""Films of each worker that are read before their results are taken."""
+"""Films submitted per worker before their results are taken."""
 
 
 @dataclass(frozen=True, repr=False)
 class Segmentation(engine.Segmentation):
-    """What was found on one film. Research use only, not for diagnosis.
+    """The result for one film. Research use only, not for diagnosis.
 
     The attributes are those of `edge_seg.segmenter.Segmentation`: `masks`, `areas`, `measurements`, `quality`, `trust`.
     In a notebook a result shows its overlay and its numbers.
     """
 
     def overlay(self) -> np.ndarray:
-        """The film with its outlines above a strip of text, `(height, width, 3)` uint8, red first."""
+        """The film with its outlines above a strip of text, `(height, width, 3)` uint8 RGB."""
         return np.ascontiguousarray(draw_overlay(self)[:, :, ::-1])
 
     def save(
         self, folder: str | Path, products: Iterable[str] = ("mask", "overlay", "record"), *, names: bool = False
     ) -> DoneRecord:
-        """Write masks, overlay and record into a folder as `edge-seg run` does, and give the record.
+        """Write masks, overlay and record into a folder as `edge-seg run` does, and return the record.
 
         Args:
-            folder: made if absent.
+            folder: created if missing.
             products: which of `mask`, `overlay`, `record`, `dicom`.
             names: whether the record may name the patient.
 
@@ -60,14 +60,14 @@ class Segmentation(engine.Segmentation):
             OutputError: the folder cannot be written, or another program writes to it.
             UsageError: an unknown product, or none.
         """
-        # What writes DICOM results takes a while to load.
+        # Imported here: the DICOM writers take a while to load.
         from edge_seg.outputs.folder import OutputFolder
 
         with closing(OutputFolder(Path(folder), products, names=names)) as output:
             return output.write(self)
 
     def plot(self, axes: Any = None) -> Any:
-        """Draw the overlay on axes of matplotlib, by default new ones, and give them.
+        """Draw the overlay on matplotlib axes, new ones by default, and return them.
 
         Raises:
             DeviceError: matplotlib is not installed.
@@ -84,7 +84,7 @@ class Segmentation(engine.Segmentation):
         return axes
 
     def to_dict(self, *, names: bool = False) -> dict[str, Any]:
-        """The result's numbers and facts as JSON has them: a record (`schemas/record.json`) of no files.
+        """The result's numbers and facts as JSON values: a record (`schemas/record.json`) without files.
 
         Args:
             names: whether the patient may be named.
@@ -111,7 +111,7 @@ class Segmentation(engine.Segmentation):
         )
 
     def _rows(self) -> list[tuple[str, str]]:
-        """Names and values of what is worth a look first."""
+        """Names and values of the main results."""
         if self.quality.verdict == "reject":
             return [("rejected", finding.text) for finding in self.quality.findings if finding.verdict == "reject"]
         rows = [
@@ -129,7 +129,7 @@ class Segmentation(engine.Segmentation):
 class Segmenter(engine.Segmenter):
     """Segments films with one model.
 
-    `Segmenter.load` makes one; the arguments of the class are those of `edge_seg.segmenter.Segmenter`. One segmenter
+    `Segmenter.load` creates one; the arguments of the class are those of `edge_seg.segmenter.Segmenter`. A segmenter
     serves one thread; `map` uses several.
 
     >>> from edge_seg import Segmenter
@@ -146,22 +146,22 @@ class Segmenter(engine.Segmenter):
                 a `Film`.
 
         Raises:
-            InputError: it cannot be read, or is no film.
+            InputError: it cannot be read, or is not a film.
         """
-        # Imported here, as the threads below: a program that only loads a segmenter starts sooner without.
+        # Imported here, like the thread pool below, so that a program that only loads a segmenter starts sooner.
         from edge_seg.sources.given import film_of
 
         found = super().__call__(film_of(film))
         return Segmentation(**{each.name: getattr(found, each.name) for each in fields(found)})
 
     def map(self, films: Iterable[FilmLike], workers: int = 1) -> Iterator[Segmentation | Failure]:
-        """Segment many films, in their order; a film that cannot be had or processed gives a `Failure` in its place.
+        """Segment many films in order; a film that cannot be read or processed yields a `Failure` in its place.
 
-        Films are taken as results are: an endless iterable works, and few are in memory at a time.
+        Films are consumed as results are taken: an endless iterable works, and few films are in memory at a time.
 
         Args:
             films: each as for a call.
-            workers: threads, each with an interpreter of its own on one core; 1 uses this segmenter.
+            workers: threads, each with its own interpreter on one core; 1 uses this segmenter.
 
         Raises:
             UsageError: fewer than one worker.

@@ -1,4 +1,4 @@
-"""JSON Schema (draft 2020-12) of what dataclasses write as JSON: records, manifests, reports."""
+"""JSON Schema (draft 2020-12) for dataclasses written as JSON: records, manifests, reports."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _value(kind: Any, definitions: dict[str, Any]) -> dict[str, Any]:
         return {"type": "object", "additionalProperties": _value(inner[1], definitions)}
     if is_dataclass(kind) and isinstance(kind, type):
         if kind.__name__ not in definitions:
-            # Named first: it may hold itself.
+            # Registered first, since it may contain itself.
             definitions[kind.__name__] = {}
             definitions[kind.__name__] = schema_of(kind, definitions)
         return {"$ref": f"#/$defs/{kind.__name__}"}

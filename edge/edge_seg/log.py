@@ -1,17 +1,17 @@
-"""Loggers, one for each room, that say nothing until somebody asks."""
+"""Loggers, one per subpackage, silent until enabled."""
 
 from __future__ import annotations
 
 import logging
 
-# Without a handler Python prints warnings to standard error by itself.
+# Without a handler Python prints warnings to standard error on its own.
 logging.getLogger("edge_seg").addHandler(logging.NullHandler())
 
 
 def room_logger(module: str) -> logging.Logger:
-    """The logger of the room that a module is in.
+    """The logger of the subpackage that a module is in.
 
-    Messages name films by UID or number alone: file names and DICOM texts may hold a patient's name.
+    Messages name films by UID or number only: file names and DICOM texts may hold a patient's name.
 
     Args:
         module: `__name__` of the caller.
@@ -23,10 +23,10 @@ def room_logger(module: str) -> logging.Logger:
 
 
 def log_to_standard_error(level: str) -> None:
-    """Print what the rooms log.
+    """Print the package's log messages.
 
     Args:
-        level: the least level that is printed, `debug`, `info`, `warning` or `error`.
+        level: the lowest level to print, `debug`, `info`, `warning` or `error`.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))

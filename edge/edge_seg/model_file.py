@@ -30,12 +30,12 @@ COMPILED_NAME = "edge_tpu.tflite"
 """The same network, compiled for the Edge TPU; optional."""
 OUTPUTS = ("sigmoid", "softmax")
 ARGMAX = "argmax"
-"""Output of networks that other programs made: the number of the class, 0 being the background."""
+"""Output of networks made by other programs: the class index, 0 being the background."""
 MANIFEST_SUFFIX = ".edge_seg.json"
-"""Of a manifest that lies beside a network which holds none: `unet.edge_seg.json` beside `unet.tflite`."""
+"""Suffix of a manifest beside a network that contains none: `unet.edge_seg.json` beside `unet.tflite`."""
 SCHEMA = 1
 KINDS_OF_FILM = ("chest",)
-"""Kinds of film that a model can expect; the film gate knows each of them."""
+"""Kinds of film that a model can expect; the film gate supports each of them."""
 
 MOST_STRUCTURES = 255
 """Class numbers in segmentation masks are 8 bits wide."""
@@ -61,11 +61,11 @@ class NoManifestError(ModelError):
 
 @dataclass(frozen=True)
 class OtherNetwork:
-    """What a manifest says of a network that another program made.
+    """What a manifest says about a network made by another program.
 
     Attributes:
         output_index: which of its outputs is the segmentation, from 0.
-        probabilities: whether that is past its sigmoid or softmax; `None` goes by the operator that makes it.
+        probabilities: whether that output is after its sigmoid or softmax; `None` decides by the operator behind it.
     """
 
     output_index: int = 0
@@ -82,8 +82,8 @@ class Manifest:
         input_height, input_width, input_channels: of the input tensor.
         mean, std: the network sees `(grey / 255 - mean) / std`.
         output: `sigmoid`: one logit per structure, structures may overlap; `softmax`: one per class, the background
-            first; or `argmax`: the number of the class.
-        quantisation: `float32`, `float16` (weights alone), `dynamic` (int8 weights, float32 between), `int8-ptq` or
+            first; or `argmax`: the class index.
+        quantisation: `float32`, `float16` (weights only), `dynamic` (int8 weights, float32 between), `int8-ptq` or
             `int8-qat`.
         thresholds: per structure, the probability above which a pixel belongs to it.
         single_component: whether only the largest piece of each structure is kept.
@@ -96,7 +96,7 @@ class Manifest:
         gate: classifier of what the network saw, see `assessment.kinds`; `None` without one.
         edge_tpu: compiler, outcome and checksum of the network compiled for the Edge TPU; `None` without one.
         flatbuffer_sha256: checksum (hex) of the flatbuffer.
-        other: of a network that another program made; `None` where edge-seg did.
+        other: facts about a network made by another program; `None` for one made by edge-seg.
     """
 
     name: str
@@ -127,7 +127,7 @@ class Manifest:
         """Channels of the output that the segmenter reads; the first channel of a softmax is the background.
 
         Raises:
-            ModelError: this version does not know the kind of output.
+            ModelError: this version does not support the kind of output.
         """
         if self.output not in (*OUTPUTS, ARGMAX):
             raise ModelError(f"{self.name}: output {self.output!r} is unknown: update edge-seg")
@@ -140,7 +140,7 @@ class Manifest:
 
     @property
     def adapted_from(self) -> str | None:
-        """Name and version of the model that a device adapted it from; `None` where it was trained as it is."""
+        """Name and version of the model that a device adapted it from; `None` if it was not adapted."""
         facts = self.training.get("adaptation")
         before = facts.get("adapted_from") if isinstance(facts, dict) else None
         return f"{before.get('name')} {before.get('version')}" if isinstance(before, dict) else None
@@ -149,7 +149,7 @@ class Manifest:
         """The manifest as stored in the file."""
         fields = asdict(self)
         if self.other is None:
-            # Older versions refuse a field that they do not know.
+            # Older versions refuse unknown fields.
             del fields["other"]
         return json.dumps({"schema": SCHEMA, **fields}, indent=2) + "\n"
 
@@ -158,8 +158,8 @@ class Manifest:
         """Read a manifest.
 
         Raises:
-            ModelError: not JSON, of an unknown schema, a field missing, unknown or of another type, or a value that no
-                model can have.
+            ModelError: not JSON, an unknown schema, a field that is missing, unknown or of the wrong type, or a value
+                that no model can have.
         """
         try:
             raw = parse_object(text)
@@ -216,7 +216,7 @@ class ModelFile:
 
     @property
     def size(self) -> int:
-        """Bytes of its file, or of the file that it would make."""
+        """Size in bytes of its file, or of the file it would produce."""
         return self.path.stat().st_size if self.path else len(self.to_bytes())
 
     def to_bytes(self) -> bytes:
@@ -271,10 +271,10 @@ class ModelFile:
 
         Args:
             model: name or path.
-            manifest: of a network that holds none; by default the one beside it (`MANIFEST_SUFFIX`), if it is there.
+            manifest: of a network that contains none; by default the one beside it (`MANIFEST_SUFFIX`), if present.
 
         Raises:
-            ModelError: there is no such model, or it is damaged, or the manifest is of another network.
+            ModelError: there is no such model, it is damaged, or the manifest belongs to another network.
             NoManifestError: it has no manifest.
         """
         path = find_model(model)
@@ -308,7 +308,7 @@ _NO_MANIFEST = (
 
 
 def _with_manifest(flatbuffer: bytes, path: Path, source: Path) -> ModelFile:
-    """Another program's network with the manifest of a file of its own."""
+    """Another program's network with the manifest from a separate file."""
     try:
         text = source.read_text()
     except (OSError, ValueError) as error:

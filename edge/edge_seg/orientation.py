@@ -9,11 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Orientation:
-    """What sets a picture upright, seen from the front: head up, the patient's left to the right. Eight ways in all.
+    """One of eight ways to set a picture upright, seen from the front: head up, the patient's left to the right.
 
     Attributes:
-        transposed: first, rows and columns change places.
-        rows_reversed: then the order of the rows is reversed.
+        transposed: first, swap rows and columns.
+        rows_reversed: then reverse the order of the rows.
         columns_reversed: and that of the columns.
 
     >>> Orientation(columns_reversed=True).upright(np.array([[1, 2], [3, 4]]))
@@ -27,17 +27,17 @@ class Orientation:
 
     @property
     def mirrored(self) -> bool:
-        """Whether the picture is a mirror image, turned or not: right and left are exchanged in it."""
+        """Whether the picture is a mirror image, rotated or not, with right and left swapped."""
         return self.transposed ^ self.rows_reversed ^ self.columns_reversed
 
     @property
     def letters(self) -> str:
-        """Where in the patient the rows and the columns of the picture go, as DICOM says it (`L/F`)."""
+        """Directions of the picture's rows and columns in the patient, in DICOM's notation (`L/F`)."""
         across, along = "R" if self.columns_reversed else "L", "H" if self.rows_reversed else "F"
         return f"{along}/{across}" if self.transposed else f"{across}/{along}"
 
     def upright(self, plane: np.ndarray) -> np.ndarray:
-        """A view of a plane `(height, width, ...)` as it stands upright; what is written into it is in the plane."""
+        """An upright view of a plane `(height, width, ...)`; writing into it writes into the plane."""
         plane = plane.swapaxes(0, 1) if self.transposed else plane
         return plane[:: -1 if self.rows_reversed else 1, :: -1 if self.columns_reversed else 1]
 
@@ -47,10 +47,10 @@ UPRIGHT = Orientation()
 
 @dataclass(frozen=True)
 class Upright:
-    """The part of a film that shows the patient, as it stands upright.
+    """The part of a film that shows the patient, set upright.
 
     Attributes:
-        rows, columns: of the film, from the first to the one behind the last.
+        rows, columns: of the film, from the first to one past the last.
         orientation: what sets it upright.
     """
 
@@ -65,10 +65,10 @@ class Upright:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """`(height, width)` as it stands upright, in pixels."""
+        """`(height, width)` once upright, in pixels."""
         height, width = self.rows[1] - self.rows[0], self.columns[1] - self.columns[0]
         return (width, height) if self.orientation.transposed else (height, width)
 
     def of(self, plane: np.ndarray) -> np.ndarray:
-        """That part of a plane `(film height, film width, ...)`; a view, as `Orientation.upright` gives it."""
+        """That part of a plane `(film height, film width, ...)`, as an upright view; see `Orientation.upright`."""
         return self.orientation.upright(plane[self.box])

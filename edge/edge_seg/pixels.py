@@ -1,6 +1,6 @@
 """The one pixel path: film -> model input, logits -> masks at the film's own size.
 
-Training, quantisation, benchmark and device all come through here, and nothing else knows geometry.
+Training, quantisation, benchmark and device all go through here, and no other code handles geometry.
 Everything is computed in integers, or in floats that hold integers exactly, so that the same film
 gives the same bytes on every processor (see `resampling`).
 """
@@ -18,25 +18,25 @@ from edge_seg.orientation import Upright
 from edge_seg.resampling import edges_above_zero, enlarge_above, resample
 
 IGNORE = 127
-"""Label value of pixels that enter neither a loss nor a score."""
+"""Label value of pixels that are excluded from losses and scores."""
 
 ROBUST_PERCENTILES = (0.5, 99.5)
-"""Where a film names no window, these percentiles become black and white."""
+"""Percentiles shown as black and white if a film specifies no window."""
 
 _PERCENTILE_SAMPLE = 1 << 18
-_ASPECT_STEPS = 1000  # finest denominator of an aspect: 1:1000 of a film is under the width of a pixel of the input
+_ASPECT_STEPS = 1000  # largest denominator of an aspect: 1/1000 of a film is less than one input pixel
 _LOGIT_STEPS = 1024  # fixed-point steps per unit of logit while masks are enlarged
 _LOGIT_LIMIT = 31.0  # keeps the fixed-point logits within int16
 
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a film lies in a model's input: upright, scaled to fit, centred, in square pixels, borders black.
+    """Where a film is placed in a model's input: upright, scaled to fit, centred, in square pixels, borders black.
 
     Attributes:
         film_shape: `(height, width)` of the film.
         input_shape: `(height, width)` of the model's input.
-        upright: which part of the film it is, and how it was set upright.
+        upright: which part of the film is shown, and how it is set upright.
         top, left, height, width: its rectangle in the model's input, in pixels.
 
     >>> box = Letterbox.fit((1000, 2000), (192, 192))
@@ -65,10 +65,10 @@ class Letterbox:
         upright: Upright | None = None,
         aspect: float = 1.0,
     ) -> Letterbox:
-        """The largest centred rectangle of the film's proportions in the model's input.
+        """The largest centred rectangle with the film's proportions in the model's input.
 
         Args:
-            film_shape, input_shape, upright: as the attributes; all of the film by default.
+            film_shape, input_shape, upright: as the attributes; the whole film by default.
             aspect: height over width of the film's own pixels.
         """
         upright = upright or Upright((0, film_shape[0]), (0, film_shape[1]))
@@ -96,8 +96,8 @@ class Letterbox:
 def value_range(film: Film) -> tuple[float, float]:
     """Pixel values to show as black and white: the film's window, else robust percentiles.
 
-    The percentiles come from evenly spaced places inside the padding, so that a large film costs no more than a small
-    one, and a film whose rows are each there twice has those of the film with square pixels.
+    The percentiles are sampled at evenly spaced places inside the padding, so that a large film costs no more than a
+    small one, and a film with every row doubled has the same percentiles as the film with square pixels.
     """
     if film.window is not None:
         low, high = film.window
@@ -110,7 +110,7 @@ def value_range(film: Film) -> tuple[float, float]:
 
 
 def _sample(film: Film, plane: np.ndarray) -> np.ndarray:
-    """Pixels at evenly spaced places, in a grid of squares as large as the longer side of a pixel."""
+    """Evenly spaced pixels, on a grid of squares whose side is the longer side of a pixel."""
     shown = film.upright.of(plane)
     down, across = _pixels_in_a_square(film)
     height, width = (
@@ -127,25 +127,25 @@ def _sample(film: Film, plane: np.ndarray) -> np.ndarray:
 
 
 def _pixel_sides(aspect: float, upright: Upright) -> tuple[int, int]:
-    """`(height, width)` of a film's pixels as it stands upright, in whole numbers of one unit."""
+    """`(height, width)` of an upright film's pixels, as integer multiples of one unit."""
     high, wide = max(Fraction(aspect).limit_denominator(_ASPECT_STEPS), Fraction(1, _ASPECT_STEPS)).as_integer_ratio()
     return (wide, high) if upright.orientation.transposed else (high, wide)
 
 
 def _pixels_in_a_square(film: Film) -> tuple[Fraction, Fraction]:
-    """How many of an upright film's pixels, `(down, across)`, make a square with sides as long as their longer ones."""
+    """How many of an upright film's pixels, `(down, across)`, make a square whose side is a pixel's longer side."""
     high, wide = _pixel_sides(film.aspect, film.upright)
     side = max(high, wide)
     return Fraction(side, high), Fraction(side, wide)
 
 
 def to_grey8(film: Film, contrast: float = 1.0, brightness: float = 1.0) -> np.ndarray:
-    """The film at its own size as it is shown: `(height, width)` uint8.
+    """The film at its own size, as displayed: `(height, width)` uint8.
 
     Args:
-        film: its pixels.
-        contrast, brightness: of the window, as the CSS filters of these names have them, brightness first; what the
-            usual window cuts off comes into sight.
+        film: to display.
+        contrast, brightness: of the window, like the CSS filters of these names, brightness first; they reveal what
+            the usual window cuts off.
     """
     low, high = value_range(film)
     if (contrast, brightness) != (1.0, 1.0):
@@ -160,7 +160,7 @@ def to_grey8(film: Film, contrast: float = 1.0, brightness: float = 1.0) -> np.n
 
 
 def to_input(film: Film, input_shape: tuple[int, int]) -> tuple[np.ndarray, Letterbox]:
-    """What the network sees, before normalisation: `(height, width)` uint8, and where the film lies in it."""
+    """What the network sees, before normalisation: `(height, width)` uint8, and the film's letterbox in it."""
     letterbox = Letterbox.of(film, input_shape)
     down, across = _pixels_in_a_square(film)
     values = resample(film.upright.of(film.pixels), letterbox.height, letterbox.width, (int(down), int(across)))
@@ -170,7 +170,7 @@ def to_input(film: Film, input_shape: tuple[int, int]) -> tuple[np.ndarray, Lett
 
 
 def to_small(film: Film, side: int) -> np.ndarray:
-    """The upright film in square pixels, `(height, width)` uint8, its longer side of at most `side` pixels."""
+    """The upright film in square pixels, `(height, width)` uint8, its longer side at most `side` pixels."""
     height, width = (
         round(length / float(step)) for length, step in zip(film.upright.shape, _pixels_in_a_square(film), strict=True)
     )
@@ -180,15 +180,15 @@ def to_small(film: Film, side: int) -> np.ndarray:
 
 
 def labels_to_input(labels: np.ndarray, letterbox: Letterbox) -> np.ndarray:
-    """Label planes laid where `to_input` lays the film.
+    """Label planes placed where `to_input` places the film.
 
     Args:
         labels: `(film height, film width, structures)` uint8 of 0, 1 and `IGNORE`.
         letterbox: as `to_input` returned it.
 
     Returns:
-        `(input height, input width, structures)` uint8 of 0, 1 and `IGNORE`. A pixel is 1 where at least half
-        of it is, and ignored where any of it is or where the film does not reach.
+        `(input height, input width, structures)` uint8 of 0, 1 and `IGNORE`. A pixel is 1 if at least half of it
+        is, and ignored if any of it is or if it is outside the film.
     """
     labels = letterbox.upright.of(labels)
     height, width = letterbox.height, letterbox.width
@@ -205,12 +205,12 @@ def labels_to_input(labels: np.ndarray, letterbox: Letterbox) -> np.ndarray:
 
 
 def input_table(mean: float, std: float, scale: float | None, zero_point: int, dtype: str = "int8") -> np.ndarray:
-    """All 256 grey values as the model's input wants them.
+    """All 256 grey values as the model's input expects them.
 
-    `(grey / 255 - mean) / std`, then quantised where `scale` is given.
+    `(grey / 255 - mean) / std`, then quantised if `scale` is given.
 
     Returns:
-        256 values, float32, or of `dtype` (int8, uint8) where `scale` is given.
+        256 values, float32, or of `dtype` (int8, uint8) if `scale` is given.
     """
     real = (np.arange(256, dtype=np.float64) / 255.0 - mean) / std
     if scale is None:
@@ -226,12 +226,12 @@ def to_tensor(grey: np.ndarray, table: np.ndarray, channels: int) -> np.ndarray:
 
 
 def structure_logits(logits: np.ndarray, output: str) -> np.ndarray:
-    """The logit of each structure's probability, whatever the network's output is.
+    """The logit of each structure's probability, for any kind of network output.
 
     Args:
         logits: `(..., channels)` float32.
-        output: `softmax` has the background first, and the logit of a class is its score less the log of the sum of
-            the others' exponentials; any other gives them as they are.
+        output: `softmax` has the background first, and the logit of a class is its score minus the log-sum-exp of the
+            others; for any other kind the logits are returned unchanged.
 
     Returns:
         `(..., structures)` float32.
@@ -249,8 +249,8 @@ def to_masks(
 ) -> np.ndarray:
     """Masks at the film's own size from logits at the model's.
 
-    The logits are enlarged bilinearly in fixed point and cut at the threshold afterwards, which gives
-    smooth outlines where enlarging a mask would give steps.
+    The logits are enlarged bilinearly in fixed point and then thresholded, which gives smooth outlines
+    where enlarging a mask would give steps.
 
     Args:
         logits: `(input height, input width, structures)` float32.
@@ -266,11 +266,11 @@ def to_masks(
 
 @dataclass(frozen=True)
 class Edges:
-    """How far a structure reaches in each row of the upright film, or of the network's picture of it.
+    """The extent of a structure in each row of the upright film, or of the network's picture of it.
 
     Attributes:
-        first, behind: where it begins and where it ends, float64, in the upright film's pixels from its left edge;
-            `inf` and `-inf` in rows without it.
+        first, behind: where it begins and ends, float64, in the upright film's pixels from its left edge; `inf` and
+            `-inf` in rows without it.
     """
 
     first: np.ndarray
@@ -282,16 +282,16 @@ class Edges:
         return bool(np.isfinite(self.first).any())
 
     def without_any(self) -> Edges:
-        """As many rows, and the structure in none of them."""
+        """The same number of rows, without the structure in any."""
         return Edges(np.full_like(self.first, np.inf), np.full_like(self.behind, -np.inf))
 
     @property
     def width(self) -> float:
-        """From the leftmost to the rightmost place, in whichever rows they lie; 0 where there is none."""
+        """Distance from the leftmost to the rightmost point over all rows; 0 without the structure."""
         return max(0.0, float(self.behind.max() - self.first.min()))
 
     def width_with(self, other: Edges) -> float:
-        """Greatest distance in one row from the outer edge of the one to the other's, 0 where they share no row."""
+        """Greatest distance between the outer edges of the two within one row, 0 if they share no row."""
         shared = np.isfinite(self.first) & np.isfinite(other.first)
         outer = np.maximum(self.behind, other.behind)[shared] - np.minimum(self.first, other.first)[shared]
         return float(outer.max(initial=0.0))
@@ -299,12 +299,12 @@ class Edges:
 
 @dataclass(frozen=True)
 class Outlines:
-    """What a network found on a film, in the network's pixels: masks and widths are taken from it.
+    """A network's result for a film, in the network's pixels: the source of masks and widths.
 
     Attributes:
         planes: `(structures, height, width)` int16, fixed-point logits of the film's rectangle.
-        cuts: per structure, what a value must exceed.
-        letterbox: where that rectangle lies.
+        cuts: per structure, the fixed-point logit that a value must exceed.
+        letterbox: where that rectangle is.
     """
 
     planes: np.ndarray
@@ -332,9 +332,9 @@ class Outlines:
         return masks
 
     def edges(self, structure: int, without: int | None = None) -> Edges:
-        """How far a structure reaches, less another one, in each row of the network's picture.
+        """The extent of a structure, minus another one, in each row of the network's picture.
 
-        The film's own pixels have no part in it: an edge of the mask is at the nearest edge of a pixel.
+        Independent of the film's own pixels: an edge of the mask snaps to the nearest pixel edge.
         """
         planes = [self._above(structure), *([] if without is None else [-self._above(without)])]
         scale = self.letterbox.upright.shape[1] / self.letterbox.width
@@ -342,15 +342,15 @@ class Outlines:
         return Edges(first * scale, behind * scale)
 
     def _above(self, structure: int) -> np.ndarray:
-        """How far above its cut a structure is, doubled: as `enlarge_above` counts it, and so never zero."""
+        """Twice how far a structure is above its cut, as `enlarge_above` counts it, and so never zero."""
         return 2 * self.planes[structure].astype(np.int32) - (2 * self.cuts[structure] + 1)
 
 
 def _closest_observations(sample: np.ndarray, percentiles: tuple[float, ...]) -> list[float]:
     """Percentiles of uint8 or uint16 values by definition 3 of Hyndman & Fan (1996, Am Stat 50:361).
 
-    Of the sorted values the one nearest in rank, and of two that are as near the one of even rank; ranks from 1. Whole
-    numbers are counted faster than they are sorted.
+    That is the sorted value nearest in rank (ranks start at 1); ties go to the even rank. Counting integers is faster
+    than sorting them.
     """
     levels = 256 if sample.dtype == np.uint8 else 65536
     counts = cv2.calcHist([np.ascontiguousarray(sample)], [0], None, [levels], [0, levels])
@@ -371,7 +371,7 @@ def _keep_largest(fixed: np.ndarray, cut: int) -> np.ndarray:
     largest = 1 + int(np.argmax(stats[1:, cv2.CC_STAT_AREA]))
     others = (pieces != 0) & (pieces != largest)
     kept = fixed.copy()
-    # Mirrored at the cut, so that outlines beside them stay where they are; not beyond what 16 bits hold.
+    # Mirrored at the cut, so that neighbouring outlines stay where they are; clipped to 16 bits.
     mirrored = np.clip(2 * cut - fixed[box].astype(np.int32), -(1 << 15), (1 << 15) - 1).astype(np.int16)
     kept[box] = np.where(others, mirrored, fixed[box])
     return kept

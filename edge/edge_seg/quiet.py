@@ -1,4 +1,4 @@
-"""Keeps what native libraries print on their own away from standard error."""
+"""Keeps the output of native libraries off standard error."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _dropped = False
 
 @contextmanager
 def native_libraries_quiet() -> Iterator[None]:
-    """While this lasts, what is written to the process's standard error goes nowhere.
+    """Discard everything written to the process's standard error inside this context.
 
-    LiteRT announces its CPU delegate there whenever a model is loaded, and has no setting against it. Errors are not
-    lost: they come as exceptions. It concerns every thread, so it should be short; several may be inside.
+    LiteRT announces its CPU delegate there whenever a model is loaded, and has no setting to stop it. Errors are not
+    lost: they come as exceptions. This affects every thread, so keep it short; several may be inside at once.
     """
     _enter()
     try:
@@ -31,9 +31,9 @@ def native_libraries_quiet() -> Iterator[None]:
 
 @contextmanager
 def native_failures_quiet() -> Iterator[None]:
-    """What is written to the process's standard error while this lasts comes afterwards, and not where it raises.
+    """Delay what is written to the process's standard error inside this context, or discard it on an exception.
 
-    Rust's panics write some lines there before they become an exception, which says all that is to be known.
+    Rust panics write a few lines there before they become an exception, which says everything needed.
     """
     _enter()
     raised = True
@@ -54,7 +54,7 @@ def _enter() -> None:
         with suppress(OSError, AttributeError):
             sys.stderr.flush()
             _kept, _dropped = os.dup(2), False
-            # A system without files in memory loses what is written meanwhile.
+            # Without in-memory files, what is written meanwhile is lost.
             _written = os.memfd_create("stderr") if hasattr(os, "memfd_create") else os.open(os.devnull, os.O_RDWR)
             os.dup2(_written, 2)
 

@@ -20,14 +20,14 @@ from edge_seg.typed_json import read_fields
 from edge_seg.version import __version__
 
 SCHEMA = 1
-"""Version of the record's fields; readers must refuse one they do not know."""
+"""Version of the record's fields; readers must refuse versions they do not support."""
 
 _PLAIN_NAME = re.compile(r"[^/\\\0]+")
 
 
 @dataclass(frozen=True)
 class FilmFacts:
-    """The film itself; see `Film`. `bits` are those of a stored pixel, `sha256` is of the file it came from."""
+    """The film itself; see `Film`. `bits` is per stored pixel, `sha256` is of the file it came from."""
 
     height: int
     width: int
@@ -45,7 +45,7 @@ class FilmFacts:
 
     @classmethod
     def of(cls, film: Film, names: bool = False) -> FilmFacts:
-        """The facts of a film; when it was taken only where patients may be named, or where no header names one."""
+        """The facts of a film; `taken_at` only if patients may be named, or the film has no header."""
         bits = film.pixels.dtype.itemsize * 8
         return cls(
             *film.shape,
@@ -75,14 +75,14 @@ class ModelFacts:
 
     @classmethod
     def of(cls, manifest: Manifest) -> ModelFacts:
-        """The facts of a model by its manifest."""
+        """The facts of a model from its manifest."""
         known = (manifest.name, manifest.version, manifest.quantisation, manifest.flatbuffer_sha256)
         return cls(*known, tuple(manifest.input_shape))
 
 
 @dataclass(frozen=True)
 class QualityFacts:
-    """What the film gate said; `gate` is whether there was one."""
+    """The film gate's verdict and findings; `gate` is whether there was a gate."""
 
     gate: bool
     verdict: str = "accept"
@@ -95,7 +95,7 @@ class QualityFacts:
 
     @property
     def warnings(self) -> list[str]:
-        """Why a person is to check the result, in words."""
+        """Why a person should check the result, in words."""
         return [finding.text for finding in self.findings if finding.verdict == WARN]
 
 
@@ -114,14 +114,14 @@ def _now() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """What every record says.
+    """What every record contains.
 
     Attributes:
         edge_seg: version of the program.
         notice: what the result may be used for.
         recorded_at: ISO 8601, by the machine's clock.
         name, source: of the film.
-        clock_offset_s: seconds by which the machine's clock was behind the time that it has counted, see `clock`.
+        clock_offset_s: seconds by which the machine's clock was behind the counted time, see `clock`.
         status: `done` or `failed`.
     """
 
@@ -141,19 +141,19 @@ class Record:
         return stamp if stamp.tzinfo else stamp.replace(tzinfo=timezone.utc)
 
     def to_json(self) -> dict[str, Any]:
-        """The record as JSON has it, schema `SCHEMA`."""
+        """The record as a JSON object of schema `SCHEMA`."""
         plain = {key: value for key, value in asdict(self).items() if key not in _ABSENT or value is not None}
         head = {"schema": SCHEMA, "edge_seg": plain.pop("edge_seg"), "notice": plain.pop("notice")}
         return {**head, "status": self.status, **plain}
 
 
 _ABSENT = frozenset({"patient", "clock_offset_s"})
-"""Fields that are left out of the JSON, not null, where there is nothing to say."""
+"""Fields that are omitted from the JSON, rather than null, if they are `None`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FailedRecord(Record):
-    """The record of a film that could not be had or processed."""
+    """The record of a film that could not be read or processed."""
 
     status: ClassVar[str] = "failed"
 
@@ -166,16 +166,16 @@ class DoneRecord(Record):
     """The record of a segmented film, or of one that the film gate rejected.
 
     Attributes:
-        stem: what the names of the film's files begin with.
+        stem: prefix of the film's file names.
         dicom, patient: see `identity`.
         structures: definitions of the outlined structures, by name.
         areas, widths, ratios: measurements, see `assessment.measurements`.
-        flagged: under the same names as the measurements, why each is not to be trusted; empty where all are.
+        flagged: why measurements are not to be trusted, under the same names; empty if all are trusted.
         estimated_dice, estimated_dice_bound: see `Segmentation.trust` and `trust_bound`.
         estimates: the same by structure and derived region.
         cardiothoracic_of: see `Measurements`.
         timings_ms: milliseconds of each stage, writing included.
-        products: what was asked to be written.
+        products: what was requested.
         files: what was written.
     """
 
@@ -227,8 +227,8 @@ def record_of(
 
     Args:
         segmentation: of the film.
-        stem: what the names of the film's files begin with.
-        products: what was asked to be written (`mask`, `overlay`, `record`).
+        stem: prefix of the film's file names.
+        products: what was requested (`mask`, `overlay`, `record`).
         files: what was written.
         timings_ms: all stages, writing included.
         names: whether the patient may be named; UIDs always are.
@@ -273,7 +273,7 @@ def record_of(
 
 
 def record_of_failure(failure: Failure, clock_offset_s: float | None = None) -> FailedRecord:
-    """The record of a film that could not be had."""
+    """The record of a film that could not be read or processed."""
     return FailedRecord(
         name=failure.name,
         source=failure.source,
@@ -284,10 +284,10 @@ def record_of_failure(failure: Failure, clock_offset_s: float | None = None) -> 
 
 
 def record_from_json(data: Any) -> AnyRecord:
-    """The record in what `Record.to_json` gave; fields that this version does not know are passed over.
+    """Read a record from the output of `Record.to_json`; unknown fields are ignored.
 
     Raises:
-        ValueError: it is no record of schema `SCHEMA`.
+        ValueError: it is not a record of schema `SCHEMA`.
     """
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ValueError(f"no record of schema {SCHEMA}")

@@ -1,7 +1,7 @@
 """Resampling that gives the same bytes on every processor: shrinking by area, enlarging bilinearly.
 
 OpenCV's area average rounds differently between machines. Here every value is an integer, or a float that holds an
-integer exactly, so that neither the order of adding nor the width of the processor's registers shows.
+integer exactly, so that neither summation order nor register width affects the result.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 
 _LARGEST_BLOCK = 256  # edge of a block, in pixels: a column of 256 16-bit values just fits into a float32's 24 bits
-_STRIPE = 1 << 18  # bytes of floats worked on at a time: they stay in the cache of a small processor
-_SIZES = 8  # films of one device have few sizes; what is worked out for one is kept
-_MOST_SKIPPED = 1.25  # times that a film may shrink bilinearly before it is averaged: what is between would be lost
-_WEIGHT_STEPS = 65536.0  # of enlarging, as in OpenCV's INTER_LINEAR_EXACT
+_STRIPE = 1 << 18  # bytes of floats processed at a time: they stay in the cache of a small processor
+_SIZES = 8  # films from one device have few sizes; taps for each are cached
+_MOST_SKIPPED = 1.25  # factor by which a film may shrink bilinearly without averaging: more would skip pixels
+_WEIGHT_STEPS = 65536.0  # for enlarging, as in OpenCV's INTER_LINEAR_EXACT
 
 
 def resample(pixels: np.ndarray, height: int, width: int, together: tuple[int, int] = (1, 1)) -> np.ndarray:
@@ -26,15 +26,15 @@ def resample(pixels: np.ndarray, height: int, width: int, together: tuple[int, i
     Args:
         pixels: two-dimensional, uint8 or uint16; any view.
         height, width: of the result.
-        together: how many rows and how many columns are as one of a film with square pixels: where `(2, 1)`, a film
-            whose rows are each there twice gives what it gives without.
+        together: how many rows and columns correspond to one of a film with square pixels: with `(2, 1)`, a film with
+            every row doubled gives the same result as the original.
 
     Returns:
         `(height, width)` float64.
     """
     pixels = np.ascontiguousarray(pixels)
     if height > pixels.shape[0] or width > pixels.shape[1]:
-        # Pixels that are not square may have to grow one way and shrink the other by much.
+        # Non-square pixels may have to grow along one axis and shrink a lot along the other.
         shorter, narrower = min(height, pixels.shape[0]), min(width, pixels.shape[1])
         if pixels.shape[0] > _MOST_SKIPPED * shorter or pixels.shape[1] > _MOST_SKIPPED * narrower:
             pixels = np.rint(resample(pixels, shorter, narrower, together)).astype(pixels.dtype)
@@ -50,32 +50,32 @@ def resample(pixels: np.ndarray, height: int, width: int, together: tuple[int, i
 def enlarge_above(plane: np.ndarray, cut: int, mask: np.ndarray) -> None:
     """Mark where a plane, enlarged bilinearly to a mask's size and rounded, is above `cut`.
 
-    The same pixels, to the bit, as `cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR_EXACT) > cut`, without the
-    enlarged plane. What is bilinear never leaves the range of the values it lies between, so only the rectangle around
-    the values above the cut is worked out.
+    Bit-identical to `cv2.resize(plane, size, interpolation=cv2.INTER_LINEAR_EXACT) > cut`, without the enlarged plane.
+    Bilinear interpolation never leaves the range of the values it blends, so only the rectangle around the values above
+    the cut is computed.
 
     Args:
         plane: two-dimensional int16.
         cut: what a pixel must exceed.
-        mask: two-dimensional bool, False all over; it receives the marks.
+        mask: two-dimensional bool, all False; receives the marks.
     """
     x, y, width, height = cv2.boundingRect((plane > cut).astype(np.uint8))
     if not width:
         return
     down, across = (_linear_taps(source, target) for source, target in zip(plane.shape, mask.shape, strict=True))
-    # One pixel more on each side: the values above the cut show as far as the centres of their neighbours.
+    # One more pixel on each side: values above the cut have effect up to the centres of their neighbours.
     top, left = max(y - 1, 0), max(x - 1, 0)
     rows = slice(down.start[top], down.start[y + height])
     columns = slice(across.start[left], across.start[x + width])
-    # A value halfway between two numbers is rounded up: from cut + 1/2 on it is above. Doubled to be a whole number.
+    # Halves are rounded up, so values from cut + 1/2 on are above. Doubled to stay an integer.
     values = 2.0 * plane[top : y + height + 1, left : x + width + 1] - (2 * cut + 1)
-    # The last row and column once more, so that each has a next one.
+    # Repeat the last row and column, so that each has a next one.
     above = cv2.copyMakeBorder(values, 0, 1, 0, 1, cv2.BORDER_REPLICATE)
     index = across.index[columns] - left
     wide = np.diff(above, axis=1).take(index, axis=1)
     wide *= across.weight[columns]
     wide += above.take(index, axis=1)
-    # Between two rows of the plane a column is above the cut where both are, and has to be worked out only where they
+    # Between two rows of the plane a column is above the cut where both rows are, and needs computing only where they
     # differ: along the outline.
     count = np.diff(down.start[top : y + height + 1])
     marked = wide[: len(count) + 1] >= 0
@@ -90,7 +90,7 @@ def enlarge_above(plane: np.ndarray, cut: int, mask: np.ndarray) -> None:
     for first in range(0, len(outline), step):
         row, column = np.divmod(outline[first : first + step], len(index))
         target = down.start[top + row] + np.minimum(np.arange(most)[:, None], count[row] - 1)
-        # A value has 21 bits at most and a weight 16, twice: a float holds every product and sum exactly.
+        # Values have at most 21 bits and weights 16, applied twice: a float holds every product and sum exactly.
         low = wide[row, column]
         fall = (low - wide[row + 1, column]) * down.weight[target]
         mask[target, columns.start + column] = fall <= low
@@ -99,21 +99,20 @@ def enlarge_above(plane: np.ndarray, cut: int, mask: np.ndarray) -> None:
 def edges_above_zero(planes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """Where each row first rises above zero in all planes at once, and where it last falls below.
 
-    Between the centres of two pixels a row is a straight line, as where `enlarge_above` enlarges it; beyond the
-    outermost centres nothing changes.
+    Between two pixel centres a row is linear, as in `enlarge_above`; beyond the outermost centres it is constant.
 
     Args:
         planes: two-dimensional, int32, of one shape; no value is zero.
 
     Returns:
-        Two float64 arrays, one value a row, in pixels from the left edge; `inf` and `-inf` in rows that never do.
+        Two float64 arrays, one value per row, in pixels from the left edge; `inf` and `-inf` in rows that never do.
     """
     height, width = planes[0].shape
     first, behind = np.full(height, np.inf), np.full(height, -np.inf)
     x, y, columns, rows = cv2.boundingRect((planes[0] > 0).astype(np.uint8))
     if not columns:
         return first, behind
-    # A cell lies between two centres. In it each plane is above zero on one stretch, and all are on what these share.
+    # A cell is between two centres. In it each plane is above zero on one interval, and all are on the intersection.
     near = [
         cv2.copyMakeBorder(plane[y : y + rows], 0, 0, 1, 1, cv2.BORDER_REPLICATE)[:, x : x + columns + 2]
         for plane in planes
@@ -132,7 +131,7 @@ def edges_above_zero(planes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarr
 
 
 def _stretch(planes: Sequence[np.ndarray], row: np.ndarray, cell: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """From where to where, 0 to 1, all planes are above zero in cells that each of them reaches."""
+    """Start and end, 0 to 1, of the interval in which all planes are above zero, in cells that each of them reaches."""
     start, end = np.zeros(len(row)), np.ones(len(row))
     for plane in planes:
         low, high = plane[row, cell].astype(np.float64), plane[row, cell + 1].astype(np.float64)
@@ -144,7 +143,7 @@ def _stretch(planes: Sequence[np.ndarray], row: np.ndarray, cell: np.ndarray) ->
 
 @dataclass(frozen=True)
 class _AreaTaps:
-    """For each target pixel the source blocks it covers, how much of each, and of all; whole numbers of one unit."""
+    """For each target pixel: the source blocks it covers, how much of each, and the total; integers of one unit."""
 
     index: np.ndarray
     weight: np.ndarray
@@ -155,8 +154,8 @@ class _AreaTaps:
 def _area_taps(source: int, target: int, together: int) -> tuple[_AreaTaps, int]:
     """Taps from blocks of `k` source pixels, at least twice as fine as the target, and `k`.
 
-    A block holds whole groups of pixels that are as one. Where blocks make up whole target pixels, those are the blocks
-    themselves: the sums are the same, and there is nothing left to weigh.
+    A block holds whole groups of `together` pixels. If target pixels consist of whole blocks, they become the blocks
+    themselves: the sums are the same and need no weights.
     """
     k = min(source // (2 * target), _LARGEST_BLOCK)
     k = max(1, k - k % together)
@@ -173,21 +172,21 @@ def _area_taps(source: int, target: int, together: int) -> tuple[_AreaTaps, int]
     # A tap that was clipped to the last block must not count it twice.
     weight[first + np.arange(count)[:, None] > len(edges) - 2] = 0
     weight = np.maximum(weight, 0)
-    # The largest unit that they are whole numbers of: smaller numbers fit into narrower floats.
+    # In units of the greatest common divisor: smaller numbers fit into narrower floats.
     unit = int(np.gcd.reduce(weight, axis=None))
     return _AreaTaps(index, (weight // unit).astype(np.float64), source // unit), k
 
 
 def _exact(largest: int) -> type[np.floating]:
-    """The narrowest float that holds every whole number up to `largest`."""
+    """The narrowest float that holds every integer up to `largest` exactly."""
     return np.float32 if largest <= 1 << 24 else np.float64
 
 
 def _apply(taps: _AreaTaps, values: np.ndarray, axis: int, dtype: type[np.floating]) -> np.ndarray:
-    """Weighted sums along an axis, of a type that holds them.
+    """Weighted sums along an axis, in a type that holds them.
 
-    All values are integers, below 2**53 for any film at an input of 160 pixels or more, so that nothing is rounded; and
-    beyond that numpy multiplies and adds one after the other on every machine.
+    All values are integers, below 2**53 for any film at an input of 160 pixels or more, so that nothing is rounded;
+    beyond that numpy multiplies and adds in separate steps on every machine.
     """
     if len(taps.index) == 1 and values.shape[axis] == len(taps.index[0]):
         return values.astype(dtype, copy=False)
@@ -195,7 +194,7 @@ def _apply(taps: _AreaTaps, values: np.ndarray, axis: int, dtype: type[np.floati
     total = np.multiply(values.take(taps.index[0], axis), weights[0], dtype=dtype)
     taken, part = np.empty(total.shape, values.dtype), np.empty_like(total)
     for index, weight in zip(taps.index[1:], weights[1:], strict=True):
-        # Without a mode, numpy fills a copy of `out` first.
+        # In its default mode, numpy fills a copy of `out` first.
         values.take(index, axis, out=taken, mode="clip")
         np.multiply(taken, weight, out=part)
         total += part
@@ -203,9 +202,9 @@ def _apply(taps: _AreaTaps, values: np.ndarray, axis: int, dtype: type[np.floati
 
 
 def _block_sums(pixels: np.ndarray, down: int, across: int, dtype: type[np.floating]) -> np.ndarray:
-    """Sums of blocks of `down` x `across` pixels; incomplete ones are filled up with their last row or column.
+    """Sums of blocks of `down` x `across` pixels; incomplete ones are padded with their last row or column.
 
-    Stripe by stripe, so that the sums of rows never leave the cache.
+    Works in stripes, so that the row sums never leave the cache.
     """
     height, width = pixels.shape
     sums = np.empty((-(-height // down), -(-width // across)), dtype)
@@ -221,7 +220,7 @@ def _row_sums(pixels: np.ndarray, k: int) -> np.ndarray:
     whole, rest = divmod(pixels.shape[0], k)
     sums = np.zeros((whole + (rest > 0), pixels.shape[1]), np.float32)
     for row in range(k):
-        # OpenCV widens the pixels on the way; numpy would write them out as wider ones first.
+        # OpenCV converts the pixels on the fly; numpy would write out a wider copy first.
         part = pixels[row::k]
         if len(part):
             cv2.accumulate(part, sums[: len(part)])
@@ -243,12 +242,12 @@ def _column_sums(values: np.ndarray, k: int, dtype: type[np.floating]) -> np.nda
 
 @dataclass(frozen=True)
 class _LinearTaps:
-    """For each target pixel the source pixel before it and the weight of the next one; all in pixels of one axis.
+    """For each target pixel, the source pixel before it and the weight of the next one, along one axis.
 
     Attributes:
-        index: of the source pixel at or before each target pixel, never falling.
+        index: of the source pixel at or before each target pixel, never decreasing.
         weight: of the source pixel after it, 0 to 1 in steps of 1/65536, float64.
-        start: first target pixel of each source pixel's cell, and behind the last the number of target pixels.
+        start: first target pixel of each source pixel's cell, followed by the number of target pixels.
     """
 
     index: np.ndarray
@@ -258,8 +257,8 @@ class _LinearTaps:
 
 @lru_cache(_SIZES)
 def _linear_taps(source: int, target: int) -> _LinearTaps:
-    """Where OpenCV's INTER_LINEAR_EXACT looks: pixels are areas; beyond the outermost centres nothing changes."""
-    # OpenCV's operations in their order, so that not even a last bit differs.
+    """Taps of OpenCV's INTER_LINEAR_EXACT: pixels are areas; values are constant beyond the outermost centres."""
+    # OpenCV's operations in the same order, so that not even the last bit differs.
     place = (1.0 / (target / source)) * (np.arange(target) + 0.5) - 0.5
     index = np.floor(place).astype(np.intp)
     weight = np.rint((place - index) * _WEIGHT_STEPS) / _WEIGHT_STEPS

@@ -49,24 +49,24 @@ _Segmenter = TypeVar("_Segmenter", bound="Segmenter")
 
 @dataclass(frozen=True)
 class Segmentation:
-    """What was found on one film. Research use only, not for diagnosis.
+    """The result for one film. Research use only, not for diagnosis.
 
     Attributes:
         film: the film, its polarity corrected where the gate found it wrong.
-        masks: per structure, bool `(film height, film width)`; empty where the gate rejected the film.
+        masks: per structure, bool `(film height, film width)`; all False if the gate rejected the film.
         measurements: areas, widths and ratios, in mm and cm2 where the film's spacing is known.
         timings_ms: `decode`, `pixels_in`, `gate`, `inference`, `pixels_out`, `trust`, `measure`.
         manifest: of the model that ran.
-        runtime, delegate, threads: what really ran it.
+        runtime, delegate, threads: what actually ran it.
         warnings: what a reader of the result should know.
-        quality: what the gate found on the film and its outlines.
-        gate: whether there was a gate to find anything.
-        trust: estimated Dice of the lungs, `None` where the film was rejected, or the model has no calibration of its
-            own, as one that was adapted on a device.
-        trust_bound: Dice that nine films of ten like this one reach; `None` where the calibration has no bound.
-        estimates: estimated Dice and its bound of each structure and region that the model is calibrated for.
-        lung: definition of lung that the masks follow, `whole`, `visible`, or `own` where the model's structures have
-            one of their own; `None` where they are of something else.
+        quality: the gate's findings on the film and its outlines.
+        gate: whether there was a gate.
+        trust: estimated Dice of the lungs, `None` if the film was rejected, or the model has no calibration of its
+            own, such as one adapted on a device.
+        trust_bound: Dice that nine of ten films like this one reach; `None` if the calibration has no bound.
+        estimates: estimated Dice and its bound for each structure and region that the model is calibrated for.
+        lung: definition of lung that the masks follow, `whole`, `visible`, or `own` if the model's structures have
+            one of their own; `None` if they are of something else.
     """
 
     film: Film
@@ -92,7 +92,7 @@ class Segmentation:
 
     @property
     def low_trust(self) -> bool:
-        """Whether the Dice may be so low that no measurement is to be used unchecked."""
+        """Whether the Dice may be too low for any measurement to be used unchecked."""
         return self.quality.has("low-trust")
 
     @property
@@ -102,7 +102,7 @@ class Segmentation:
 
     @property
     def structures(self) -> tuple[Structure, ...]:
-        """What the masks are, in the model's order, by the definition of lung they follow."""
+        """The structures of the masks, in the model's order, with the definition of lung they follow."""
         named = self.manifest.structures
         return with_definition(named, "visible") if self.lung == "visible" else named
 
@@ -113,9 +113,9 @@ class Segmenter:
     Args:
         model: a checked model file.
         runtime: what runs it; by default the first engine installed.
-        lung: definition of lung the masks shall follow: `whole`, or `visible`, which leaves the cardiomediastinum out;
+        lung: definition of lung that the masks follow: `whole`, or `visible`, which leaves the cardiomediastinum out;
             by default the model's first.
-        gate: whether films that the model does not expect are rejected; without it whatever comes is segmented.
+        gate: whether films that the model does not expect are rejected; without it every film is segmented.
 
     Raises:
         ModelError: manifest and network disagree about shapes.
@@ -135,7 +135,7 @@ class Segmenter:
         self.manifest = manifest = model.manifest
         self.lung = _definition(manifest, lung)
         self._doubt = _from_manifest(manifest, Doubt.from_json, manifest.trust)
-        # Its calibration is that of the model before: good enough for a warning, not for a number.
+        # An adapted model has the calibration of the one before: good enough for a warning, not for a number.
         self._doubt_of = manifest.adapted_from if self._doubt is not None else None
         self._appearance = load_appearance(manifest.expects) if gate and manifest.expects else None
         self.runtime = runtime = _adapted(runtime or cpu_runtime(model), model)
@@ -158,16 +158,16 @@ class Segmenter:
         self._table = pixels.input_table(manifest.mean, manifest.std, taken.scale, taken.zero_point, taken.dtype)
 
     def one_for_each_thread(self: _Segmenter) -> list[_Segmenter]:
-        """Segmenters of one thread each, as many as this one has threads, for as many films at a time.
+        """Single-threaded segmenters, one for each thread of this one, for as many films at a time.
 
-        This one alone where it has one thread, or something else than the CPU runs it.
+        Only this one if it has one thread, or if something other than the CPU runs it.
         """
         if self.runtime.threads == 1 or type(self.runtime) is not TFLiteRuntime:
             return [self]
         return [self.on_one_thread() for _ in range(self.runtime.threads)]
 
     def on_one_thread(self: _Segmenter) -> _Segmenter:
-        """The same segmenter with an interpreter of its own, on one core of the CPU: for another thread."""
+        """The same segmenter with its own interpreter, on one CPU core, for another thread."""
         runtime = cpu_runtime(self._model, 1, self.runtime.name.partition(" ")[0])
         runtime.notes = self.runtime.notes
         other = copy(self)
@@ -176,17 +176,17 @@ class Segmenter:
 
     @property
     def pooled(self) -> TensorSpec | None:
-        """The output with the pooled features of the coarsest level; `None` where the network has none."""
+        """The output with the pooled features of the coarsest level; `None` if the network has none."""
         return self._pooled
 
     @property
     def low_trust(self) -> float:
-        """Dice that a film's bound, or its estimate where there is none, must reach for its numbers to be trusted."""
+        """Dice that a film's bound, or its estimate without one, must reach for its numbers to be trusted."""
         return LOW_TRUST if self._doubt is None else self._doubt.low
 
     @property
     def gate(self) -> bool:
-        """Whether films are looked at before they are segmented."""
+        """Whether films pass a gate before they are segmented."""
         return self._appearance is not None
 
     @classmethod
@@ -218,7 +218,7 @@ class Segmenter:
         """Segment a film, or the pixels of one: `(height, width)` uint8 or uint16, bone white.
 
         Raises:
-            InputError: an array that is no film.
+            InputError: the array is not a film.
         """
         taken = film if isinstance(film, Film) else Film(np.asarray(film))
         clock = _Stopwatch()
@@ -255,7 +255,7 @@ class Segmenter:
         )
 
     def _nothing_on(self, view: _View, clock: _Stopwatch) -> _Found:
-        """What a rejected film gives: the same keys as ever, so that whoever asks for an area gets 0 and no error."""
+        """The result for a rejected film, with the usual keys, so that asking for an area gives 0 and not an error."""
         masks = {structure.name: np.zeros(view.film.shape, bool) for structure in self.manifest.structures}
         clock.ms.update(pixels_out=0.0, trust=0.0, measure=0.0)
         empty = measure_areas(masks, view.film.spacing_mm, self.lung or "whole")
@@ -277,7 +277,7 @@ class Segmenter:
         return _Found(masks, measurements, estimates, quality)
 
     def _of_trust(self, lungs: Estimate | None) -> list[Finding]:
-        """A finding where the estimate of the lungs is too low for their numbers to be used unchecked."""
+        """A finding if the estimate for the lungs is too low for their numbers to be used unchecked."""
         if lungs is None or self._doubt is None:
             return []
         if (lungs.dice if lungs.bound is None else lungs.bound) >= self._doubt.low:
@@ -287,31 +287,31 @@ class Segmenter:
         return [Finding("low-trust", WARN, f"low trust, {known}: check the outlines and every number of them")]
 
     def _withheld(self, estimates: Mapping[str, Estimate]) -> tuple[str, ...]:
-        """Why estimates are not told, where they were not calibrated for this model."""
+        """Why estimates are withheld, if they were not calibrated for this model."""
         if self._doubt_of is None or not estimates:
             return ()
         return (f"no estimated Dice: the model was adapted here, and the estimate calibrated for {self._doubt_of}",)
 
     def look(self, film: Film) -> Quality:
-        """What the gate finds on a film, without its outlines; nothing where there is no gate."""
+        """The gate's findings on a film, without its outlines; none without a gate."""
         return self._view(film, _Stopwatch(), inference=False).quality
 
     def prepare(self, film: Film) -> tuple[np.ndarray, pixels.Letterbox]:
-        """The model's input tensor for a film, and where the film lies in it."""
+        """The model's input tensor for a film, and the film's letterbox in it."""
         grey, letterbox = pixels.to_input(film, self.manifest.input_shape)
         return self._tensor(grey), letterbox
 
     def logits(self, output: np.ndarray) -> np.ndarray:
-        """Logits of the structures' probabilities, `(height, width, structures)` float32, of an output tensor."""
+        """Logits of the structures' probabilities, `(height, width, structures)` float32, from an output tensor."""
         return pixels.structure_logits(_real(output[0], self.runtime.output), self.manifest.output)
 
     def _tensor(self, grey: np.ndarray) -> np.ndarray:
         return pixels.to_tensor(grey, self._table, self.manifest.input_channels)
 
     def observe(self, grey: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Logits as of `logits`, and pooled features `(features,)` of an input picture `(height, width)` uint8.
+        """Logits as from `logits`, and pooled features `(features,)`, of an input picture `(height, width)` uint8.
 
-        The features are real values, `None` where the network gives none.
+        The features are real values, `None` if the network gives none.
         """
         output, pooled = self._run(grey)
         return self.logits(output).copy(), pooled
@@ -324,7 +324,7 @@ class Segmenter:
         return output, None if pooled is None else _real(pooled.reshape(-1), self._pooled)
 
     def _view(self, film: Film, clock: _Stopwatch, *, inference: bool = True) -> _View:
-        """A film as gate and network see it; without inference where the gate refuses it before, or needs none."""
+        """A film as gate and network see it; without inference if the gate rejects the film first, or needs none."""
         grey, letterbox = clock.time("pixels_in", lambda: pixels.to_input(film, self.manifest.input_shape))
         quality = clock.time("gate", lambda: self._look(film, grey[letterbox.content]))
         view = _View(film, grey, letterbox, quality)
@@ -337,7 +337,7 @@ class Segmenter:
         return clock.time("gate", lambda: self._judged(view)) if self._kinds else view
 
     def _exchanged(self, view: _View, quality: Quality) -> _View:
-        """The view of the film with black and white exchanged."""
+        """The view of the film with black and white swapped."""
         film = inverted(view.film)
         grey, letterbox = pixels.to_input(film, self.manifest.input_shape)
         return _View(film, grey, letterbox, quality)
@@ -347,7 +347,7 @@ class Segmenter:
         return replace(view, output=output, pooled=pooled)
 
     def _judged(self, view: _View) -> _View:
-        """The view with what the network takes it for among its findings."""
+        """The view with the network's verdict added to its findings."""
         verdict, kind = self._verdict(view)
         if verdict is not None and verdict.verdict == REJECT and (kind == INVERTED or view.quality.has(INVERTED)):
             others = tuple(finding for finding in view.quality.findings if finding.code != INVERTED)
@@ -357,13 +357,13 @@ class Segmenter:
             if found is None or found.verdict != REJECT:
                 view, verdict = other, found
         if verdict is not None and verdict.code == TURNED and self._appearance is not None:
-            # A glance tells which way.
+            # The appearance model shows which way.
             pose = look_at_pose(view.film, view.grey[view.letterbox.content], self._appearance)
             verdict = pose if pose is not None and pose.verdict == REJECT else verdict
         return replace(view, quality=Quality((*view.quality.findings, *([verdict] if verdict else []))))
 
     def _verdict(self, view: _View) -> tuple[Finding | None, str]:
-        """What is to be said of what the network takes a picture for, and the likeliest other kind."""
+        """The finding on what the network takes a picture for, and the likeliest other kind."""
         if self._kinds is None or view.pooled is None:
             return None, ""
         sight = self._kinds.sight(view.pooled)
@@ -375,11 +375,11 @@ class Segmenter:
         names = [structure.name for structure in self.manifest.structures]
         if self._doubt.of_lungs_alone:
             return self._doubt.estimates(lung_signals(logits, names))
-        # Calibrated with the pooled features, it says nothing without them.
+        # A calibration with pooled features is useless without them.
         return {} if pooled is None else self._doubt.estimates(signals(logits, names, pooled))
 
     def _of_lungs(self, estimates: Mapping[str, Estimate]) -> Estimate | None:
-        """The estimate for a film: of the lungs by the definition in use."""
+        """The estimate for a film: that of the lungs by the definition in use."""
         wanted = ("visible_lung", "whole_lung", LUNGS) if self.lung == "visible" else ("whole_lung", LUNGS)
         return next((estimates[name] for name in wanted if name in estimates), None)
 
@@ -396,13 +396,13 @@ class Segmenter:
             return look_at_film(film, grey, self._appearance)
         quality = look_at_exposure(film, grey)
         pose = None if quality.verdict == REJECT else look_at_pose(film, grey, self._appearance)
-        # A glance tells how a film lies; whether it is one, and lies wrongly, the network tells.
+        # The appearance model gives a film's pose; the network decides whether it is a film, and wrongly posed.
         return Quality((*quality.findings, *([pose] if pose is not None and pose.code == INVERTED else [])))
 
     def _decode(
         self, output: np.ndarray | None, letterbox: pixels.Letterbox
     ) -> tuple[np.ndarray, pixels.Outlines, dict[str, np.ndarray]]:
-        """Logits of an output tensor, the outlines in them, and the masks at the film's own size."""
+        """Logits of an output tensor, their outlines, and the masks at the film's own size."""
         assert output is not None
         logits = self.logits(output)
         manifest = self.manifest
@@ -413,11 +413,11 @@ class Segmenter:
 
     @property
     def _derived(self) -> bool:
-        """Whether the lungs' definition in use is not that of the model but follows from it."""
+        """Whether the definition of lung in use is derived from the model's, not the model's own."""
         return self.lung is not None and self.lung != lung_definitions(self.manifest.structures)[0]
 
     def _edges(self, outlines: pixels.Outlines) -> dict[str, pixels.Edges]:
-        """How far each structure of a chest reaches, by the lungs' definition in use; nothing else has widths."""
+        """The extent of each structure of a chest, by the definition of lung in use; nothing else has widths."""
         names = [structure.name for structure in self.manifest.structures]
         lungs = ("right_lung", "left_lung")
         if not set(lungs) <= set(names):
@@ -427,7 +427,7 @@ class Segmenter:
 
 
 def _adapted(runtime: Runtime, model: ModelFile) -> Runtime:
-    """The runtime itself, or behind a translation of its tensors where another program made the network."""
+    """The runtime itself, or wrapped to translate its tensors if another program made the network."""
     other = model.manifest.other
     if isinstance(runtime, AdaptedRuntime):
         return runtime
@@ -435,7 +435,7 @@ def _adapted(runtime: Runtime, model: ModelFile) -> Runtime:
         return runtime
     probabilities = other.probabilities if other else None
     if probabilities is None:
-        # Imported here: the models that ship need no look into their flatbuffer.
+        # Imported here: shipped models do not need their flatbuffer inspected.
         from edge_seg.inspection.flatbuffer import read_graph
         from edge_seg.inspection.tensors import ends_in_probabilities
 
@@ -469,7 +469,7 @@ def _definition(manifest: Manifest, lung: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class _Found:
-    """What the outlines of a film say, and what the gate said of it until then."""
+    """The results from a film's outlines, and the gate's findings up to then."""
 
     masks: dict[str, np.ndarray]
     measurements: Measurements
@@ -479,7 +479,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class _View:
-    """A film as the model sees it: black and white set right, its input picture, and what came out of the network."""
+    """A film as the model sees it: with polarity corrected, its input picture, and the network's outputs."""
 
     film: Film
     grey: np.ndarray

@@ -1,4 +1,4 @@
-"""Files that are whole or not there, after a crash or a power cut too."""
+"""Files that are either complete or absent, even after a crash or a power cut."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from typing import BinaryIO
 from edge_seg.errors import OutputError
 
 DRAFT_SUFFIX = ".draft"
-"""Ends the names of files that are still being written; one that is left over is of no use."""
+"""Suffix of files that are still being written; leftover ones are useless."""
 
 _PIECE = 4 << 20
-"""Bytes that are looked through at a time."""
+"""Bytes searched at a time."""
 
 
 def write_atomically(path: Path, *parts: bytes | memoryview, lasting: bool = True) -> None:
-    """Write a file, its parts one after another, beside its place, flush it, rename it, and flush the folder.
+    """Write a file's parts in order to a draft beside its place, flush it, rename it, and flush the folder.
 
-    Who may read the file is for the umask to say, as for any other.
+    The umask decides who may read the file, as for any other.
 
     Args:
         path: of the file.
-        parts: what it shall hold.
-        lasting: whether the folder is flushed; who writes several files does it once, with `flush_folder`.
+        parts: its content.
+        lasting: whether the folder is flushed; to write several files, flush it once with `flush_folder`.
 
     Raises:
-        OutputError: it cannot be written; what was there before is untouched.
+        OutputError: it cannot be written; any previous file is untouched.
     """
     draft = Draft(path, *parts)
     try:
@@ -40,18 +40,18 @@ def write_atomically(path: Path, *parts: bytes | memoryview, lasting: bool = Tru
     except OSError as error:
         raise _unwritable(path, error) from error
     finally:
-        # Ctrl-C may arrive at any moment too.
+        # Ctrl-C may arrive at any moment.
         draft.discard()
 
 
 class Draft:
     """A file that is written beside its place and not flushed yet, so that many can be flushed together.
 
-    It is flushed by the descriptor that wrote it, which alone is sure to hear of an error of the disk.
+    It is flushed through the descriptor that wrote it, the only one that reliably reports disk errors.
 
     Args:
         path: its place.
-        parts: what it holds, one after another.
+        parts: its content, in order.
 
     Raises:
         OutputError: it cannot be written; nothing of it is left.
@@ -63,7 +63,7 @@ class Draft:
         self._draft: Path | None = path.parent / f".{secrets.token_hex(8)}{DRAFT_SUFFIX}"
         self._file: BinaryIO | None = None
         try:
-            # Not by `tempfile`, whose files are for their owner alone whatever the umask says.
+            # Not `tempfile`, whose files only their owner can read, regardless of the umask.
             descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
             self._file = os.fdopen(descriptor, "wb")
             for part in parts:
@@ -76,17 +76,17 @@ class Draft:
             raise
 
     def flush(self) -> None:
-        """Make the content last through a power cut.
+        """Make the content survive a power cut.
 
         Raises:
-            OSError: it may be lost; the file has to be written again.
+            OSError: it may be lost; write the file again.
         """
         if not self._placed:
             assert self._file is not None
             os.fsync(self._file.fileno())
 
     def put_in_place(self) -> None:
-        """Give the file, which was flushed, its name; that lasts when the folder is flushed.
+        """Give the flushed file its name; this survives a power cut once the folder is flushed.
 
         Raises:
             OSError: it cannot be renamed.
@@ -98,8 +98,8 @@ class Draft:
             self._placed = True
 
     def discard(self) -> None:
-        """Leave nothing of it, unless it is in its place."""
-        # A disk that fails here too keeps the draft until `sweep_drafts`; the first error is the one to tell.
+        """Remove the draft, unless it is in its place."""
+        # If the disk fails here too, the draft stays until `sweep_drafts`; the first error is the one to report.
         with suppress(OSError):
             self._close()
         if not self._placed and self._draft is not None:
@@ -120,16 +120,16 @@ def _unwritable(path: Path, error: OSError) -> OutputError:
 
 
 def remove_unused(folders: Sequence[Path], *ignored: Path) -> None:
-    """Remove folders that were made in vain.
+    """Remove folders that were created but never used.
 
     Args:
-        folders: the innermost first, then those that it lies in.
-        ignored: files that are no reason to keep it; with any other file in it all stays.
+        folders: the innermost first, then its parents.
+        ignored: files that do not count as use; any other file keeps everything.
     """
     files = {Path(place, name) for place, _, names in os.walk(folders[0]) for name in names}
     if not files <= set(ignored):
         return
-    # Where somebody was faster, or the disk takes no change, what is empty does no harm.
+    # If another process was faster or the disk refuses changes, empty folders do no harm.
     with suppress(OSError):
         for path in files:
             path.unlink()
@@ -140,13 +140,13 @@ def remove_unused(folders: Sequence[Path], *ignored: Path) -> None:
 
 
 def flush_folder(folder: Path) -> None:
-    """Make renames in a folder last through a power cut, where the system has a way to."""
+    """Make renames in a folder survive a power cut, where the system supports it."""
     if os.name == "posix":
         flush_file(folder)
 
 
 def flush_file(path: Path) -> None:
-    """Make the content of a file that is already written last through a power cut."""
+    """Make the content of a file that is already written survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -155,7 +155,7 @@ def flush_file(path: Path) -> None:
 
 
 def sweep_drafts(folder: Path) -> None:
-    """Remove what a run that was killed left half-written; only for who holds the folder alone.
+    """Remove drafts left by a killed run; the caller must have the folder to itself.
 
     Raises:
         OSError: the folder cannot be written.
@@ -165,10 +165,10 @@ def sweep_drafts(folder: Path) -> None:
 
 
 def append_whole(descriptor: int, data: bytes) -> int:
-    """Append lines to a file and flush, unless that is how the file ends already; the offset of the data.
+    """Append lines to a file and flush, unless it already ends with them; returns their offset.
 
     Raises:
-        OSError: they cannot be written whole; what was written is taken back.
+        OSError: they cannot be written completely; a partial write is undone.
     """
     cut_torn_line(descriptor)
     size = os.fstat(descriptor).st_size
@@ -189,7 +189,7 @@ def append_whole(descriptor: int, data: bytes) -> int:
 
 
 def cut_torn_line(descriptor: int) -> None:
-    """Drop what follows the last whole line: the machine stopped while it was written."""
+    """Drop an incomplete last line: the machine stopped while writing it."""
     size = end = os.fstat(descriptor).st_size
     while end > 0:
         start = max(0, end - _PIECE)

@@ -17,9 +17,9 @@ class Structure:
 
     Attributes:
         name: identifier used in file names and records (`right_lung`).
-        title: as a person reads it (`right lung`).
+        title: display name (`right lung`).
         colour: outline colour, `#rrggbb`.
-        snomed: SNOMED CT concept identifier, empty where there is none.
+        snomed: SNOMED CT concept identifier, empty if there is none.
         definition: what exactly is outlined; two definitions of "lung" are in use.
     """
 
@@ -69,12 +69,12 @@ _BOTH_LUNGS = (
 
 @dataclass(frozen=True)
 class DerivedRegion:
-    """A region that follows from structures: all of `of` together, less `without`.
+    """A region derived from structures: the union of `of`, minus `without`.
 
     Attributes:
         name: identifier.
         of: structures that it is made of.
-        without: structure that is left out, empty where none is.
+        without: structure that is left out, empty for none.
     """
 
     name: str
@@ -82,7 +82,7 @@ class DerivedRegion:
     without: str = ""
 
     def known_from(self, names: Iterable[str]) -> bool:
-        """Whether structures of these names give the region."""
+        """Whether the region can be derived from structures of these names."""
         return {*self.of, *([self.without] if self.without else [])} <= set(names)
 
 
@@ -92,21 +92,21 @@ DERIVED = (
     DerivedRegion("visible_right_lung", _LUNGS[:1], _SHADOW),
     DerivedRegion("visible_left_lung", _LUNGS[1:], _SHADOW),
 )
-"""What outlines may show that no output gives by itself, of models whose lungs are whole."""
+"""Regions that outlines may show although no single output gives them, for models whose lungs are whole."""
 
 OWN = "own"
-"""What a definition of lung is called that is neither: whoever trained the model put it into words of their own."""
+"""Name for a definition of lung that is neither, worded by whoever trained the model."""
 
 
 def regions(masks: Mapping[str, np.ndarray], lung: str = "whole") -> dict[str, np.ndarray]:
     """The masks and the regions derived from them: whole lung, visible lung.
 
-    Whole lung is right or left lung. Visible lung is whole lung without cardiomediastinum, the
-    other definition in use in the field. Each appears only where its parts are there.
+    Whole lung is the union of right and left lung. Visible lung is whole lung without cardiomediastinum, the
+    other definition in use in the field. Each appears only if its parts are present.
 
     Args:
         masks: bool arrays of one shape, by structure name.
-        lung: definition that the masks of the lungs follow; from visible lungs no whole lung can be had.
+        lung: definition that the masks of the lungs follow; visible lungs cannot give a whole lung.
     """
     found = dict(masks)
     if set(_LUNGS) <= masks.keys():
@@ -117,9 +117,9 @@ def regions(masks: Mapping[str, np.ndarray], lung: str = "whole") -> dict[str, n
 
 
 def lung_definitions(structures: tuple[Structure, ...]) -> tuple[str, ...]:
-    """Definitions by which these outputs can give right and left lung, the one they were trained on first.
+    """Definitions of right and left lung that these outputs can give, the one they were trained on first.
 
-    From whole lungs visible ones can be had, with the cardiomediastinum; from visible lungs no whole ones.
+    Whole lungs and the cardiomediastinum give visible lungs; visible lungs cannot give whole ones.
     """
     named = {structure.name: structure for structure in structures}
     if not set(_LUNGS) <= named.keys():
@@ -130,7 +130,7 @@ def lung_definitions(structures: tuple[Structure, ...]) -> tuple[str, ...]:
 
 
 def shows_chest(structures: tuple[Structure, ...]) -> bool:
-    """Whether these structures lie in the chest, so that films of anything else can be turned away."""
+    """Whether these structures are in the chest, so that films of anything else can be rejected."""
     known = {structure.name for structure in (*CHEST, *_BOTH_LUNGS)}
     return any(structure.name in known for structure in structures)
 
@@ -139,19 +139,19 @@ def visible_lungs(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """The masks with the cardiomediastinum left out of both lungs.
 
     Args:
-        masks: bool arrays of one shape; whole right and left lung and the cardiomediastinum among them.
+        masks: bool arrays of one shape, including whole right and left lung and the cardiomediastinum.
     """
     return {name: _without(mask, masks[_SHADOW]) if name in _LUNGS else mask for name, mask in masks.items()}
 
 
 def _without(mask: np.ndarray, other: np.ndarray) -> np.ndarray:
-    return mask > other  # of bools; `mask & ~other` needs a third picture of the film's size
+    return mask > other  # on bools; `mask & ~other` needs a third array of the film's size
 
 
 def with_definition(structures: tuple[Structure, ...], lung: str) -> tuple[Structure, ...]:
-    """The structures with the lungs' definition written out: `whole`, `visible`, or words that say it themselves.
+    """The structures with the definition of lung written out: `whole`, `visible`, or a text of one's own.
 
-    A mask of both lungs whose name tells the definition keeps that of its name, unless the words are one's own.
+    A mask of both lungs keeps the definition that its name implies, unless the text is one's own.
     """
     own = lung not in LUNG_DEFINITIONS
     text = LUNG_DEFINITIONS.get(lung, lung)
@@ -164,7 +164,7 @@ _PALETTE = ("#35c4ff", "#ffb635", "#ff5c7a", "#7ce38b", "#c792ff", "#ffe45c", "#
 
 
 def structures_named(names: tuple[str, ...]) -> tuple[Structure, ...]:
-    """Structures for these names: the chest's own where known, else plain ones with a colour of the palette."""
+    """Structures for these names: the chest's own where known, else plain ones with a colour from the palette."""
     known = {structure.name: structure for structure in (*CHEST, *_BOTH_LUNGS)}
     return tuple(
         known.get(name) or Structure(name, name.replace("_", " "), _PALETTE[i % len(_PALETTE)])

@@ -1,4 +1,4 @@
-"""TLS for the page and for DICOM, from files in PEM."""
+"""TLS for the page and for DICOM, from PEM files."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from edge_seg.errors import UsageError
 
 
 def server_context(cert: Path, key: Path, ca: Path | None = None) -> ssl.SSLContext:
-    """What a server shows, and whom it believes.
+    """A server's TLS context: its certificate, and the authorities it trusts.
 
     Args:
-        cert: its certificate, with those up to its authority's.
+        cert: its certificate, with the chain up to its authority's.
         key: belongs to the certificate.
-        ca: certificates of authorities; where given, who connects must show a certificate of one of them.
+        ca: certificates of authorities; if given, clients must present a certificate from one of them.
 
     Raises:
         UsageError: a file cannot be read, or certificate and key do not belong together.
@@ -28,11 +28,11 @@ def server_context(cert: Path, key: Path, ca: Path | None = None) -> ssl.SSLCont
 
 
 def client_context(ca: Path | None = None, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """Whom a client believes, and what it shows.
+    """A client's TLS context: the authorities it trusts, and its certificate.
 
     Args:
-        ca: certificates of authorities, or a server's own self-signed one; the system's where none is given.
-        cert, key: to show to a server that asks; both or neither.
+        ca: certificates of authorities, or a server's own self-signed one; the system's by default.
+        cert, key: to present to a server that asks for them; both or neither.
 
     Raises:
         UsageError: a file cannot be read, or certificate and key do not belong together.
@@ -53,7 +53,7 @@ def _load(context: ssl.SSLContext, cert: Path | None, key: Path | None, ca: Path
             ) from error
     if cert is not None:
         try:
-            # Without a password a key that needs one would ask for it on the terminal.
+            # Without the empty password, an encrypted key would prompt for one on the terminal.
             context.load_cert_chain(cert, key, password="")
         except OSError as error:
             problem = f"are no certificate and key that belong together ({_reason(error)})"

@@ -1,4 +1,4 @@
-"""Dataclasses from JSON that somebody else may have written: every value has the type that its field declares."""
+"""Dataclasses from JSON of any origin: every value is checked to have the type that its field declares."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _Made = TypeVar("_Made")
 
 
 def parse_object(text: str) -> dict[str, Any]:
-    """A JSON object as RFC 8259 has it: NaN and infinity are no JSON.
+    """Parse a JSON object by RFC 8259, which has no NaN or infinity.
 
     Raises:
         ValueError: not JSON, not an object, or nested too deeply to read.
@@ -29,15 +29,15 @@ def parse_object(text: str) -> dict[str, Any]:
 
 
 def read_fields(kind: type[_Made], raw: Mapping[str, Any], where: str = "", *, newer: bool = False) -> _Made:
-    """A dataclass from the JSON object of its fields.
+    """Read a dataclass from the JSON object of its fields.
 
-    Fields of a dataclass type and tuples of them are read alike; `dict[str, Any]` takes any JSON object.
+    Nested dataclasses and tuples of them are read likewise; `dict[str, Any]` takes any JSON object.
 
     Args:
         kind: the dataclass.
         raw: JSON object, as `parse_object` gives it.
         where: dotted name of the object, for messages.
-        newer: whether a newer version may have written it: fields that this one does not know are passed over.
+        newer: whether a newer version may have written it: unknown fields are ignored.
 
     Raises:
         ValueError: a field is missing, unknown, or of another type; the message names it.
@@ -51,10 +51,10 @@ def read_fields(kind: type[_Made], raw: Mapping[str, Any], where: str = "", *, n
 
 
 _Reader: TypeAlias = Callable[[Any, str], Any]
-"""Makes a value of JSON what a field declares; the text names the field."""
+"""Converts a JSON value to what a field declares; the text names the field."""
 
 
-# A station reads some hundred thousand records: what a type asks for is looked up once.
+# A station reads some hundred thousand records, so each type is inspected only once.
 @cache
 def _object_reader(kind: Any, newer: bool) -> _Reader:
     hints = get_type_hints(kind)
@@ -126,7 +126,7 @@ def _read_float(value: Any, where: str) -> float:
 
 
 def _plain_reader(kind: Any) -> _Reader:
-    # A bool is an int to Python, and no number to whoever reads a manifest.
+    # A bool is an int in Python, but not a number in a manifest.
     exactly, expected = kind is int, _NAMES.get(kind, str(kind))
 
     def read(value: Any, where: str) -> Any:
@@ -138,7 +138,7 @@ def _plain_reader(kind: Any) -> _Reader:
 
 
 _MOST = 1 << 63
-"""Whole numbers of JSON may have any number of digits; no field needs more, and no float holds the largest."""
+"""JSON integers may have any number of digits; no field needs more than this, and no float holds the largest."""
 
 _NAMES = {str: "text", int: "a whole number", bool: "true or false", list: "a list", dict: "an object"}
 

@@ -1,4 +1,4 @@
-"""From the corrections of a folder of results to a model that has learned from them, or to why not."""
+"""Adapts a model to the corrections in a folder of results, or says why not."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from edge_seg.outputs.lock import FolderLock
 from edge_seg.storage import sweep_drafts
 
 MOST_FILMS = 200
-"""Newest films that are learned from; more take memory (0.4 MB each) and teach little, see the learning curve."""
+"""Newest films that are learned from; more take memory (0.4 MB each) and add little, see the learning curve."""
 
 Told = Callable[[int, int, float], None]
 
 
 def adapt(results: Path, asked: ModelFile, *, again: bool = False, told: Told = lambda *_: None) -> Status:
-    """Let a model learn from the corrections of a folder of results; where it is accepted it runs from then on.
+    """Adapt a model to the corrections in a folder of results; if the new model is accepted, it runs from then on.
 
     Args:
         results: folder of results.
-        asked: the model that ships, or whichever the corrections are to change. It is adapted anew each time: what
-            was learned before is learned again, and nothing drifts.
-        again: whether corrections that were learned from before are learned from once more.
-        told: passes over the films done, of how many, and the mean loss.
+        asked: the shipped model, or any other to adapt. It is adapted from scratch each time: what was learned before
+            is learned again, and nothing drifts.
+        again: whether to learn again even if nothing was corrected since the last time.
+        told: called with the passes over the films done, their total, and the mean loss.
 
     Raises:
         InputError: there are no corrections, or a file of them cannot be read.
@@ -57,12 +57,12 @@ def adapt(results: Path, asked: ModelFile, *, again: bool = False, told: Told = 
 
 
 def go_back(results: Path) -> str:
-    """Let the model before run again from the next start on, and say which it is.
+    """Make the previous model run again from the next start on, and return its name.
 
-    What was learned is not learned again before more is corrected.
+    The same corrections are not learned from again until there are new ones.
 
     Raises:
-        UsageError: there is none before.
+        UsageError: there is no previous model.
         OutputError: it cannot be written.
     """
     name, status = KeptModels(results).go_back(), read_status(results)
@@ -73,11 +73,11 @@ def go_back(results: Path) -> str:
 
 
 def model_of_corrections(results: Path) -> str:
-    """Name of the shipped model whose outlines were put right last: another one would learn, and never run.
+    """Name of the shipped model whose outlines were corrected last: any other would be adapted but never run.
 
     Raises:
         InputError: there are no corrections.
-        UsageError: it is no model that ships.
+        UsageError: that model does not ship.
     """
     newest = max(_corrected(results), key=lambda film: film.correction.number)
     name = newest.correction.model.name
@@ -127,7 +127,7 @@ def _adapted(results: Path, films: Sequence[CorrectedFilm], asked: ModelFile, ag
 def learn_from(
     asked: ModelFile, decoder: Decoder, films: Iterable[Outlined], version: str, told: Told = lambda *_: None
 ) -> ModelFile:
-    """The model that a model becomes by outlined films; nothing is decided about it yet."""
+    """The model adapted to outlined films; nothing is decided about it yet."""
     encoder, examples, patients = Encoder(asked, decoder), list[Example](), list[str]()
     for film in films:
         examples.append(encoder.example(film))
@@ -138,15 +138,15 @@ def learn_from(
 
 
 def adapted_model(asked: ModelFile, flatbuffer: bytes, version: str, patients: Sequence[str]) -> ModelFile:
-    """The model file of an adapted network: what was measured of the model before is no longer said of it.
+    """The model file of an adapted network, without the measurements of the original model.
 
-    The calibration of its estimated Dice stays, for warnings of low trust; no number is told by it, see `Segmenter`.
+    The calibration of its estimated Dice stays, for low-trust warnings; it yields no reported number, see `Segmenter`.
 
     Args:
         asked: the model that was adapted.
-        flatbuffer: the network that came of it.
+        flatbuffer: the adapted network.
         version: of the new model.
-        patients: of each film that it learned from.
+        patients: one for each film that it learned from.
     """
     before = asked.manifest
     facts = {
@@ -176,7 +176,7 @@ def adapted_model(asked: ModelFile, flatbuffer: bytes, version: str, patients: S
 
 
 def with_judgement(adapted: ModelFile, judgement: Judgement) -> ModelFile:
-    """The model with what it was accepted by in its manifest."""
+    """The model with the judgement and its criteria in the manifest."""
     rule = {"level": LEVEL, "tolerance": TOLERANCE, "least": LEAST, "fewest_patients": FEWEST_PATIENTS}
     return replace(adapted, manifest=replace(adapted.manifest, checks={**judgement.to_json(), **rule}))
 
@@ -196,7 +196,7 @@ def _too_few(patients: int) -> str:
 
 
 class _OnDemand(Collection[Outlined]):
-    """Corrected films, each read when its turn comes: two hundred large ones would fill the memory."""
+    """Corrected films, each read when needed: two hundred large ones would fill the memory."""
 
     def __init__(self, films: Sequence[CorrectedFilm]) -> None:
         self._films = films
@@ -218,7 +218,7 @@ def _outlined(film: CorrectedFilm) -> Outlined:
 
 @contextmanager
 def _alone(folder: Path) -> Iterator[None]:
-    """No other adaptation of the same folder runs meanwhile."""
+    """Keep other adaptations of the same folder from running meanwhile."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         sweep_drafts(folder)

@@ -1,4 +1,4 @@
-"""Convolution and bilinear enlargement in numpy, forward and back."""
+"""Convolution and bilinear upsampling in numpy, forward and backward."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ def columns(picture: np.ndarray, size: int) -> np.ndarray:
     """The neighbourhood of every pixel as a row: `(height x width, size x size x channels)` float32.
 
     Args:
-        picture: `(height, width, channels)` float32; black beyond its edges.
+        picture: `(height, width, channels)` float32; zero beyond its edges.
         size: of the square neighbourhood, odd.
     """
     height, width, channels = picture.shape
@@ -29,8 +29,8 @@ def along_weights(back: np.ndarray, seen: np.ndarray, shape: tuple[int, ...]) ->
     """Gradients of a convolution's weights and biases.
 
     Args:
-        back: slope along its result, `(height, width, outputs)`.
-        seen: its `columns`.
+        back: gradient with respect to its result, `(height, width, outputs)`.
+        seen: the `columns` of its input.
         shape: of the weights.
     """
     flat = back.reshape(-1, back.shape[-1])
@@ -38,7 +38,7 @@ def along_weights(back: np.ndarray, seen: np.ndarray, shape: tuple[int, ...]) ->
 
 
 def enlarging(few: int, many: int, half_pixel: bool) -> np.ndarray:
-    """The matrix `(many, few)` that enlarges a row bilinearly as TFLite does, without aligned corners."""
+    """The matrix `(many, few)` that upsamples a row bilinearly as TFLite does, without aligned corners."""
     at = np.arange(many)
     place = (at + 0.5) * few / many - 0.5 if half_pixel else at * few / many
     low = np.clip(np.floor(place).astype(int), 0, few - 1)
@@ -51,7 +51,7 @@ def enlarging(few: int, many: int, half_pixel: bool) -> np.ndarray:
 
 
 def convolved(picture: np.ndarray, down: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """A picture `(height, width, channels)` with its columns and rows multiplied by a matrix each."""
+    """A picture `(height, width, channels)` with its columns and its rows each multiplied by a matrix."""
     height, width, channels = picture.shape
     tall = (down @ picture.reshape(height, -1)).reshape(-1, width, channels)
     return np.matmul(across, tall)

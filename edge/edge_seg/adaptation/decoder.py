@@ -1,8 +1,8 @@
-"""The decoder of an int8 model as a function in numpy that can be differentiated.
+"""The decoder of an int8 model as a differentiable function in numpy.
 
-The encoder stays as it is, so its activations are read off the interpreter once for each film and kept, and everything
-that was calibrated on its pooled features (the film gate) holds for the adapted model too. Weights and activations are
-rounded as the int8 network rounds them, and gradients pass through the rounding (straight-through estimator, Bengio et
+The encoder is frozen, so its activations are read from the interpreter once per film and kept, and everything that was
+calibrated on its pooled features (the film gate) also holds for the adapted model. Weights and activations are rounded
+as the int8 network rounds them, and gradients pass through the rounding (straight-through estimator, Bengio et
 al. 2013), so what is trained is what the device runs.
 """
 
@@ -25,7 +25,7 @@ _NONE, _RELU, _RELU6 = 0, 1, 3
 
 Parameters = dict[int, tuple[np.ndarray, np.ndarray]]
 """Weights `(outputs, height, width, inputs)` and biases `(outputs,)`, float32, of each convolution, by the index of the
-tensor that it makes."""
+tensor that it outputs."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Decoder:
     """What comes after the encoder of a U-Net, in order.
 
     Attributes:
-        operators: from the first enlargement to the output.
+        operators: from the first upsampling to the output.
         given: tensors that come from the encoder.
-        output: the tensor of the logits, of the model's input size.
+        output: the tensor of the logits, at the model's input size.
     """
 
     operators: tuple[Operator, ...]
@@ -45,12 +45,12 @@ class Decoder:
 
     @property
     def convolutions(self) -> tuple[Operator, ...]:
-        """What can learn."""
+        """The operators that can learn."""
         return tuple(operator for operator in self.operators if operator.name == _LEARNS)
 
     @property
     def starts_at(self) -> int:
-        """Index of the first tensor that it makes."""
+        """Index of the first tensor that it outputs."""
         return self.operators[0].outputs[0].index
 
     def forward(self, parameters: Parameters, given: Mapping[int, np.ndarray]) -> Pass:
@@ -69,7 +69,7 @@ class Decoder:
 
 @dataclass
 class Pass:
-    """One film's way through the decoder, kept for the way back."""
+    """One film's forward pass through the decoder, kept for the backward pass."""
 
     decoder: Decoder
     parameters: Parameters
@@ -84,7 +84,7 @@ class Pass:
         return self.values[self.decoder.output.index]
 
     def run(self, operator: Operator) -> None:
-        """One operator forward, its result rounded to the int8 steps of its tensor."""
+        """Run one operator forward, with its result rounded to the int8 steps of its tensor."""
         made = operator.outputs[0]
         taken = [self.values[tensor.index] for tensor in operator.inputs if not tensor.constant]
         if operator.name == _LEARNS:
@@ -108,7 +108,7 @@ class Pass:
         """Gradients of the parameters.
 
         Args:
-            slope: of the loss along the logits, of their shape.
+            slope: gradient of the loss with respect to the logits, of their shape.
         """
         slopes = {self.decoder.output.index: slope}
         found: Parameters = {}
@@ -126,7 +126,7 @@ class Pass:
         return found
 
     def _shares(self, operator: Operator, back: np.ndarray) -> list[np.ndarray]:
-        """The slope along each input."""
+        """The gradient with respect to each input."""
         taken = [tensor for tensor in operator.inputs if not tensor.constant]
         if operator.name == _LEARNS:
             if taken[0].index < self.decoder.starts_at:
@@ -175,7 +175,7 @@ def find_decoder(flatbuffer: bytes) -> Decoder:
 
 
 def shipped_parameters(decoder: Decoder, flatbuffer: bytes) -> Parameters:
-    """The parameters as the model has them."""
+    """The parameters as stored in the model."""
     found: Parameters = {}
     for operator in decoder.convolutions:
         taken, weights, bias = operator.inputs
@@ -191,7 +191,7 @@ def shipped_parameters(decoder: Decoder, flatbuffer: bytes) -> Parameters:
 
 
 def with_parameters(decoder: Decoder, flatbuffer: bytes, parameters: Parameters) -> bytes:
-    """The model with other parameters, as int8 weights and int32 biases in the places of the old ones."""
+    """The model with other parameters, written as int8 weights and int32 biases over the old ones."""
     data = bytearray(flatbuffer)
     for operator in decoder.convolutions:
         taken, weights, bias = operator.inputs
@@ -208,7 +208,7 @@ def with_parameters(decoder: Decoder, flatbuffer: bytes, parameters: Parameters)
 
 
 def round_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights in the steps of int8, and the step of each output channel, float32."""
+    """Weights rounded to int8 steps, and the step of each output channel, float32."""
     scales = np.maximum(np.abs(weights).max(axis=(1, 2, 3)) / np.float32(_INT8), np.float32(1e-9))
     steps = scales[:, None, None, None]
     return (np.rint(weights / steps) * steps).astype(np.float32), scales
@@ -219,7 +219,7 @@ def _put(data: bytearray, place: int, values: bytes) -> None:
 
 
 def _needed(operators: tuple[Operator, ...], output: Tensor) -> tuple[Operator, ...]:
-    """Those that the output depends on."""
+    """The operators that the output depends on."""
     wanted, kept = {output.index}, []
     for operator in reversed(operators):
         if wanted & {tensor.index for tensor in operator.outputs}:
@@ -248,7 +248,7 @@ def _real(stored: np.ndarray, tensor: Tensor) -> np.ndarray:
 
 
 def _stepped(values: np.ndarray, operator: Operator) -> tuple[np.ndarray, np.ndarray]:
-    """Values as the int8 tensor that an operator makes holds them, and where they are not cut off."""
+    """Values as held by the int8 tensor that an operator outputs, and where they are not clipped."""
     tensor = operator.outputs[0]
     step, zero = np.float32(tensor.scale), np.float32(tensor.zero_point)
     least = zero if operator.fused else np.float32(-128)

@@ -1,4 +1,4 @@
-"""From outlined films to what the decoder learns from: activations of the frozen encoder, and labels."""
+"""Turns outlined films into what the decoder learns from: activations of the frozen encoder, and labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge_seg.segmenter import Segmenter
 
 @dataclass(frozen=True)
 class Outlined:
-    """A film and what a person said it shows.
+    """A film and what a person outlined on it.
 
     Attributes:
         name: of the film.
@@ -37,12 +37,12 @@ class Outlined:
 
 
 class Encoder:
-    """The frozen part of a model, with its activations to be read.
+    """The frozen part of a model, with readable activations.
 
-    It runs on the engine's own kernels: XNNPACK keeps what lies between to itself.
+    It runs on the engine's own kernels: XNNPACK does not expose intermediate tensors.
 
     Args:
-        model: int8 all through.
+        model: int8 throughout.
         decoder: of this model.
 
     Raises:
@@ -54,7 +54,7 @@ class Encoder:
         module, name = load_engine_module()
         self._decoder = decoder
         self._names = [structure.name for structure in model.manifest.structures]
-        # The segmenter alone knows how films become tensors.
+        # Only the segmenter turns films into tensors.
         self._segmenter = Segmenter(model, gate=False)
         try:
             with native_libraries_quiet():
@@ -70,10 +70,10 @@ class Encoder:
         self._input = self._interpreter.get_input_details()[0]["index"]
 
     def example(self, outlined: Outlined) -> Example:
-        """What a film teaches.
+        """What the decoder learns from a film.
 
         Raises:
-            InputError: it is outlined for something that the model does not know.
+            InputError: something is outlined that the model does not segment.
         """
         tensor, letterbox = self._segmenter.prepare(outlined.film)
         self._interpreter.set_tensor(self._input, tensor)

@@ -1,10 +1,10 @@
-"""Whether an adapted model may take the place of the one that runs: better here, no worse elsewhere, int8 all through.
+"""Whether an adapted model may replace the one that runs: better here, no worse elsewhere, int8 throughout.
 
-Better is shown on films that nobody trained on, by a paired test of each patient's Dice: Fisher's randomisation test,
-which flips the signs of the differences and asks how often their mean comes out as large by chance. It is exact, so it
-holds for few patients too. Nor may the Dice stay low: whoever outlines the test films wrongly alone shows a model to be
-better by little. No worse is shown on the phantoms that ship: whoever outlines train and test films wrongly
-in the same way cannot change those.
+"Better" is tested on held-out films, by a paired test of each patient's Dice: Fisher's randomisation test, which flips
+the signs of the differences and counts how often their mean comes out as large by chance. It is exact, so it holds for
+few patients too. The Dice must not stay low either: when only the test films are outlined wrongly, a model can come out
+slightly better. "No worse" is tested on the phantoms that ship, which outlines that are wrong in the same way in
+training and test films cannot affect.
 """
 
 from __future__ import annotations
@@ -30,32 +30,32 @@ LEVEL = 0.05
 """One-sided level of the paired test."""
 
 FEWEST_PATIENTS = 5
-"""Patients with test films; with fewer the smallest p that the test can give lies above `LEVEL`."""
+"""Fewest patients with test films; with fewer, the smallest p that the test can give is above `LEVEL`."""
 
 TOLERANCE = 0.02
 """Mean Dice that a structure may lose on the phantoms."""
 
 LEAST = 0.85
-"""Mean Dice of the patients that a model must reach, however much better it is: with less, model or outlines are wrong.
-Ten films in forty outlined 8 % of the width to one side, and all for testing, came to 0.72 from 0.69."""
+"""Mean Dice over patients that a model must reach, however much better it is: with less, model or outlines are wrong.
+With ten of forty films, all of them test films, outlined 8 % of the width to one side, it rose from 0.69 to 0.72."""
 
 _EXACT_UP_TO = 14  # patients: 16,384 ways to flip signs
 _FLIPS = 20_000
-_PHANTOM_SEEDS = range(3000, 3012)  # none that a model's ranges or film gate were set by
+_PHANTOM_SEEDS = range(3000, 3012)  # not used to set any model's ranges or film gate
 _PHANTOM_SIZE = 320
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was measured to accept or refuse a model, and what came of it.
+    """The measurements for accepting or refusing a model, and the decision.
 
     Attributes:
         accepted: whether the model may run.
-        why: of the decision, one line.
-        films, patients: that were tested on.
-        before, after: mean Dice of the patients by the model that runs and by the new one.
-        p: of the paired test, one-sided; 1 where it was not made.
-        phantoms: per structure, mean Dice on the phantoms by the model that was adapted, and by the new one.
+        why: reason for the decision, one line.
+        films, patients: numbers tested on.
+        before, after: mean Dice over patients, of the model that runs and of the new one.
+        p: of the paired test, one-sided; 1 if it was not run.
+        phantoms: per structure, mean Dice on the phantoms, of the model that was adapted and of the new one.
     """
 
     accepted: bool
@@ -68,12 +68,12 @@ class Judgement:
     phantoms: dict[str, tuple[float, float]] | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
+        """As stored in a manifest."""
         return asdict(self)
 
 
 def missing_patients(patients: Iterable[str]) -> int:
-    """How many more patients have to have test films before a model can be judged, given those that have."""
+    """How many more patients need test films before a model can be judged, given those who have them."""
     return max(0, FEWEST_PATIENTS - len(set(patients)))
 
 
@@ -82,9 +82,9 @@ def judge(shipped: ModelFile, running: ModelFile, adapted: ModelFile, test: Coll
 
     Args:
         shipped: the model that was adapted.
-        running: the model that it would take the place of.
+        running: the model that it would replace.
         adapted: the new one.
-        test: films that nobody trained on, of at least `FEWEST_PATIENTS` patients; gone through twice.
+        test: held-out films of at least `FEWEST_PATIENTS` patients; iterated over twice.
     """
     wrong = purity_violations(adapted.flatbuffer)
     if not wrong and _operators(adapted) != _operators(shipped):
@@ -116,7 +116,7 @@ def judge(shipped: ModelFile, running: ModelFile, adapted: ModelFile, test: Coll
 
 
 def score(model: ModelFile, films: Iterable[Outlined]) -> np.ndarray:
-    """Each patient's Dice: the mean over films and what is outlined in them, at the films' own size."""
+    """Each patient's Dice: the mean over films and their outlines, at the films' own size."""
     segmenter = Segmenter(model, gate=False)
     by_patient: dict[str, list[float]] = {}
     for outlined in films:
@@ -129,7 +129,7 @@ def score(model: ModelFile, films: Iterable[Outlined]) -> np.ndarray:
 
 
 def _with_regions(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The masks and all that follows from them, visible right and left lung too."""
+    """The masks and all regions derived from them, including the visible right and left lung."""
     found = dict(masks)
     for region in DERIVED:
         if region.known_from(masks):
@@ -139,7 +139,7 @@ def _with_regions(masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def dice(truth: np.ndarray, found: np.ndarray) -> float:
-    """Dice coefficient of a mask against an outline of 0, 1 and `IGNORE`; 1 where neither shows anything."""
+    """Dice coefficient of a mask against an outline of 0, 1 and `IGNORE`; 1 if both are empty."""
     counted = truth != IGNORE
     inside, shown = (truth == 1) & counted, found & counted
     sizes = np.count_nonzero(inside) + np.count_nonzero(shown)
@@ -147,9 +147,9 @@ def dice(truth: np.ndarray, found: np.ndarray) -> float:
 
 
 def randomisation_p(differences: np.ndarray) -> float:
-    """Share of all flips of signs whose mean is at least that of the differences (Fisher 1935), one-sided.
+    """Share of all sign flips whose mean is at least that of the differences (Fisher 1935), one-sided.
 
-    Of many differences 20,000 flips are drawn, always the same.
+    For many differences, 20,000 flips are drawn, always the same ones.
 
     >>> float(randomisation_p(np.array([0.1, 0.2, 0.1, 0.3, 0.1])))
     0.03125
@@ -163,7 +163,7 @@ def randomisation_p(differences: np.ndarray) -> float:
 
 
 def on_phantoms(shipped: ModelFile, adapted: ModelFile) -> dict[str, tuple[float, float]]:
-    """Mean Dice of each structure and region on the reference phantoms, by one model and by the other."""
+    """Mean Dice of each structure and region on the reference phantoms, of one model and of the other."""
     before, after = (_phantom_scores(model) for model in (shipped, adapted))
     return {name: (before[name], after[name]) for name in before}
 

@@ -1,7 +1,7 @@
 """The adapted models of a folder of results, and which of them runs.
 
-`models/NAME-VERSION.tflite` are whole before `models/current.json` names one, and that is replaced in one step:
-whatever ends a process leaves the model before or the one after.
+`models/NAME-VERSION.tflite` is complete before `models/current.json` names it, and that file is replaced in one step:
+a process that dies at any point leaves either the old model or the new one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FOLDER, POINTER_NAME = "models", "current.json"
 SUFFIX = ".tflite"
 
 SHIPPED = "the model that ships"
-"""What runs where no adapted one does, for a person to read."""
+"""Readable name for what runs if no adapted model does."""
 
 _LOG = room_logger(__name__)
 
@@ -32,9 +32,9 @@ class Pointer:
     """Which adapted model runs in place of another.
 
     Attributes:
-        adapted_from: SHA-256 of the flatbuffer that was adapted; where another one is asked for, nothing here is meant.
+        adapted_from: SHA-256 of the flatbuffer that was adapted; if another is asked for, this does not apply.
         model: file name of the model that runs, empty for the one that was adapted.
-        earlier: those that ran before, the last one last; an empty name is the one that was adapted.
+        earlier: models that ran before, the latest last; an empty name is the one that was adapted.
     """
 
     adapted_from: str
@@ -46,14 +46,14 @@ class KeptModels:
     """The adapted models of a folder of results.
 
     Args:
-        results: the folder of results; nothing is made there until a model is kept.
+        results: the folder of results; nothing is created there until a model is kept.
     """
 
     def __init__(self, results: str | Path) -> None:
         self.folder = Path(results) / FOLDER
 
     def in_place_of(self, asked: ModelFile) -> ModelFile:
-        """The model that runs where another is asked for: its adapted one, or itself where none can be used."""
+        """The model that runs when another is asked for: its adapted version, or itself if none can be used."""
         pointer = self._pointer()
         if pointer is None or not pointer.model or pointer.adapted_from != asked.manifest.flatbuffer_sha256:
             return asked
@@ -64,16 +64,16 @@ class KeptModels:
             return asked
 
     def is_in_use(self, asked: ModelFile) -> bool:
-        """Whether an adapted model runs where another is asked for."""
+        """Whether an adapted model runs when another is asked for."""
         return self.in_place_of(asked) is not asked
 
     def waiting(self, name: str, version: str, sha256: str) -> str | None:
-        """What runs from the next start on in place of a model that runs now, `None` where that goes on.
+        """What runs from the next start on in place of a model that runs now, `None` if that one stays.
 
         Args:
             name, version, sha256: of the model that runs; the checksum is of its flatbuffer.
         """
-        # A page asks each second: what is damaged is told where the model is loaded.
+        # A page calls this every second; damage is reported when the model is loaded.
         pointer, own = self._pointer(logging.DEBUG), f"{name}-{version}{SUFFIX}"
         if pointer is None:
             return None
@@ -86,7 +86,7 @@ class KeptModels:
         return follows.removesuffix(SUFFIX) or SHIPPED
 
     def damage(self, waiting: str) -> str | None:
-        """Why a model of which `waiting` told cannot be used, `None` where it can."""
+        """Why a model named by `waiting` cannot be used, `None` if it can."""
         if waiting == SHIPPED:
             return None
         path = self.folder / f"{waiting}{SUFFIX}"
@@ -97,7 +97,7 @@ class KeptModels:
         return _damage(path, facts.st_mtime_ns, facts.st_size)
 
     def next_version(self, shipped: ModelFile) -> str:
-        """A version that no kept model has: that of the model that is adapted, and a number."""
+        """A version that no kept model has: that of the model being adapted, plus a number."""
         name, version = shipped.manifest.name, shipped.manifest.version
         number = 1
         while (self.folder / _file_name(name, f"{version}+{number}")).exists():
@@ -105,10 +105,10 @@ class KeptModels:
         return f"{version}+{number}"
 
     def keep(self, model: ModelFile, shipped: ModelFile) -> Path:
-        """Keep a model and let it run from the next start on; when this returns it lasts through a power cut.
+        """Store a model to run from the next start on; once this returns, it survives a power cut.
 
         Raises:
-            OutputError: it cannot be written; what ran before still does.
+            OutputError: it cannot be written; the previous model still runs.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -124,10 +124,10 @@ class KeptModels:
         return path
 
     def go_back(self) -> str:
-        """Let the model before run again from the next start on, and say which it is.
+        """Make the previous model run again from the next start on, and return its name.
 
         Raises:
-            UsageError: there is none before.
+            UsageError: there is no previous model.
             OutputError: it cannot be written.
         """
         pointer = self._pointer()
@@ -156,13 +156,13 @@ class KeptModels:
 
 
 def model_in_use(asked: ModelFile, results: str | Path) -> ModelFile:
-    """The model that runs where another is asked for; see `KeptModels.in_place_of`."""
+    """The model that runs when another is asked for; see `KeptModels.in_place_of`."""
     return KeptModels(results).in_place_of(asked)
 
 
 @lru_cache(maxsize=8)
 def _damage(path: Path, mtime_ns: int, size: int) -> str | None:
-    """Why a file is no model, looked into once for each state that it is in."""
+    """Why a file is not a model, checked once for each state of the file."""
     try:
         ModelFile.read(path)
     except EdgeSegError as error:

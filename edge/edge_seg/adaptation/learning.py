@@ -1,4 +1,4 @@
-"""Training a decoder on a handful of corrected films, held close to what it was."""
+"""Trains a decoder on a handful of corrected films, held close to its original weights."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge_seg.adaptation.decoder import Decoder, Parameters
 from edge_seg.adaptation.loss import Plane, loss_and_slope
 
 _PASSES = 5
-_LOOKS = 100  # at a film, at least
+_LOOKS = 100  # at films in total, at least
 
 
 @dataclass(frozen=True)
@@ -20,9 +20,9 @@ class Settings:
 
     Attributes:
         passes: over all films.
-        learning_rate: of Adam (Kingma & Ba 2015), falling to nothing as a cosine.
-        pull: towards the weights that it started from (L2-SP, Li et al. 2018): gradient per distance.
-        batch: films of a step.
+        learning_rate: of Adam (Kingma & Ba 2015), with cosine decay to zero.
+        pull: towards the starting weights (L2-SP, Li et al. 2018): gradient per unit of distance.
+        batch: films per step.
         seed: of the films' order.
     """
 
@@ -34,7 +34,7 @@ class Settings:
 
     @classmethod
     def for_films(cls, count: int, seed: int = 0) -> Settings:
-        """The settings for that many films: few are looked at more often."""
+        """Settings for a number of films: the fewer there are, the more passes."""
         return cls(passes=max(_PASSES, -(-_LOOKS // count)), seed=seed)
 
 
@@ -46,7 +46,7 @@ class Example:
         name: of the film.
         given: activations of the encoder, by tensor.
         labels: `(input height, input width, planes)` uint8 of 0, 1 and `IGNORE`.
-        planes: what they show.
+        planes: what the planes of the labels show.
     """
 
     name: str
@@ -68,8 +68,8 @@ def learn(
         decoder: what is trained.
         start: parameters to start from, and to stay close to.
         examples: at least one.
-        settings: how.
-        told: after each pass: passes done, of how many, and the mean loss.
+        settings: how to train.
+        told: called after each pass with the passes done, their total, and the mean loss.
     """
     rng = np.random.default_rng(settings.seed)
     adam = _Adam(start)

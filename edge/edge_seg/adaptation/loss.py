@@ -1,6 +1,6 @@
-"""The trainers' loss in numpy: binary cross-entropy and soft Dice over what is outlined, with its slope.
+"""The training loss in numpy: binary cross-entropy and soft Dice over what is outlined, with its gradient.
 
-The same definition as `edge_seg_train.losses.bce_dice_loss`, for one film: regions that follow from structures (the
+The same definition as `edge_seg_train.losses.bce_dice_loss`, for one film: regions derived from structures (the
 visible lung) are judged by the probability that the structures give them, and what is not outlined costs nothing.
 """
 
@@ -24,8 +24,8 @@ class Plane:
     """What one plane of labels shows, as channels of the network.
 
     Attributes:
-        of: structures that it is made of together.
-        without: structures that are left out of it.
+        of: structures whose union it shows.
+        without: structures excluded from it.
     """
 
     of: tuple[int, ...]
@@ -33,10 +33,10 @@ class Plane:
 
 
 def planes_of(names: Sequence[str], structures: Sequence[str]) -> tuple[Plane, ...]:
-    """What planes of these names show.
+    """The planes for these names.
 
     Raises:
-        InputError: the network's structures do not give one of them.
+        InputError: one of them cannot be derived from the network's structures.
     """
     at = {name: channel for channel, name in enumerate(structures)}
     regions = {region.name: region for region in DERIVED}
@@ -54,7 +54,7 @@ def planes_of(names: Sequence[str], structures: Sequence[str]) -> tuple[Plane, .
 
 
 def loss_and_slope(logits: np.ndarray, labels: np.ndarray, planes: Sequence[Plane]) -> tuple[float, np.ndarray]:
-    """The loss of one film, and its slope along the logits.
+    """The loss of one film, and its gradient with respect to the logits.
 
     Args:
         logits: `(height, width, structures)` float32.
@@ -80,7 +80,7 @@ def loss_and_slope(logits: np.ndarray, labels: np.ndarray, planes: Sequence[Plan
 
 
 def _probability(p: np.ndarray, plane: Plane) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of a plane: its probability, that of being in none of its structures, and of being in none that is left out."""
+    """A plane's probability, that of being in none of its structures, and that of being in no excluded one."""
     outside = np.prod([1 - p[:, :, k] for k in plane.of], axis=0)
     inside = np.prod([1 - p[:, :, k] for k in plane.without], axis=0) if plane.without else np.ones_like(outside)
     return (1 - outside) * inside, outside, inside
@@ -89,7 +89,7 @@ def _probability(p: np.ndarray, plane: Plane) -> tuple[np.ndarray, np.ndarray, n
 def _of_plane(
     q: np.ndarray, truth: np.ndarray, mask: np.ndarray, counted: int, planes: int
 ) -> tuple[float, np.ndarray]:
-    """Cost of a plane, and its slope along the plane's probability."""
+    """Cost of a plane, and its gradient with respect to the plane's probability."""
     safe = np.clip(q, _LEAST, 1 - _LEAST)
     cross = -(truth * np.log(safe) + (1 - truth) * np.log(1 - safe))
     slope = (safe - truth) / (safe * (1 - safe)) / counted

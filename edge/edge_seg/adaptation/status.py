@@ -1,4 +1,4 @@
-"""What came of the last adaptation of a folder of results, for the page and for the next one."""
+"""The outcome of the last adaptation of a folder of results, for the page and for the next adaptation."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ TAKEN_BACK = "taken back"
 
 @dataclass(frozen=True)
 class Status:
-    """What came of an adaptation.
+    """The outcome of an adaptation.
 
     Attributes:
         when: ISO 8601, by the machine's clock.
         outcome: `accepted`, `refused`, `too few`, `taken back` or `nothing new`; the last is never kept.
         why: one line.
-        last_correction: number of the newest correction that was looked at.
-        asked: SHA-256 of the flatbuffer that was to learn.
-        model: file name of the new model where it was accepted.
+        last_correction: number of the newest correction that was considered.
+        asked: SHA-256 of the flatbuffer that was to be adapted.
+        model: file name of the new model if it was accepted.
     """
 
     when: str
@@ -37,12 +37,12 @@ class Status:
     model: str = ""
 
     def to_json(self) -> dict[str, object]:
-        """The status as JSON has it."""
+        """The status as a JSON object."""
         return asdict(self)
 
 
 def read_status(results: Path) -> Status | None:
-    """What came of the last adaptation, `None` where there was none or it cannot be read."""
+    """The outcome of the last adaptation, `None` if there was none or it cannot be read."""
     try:
         return read_fields(Status, parse_object((results / FOLDER / STATUS_NAME).read_text()), newer=True)
     except (OSError, ValueError):
@@ -50,7 +50,7 @@ def read_status(results: Path) -> Status | None:
 
 
 def keep_status(results: Path, status: Status) -> Status:
-    """Keep what came of an adaptation.
+    """Store the outcome of an adaptation.
 
     Raises:
         OutputError: it cannot be written.
@@ -60,7 +60,7 @@ def keep_status(results: Path, status: Status) -> Status:
 
 
 def lines_of_learning(results: Path, name: str, version: str, sha256: str) -> list[str]:
-    """What a page says of learning: which model waits for the next start, and what came of the last adaptation.
+    """What a page says about learning: which model waits for the next start, and how the last adaptation ended.
 
     Args:
         results: folder of results.

@@ -1,13 +1,13 @@
-"""Archives: masks and records of millions of films as Parquet files, by one machine or many. Research use only.
+"""Archives: masks and records of millions of films as Parquet files, made by one machine or many. Research use only.
 
 Needs `pip install '.[archive]'`. An archive is a folder, on a disk or in an object store:
 
-    archive.json                     what makes it: model, lung, gate, version; a run with anything else is refused
+    archive.json                     how it is made: model, lung, gate, version; a run with anything else is refused
     model.tflite                     the model itself
-    manifest/part-00000000.parquet   the films: source, size and time of the last change, a row group for each shard
-    records/part-00000000.parquet    the records and masks of shard 0: whole, or not there
+    manifest/part-00000000.parquet   the films: source, size and time of the last change, one row group per shard
+    records/part-00000000.parquet    the records and masks of shard 0: complete or absent
 
-A shard is done when its part is there; what is to do is what the manifest has and the parts do not.
+A shard is done when its part exists; shards in the manifest without a part are still to do.
 
 >>> import numpy as np
 >>> from edge_seg.archive import decode_mask
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from edge_seg.archive.planning import plan
     from edge_seg.archive.state import Status, status
 
-# Loaded when first asked for: the process that segments films needs no Arrow.
+# Loaded on first use: the process that segments films needs no Arrow.
 _HOMES = {
     "Archive": "contents",
     "Settings": "contents",

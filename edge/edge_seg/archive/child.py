@@ -1,6 +1,6 @@
-"""Segments films as a program of its own, a JSON line for each: a film that ends this process ends nothing else.
+"""Segments films in a process of its own, one JSON line each: a film that crashes it crashes nothing else.
 
-It says `ready` once it has segmented something, or why it cannot. See `guard`, which starts it.
+It reports `ready` once the network has run, or why it cannot. See `guard`, which starts it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 _MARGIN_S = 30
-"""Seconds after which a film ends the process by itself, later than the guard would: the guard may be gone."""
+"""Seconds past the guard's time limit after which the process ends itself: the guard may be gone."""
 
 
 def main() -> None:
     """Serve until standard input ends."""
-    # What native libraries print must not come in between.
+    # What native libraries print must not mix with the replies.
     out = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     settings = json.loads(sys.stdin.buffer.readline())
@@ -40,7 +40,7 @@ def main() -> None:
 
 
 def _ready(settings: dict[str, Any]) -> Any:
-    """A segmenter that has been seen to work."""
+    """A segmenter whose network has run once."""
     import numpy as np
 
     from edge_seg.segmenter import Segmenter
@@ -56,13 +56,13 @@ def _ready(settings: dict[str, Any]) -> Any:
 def segmented(
     segmenter: Any, source: str, size: int | None, modified_ns: int | None, file: str | None = None
 ) -> dict[str, Any]:
-    """A film's record as JSON has it, and its masks as run lengths (uint32, base64); of a failed one none.
+    """A film's record as JSON, and its masks as run lengths (uint32, base64); none if it failed.
 
     Args:
         segmenter: a `Segmenter`.
         source: path or URL.
-        size, modified_ns: what the film's file had when it was planned.
-        file: where its bytes lie, if they were fetched.
+        size, modified_ns: of the film's file when it was planned.
+        file: where its bytes are, if they were fetched.
     """
     from edge_seg.boundary import film_boundary
     from edge_seg.film import Failure
@@ -79,7 +79,7 @@ def _row(segmenter: Any, source: str, size: int | None, modified_ns: int | None,
 
     found = segmenter(_film(source, size, modified_ns, file))
     row = record_of(found, "", [], [], found.timings_ms).to_json()
-    # Nothing was outlined on a film that the gate has rejected.
+    # A film that the gate rejected has no outlines.
     shown = {} if row["quality"]["verdict"] == "reject" else found.masks
     row["masks"] = {
         structure: {

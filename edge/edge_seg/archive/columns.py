@@ -1,4 +1,4 @@
-"""The columns of a part: those of the record, by its own types, and the masks."""
+"""The columns of a part: those of the record, typed as in the record, and the masks."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from edge_seg.model_file import Manifest
 from edge_seg.record import SCHEMA, DoneRecord, FailedRecord
 
 _LEFT_OUT = {"patient", "stem", "products", "files"}
-"""Fields of the record that mean something in a folder of results alone, and who the patient is."""
+"""Fields of the record that only make sense in a folder of results, and the patient's identity."""
 
 _PLAIN = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 
 _MASK = pa.struct([("height", pa.int32()), ("width", pa.int32()), ("runs", pa.list_(pa.uint32()))])
 
 _BATCH = 100
-"""Films of a row group: what is held as Python's objects before it becomes columns."""
+"""Films per row group: held as Python objects until they become columns."""
 
 
 def schema_of(settings: Settings, manifest: Manifest) -> pa.Schema:
@@ -55,7 +55,7 @@ def schema_of(settings: Settings, manifest: Manifest) -> pa.Schema:
 
 
 def _measured(manifest: Manifest, lung: str | None) -> dict[str, tuple[str, ...]]:
-    """Names of all that can be measured on a film, which become columns of their own."""
+    """Names of everything that can be measured on a film; each becomes a column of its own."""
     full = {structure.name: np.ones((16, 16), bool) for structure in manifest.structures}
     found = measure(full, Film(np.zeros((16, 16), np.uint8)), lung or "whole")
     return {name: tuple(getattr(found, name)) for name in ("areas", "widths", "ratios")}
@@ -76,7 +76,7 @@ def _type(kind: Any) -> pa.DataType:
 
 
 class Part:
-    """A part that is being made, in memory: rows become columns as they come.
+    """A part under construction, in memory: rows become columns as they arrive.
 
     Args:
         schema: see `schema_of`.
@@ -87,14 +87,14 @@ class Part:
         self._writer = parquet.ParquetWriter(self._sink, schema, compression="zstd")
 
     def add(self, row: dict[str, Any]) -> None:
-        """Take a row: a record's JSON, the film's `number`, and its `masks`."""
+        """Add a row: a record's JSON, the film's `number`, and its `masks`."""
         recorded = datetime.fromisoformat(row["recorded_at"])
         self._rows.append({**row, "recorded_at": recorded})
         if len(self._rows) == _BATCH:
             self._flush()
 
     def finish(self, **counts: int) -> pa.Buffer:
-        """The part's bytes; its footer tells the counts."""
+        """The part's bytes; its footer holds the counts."""
         self._flush()
         self._writer.add_key_value_metadata({f"edge_seg.{name}": str(count) for name, count in counts.items()})
         self._writer.close()

@@ -24,16 +24,16 @@ SCHEMA = 1
 SETTINGS_NAME, MODEL_NAME = "archive.json", "model.tflite"
 
 _FILMS_OF_A_MANIFEST = 100_000
-"""At most, so that it is made in little memory."""
+"""At most, so that building one takes little memory."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What makes an archive; each of its parts was made so.
+    """How an archive is made; each of its parts was made this way.
 
     Attributes:
         model: that segments the films.
-        lung: definition of lung that the masks follow, `None` where they are of something else.
+        lung: definition of lung that the masks follow; `None` if they show something else.
         gate: whether films that the model does not expect are rejected.
         films, films_per_shard: how many.
     """
@@ -54,7 +54,7 @@ class Settings:
 
     @property
     def shards_of_a_manifest(self) -> int:
-        """Row groups of one file of the manifest."""
+        """Row groups in one file of the manifest."""
         return max(1, _FILMS_OF_A_MANIFEST // self.films_per_shard)
 
     def films_of(self, shard: int) -> int:
@@ -69,8 +69,8 @@ class PlannedFilm:
     Attributes:
         number: of the film in the archive, from 0.
         source: path or URL.
-        size, modified_ns: bytes, and nanoseconds of the last change; `None` where they are not known.
-        problem: why it cannot be had, `None` where nothing is known against it.
+        size, modified_ns: size in bytes, and time of the last change in nanoseconds; `None` if not known.
+        problem: why it cannot be read; `None` if no problem is known.
     """
 
     number: int
@@ -81,7 +81,7 @@ class PlannedFilm:
 
 
 def part_name(number: int) -> str:
-    """Name of a shard's part, by its number alone: of two that are written at once, one is left."""
+    """Name of a shard's part, from its number alone: if two are written at once, one remains."""
     return f"part-{number:08d}.parquet"
 
 
@@ -92,7 +92,7 @@ class Archive:
         address: path or URL of its folder.
 
     Raises:
-        UsageError: none is planned there, or another version of edge-seg has made it.
+        UsageError: none is planned there, or another version of edge-seg made it.
     """
 
     def __init__(self, address: str) -> None:
@@ -118,7 +118,7 @@ class Archive:
         """The archive's own copy of its model.
 
         Raises:
-            ModelError: it is damaged, or another one lies in its place.
+            ModelError: it is damaged, or another one is in its place.
         """
         model = ModelFile.from_bytes(self.store.read(MODEL_NAME), f"{self.address}/{MODEL_NAME}")
         if model.manifest.flatbuffer_sha256 != self.settings.model.sha256:
@@ -126,10 +126,10 @@ class Archive:
         return model
 
     def check(self, model: str | None = None, lung: str | None = None, gate: bool | None = None) -> None:
-        """Refuse to go on with anything else than the archive was planned with; what is `None` is not asked for.
+        """Refuse to continue with anything but what the archive was planned with; `None` is not checked.
 
         Raises:
-            UsageError: version, model, lung or gate are others.
+            UsageError: version, model, lung or gate differs.
         """
         settings = self.settings
         wanted: dict[str, tuple[Any, Any]] = {"edge-seg": (settings.edge_seg, __version__)}
@@ -160,7 +160,7 @@ class Archive:
         return [PlannedFilm(**row) for row in rows]
 
     def parts(self) -> dict[int, Any]:
-        """What the store knows of the parts that are there (size, time), by shard."""
+        """Size and time of the parts that exist, as the store reports them, by shard."""
         names = {part_name(shard): shard for shard in range(self.settings.shards)}
         return {names[name]: info for name, info in self.store.list("records").items() if name in names}
 
@@ -170,10 +170,10 @@ class Archive:
 
 
 def write_settings(store: Store, settings: Settings) -> None:
-    """Write what makes an archive; from here on it is planned."""
+    """Write the settings of an archive; from here on it is planned."""
     store.write(SETTINGS_NAME, (json.dumps(asdict(settings), indent=2) + "\n").encode())
 
 
 def settings_of(segmenter: Segmenter, films: int, films_per_shard: int) -> Settings:
-    """The settings of an archive that a segmenter like this one makes."""
+    """The settings of an archive made with a segmenter like this one."""
     return Settings(ModelFacts.of(segmenter.manifest), segmenter.lung, segmenter.gate, films, films_per_shard)

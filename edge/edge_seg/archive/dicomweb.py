@@ -22,15 +22,15 @@ from edge_seg.sources.dicom.kind import FILM_MODALITIES
 from edge_seg.sources.regular import LARGEST_FILE
 
 AUTHORIZATION = "EDGE_SEG_DICOMWEB_AUTHORIZATION"
-"""Environment variable: value of the header `Authorization`, where the service asks for one."""
+"""Environment variable: value of the `Authorization` header, if the service asks for one."""
 
 REQUESTS = 8
-"""Requests at once, of all that segment: the archive of a hospital has other work to do."""
+"""Requests at once, over all workers: a hospital's archive has other work to do."""
 
 _PAGE = 1000
 _ANSWER_S = 30.0
 _WAITS_S = (1.0, 4.0, 16.0)
-"""Seconds before a request is made again that the service was in no state to answer."""
+"""Seconds before each retry of a request that the service was unable to answer."""
 
 _BUSY = frozenset(
     {
@@ -43,15 +43,15 @@ _BUSY = frozenset(
 _STUDY, _SERIES, _INSTANCE = "0020000D", "0020000E", "00080018"
 _UID = re.compile(r"[0-9.]{1,64}")
 _ENVELOPE = 1 << 16
-"""Bytes around the object in an answer of several parts."""
+"""Bytes around the object in a multipart answer."""
 
 
 class _Busy(Exception):
-    """The service cannot answer now; the text says how it shows."""
+    """The service cannot answer now; the text gives the symptom."""
 
 
 def is_service(address: str) -> bool:
-    """Whether an address is that of a DICOMweb service, or of a film there."""
+    """Whether an address is that of a DICOMweb service or of a film on one."""
     return address.startswith(("https://", "http://"))
 
 
@@ -59,14 +59,14 @@ def films_at(address: str) -> Iterator[str]:
     """The addresses of the films of a service.
 
     Args:
-        address: under which `/studies` lies, or of one study, series or instance; a query limits what is asked for
-            (`?StudyDate=20250101-20251231`, `?Modality=RG`). Without `Modality` these are computed and digital
+        address: parent of `/studies`, or of one study, series or instance; a query narrows the search
+            (`?StudyDate=20250101-20251231`, `?Modality=RG`). Without `Modality`, the films are computed and digital
             radiographs (CR, DX).
 
     Raises:
-        UsageError: the address holds a password, which would stand in the plan.
-        InputError: the service refuses, or its answers make no sense.
-        DeviceError: it does not answer.
+        UsageError: the address holds a password, which would end up in the plan.
+        InputError: the service rejects the request, or its answers make no sense.
+        DeviceError: it does not answer, or denies access.
     """
     parts = urlsplit(address)
     if "@" in parts.netloc:
@@ -85,7 +85,7 @@ def films_at(address: str) -> Iterator[str]:
 
 
 def _pages(session: Any, base: str, asked: list[tuple[str, str]]) -> Iterator[list[dict[str, Any]]]:
-    """Pages of instances, of whatever length the service gives them."""
+    """Pages of instances; the service chooses their length."""
     offset, before = 0, None
     fields = [("includefield", tag) for tag in (_STUDY, _SERIES, _INSTANCE)]
     while True:
@@ -111,7 +111,7 @@ def _json(base: str, data: bytes) -> list[dict[str, Any]]:
 
 
 def _address(base: str, found: dict[str, Any]) -> str:
-    """The address of an instance; what its own says of study and series stands where the answer is silent."""
+    """The address of an instance; `base` supplies the study and series that the answer omits."""
     root, _, rest = base.partition("/studies/")
     known = dict(zip((_STUDY, "", _SERIES), rest.split("/"), strict=False)) if rest else {}
     uids = []
@@ -125,10 +125,10 @@ def _address(base: str, found: dict[str, Any]) -> str:
 
 
 class Downloads:
-    """Films of services as files, each for as long as it is needed.
+    """Films of services as files, each kept for as long as it is needed.
 
     Args:
-        limit: makes what each request holds while it runs: how many run at once.
+        limit: makes the context that each request holds while it runs; it limits how many run at once.
         timeout_s: seconds for one film.
     """
 
@@ -138,11 +138,11 @@ class Downloads:
 
     @contextmanager
     def film(self, address: str) -> Iterator[Path]:
-        """A film's file while this lasts.
+        """A film's file, while the context lasts.
 
         Raises:
-            InputError: the service has no such film, or it is none.
-            DeviceError: the service does not answer, or refuses who asks; that is the fault of no film.
+            InputError: the service has no such film, or it is not a film.
+            DeviceError: the service does not answer, or denies access; no film is at fault.
         """
         if not hasattr(self._held, "session"):
             self._held.session, self._held.limit = _session(), self._limit()
@@ -160,7 +160,7 @@ class Downloads:
 
 
 def _object(session: Any, address: str, timeout_s: float) -> bytes:
-    """The DICOM object, in the encoding that the service holds it in."""
+    """The DICOM object, in the encoding in which the service stores it."""
     accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
     data, kind = _got(session, address, accept, [], timeout_s)
     told = Message()
@@ -188,7 +188,7 @@ def _session() -> Any:
             request.headers["Authorization"] = value
             return request
 
-        # In a header of the session, a .netrc would put another password in its place.
+        # A .netrc would override it if it were a header of the session.
         session.auth = authorize
     return session
 
@@ -196,7 +196,7 @@ def _session() -> Any:
 def _got(
     session: Any, address: str, accept: str, asked: list[tuple[str, str]], timeout_s: float = 120.0
 ) -> tuple[bytes, str]:
-    """The body and its kind, asked for again while the service is busy."""
+    """The body and its media type; retries while the service is busy."""
     for wait_s in (*_WAITS_S, None):
         try:
             return _got_once(session, address, accept, asked, timeout_s)

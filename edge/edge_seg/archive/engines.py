@@ -1,4 +1,4 @@
-"""Engines: who segments the films of an archive. Whatever one believes, a shard is done when its part is there."""
+"""Engines that segment the films of an archive. Whatever an engine reports, a shard is done when its part exists."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge_seg.errors import DeviceError, UsageError
 from edge_seg.hardware import usable_cores
 
 Told = Callable[[int, Counts], None]
-"""Is told each shard that is done, and what became of its films."""
+"""Called with each finished shard and the outcome of its films."""
 
 
 def run(
@@ -31,25 +31,25 @@ def run(
     lung: str | None = None,
     gate: bool | None = None,
 ) -> Counts:
-    """Segment the films of an archive whose parts are not there yet.
+    """Segment the films of an archive whose parts do not exist yet.
 
     Args:
         address: path or URL of the archive's folder.
-        workers: processes that segment, each on one core; by default one for each core that may be used.
-        shard: `(i, n)`: of n such runs, on as many machines as there are, this is run i, from 0 to n - 1.
-        dask: address of a Dask scheduler (`tcp://HOST:8786`) whose workers segment, or `local` for a cluster of its own
+        workers: processes that segment, each on one core; by default one per usable core.
+        shard: `(i, n)`: this is run i, from 0 to n - 1, of n runs on any number of machines.
+        dask: address of a Dask scheduler (`tcp://HOST:8786`) whose workers segment, or `local` for a private cluster
             on this machine.
         timeout_s: seconds for one film.
-        requests: to DICOMweb services at once, of all workers of this run.
-        told: called for each shard that is done.
-        model, lung, gate: what the archive must have been planned with; `None` is not asked for.
+        requests: simultaneous requests to DICOMweb services, over all workers of this run.
+        told: called for each finished shard.
+        model, lung, gate: what the archive must have been planned with; `None` is not checked.
 
     Returns:
-        What became of the films of this run; films whose parts were there before do not count.
+        The outcome of the films of this run; films whose parts already existed do not count.
 
     Raises:
-        UsageError: no archive, planned with something else, or a request that makes no sense.
-        DeviceError, ModelError: films cannot be segmented on this machine; none of them is marked for it.
+        UsageError: no archive, one planned with something else, or an invalid request.
+        DeviceError, ModelError: films cannot be segmented on this machine; no film is marked as failed for it.
         InputError, OutputError: the archive cannot be read or written.
     """
     archive = Archive(address)

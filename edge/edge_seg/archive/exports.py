@@ -1,4 +1,4 @@
-"""Taking films out of an archive: their records as JSON lines, and their masks as pictures."""
+"""Exports films from an archive: their records as JSON lines, and their masks as pictures."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ KINDS_OF_MASK = ("png",)
 RECORDS_NAME = "records.jsonl"
 
 _ROWS = 64
-"""That are in memory together."""
+"""Rows in memory at a time."""
 
 _LONGEST_STEM = 160  # bytes; file systems allow 255 for a name
 
@@ -41,19 +41,19 @@ class Exported:
 
 
 def export(address: str, out: Path, *, where: str = "", masks: str | None = None) -> Exported:
-    """Write records, and masks where they are asked for, of an archive's films into a folder.
+    """Write the records, and on request the masks, of an archive's films to a folder.
 
-    For each part there is a folder `part-00000000` with `records.jsonl`, a line for each film, and
+    Each part gets a folder `part-00000000` with `records.jsonl`, one line per film, and
     `NUMBER-name.STRUCTURE.png` (8-bit, 0 or 255, the film's own size).
 
     Args:
         address: path or URL of the archive's folder.
-        out: made if absent; it must be empty.
-        where: which films, see `parse_where`; all without it.
+        out: created if absent; must be empty.
+        where: which films, see `parse_where`; all by default.
         masks: `png`, or `None` for none.
 
     Raises:
-        UsageError: no archive, a folder that is not empty, or a request that makes no sense.
+        UsageError: no archive, a folder that is not empty, or an invalid request.
         InputError: a part is damaged.
         OutputError: the folder cannot be written.
     """

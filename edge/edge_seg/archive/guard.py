@@ -1,4 +1,4 @@
-"""A guard around films: they are segmented in a process of its own, which one of them may end or hang."""
+"""Guards against films that crash or hang the process: they are segmented in a child process."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ TIMEOUT_S = 120.0
 """Seconds for one film; the largest take a few."""
 
 TRIES = 2
-"""Deaths or time-outs that condemn a film: one alone may be the machine's fault."""
+"""Crashes or time-outs after which a film fails: a single one may be the machine's fault."""
 
 _START_S = 120.0
-"""Seconds for a process to be ready; Python and LiteRT load in two, on a busy network disk in far more."""
+"""Seconds for a process to be ready; Python and LiteRT load in two, or far more from a busy network disk."""
 
 CHILD = (sys.executable, "-m", "edge_seg.archive.child")
-"""What is started."""
+"""Command of the child process."""
 
 
 class _Lost(Exception):
@@ -41,14 +41,14 @@ class _Lost(Exception):
 
 
 class Guard:
-    """Segments films in a child process, and starts another where that is lost.
+    """Segments films in a child process, and starts another if that is lost.
 
     The process starts with the first film. One guard serves one thread at a time.
 
     Args:
         archive: whose films they are.
         timeout_s: seconds for one film.
-        command: what is started in place of `CHILD`; it speaks as that does.
+        command: started in place of `CHILD`; it speaks the same protocol.
     """
 
     def __init__(self, archive: Archive, timeout_s: float = TIMEOUT_S, command: Sequence[str] = ()) -> None:
@@ -65,14 +65,14 @@ class Guard:
         self._child: subprocess.Popen[bytes] | None = None
 
     def segment(self, film: PlannedFilm, file: Path | None = None) -> dict[str, Any]:
-        """A film's row: its record as JSON has it, its `number`, and its `masks`.
+        """A film's row: its record as JSON, its `number`, and its `masks`.
 
         Args:
             film: as it was planned.
-            file: where its bytes lie, if they were fetched.
+            file: where its bytes are, if they were fetched.
 
         Raises:
-            DeviceError, ModelError: the process does not become ready; that is the fault of no film.
+            DeviceError, ModelError: the process does not become ready; no film is at fault.
         """
         if film.problem is not None:
             return failed(film, film.problem)
@@ -105,7 +105,7 @@ class Guard:
 
     def _start(self) -> None:
         with tempfile.TemporaryFile() as said:
-            # In a session of its own: Ctrl-C is for the program to take, and what it started ends with it.
+            # In its own session: Ctrl-C reaches only the parent, and killing the group ends all that the child started.
             self._child = subprocess.Popen(
                 self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, start_new_session=True
             )
@@ -129,7 +129,7 @@ class Guard:
         child = self._child
         assert child is not None
         assert child.stdin is not None
-        # One that has ended may have said why before it was asked.
+        # A process that has ended may have sent the reason before this request.
         with suppress(OSError):
             child.stdin.write(json.dumps(request).encode() + b"\n")
             child.stdin.flush()
@@ -171,7 +171,7 @@ class Guard:
         child.wait()
         for pipe in (child.stdin, child.stdout):
             if pipe is not None:
-                # What was still to be written has nowhere to go.
+                # Buffered data has nowhere to go.
                 with suppress(OSError):
                     pipe.close()
 

@@ -1,4 +1,4 @@
-"""Masks as run lengths: the form in which an archive holds them."""
+"""Masks as run lengths: the form in which an archive stores them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_seg.errors import InputError
 
 
 def encode_mask(mask: np.ndarray) -> np.ndarray:
-    """Run lengths of a mask: column by column, the first run of pixels outside, as COCO's uncompressed RLE has them.
+    """Run lengths of a mask: column by column, starting with pixels outside it, as in COCO's uncompressed RLE.
 
     Args:
         mask: bool, `(height, width)`.
@@ -27,9 +27,9 @@ def encode_mask(mask: np.ndarray) -> np.ndarray:
 
 
 def decode_mask(mask: Mapping[str, Any]) -> np.ndarray:
-    """The mask in a value of an archive's column `masks`.
+    """Decode one mask from an archive's column `masks`.
 
-    The runs go column by column, and the first is of pixels outside the structure (it may be 0): COCO's uncompressed
+    The runs go column by column, and the first counts pixels outside the structure (it may be 0): COCO's uncompressed
     RLE, so `{"size": [height, width], "counts": runs}` is what pycocotools takes.
 
     Args:

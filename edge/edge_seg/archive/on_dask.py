@@ -1,4 +1,4 @@
-"""Dask as an engine: each shard is a task, on whichever machine it is done."""
+"""Dask as an engine: each shard is a task that any machine may run."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from edge_seg.archive.shards import Counts, run_shards
 from edge_seg.errors import DeviceError, EdgeSegError, first_line
 
 LOCAL = "local"
-"""In place of a scheduler's address: a cluster on this machine, reachable from here alone, for this run."""
+"""Stands in for a scheduler's address: a cluster on this machine, reachable only from here, for this run."""
 
 _WAITING = 3
-"""Shards for each thread of the workers that the scheduler knows of; of millions it need not know all."""
+"""Shards submitted per worker thread: the scheduler need not track millions at once."""
 
 _CONNECT_S = 30
 
@@ -30,18 +30,18 @@ _CONNECT_S = 30
 def run_on_dask(
     archive: Archive, todo: list[int], workers: int, timeout_s: float, requests: int, scheduler: str
 ) -> Iterator[tuple[int, Counts]]:
-    """Segment shards by Dask's workers; a shard whose workers are lost again and again is left.
+    """Segment shards on Dask workers; a shard whose workers keep getting lost is left undone.
 
     Args:
         archive: that the workers can reach too.
-        todo: shards.
-        workers: of a local cluster; another one has its own.
+        todo: shards to segment.
+        workers: of a local cluster; any other has its own.
         timeout_s: seconds for one film.
-        requests: to DICOMweb services at once, of all workers of the scheduler.
+        requests: simultaneous requests to DICOMweb services, over all workers of the scheduler.
         scheduler: its address, or `LOCAL`.
 
     Raises:
-        DeviceError: no scheduler is there, or it is lost.
+        DeviceError: no scheduler answers, or it is lost.
         EdgeSegError: what a worker raises.
     """
     with ExitStack() as stack:
@@ -49,7 +49,7 @@ def run_on_dask(
         address = archive.address if "://" in archive.address else archive.store.root
 
         def submit(shard: int) -> Future:
-            # Not pure: a result of an earlier run says nothing about what is there now.
+            # Not pure: the result of an earlier run says nothing about which parts exist now.
             return client.submit(segment_shard, address, shard, timeout_s, requests, pure=False)
 
         rest = iter(todo)
@@ -63,7 +63,7 @@ def run_on_dask(
 
 
 def _client(stack: ExitStack, scheduler: str, workers: int) -> Client:
-    # A lost scheduler is told in one line of ours; Dask's own would be a traceback.
+    # We report a lost scheduler in one line; Dask would print a traceback.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     if scheduler != LOCAL:
         try:
@@ -94,10 +94,10 @@ _held = threading.local()
 
 
 def segment_shard(address: str, shard: int, timeout_s: float, requests: int) -> tuple[int, Counts] | None:
-    """Segment a shard on a worker, whose guard serves all of its thread's shards.
+    """Segment a shard on a worker; one guard serves all shards of its thread.
 
     Returns:
-        The shard and what became of its films; `None` if its part was there already.
+        The shard and the outcome of its films; `None` if its part already existed.
     """
     archive = Archive(address)
     archive.check()

@@ -1,4 +1,4 @@
-"""Planning an archive: its films, frozen, and what will segment them."""
+"""Plans an archive: freezes its list of films, and what will segment them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edge_seg.segmenter import Segmenter
 FILMS_PER_SHARD = 1000
 
 MOST_FILMS_PER_SHARD = 100_000
-"""A part is made in memory, at some 20 kB a film."""
+"""A part is built in memory, at some 20 kB per film."""
 
 _SCHEMA = pa.schema(
     [
@@ -46,8 +46,8 @@ class Plan:
 
     Attributes:
         settings: of the archive.
-        problems: films that cannot be had, as is known already; their records will say why.
-        passed_over: files met that are no films.
+        problems: films already known to be unreadable; their records will say why.
+        passed_over: files that are not films.
     """
 
     settings: Settings
@@ -64,7 +64,7 @@ def plan(
     gate: bool = True,
     films_per_shard: int = FILMS_PER_SHARD,
 ) -> Plan:
-    """Plan an archive: find the films, note size and time of each, and keep the model beside them.
+    """Plan an archive: list the films with size and time of each, and store the model beside them.
 
     Args:
         sources: folders, files, globs, URLs (`s3://bucket/films`), addresses of DICOMweb services, and lists of films
@@ -72,10 +72,10 @@ def plan(
         address: path or URL of the archive's folder.
         model: shipped model or model file.
         lung, gate: see `Segmenter`.
-        films_per_shard: films of a part; what is lost when a worker is lost.
+        films_per_shard: films per part; losing a worker loses at most one part.
 
     Raises:
-        UsageError: an archive is planned there already, or a request that makes no sense.
+        UsageError: an archive is already planned there, or an invalid request.
         InputError: there are no films.
         ModelError: no such model.
         OutputError: the folder cannot be written.
@@ -88,7 +88,7 @@ def plan(
         raise UsageError(f"{address}: an archive is planned there already: run it, or choose another --out")
     file = ModelFile.read(model)
     segmenter = Segmenter(file, lung=lung, gate=gate)
-    # Of a plan that did not come to its end.
+    # Left over from an unfinished plan.
     for name in store.list("manifest"):
         store.remove(f"manifest/{name}")
     films, shape = Films(sources), settings_of(segmenter, 0, films_per_shard)
@@ -113,7 +113,7 @@ def _shards(films: Iterable[Found], size: int) -> Iterator[list[PlannedFilm]]:
 
 
 def _manifest(shards: Iterable[list[PlannedFilm]]) -> tuple[bytes, int, int]:
-    """A file of the manifest, how many films it has, and how many of them cannot be had; empty without a shard."""
+    """A file of the manifest, its number of films, and how many are unreadable; empty without a shard."""
     sink, films, problems = pa.BufferOutputStream(), 0, 0
     with parquet.ParquetWriter(sink, _SCHEMA, compression="zstd") as writer:
         for shard in shards:

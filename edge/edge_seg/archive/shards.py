@@ -1,4 +1,4 @@
-"""From the films of a shard to its part, several films at once."""
+"""Turns the films of a shard into its part, several films at once."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from edge_seg.assessment.film_gate import REJECT
 from edge_seg.errors import InputError
 
 MOST_PROBLEMS = 20
-"""Problems kept to be listed; all of them stand in the records."""
+"""Problems kept for listing; the records hold all of them."""
 
 _AHEAD = 4
-"""Films of each guard that wait: while one takes long, the others go on."""
+"""Films queued per guard: while one takes long, the others continue."""
 
 
 @dataclass
 class Counts:
-    """What became of films.
+    """Outcomes of films.
 
     Attributes:
         films: all of them.
         rejected, failed: of these.
-        codes: exit codes of the failed ones; a rejected one is bad input.
-        problems: of the first `MOST_PROBLEMS` of these, what is wrong.
+        codes: exit codes of these; a rejected film is bad input.
+        problems: what is wrong with the first `MOST_PROBLEMS` of these.
     """
 
     films: int = 0
@@ -43,7 +43,7 @@ class Counts:
 
     @property
     def exit_code(self) -> int:
-        """0, the failures' own code where all agree, else that of input that cannot be read."""
+        """0, the failures' own code if all agree, else that of unreadable input."""
         return 0 if not self.codes else next(iter(self.codes)) if len(self.codes) == 1 else InputError.exit_code
 
     def add(self, row: dict[str, Any]) -> None:
@@ -58,7 +58,7 @@ class Counts:
             self._note(InputError.exit_code, f"{row['source']}: rejected: {'; '.join(reasons)}")
 
     def add_counts(self, other: Counts) -> None:
-        """Count what was counted elsewhere."""
+        """Add the counts of another."""
         self.films += other.films
         self.rejected += other.rejected
         self.failed += other.failed
@@ -74,13 +74,13 @@ class Counts:
 def run_shards(
     archive: Archive, shards: Iterable[int], guards: list[Guard], downloads: Downloads
 ) -> Iterator[tuple[int, Counts]]:
-    """Segment shards, several films at once, and write the part of each; those that another has written are left out.
+    """Segment shards, several films at once, and write the part of each; shards with a part are skipped.
 
     Yields:
-        Each shard whose part was written, and what became of its films.
+        Each shard whose part was written, and the outcome of its films.
 
     Raises:
-        DeviceError: a film's service does not answer: the part is not written, and its films are for another run.
+        DeviceError: a film's service does not answer: the part is not written, and its films are left to another run.
     """
     schema = schema_of(archive.settings, archive.model.manifest)
     films = ((one, film) for one in shards if not archive.has_part(one) for film in archive.films(one))
@@ -90,7 +90,7 @@ def run_shards(
             part.add(row)
             counts.add(row)
         data = part.finish(films=counts.films, rejected=counts.rejected, failed=counts.failed)
-        # Equal to what another worker may have written meanwhile, but for times; one of the two stays.
+        # Another worker may have written the same part meanwhile, equal but for times; one of the two remains.
         archive.store.write(f"records/{part_name(one)}", data)
         yield one, counts
 
@@ -98,7 +98,7 @@ def run_shards(
 def _segmented(
     films: Iterator[tuple[int, PlannedFilm]], guards: list[Guard], downloads: Downloads
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each film's row, in their order, with its shard."""
+    """Each film's row with its shard, in order."""
     free: SimpleQueue[Guard] = SimpleQueue()
     for guard in guards:
         free.put(guard)

@@ -1,4 +1,4 @@
-"""Which films an archive is of: folders, globs, object stores, DICOMweb services, lists; a few in memory at a time."""
+"""Lists the films of an archive: from folders, globs, object stores, DICOMweb, lists; a few in memory at a time."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_seg.sources.listing import FILM_SUFFIXES, Listing
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
 LISTS = (".csv", ".parquet")
-"""Endings of files that list films, one a row."""
+"""Suffixes of files that list films, one per row."""
 
 _NAMES_OF_COLUMNS = ("source", "path")
 
@@ -28,7 +28,7 @@ _ASKED_AT_ONCE = 1000
 
 @dataclass(frozen=True)
 class Found:
-    """A film, and what is known of it; see `contents.PlannedFilm`."""
+    """A film, and what is known about it; see `contents.PlannedFilm`."""
 
     source: str
     size: int | None = None
@@ -45,11 +45,11 @@ class Films:
             Parquet).
 
     Attributes:
-        passed_over: files met that are no films: other kinds, and videos.
+        passed_over: files that are not films: other kinds, and videos.
 
     Raises:
-        UsageError: one source lies in another.
-        InputError: nothing is there, or a list cannot be read.
+        UsageError: one source is inside another.
+        InputError: a source does not exist, or a list cannot be read.
         DeviceError: a service does not answer.
     """
 
@@ -112,7 +112,7 @@ def _places(source: str) -> list[str]:
 
 
 def _each_once(places: list[str]) -> list[str]:
-    """The places without those named twice."""
+    """The places without duplicates."""
     real = {place if "://" in place else os.path.realpath(place): place for place in reversed(places)}
     above = ""
     for place in sorted(real, key=lambda one: f"{one}/"):
@@ -133,7 +133,7 @@ def _on_disk(path: Path) -> Found:
 
 
 def _is_film(name: str) -> bool:
-    """By its name alone: a look into it would be a request for each. DICOM objects are often named by a UID."""
+    """Decide by name alone: opening each file would cost a request. DICOM objects are often named by a UID."""
     suffix = PurePosixPath(name).suffix.lower()
     named = suffix in FILM_SUFFIXES - VIDEO_SUFFIXES or not suffix or suffix[1:].isdigit()
     return named and not name.startswith(".") and name.upper() != "DICOMDIR"

@@ -1,4 +1,4 @@
-"""How far an archive is, by its parts alone: whoever can read it can ask, from anywhere."""
+"""Progress of an archive, from its parts alone: anyone who can read it can ask, from anywhere."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ _LATELY_S = 600.0
 """Seconds before the newest part over which films are counted for the rate."""
 
 _READERS = 16
-"""Footers that are read at once: of an object store each takes its time."""
+"""Footers read at once: each one takes a while from an object store."""
 
 
 @dataclass(frozen=True)
 class Status:
-    """How far an archive is.
+    """Progress of an archive.
 
     Attributes:
         settings: of the archive.
-        shards_done: shards whose part is there.
-        films_done: films in these parts, with those rejected and failed.
+        shards_done: shards whose part exists.
+        films_done: films in these parts, including those rejected and failed.
         rejected, failed: of these.
-        films_per_second: lately; `None` before the second part.
-        seconds_left: at that rate; `None` where it is not known.
-        newest_part_s: seconds since the newest part was written, `None` without one.
+        films_per_second: recent rate; `None` before the second part.
+        seconds_left: at that rate; `None` if it is not known.
+        newest_part_s: seconds since the newest part was written; `None` without one.
         damaged: parts that cannot be read; remove them and run again.
     """
 
@@ -48,7 +48,7 @@ class Status:
 
 
 def status(address: str) -> Status:
-    """How far an archive is. One small read for each part.
+    """Progress of an archive. Takes one small read per part.
 
     Args:
         address: path or URL of the archive's folder.
@@ -84,17 +84,17 @@ def status(address: str) -> Status:
 
 
 def _rate(settings: Settings, times: dict[int, float]) -> float | None:
-    """Films a second between the first and the last part of late."""
+    """Films per second between the first and the last recent part."""
     newest = max(times.values(), default=0.0)
     lately = sorted((when, shard) for shard, when in times.items() if when >= newest - _LATELY_S)
     if len(lately) < 2 or newest <= lately[0][0]:
         return None
-    # The first part says when counting begins; its own films were made before.
+    # The first part only starts the clock; its own films were made before.
     return sum(settings.films_of(shard) for _, shard in lately[1:]) / (newest - lately[0][0])
 
 
 def _facts(archive: Archive, shard: int) -> tuple[int, int] | None:
-    """Rejected and failed films of a part by its footer, `None` where it cannot be read."""
+    """Numbers of rejected and failed films in a part's footer; `None` if it cannot be read."""
     try:
         with archive.store.open(f"records/{part_name(shard)}") as file:
             facts: dict[bytes, Any] = parquet.read_metadata(file).metadata

@@ -1,4 +1,4 @@
-"""A folder on a disk or in an object store, whose files are whole or not there."""
+"""A folder on a disk or in an object store, whose files are complete or absent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge_seg.errors import InputError, OutputError, UsageError, first_line
 from edge_seg.storage import DRAFT_SUFFIX, write_atomically
 
 _OLD_S = 3600.0
-"""Seconds that no part takes to be written."""
+"""Seconds; no part takes this long to write."""
 
 
 def filesystem_of(address: str) -> tuple[fs.FileSystem, str]:
@@ -26,7 +26,7 @@ def filesystem_of(address: str) -> tuple[fs.FileSystem, str]:
     Keys and endpoints come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`), never from the URL.
 
     Raises:
-        UsageError: a URL with a password, or of a kind that pyarrow does not know.
+        UsageError: a URL with a password, or of a kind that pyarrow does not support.
     """
     scheme, mark, rest = address.partition("://")
     if not mark:
@@ -53,11 +53,11 @@ def _remote(address: str) -> tuple[fs.FileSystem, str]:
 
 
 def read_bytes(address: str, size: int | None, modified_ns: int | None) -> bytes:
-    """The bytes of a file in an object store that is as it was planned.
+    """The bytes of a file in an object store that has not changed since it was planned.
 
     Args:
         address: URL.
-        size, modified_ns: what it had when it was planned, `None` where that is not known.
+        size, modified_ns: of the file when it was planned; `None` if not known.
 
     Raises:
         InputError: it cannot be read, or has changed.
@@ -75,7 +75,7 @@ def read_bytes(address: str, size: int | None, modified_ns: int | None) -> bytes
 
 
 class Store:
-    """A folder whose files are whole or not there.
+    """A folder whose files are complete or absent.
 
     Args:
         address: path or URL.
@@ -90,13 +90,13 @@ class Store:
         return f"{self.root}/{name}"
 
     def list(self, folder: str) -> dict[str, fs.FileInfo]:
-        """The files in a folder below, by name; none where there is no folder."""
+        """The files in a subfolder, by name; empty if the subfolder does not exist."""
         with self._told("listed"):
             found = self.system.get_file_info(fs.FileSelector(self.path(folder), allow_not_found=True))
         return {info.base_name: info for info in found if info.is_file}
 
     def holds(self, name: str) -> bool:
-        """Whether a file is there."""
+        """Whether a file exists."""
         with self._told("looked at"):
             return bool(self.system.get_file_info(self.path(name)).is_file)
 
@@ -111,7 +111,7 @@ class Store:
 
     @contextmanager
     def open(self, name: str) -> Iterator[pa.NativeFile]:
-        """A file to read from.
+        """Open a file for reading.
 
         Raises:
             InputError: it cannot be read.
@@ -121,7 +121,7 @@ class Store:
 
     @contextmanager
     def reading(self, name: str) -> Iterator[None]:
-        """While this lasts, what goes wrong is told of a file.
+        """A context that reports whatever goes wrong as an error of a file.
 
         Raises:
             InputError: it cannot be read.
@@ -133,10 +133,10 @@ class Store:
             raise InputError(f"{what}: check the address and its rights") from error
 
     def write(self, name: str, data: pa.Buffer | bytes) -> None:
-        """Write a file: on a disk beside its place and renamed, in an object store by an upload that is completed.
+        """Write a file: on a disk to a draft that is renamed, in an object store by a completed upload.
 
         Raises:
-            OutputError: it cannot be written; nothing is there then, or what was.
+            OutputError: it cannot be written; it is then absent, or what it was before.
         """
         if isinstance(self.system, fs.LocalFileSystem):
             path = Path(self.path(name))
@@ -147,13 +147,13 @@ class Store:
         with self._told("written"):
             with self.system.open_output_stream(self.path(name)) as stream:
                 stream.write(data)
-            # An upload that broke off in between must not count.
+            # An upload that broke off must not count.
             if self.system.get_file_info(self.path(name)).size != len(memoryview(data)):
                 self.system.delete_file(self.path(name))
                 raise OSError("it arrived in part")
 
     def sweep(self, folder: str) -> None:
-        """Remove what runs that were killed left half-written in a folder; what is young may still be written."""
+        """Remove half-written files that killed runs left in a folder; recent ones may still be in progress."""
         if isinstance(self.system, fs.LocalFileSystem):
             with self._told("swept"):
                 for draft in Path(self.path(folder)).glob(f".*{DRAFT_SUFFIX}"):

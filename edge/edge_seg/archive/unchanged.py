@@ -1,4 +1,4 @@
-"""Whether a film is still what was planned."""
+"""Checks that a film has not changed since it was planned."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_seg.errors import InputError
 
 
 def check_unchanged(source: str, planned: Sequence[int | None], found: Sequence[int | None]) -> None:
-    """Compare size in bytes and time of the last change (ns) with those planned, where they are known.
+    """Compare size in bytes and time of the last change (ns) with the planned ones, if known.
 
     Raises:
         InputError: the film has changed.

@@ -1,4 +1,4 @@
-"""Which rows are wanted, as a line of text: comparisons of columns, nothing that could run."""
+"""Parses a row filter from a line of text: comparisons of columns, nothing that could run."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _HELP = "columns are compared with numbers and 'text' by < <= > >= == != in, is 
 
 
 def parse_where(text: str, schema: pa.Schema) -> pc.Expression:
-    """The filter that a text asks for; its syntax is Python's, and nothing of it is run.
+    """Parse a filter; its syntax is Python's, but none of it is run.
 
     Args:
-        text: `estimated_dice < 0.9 and status == 'done'`; fields of columns by a dot, `areas.right_lung.cm2 > 300`.
+        text: `estimated_dice < 0.9 and status == 'done'`; a dot selects a field, `areas.right_lung.cm2 > 300`.
         schema: of the rows.
 
     Raises:
@@ -39,7 +39,7 @@ def parse_where(text: str, schema: pa.Schema) -> pc.Expression:
         if len(text) > _LONGEST:
             raise ValueError(f"over {_LONGEST} characters")
         made = _expression(ast.parse(text.strip(), mode="eval").body, schema)
-        # Arrow says only now whether the types go together.
+        # Arrow only checks here that the types match.
         empty = pa.Table.from_pylist([], schema)
         empty.filter(made)
     except (SyntaxError, ValueError, RecursionError, MemoryError, pa.ArrowException) as error:

@@ -1,8 +1,8 @@
 """What a kind of film looks like at a glance: a statistical model of thumbnails.
 
 Probabilistic principal components (Tipping & Bishop 1999): how far a thumbnail lies from the films the model was
-fitted to, inside the space of their main variations and outside it. Turned, mirrored and inverted thumbnails are held
-against the same model, so the way a film lies shows as the pose in which it looks most like one.
+fitted to, inside the space of their main variations and outside it. Turned, mirrored and inverted thumbnails are
+compared with the same model, so a film's pose is the one in which it looks most like a film of its kind.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ import cv2
 import numpy as np
 
 SIDE = 28
-"""Thumbnails are so many pixels square; a film's aspect is given up, since collimation decides it."""
+"""Thumbnails are this many pixels square; a film's aspect is dropped, since collimation determines it."""
 
-_LEAST_CONTRAST = 4.0  # grey levels; keeps an empty film from being blown up into a pattern
+_LEAST_CONTRAST = 4.0  # grey levels; keeps an empty film from being amplified into a pattern
 
 
 @dataclass(frozen=True)
 class Pose:
-    """How a film lies: quarter turns clockwise that would set it upright, mirrored, inverted (bone black)."""
+    """A film's pose: quarter turns clockwise that would set it upright, mirrored, inverted (bone black)."""
 
     turns: int = 0
     mirrored: bool = False
@@ -45,7 +45,7 @@ class Appearance:
         basis: `(components, SIDE * SIDE)` float32, orthonormal rows.
         variances: `(components,)` float32, along the basis.
         residual: typical mean square outside it.
-        doubtful, strange: distances beyond which a film is doubtful, and beyond which it is none of the kind.
+        doubtful, strange: distances beyond which a film is doubtful, and beyond which it is not of the kind.
     """
 
     mean: np.ndarray
@@ -69,7 +69,7 @@ class Appearance:
         return np.asarray((np.square(components) / self.variances).mean(axis=1) + outside / self.residual)
 
     def poses(self, grey: np.ndarray) -> dict[Pose, float]:
-        """Distance of a film in each pose, were it set upright from there.
+        """Distance of a film for each pose, once set upright from it.
 
         Args:
             grey: `(height, width)` uint8, the film alone, without the letterbox's borders.
@@ -91,7 +91,7 @@ class Appearance:
 
 @cache
 def load_appearance(kind: str) -> Appearance:
-    """The model of a kind of film that comes with the package (`chest`)."""
+    """The packaged model for a kind of film (`chest`)."""
     with np.load(Path(str(resources.files("edge_seg"))) / "models" / f"{kind}.appearance.npz") as file:
         mean, basis, variances = (file[name].astype(np.float32) for name in ("mean", "basis", "variances"))
         return Appearance(mean, basis, variances, *map(float, file["limits"]))

@@ -1,9 +1,9 @@
-"""Doubt: what this film's Dice may be, structure by structure, with no truth at hand.
+"""Doubt: a film's estimated Dice, per structure, without ground truth.
 
-For each structure and region a linear model (`trust.Calibration`) on two kinds of signals: how sure the network is of
-the outline and what shape it has, and what the film looked like to it (pooled features of its coarsest level). With an
-estimate comes a lower bound, which nine films of ten reach. The weights are fitted by `edge_seg_quantize.doubt` and
-stand in the manifest.
+Each structure and region has a linear model (`trust.Calibration`) on two kinds of signals: how sure the network is of
+the outline and what shape it has, and what the film looked like to it (pooled features of its coarsest level). An
+estimate comes with a lower bound, which nine of ten films reach. The weights are fitted by `edge_seg_quantize.doubt`
+and stored in the manifest.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from edge_seg.structures import DERIVED
 from edge_seg.typed_json import read_fields
 
 LOW_BOUND = 0.9
-"""A film whose lungs may have a lower Dice is to be checked by a person; models without a bound have `LOW_TRUST`."""
+"""A person must check films whose lungs may have a lower Dice; models without a bound use `LOW_TRUST`."""
 
 LUNGS = "lungs"
-"""Under this name models before 2.0 have one calibration, of both lungs together."""
+"""Name under which models before 2.0 have one calibration, for both lungs together."""
 
 REGIONS = ("whole_lung", "visible_lung")
-"""Regions beside the structures that are estimated, where they follow from those."""
+"""Regions that are estimated in addition to the structures, if they can be derived from these."""
 
-_SURE = 0.9  # probability from which a pixel counts as sure, or 1 less it
-_STEP = 2  # shapes do not need every pixel, and a quarter of them takes a quarter of the time
+_SURE = 0.9  # probability from which a pixel counts as sure, or up to 1 minus it
+_STEP = 2  # shapes do not need every pixel, and a quarter of the pixels takes a quarter of the time
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Estimated Dice of a structure or region, and what nine films of ten reach; `None` where no bound is known."""
+    """Estimated Dice of a structure or region, and the bound that nine of ten films reach; `None` if not known."""
 
     dice: float
     bound: float | None
@@ -44,8 +44,8 @@ class Doubt:
     """The calibrations of a model.
 
     Attributes:
-        regions: by structure or derived region; in models before 2.0 `LUNGS` alone.
-        low: bound below which a film is flagged, or estimate where there is no bound.
+        regions: by structure or derived region; in models before 2.0 only `LUNGS`.
+        low: bound below which a film is flagged, or estimate if there is no bound.
         facts: what they were fitted on.
     """
 
@@ -55,16 +55,16 @@ class Doubt:
 
     @property
     def of_lungs_alone(self) -> bool:
-        """Whether it is that of a model before 2.0."""
+        """Whether the model is from before 2.0."""
         return LUNGS in self.regions
 
     def estimates(self, signals: Mapping[str, Mapping[str, float]]) -> dict[str, Estimate]:
-        """Estimates of all regions whose signals are there."""
+        """Estimates of all regions that have signals."""
         known = {name: found for name, found in self.regions.items() if name in signals}
         return {name: Estimate(*found.estimate_and_bound(signals[name])) for name, found in known.items()}
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
+        """As stored in a manifest."""
         return {
             "regions": {k: found.to_json() for k, found in self.regions.items()},
             "low": self.low,
@@ -73,7 +73,7 @@ class Doubt:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Doubt:
-        """What `to_json` gave, or a single calibration as models before 2.0 have it.
+        """Read the output of `to_json`, or the single calibration of a model before 2.0.
 
         Raises:
             ValueError: a field is missing or of another type, or lists differ in length.
@@ -87,12 +87,12 @@ class Doubt:
 
 
 def signals(logits: np.ndarray, names: Sequence[str], pooled: np.ndarray | None) -> dict[str, dict[str, float]]:
-    """What tells how good each outline is, by structure and derived region.
+    """Signals of how good each outline is, by structure and derived region.
 
     Args:
-        logits: `(height, width, structures)` float32, the film's rectangle alone.
+        logits: `(height, width, structures)` float32, only the film's rectangle.
         names: of the structures.
-        pooled: `(features,)` of the network's coarsest level, `None` where the network gives none.
+        pooled: `(features,)` of the network's coarsest level, `None` if the network gives none.
     """
     probability = 1 / (1 + np.exp(-np.clip(logits[::_STEP, ::_STEP], -30, 30)))
     planes = {name: probability[:, :, k] for k, name in enumerate(names)}
@@ -102,7 +102,7 @@ def signals(logits: np.ndarray, names: Sequence[str], pooled: np.ndarray | None)
 
 
 def lung_signals(logits: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """The signals of models before 2.0: of both lungs together. Arguments as of `signals`."""
+    """The signals for models before 2.0, of both lungs together. Arguments as for `signals`."""
     if not {"right_lung", "left_lung"} <= set(names):
         return {}
     return {LUNGS: lung_features(logits[:, :, [names.index("right_lung"), names.index("left_lung")]])}
@@ -129,7 +129,7 @@ def _of_plane(probability: np.ndarray) -> dict[str, float]:
     height, width = inside.shape
     edges = np.concatenate([inside[0], inside[-1], inside[:, 0], inside[:, -1]])
     return {
-        # What Dice with the truth would be, were the probabilities true.
+        # The Dice with the truth if the probabilities were true.
         "soft_dice": to_logit(2 * within / max(total + size, 1.0)),
         "unsure_width": float(np.log1p(unsure / max(length, 1.0))),
         "coverage": float(np.log(size / inside.size + 1e-3)),

@@ -1,7 +1,7 @@
 """The gate before the mask: is this a film that the model can be trusted with, and if not, why not?
 
-Every finding is put as a technician would want to hear it: what is wrong, and what to do. The limits were set on the
-training and validation films; `tests/edge/test_quality.py` holds them against films and pictures they were not set on.
+Every finding is worded for a technician: what is wrong, and what to do. The limits were set on the training and
+validation films; `tests/edge/test_quality.py` checks them on films and pictures they were not set on.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ ACCEPT, WARN, REJECT = VERDICTS = ("accept", "warn", "reject")
 _TOO_SMALL, _SMALL = 64, 160  # shorter side, pixels
 _BLANK_LEVELS = 3  # pixel values between black and white
 _FEW_LEVELS, _BESIDE = 3, 5  # grey values of a mask, and how far from one a lossy copy of it strays
-_SAMPLED_SIDE = 256  # pixels that are looked at along the shorter side, at least
-_MASK = 0.9  # share of a picture's pixels near so few grey values; chest films: up to 0.75
+_SAMPLED_SIDE = 256  # least number of pixels sampled along the shorter side
+_MASK = 0.9  # share of a picture's pixels near that few grey values; chest films: up to 0.75
 _SMOOTH, _GRAINY, _NOISE = 0.012, 0.10, 0.14  # share of fine detail in a film's contrast; chest films: 0.02 to 0.09
 _TINTED, _COLOURED = 0.05, 0.15  # difference between colour channels
 _CLIPPED = 0.2  # share of the chest without any detail
 _FLAT = 0.25  # of an 8-bit film's grey values in use
 _CLEARLY = 1.3  # times more like a chest in another pose
-_SURELY = 3.0  # distance of 4 in 5 chest films; none of 101 pictures of other things comes as near when inverted
+_SURELY = 3.0  # distance of 4 in 5 chest films; none of 101 pictures of other things is as close when inverted
 _CUT_OFF = 0.03  # share of a side of the film along which a lung ends
 
 
@@ -49,22 +49,22 @@ class Finding:
 
 @dataclass(frozen=True)
 class Quality:
-    """What the gate found on a film; nothing means `accept`."""
+    """The gate's findings on a film; none means `accept`."""
 
     findings: tuple[Finding, ...] = ()
 
     @property
     def verdict(self) -> str:
-        """The gravest of the findings: `accept`, `warn` or `reject`."""
+        """The most severe verdict of the findings: `accept`, `warn` or `reject`."""
         return max((finding.verdict for finding in self.findings), key=VERDICTS.index, default=ACCEPT)
 
     def has(self, code: str) -> bool:
-        """Whether there is a finding of that code."""
+        """Whether there is a finding with that code."""
         return any(finding.code == code for finding in self.findings)
 
 
 def corrected(film: Film) -> Finding:
-    """Of a film whose black and white were exchanged."""
+    """The finding for a film whose black and white were swapped."""
     against = ", against what its header says" if film.polarity_known else ""
     return Finding("inverted", WARN, f"bone was black{against}: corrected; check the sender's polarity")
 
@@ -81,9 +81,9 @@ def look_at_film(film: Film, grey: np.ndarray, appearance: Appearance) -> Qualit
 
 
 def look_at_exposure(film: Film, grey: np.ndarray) -> Quality:
-    """The part of the gate that asks nothing of what is on the film: size, emptiness, grey values, exposure, colour.
+    """The part of the gate that does not ask what the film shows: size, emptiness, grey values, exposure, colour.
 
-    For models that tell by their own features what they see. Arguments as of `look_at_film`.
+    For models that recognise by their own features what they see. Arguments as for `look_at_film`.
     """
     return _looked_at(film, grey, lambda: _colour(film))
 
@@ -100,13 +100,13 @@ def _looked_at(film: Film, grey: np.ndarray, of_content: Callable[[], Iterator[F
 
 
 def look_at_pose(film: Film, grey: np.ndarray, appearance: Appearance) -> Finding | None:
-    """Whether a film looks turned or inverted. Arguments as of `look_at_film`."""
+    """Whether a film looks turned or inverted. Arguments as for `look_at_film`."""
     found = _likeness(film, grey, appearance)
     return next((finding for finding in found if finding.code in ("turned", "inverted")), None)
 
 
 def look_at_masks(masks: Mapping[str, np.ndarray]) -> Quality:
-    """What only the outlines tell: lungs that were not found, or that the film's edge cuts off.
+    """What only the outlines show: lungs that were not found, or that the film's edge cuts off.
 
     Args:
         masks: bool `(height, width)` by structure name; right and left lung, or both in one.
@@ -153,12 +153,12 @@ def _exposure(film: Film, grey: np.ndarray, levels: float, detail: float) -> Ite
 def _likeness(film: Film, grey: np.ndarray, appearance: Appearance) -> Iterator[Finding]:
     distances = appearance.poses(grey)
     upright = distances[UPRIGHT]
-    # Where a header tells black from white, a film that looks inverted is of something else, unless it looks very
-    # much like a chest then: some headers are wrong.
+    # If a header specifies polarity, a film that looks inverted is of something else, unless it then looks very much
+    # like a chest: some headers are wrong.
     least = _SURELY if film.polarity_known else appearance.doubtful
     believed = {pose: distance for pose, distance in distances.items() if not pose.inverted or distance < least}
     best = min(believed, key=lambda pose: believed[pose])
-    # Mirrored as well would be two mistakes at once: then it is of something else.
+    # Being mirrored as well would take two mistakes at once: then it is of something else.
     set_upright = distances[Pose(best.turns, False, best.inverted)]
     convincing = set_upright < appearance.doubtful and upright > _CLEARLY * set_upright
     if best.turns and convincing:
@@ -202,7 +202,7 @@ def _outlines(masks: Mapping[str, np.ndarray]) -> Iterator[Finding]:
 
 
 def _share_of_few_levels(film: Film) -> float:
-    """Share of the pixels that lie near the most frequent grey values, of 256 between black and white."""
+    """Share of the pixels near the most frequent grey values, out of 256 between black and white."""
     low, high = pixels.value_range(replace(film, window=None))
     shown = film.upright.of(film.pixels)
     step = max(1, min(shown.shape) // _SAMPLED_SIDE)
@@ -218,6 +218,6 @@ def _share_of_few_levels(film: Film) -> float:
 
 
 def _fine_detail(grey: np.ndarray) -> float:
-    """Mean of what a blur of 1.5 in 224 pixels takes away, in units of the film's contrast."""
+    """Mean of what a blur of 1.5 in 224 pixels removes, in units of the film's contrast."""
     plane = cv2.resize(grey, (224, 224), interpolation=cv2.INTER_AREA).astype(np.float32)
     return float(np.abs(plane - cv2.GaussianBlur(plane, (0, 0), 1.5)).mean() / (plane.std() + 4))

@@ -1,8 +1,8 @@
 """What kind of picture the network saw: a multinomial logistic regression on its coarsest level's pooled features.
 
-The weights are fitted on training films, on what can be made of them (turned, inverted, cut, outlines, pages) and on
-pictures of other kinds (`edge_seg_quantize.gate`), and stand in the manifest. A model without them is asked by how the
-film looks at a glance, see `appearance`.
+The weights are fitted on training films, on variants of them (turned, inverted, cut, outlines, pages) and on pictures
+of other kinds (`edge_seg_quantize.gate`), and stored in the manifest. For a model without them the film's thumbnail
+decides, see `appearance`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from edge_seg.assessment.film_gate import REJECT, WARN, Finding
 from edge_seg.typed_json import read_fields
 
 INVERTED, TURNED = "inverted", "turned"
-"""Kinds that are films of the right part all the same."""
+"""Kinds that are nevertheless films of the right body part."""
 
 _NOT_A_CHEST = "not-a-chest-film"
 _TEXTS = {
@@ -33,7 +33,7 @@ _TEXTS = {
     TURNED: "a chest film that does not stand upright: turn it, if it is a chest film",
     INVERTED: "a chest film with bone black: send it with bone white",
 }
-_LIMIT = 8.0  # spreads from the centre; beyond them a linear model promises anything
+_LIMIT = 8.0  # spreads from the centre; beyond that a linear model may predict anything
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Kinds:
         bias: per kind.
         strange: log odds below which a picture is refused.
         doubtful: log odds below which a film is unusual.
-        facts: what it was fitted on and how well it does on what it was not fitted on.
+        facts: what it was fitted on and how well it does on held-out pictures.
     """
 
     names: tuple[str, ...]
@@ -84,7 +84,7 @@ class Kinds:
         return np.array(self.centre), np.array(self.spread), np.array(self.weights), np.array(self.bias)
 
     def finding(self, sight: Sight) -> Finding | None:
-        """What is to be said of a picture, `None` where it is a film as expected."""
+        """The finding for a picture, `None` if it is a film as expected."""
         if sight.odds < self.strange:
             text = _TEXTS.get(sight.kind, f"{sight.kind}: send a frontal chest film")
             return Finding(sight.kind if sight.kind == TURNED else _NOT_A_CHEST, REJECT, f"it looks like {text}")
@@ -93,12 +93,12 @@ class Kinds:
         return None
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
+        """As stored in a manifest."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Kinds:
-        """What `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
             ValueError: a field is missing or of another type, or lists differ in length.

@@ -1,7 +1,7 @@
-"""Measurements on masks: areas, widths, ratios; nothing is claimed in mm or cm2 where the film's spacing is not known.
+"""Measurements on masks: areas, widths, ratios; mm and cm2 are given only if the film's spacing is known.
 
-Widths lie across the patient, whichever way the film does; lengths lie in the plane that the film's spacing holds for
-(`Film.spacing_plane`).
+Widths are across the patient, whatever the film's orientation; lengths are in the plane for which the film's spacing
+holds (`Film.spacing_plane`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from edge_seg.structures import regions
 
 _Number = TypeVar("_Number")
 
-_STRIPE = 1 << 17  # pixels of a mask looked at together: they stay in the cache
+_STRIPE = 1 << 17  # pixels of a mask processed at a time: they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ class Measurements:
         widths: greatest width across the patient of `right_lung`, `left_lung`, `cardiomediastinum` and `heart`, and of
             the `thorax` between the outer edges of both lungs; only of what was found.
         ratios: `left_to_right_area` of the lungs and the `cardiothoracic` ratio, `None` where withheld.
-        notes: why something is withheld, or is to be read with care.
+        notes: why something is withheld, or must be read with care.
         cardiothoracic_of: structure whose width the cardiothoracic ratio is taken from: `heart`, or `cardiomediastinum`
-            where there is no heart; empty where there is neither.
+            if there is no heart; empty if there is neither.
     """
 
     areas: dict[str, Area]
@@ -64,12 +64,12 @@ class Measurements:
 def measure_areas(
     masks: Mapping[str, np.ndarray], spacing_mm: tuple[float, float] | None, lung: str | None = None
 ) -> dict[str, Area]:
-    """Area of each bool mask, of one shape all; cm2 is withheld where the spacing is not known.
+    """Area of each bool mask, all of one shape; cm2 is withheld if the spacing is not known.
 
     Args:
         masks: by name.
         spacing_mm: of the film.
-        lung: definition that the masks of the lungs follow; with it, the areas of the regions derived from them too.
+        lung: definition that the masks of the lungs follow; if given, the regions derived from them are measured too.
 
     >>> measure_areas({"lung": np.ones((100, 100), bool)}, (0.5, 0.5))
     {'lung': Area(pixels=10000, cm2=25.0)}
@@ -82,7 +82,7 @@ def measure_areas(
 
 
 def _counts(masks: Mapping[str, np.ndarray], lung: str | None) -> dict[str, int]:
-    """Pixels of each mask and derived region, stripe by stripe: whole, the derived ones are as large as the masks."""
+    """Pixels of each mask and derived region, in stripes, since whole derived regions are as large as the masks."""
     height, width = next(iter(masks.values())).shape if masks else (0, 0)
     counts: Counter[str] = Counter()
     step = max(1, _STRIPE // max(1, width))
@@ -101,22 +101,22 @@ def measure(
     sides: bool = True,
     edges: Mapping[str, Edges] | None = None,
 ) -> Measurements:
-    """Areas of all masks; of a chest also widths, the lungs' areas against each other, and the cardiothoracic ratio.
+    """Areas of all masks; for a chest also widths, the ratio of the lungs' areas, and the cardiothoracic ratio.
 
     The cardiothoracic ratio is the greatest horizontal width of the heart over the greatest inner width of the thorax
-    (Danzer 1919, Am J Med Sci 157:513). A model without a heart has it taken from the cardiomediastinum, whose widest
-    part is the heart. The inner width is taken between the outer edges of both lungs, in one row. It is a ratio of
-    widths before these are rounded. Normal values differ between populations and projections: the ratio is a number,
-    not a finding.
+    (Danzer 1919, Am J Med Sci 157:513). For a model without a heart it is taken from the cardiomediastinum, whose
+    widest part is the heart. The inner width is taken between the outer edges of both lungs, in one row. The ratio is
+    computed before the widths are rounded. Normal values differ between populations and projections: the ratio is a
+    number, not a finding.
 
     Args:
         masks: bool, of the film's shape, by name; `right_lung`, `left_lung` and `heart` or `cardiomediastinum` make a
             chest.
-        film: that they lie on.
+        film: that they belong to.
         lung: as for `measure_areas`.
-        sides: whether right and left are sure; numbers of one lung alone are withheld where they are not.
+        sides: whether right and left are certain; if not, numbers of a single lung are withheld.
         edges: by name, of the outlines that the masks were filled from; without them widths are counted on the masks,
-            which adds or takes away up to half a pixel at each edge.
+            which adds or removes up to half a pixel at each edge.
     """
     shown = {name: np.ascontiguousarray(film.upright.of(mask)) for name, mask in masks.items()}
     spans = {name: _Spans.of(mask) for name, mask in shown.items()}
@@ -152,7 +152,7 @@ def _areas(
 
 
 def _across(film: Film, spacing_mm: tuple[float, float]) -> float:
-    """Distance of neighbouring pixels across the patient, in mm."""
+    """Distance between neighbouring pixels across the patient, in mm."""
     return spacing_mm[0 if film.orientation.transposed else 1]
 
 
@@ -161,9 +161,9 @@ def _without_sides(values: Mapping[str, _Number]) -> dict[str, _Number]:
 
 
 def _reach(spans: Mapping[str, _Spans], edges: Mapping[str, Edges]) -> dict[str, Edges]:
-    """Edges of each structure, all in rows of one kind: of the outlines, or of the masks.
+    """Edges of each structure, all from the outlines or all from the masks, whose rows differ.
 
-    An outline may be too thin to reach the middle of a row of the network's, and its mask have a pixel all the same.
+    An outline may be too thin to reach the middle of a row of the network, while its mask still has a pixel.
     """
     if not all(name in edges and (edges[name].found or not each.found) for name, each in spans.items()):
         return {name: each.edges for name, each in spans.items()}
@@ -173,7 +173,7 @@ def _reach(spans: Mapping[str, _Spans], edges: Mapping[str, Edges]) -> dict[str,
 def _ratios(
     areas: Mapping[str, Area], pixels: Mapping[str, float], spans: Mapping[str, _Spans], film: Film, heart: str
 ) -> tuple[dict[str, float | None], tuple[str, ...]]:
-    """Ratios, and what is to be known of them; `heart` is the structure that the cardiothoracic one is taken from."""
+    """Ratios, and notes on them; `heart` is the structure that the cardiothoracic one is taken from."""
     right, left = areas["right_lung"].pixels, areas["left_lung"].pixels
     ratios: dict[str, float | None] = {"left_to_right_area": round(left / right, 3) if left and right else None}
     if not heart:
@@ -214,7 +214,7 @@ class _Spans:
             across = np.flatnonzero(mask[top:bottom].any(axis=0))
             left, right = across[0], across[-1] + 1
             inner = mask[top:bottom, left:right]
-            # OpenCV turns it round, since numpy takes several times as long with bytes.
+            # Flipped with OpenCV, since numpy takes several times as long with bytes.
             turned = cv2.flip(inner.view(np.uint8), 1).view(bool)
             first[rows] = left + inner.argmax(axis=1)[rows - top]
             last[rows] = right - 1 - turned.argmax(axis=1)[rows - top]
@@ -222,7 +222,7 @@ class _Spans:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """First row and the one behind the last, first column and the one behind the last; zeros if empty."""
+        """First row and one past the last, first column and one past the last; zeros if empty."""
         rows = np.flatnonzero(self.last >= 0)
         return (rows[0], rows[-1] + 1, self.first.min(), self.last.max() + 1) if len(rows) else (0, 0, 0, 0)
 
@@ -244,6 +244,6 @@ class _Spans:
 
 
 def _box(spans: Iterable[_Spans]) -> tuple[slice, slice]:
-    """Rows and columns outside which no mask has anything."""
+    """Rows and columns that enclose all masks."""
     boxes = np.array([span.box for span in spans if span.found] or [(0, 0, 0, 0)])
     return slice(boxes[:, 0].min(), boxes[:, 1].max()), slice(boxes[:, 2].min(), boxes[:, 3].max())

@@ -1,8 +1,8 @@
-"""Side markers: the letter R or L beside a patient, of lead or burnt in, that says which side of a film is which.
+"""Side markers: the letter R or L beside a patient, of lead or burnt in, that shows which side of a film is which.
 
-What stands out from its surroundings and has a letter's size and proportions is cut out, and a small network says
-whether it is an R or an L. A marker that was laid face down is read as well as another: where it lies tells the side,
-not how. Letters of a word are left out, and so is what lies between the lungs' edges, where bones and tubes make an L.
+Anything that stands out from its surroundings and has a letter's size and proportions is cut out, and a small network
+decides whether it is an R or an L. A marker placed face down is read like any other: its position shows the side, not
+its orientation. Letters in words are skipped, as is anything between the lungs' edges, where bones and tubes form an L.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ import cv2
 import numpy as np
 
 SIDE = 512
-"""Pixels of a film's longer side that letters are looked for in; smaller ones are not enlarged."""
+"""Pixels on a film's longer side when it is searched for letters; smaller films are not enlarged."""
 
 PATCH = 24
-"""Side in pixels of what the network sees of a candidate."""
+"""Side in pixels of the square in which the network sees a candidate."""
 
 _INK = 20  # pixels of a patch's side that the letter takes
 _SURROUNDINGS = 41  # pixels across; no stroke of a letter is as wide
-_CONTRAST = (28, 70)  # grey levels that a letter stands out by: faint ones, and those on a plate that stands out too
+_CONTRAST = (28, 70)  # grey levels by which a letter stands out: faint ones, and those on a plate that does so too
 _LEAST, _MOST = (7, 4), 48  # height and width in pixels
-_MARGIN = 2  # pixels that are added around the film, so that a letter at its edge has surroundings
+_MARGIN = 2  # pixels added around the film, so that a letter at its edge has surroundings
 _SURE = np.array([0.7, 0.95])
-"""Probabilities from which an R and an L are read. A reader that did not learn from them read the markers of 157 of 353
-films of adults, none on the wrong side; what looks like an L and is none is an edge, so that an L has to be surer."""
+"""Probabilities from which an R and an L are read. A reader not trained on them read the markers of 157 of 353 films of
+adults, none on the wrong side. Edges can look like an L, so an L needs a higher probability."""
 
 _RL = "RL"
 
@@ -39,8 +39,8 @@ class Marker:
 
     Attributes:
         letter: `R` or `L`.
-        row, column: of its centre, in parts of the film's height and width.
-        probability: that it is this letter, as the network has it.
+        row, column: of its centre, as fractions of the film's height and width.
+        probability: that it is this letter, according to the network.
     """
 
     letter: str
@@ -51,12 +51,12 @@ class Marker:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What may be a letter.
+    """Possible letters on a film.
 
     Attributes:
         boxes: `(n, 4)` int: left, top, width and height in pixels.
         patches: `(n, PATCH, PATCH)` uint8, each scaled so that the letter fills it.
-        in_word: `(n,)` bool, which of them stand beside something of about their height on the same line.
+        in_word: `(n,)` bool, whether each is beside something of about its height on the same line.
     """
 
     boxes: np.ndarray
@@ -69,7 +69,7 @@ class SideMarkers:
 
     Args:
         layers: weights `(inputs, outputs)` and offsets `(outputs,)`, float32, of each fully connected layer; the first
-            takes a patch in rows, values from 0 to 1, and the last gives nothing, R and L.
+            takes a patch row by row, values from 0 to 1, and the last has outputs for nothing, R and L.
     """
 
     def __init__(self, layers: tuple[tuple[np.ndarray, np.ndarray], ...]) -> None:
@@ -90,7 +90,7 @@ class SideMarkers:
 
         Args:
             grey: `(height, width)` uint8, the film alone, no side longer than `SIDE`.
-            without: rows and columns in which no marker is looked for.
+            without: rows and columns that are not searched.
         """
         found = candidates(grey, without)
         if not len(found.boxes):
@@ -112,7 +112,7 @@ class SideMarkers:
 
     @classmethod
     def read_from(cls, path: Path) -> SideMarkers:
-        """The network of a file that `save` wrote.
+        """The network from a file that `save` wrote.
 
         Raises:
             OSError, ValueError: it cannot be read.
@@ -129,11 +129,11 @@ def load_side_markers() -> SideMarkers:
 
 
 def candidates(grey: np.ndarray, without: tuple[slice, slice] | None = None) -> Candidates:
-    """What may be a letter on a film.
+    """Find possible letters on a film.
 
     Args:
         grey: `(height, width)` uint8.
-        without: rows and columns in which no centre may lie.
+        without: rows and columns that may contain no centre.
     """
     boxes, patches, in_word = [], [], []
     around = cv2.getStructuringElement(cv2.MORPH_RECT, (_SURROUNDINGS, _SURROUNDINGS))
@@ -157,8 +157,8 @@ def candidates(grey: np.ndarray, without: tuple[slice, slice] | None = None) -> 
 def _pieces(above: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels and statistics of the connected components, as OpenCV gives them.
 
-    It takes a third of the time with labels of 16 bits. Where these do not hold all labels that it tries, old versions
-    write beyond its memory; there are never more of them than runs of pixels.
+    With 16-bit labels it takes a third of the time. If these cannot hold all provisional labels, old versions of OpenCV
+    write out of bounds; there are never more labels than runs of pixels.
     """
     runs = np.count_nonzero(above[:, 1:] > above[:, :-1]) + np.count_nonzero(above[:, 0])
     kind = cv2.CV_16U if runs < np.iinfo(np.uint16).max else cv2.CV_32S
@@ -182,7 +182,7 @@ def _like_letters(stats: np.ndarray, shape: tuple[int, int], without: tuple[slic
 
 
 def _in_words(stats: np.ndarray, numbers: list[int]) -> list[bool]:
-    """Whether components stand beside another one of about their height: a letter, or several that touch."""
+    """Whether components are beside another one of about their height: a letter, or several that touch."""
     others = stats[1:][stats[1:, cv2.CC_STAT_HEIGHT] > _LEAST[0] // 2, :4].T
     their_left, their_top, their_width, their_height = others
     found = []

@@ -1,10 +1,10 @@
-"""Which side of a film is the patient's left, by the picture: by the heart's place, and by side markers.
+"""Which side of a film is the patient's left, judged from the picture: by the heart's position and by side markers.
 
-Two things tell of the heart: how far its centre lies to one side of the lungs, and how much more the film looks like
-others when it is mirrored. Weight and limits were set on the films of adults trained on or validated with (`adult` and
-`adult-v7`), each plain and mirrored. Where these are not clear, side markers are read; docs/reference/dicom-films.md
-says how often that finds a mirrored film. To ask the network, too, how sure it was of the heart on the film and on its
-mirror image found 240 of 246 of the films that it learned from, and no more than this on others.
+Two signals locate the heart: how far its centre is to one side of the lungs, and how much more the film looks like
+others when it is mirrored. Weight and limits were set on the films of adults used for training or validation (`adult`
+and `adult-v7`), each plain and mirrored. If the signals are unclear, side markers are read;
+docs/reference/dicom-films.md says how often that finds a mirrored film. Also comparing how sure the network was of the
+heart on the film and on its mirror image found 240 of 246 of its training films, and no more than this on others.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from edge_seg.assessment.side_markers import SIDE, Marker, load_side_markers
 from edge_seg.film import Film
 
 MIRRORED, DISAGREE = "mirrored", "sides-disagree"
-"""Codes of findings that make right and left unsure."""
+"""Codes of findings that make right and left uncertain."""
 
 _WEIGHT = 0.55  # of the logarithm of how much less a film looks like others when it is mirrored
 _LIMIT = 0.013  # in widths of both lungs
-_CLEAR = 0.1  # from here on markers are not read: one plain film of five, and seven mirrored ones of eight, are below
+_CLEAR = 0.1  # from here on markers are not read: one in five plain films and seven in eight mirrored ones are below
 
 _BY_HEART = {
     MIRRORED: "perhaps mirrored: check the side marker; right and left would be swapped",
@@ -39,14 +39,14 @@ _WITHHELD = "numbers of one side withheld"
 def look_at_sides(
     logits: np.ndarray, names: tuple[str, ...], grey: np.ndarray, appearance: Appearance, film: Film
 ) -> tuple[Finding, ...]:
-    """A finding where the picture looks mirrored.
+    """A finding if the picture looks mirrored.
 
     Args:
         logits: `(height, width, structures)` float32 of the upright film alone.
-        names: of the structures; without both lungs and the cardiomediastinum nothing is found.
+        names: of the structures; without both lungs and the cardiomediastinum there is no finding.
         grey: `(height, width)` uint8, the upright film alone as the network saw it.
         appearance: what films of this kind look like.
-        film: itself, whose markers may be read.
+        film: the film, whose markers may be read.
     """
     shift = heart_shift(logits, names)
     if shift is None:
@@ -69,7 +69,7 @@ def look_at_sides(
 
 
 def read_side(film: Film, lungs: np.ndarray) -> tuple[str, bool]:
-    """The letter of the side marker that is read, and whether it lies where it belongs; none where there is none.
+    """The letter of the side marker, and whether it is on its own side; the letter is empty if no marker is read.
 
     Args:
         film: whose markers are read.
@@ -97,10 +97,10 @@ def _is_on_its_side(marker: Marker, middle: float) -> bool:
 
 
 def heart_shift(logits: np.ndarray, names: tuple[str, ...]) -> float | None:
-    """How far the heart's centre lies to the right of the picture from the middle of both lungs, in their width.
+    """How far right of the middle of both lungs the heart's centre is in the picture, as a fraction of their width.
 
-    The centre is that of the cardiomediastinum's probability in the lower half of the lungs. `None` where one of the
-    three was not found.
+    The centre is that of the cardiomediastinum's probability in the lower half of the lungs. `None` if one of the three
+    was not found.
     """
     if not {"right_lung", "left_lung", "cardiomediastinum"} <= set(names):
         return None

@@ -1,8 +1,8 @@
-"""The trust score: an estimate of this film's Dice with no truth at hand.
+"""The trust score: an estimate of a film's Dice without ground truth.
 
-A linear model on what the network's own output tells: how sure it is along the outlines, whether the
-outlines have sizes and shapes that lungs have. The weights are fitted on validation films and their
-corruptions (`edge_seg_quantize.trust`) and stand in the manifest, so a model without calibration has no score.
+A linear model on features of the network's own output: how sure it is along the outlines, and whether the
+outlines have the sizes and shapes of lungs. The weights are fitted on validation films and their corruptions
+(`edge_seg_quantize.doubt`) and stored in the manifest, so a model without calibration has no score.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from edge_seg.typed_json import read_fields
 
 LOW_TRUST = 0.85
-"""An outline whose estimated Dice lies below this is to be checked by a person."""
+"""A person must check outlines whose estimated Dice is below this."""
 
 _SURE = 2.2  # logit of 0.9
 
@@ -32,7 +32,7 @@ class Calibration:
         centre, spread: of each feature on the films it was fitted on.
         weights, bias: of the standardised features; the sum is the logit of the estimated Dice.
         facts: what it was fitted on and how well it does there.
-        margin: how far below the estimate, as logits, the bound lies; `None` where none was calibrated.
+        margin: how far the bound is below the estimate, in logits; `None` if none was calibrated.
     """
 
     features: tuple[str, ...]
@@ -48,7 +48,7 @@ class Calibration:
         return self.estimate_and_bound(found)[0]
 
     def bound(self, found: Mapping[str, float]) -> float | None:
-        """Dice that nine films of ten like this one reach, `None` where no margin was calibrated."""
+        """Dice that nine of ten films like this one reach, `None` if no margin was calibrated."""
         return self.estimate_and_bound(found)[1]
 
     def estimate_and_bound(self, found: Mapping[str, float]) -> tuple[float, float | None]:
@@ -61,7 +61,7 @@ class Calibration:
         """Logit of the estimate."""
         centre, spread, weights = self._arrays
         values = np.array([found[name] for name in self.features])
-        # Far outside what was calibrated on, a linear model promises anything.
+        # Far outside the calibration data, a linear model may predict anything.
         standard = np.clip((values - centre) / spread, -6, 6)
         return float(standard @ weights) + self.bias
 
@@ -70,7 +70,7 @@ class Calibration:
         return np.array(self.centre), np.array(self.spread), np.array(self.weights)
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in a manifest."""
+        """As stored in a manifest."""
         return {
             "features": list(self.features),
             "centre": list(self.centre),
@@ -83,7 +83,7 @@ class Calibration:
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Calibration:
-        """What `to_json` gave.
+        """Read the output of `to_json`.
 
         Raises:
             ValueError: a field is missing or of another type, lists differ in length, or a spread is not positive.
@@ -96,15 +96,15 @@ class Calibration:
 
 
 def lung_features(logits: np.ndarray) -> dict[str, float]:
-    """What tells how good the outlines of both lungs are.
+    """Features that show how good the outlines of both lungs are.
 
     Args:
-        logits: `(height, width, 2)` float32 of right and left lung, the film's rectangle alone.
+        logits: `(height, width, 2)` float32 of right and left lung, only the film's rectangle.
     """
     inside = logits > 0
     sizes = inside.sum(axis=(0, 1)).astype(np.float64)
     probability = 1 / (1 + np.exp(-np.clip(logits, -30, 30)))
-    # What Dice with the truth would be, were the probabilities true.
+    # The Dice with the truth if the probabilities were true.
     soft = 2 * probability[inside].sum() / max(probability.sum() + sizes.sum(), 1.0)
     unsure = np.count_nonzero(np.abs(logits) < _SURE)
     outline = sum(outline_length(inside[:, :, k]) for k in range(2))
@@ -138,7 +138,7 @@ def outline_length(mask: np.ndarray) -> float:
 
 
 def share_outside(mask: np.ndarray) -> float:
-    """Share of a mask that lies outside its largest piece."""
+    """Share of a mask that is outside its largest piece."""
     plane = mask.astype(np.uint8)
     x, y, width, height = cv2.boundingRect(plane)
     if not width:

@@ -1,4 +1,4 @@
-"""Outlines that a person has put right: every version is kept, and the newest are a data set to learn from."""
+"""Outlines corrected by a person: every version is kept, and the newest form a data set to learn from."""
 
 from edge_seg.corrections.dataset import CorrectedFilm
 from edge_seg.corrections.line import CANNOT_JUDGE, CORRECTED, RIGHT, VERDICTS, Correction, ModelOfCorrection

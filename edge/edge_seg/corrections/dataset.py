@@ -1,6 +1,6 @@
-"""The data set that the newest versions of corrected films make, in the trainer's own layout.
+"""The data set formed by the newest versions of corrected films, in the trainer's own layout.
 
-`images/`, a folder for each structure and `index.csv` follow from the versions, which lie beside them in `versions/`.
+`images/`, a folder per structure and `index.csv` are derived from the versions beside them in `versions/`.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from edge_seg.storage import flush_folder, write_atomically
 INDEX_NAME, IMAGES, VERSIONS = "index.csv", "images", "versions"
 
 TEST_SHARE, VAL_SHARE = 0.25, 0.1
-"""Shares of patients whose films are only tested on, and by which an epoch is chosen."""
+"""Shares of patients whose films are held out for testing and for choosing an epoch."""
 
 VERSION_FILE = re.compile(r"(.*)\.([0-9]{1,9})\.[^.]+\.(?:png|dcm)", re.DOTALL)
-"""Name of a file of a version: film and number; see `Places`."""
+"""File name in a version, with film and number; see `Places`."""
 
 FILM_NUMBER = 0
-"""In the name of a film that lies with the versions: it is of none."""
+"""Version number in the name of a film kept with the versions: it belongs to none of them."""
 
 
 @dataclass(frozen=True)
 class Places:
-    """Where the files of a folder of corrections lie."""
+    """Paths of the files in a folder of corrections."""
 
     folder: Path
 
@@ -43,11 +43,11 @@ class Places:
         return self.folder / IMAGES / f"{film}.png"
 
     def aside(self, film: str) -> Path:
-        """A film that is in no data set: of a version that is not kept yet, or that nobody could judge in the end."""
+        """A film outside the data set: its version is not committed yet, or its newest one could not be judged."""
         return self.version(film, FILM_NUMBER, "film")
 
     def images(self, film: str) -> tuple[Path, Path]:
-        """Where a film lies: in one of the two."""
+        """The two places of a film; it is in one of them."""
         return self.image(film), self.aside(film)
 
     def version(self, film: str, number: int, what: str, suffix: str = "png") -> Path:
@@ -59,18 +59,18 @@ class Places:
         return self.folder / structure / f"{film}.png"
 
     def outlined(self, film: str) -> set[str]:
-        """The structures of which the data set has a mask of a film."""
+        """The structures for which the data set has a mask of a film."""
         folders = (path for path in self.folder.iterdir() if path.is_dir() and path.name not in (IMAGES, VERSIONS))
         return {folder.name for folder in folders if self.outline(film, folder.name).exists()}
 
 
 @dataclass(frozen=True)
 class CorrectedFilm:
-    """A film of which something can be learned: its newest version.
+    """A film to learn from: its newest version.
 
     Attributes:
         correction: the line of that version.
-        image_paths: PNG of the film: where it lies, and where it lay until a moment ago.
+        image_paths: PNG of the film: where it is, and where it may have been until a moment ago.
         mask_paths: PNG of each structure, 0 or 255.
     """
 
@@ -86,7 +86,7 @@ class CorrectedFilm:
 
     @property
     def name(self) -> str:
-        """What the names of the film's files begin with."""
+        """Stem of the film's file names."""
         return self.correction.film
 
     @property
@@ -112,7 +112,7 @@ class CorrectedFilm:
 
 
 def derive(places: Places, newest: Mapping[str, Correction], last: Correction) -> None:
-    """Bring the data set up to the last version; those before it were finished before it was begun.
+    """Update the data set to the last version; earlier versions are already in it.
 
     Args:
         places: of the folder.
@@ -138,7 +138,7 @@ def derive(places: Places, newest: Mapping[str, Correction], last: Correction) -
 
 
 def split_of(patient: str, known: Iterable[Correction]) -> str:
-    """The split of a patient: the first one that was given, else by the hash of the patient alone."""
+    """The split of a patient: the one first assigned, else one derived from the hash of the patient alone."""
     for one in known:
         if one.patient == patient:
             return one.split
@@ -174,7 +174,7 @@ def _write_if_new(path: Path, data: bytes) -> None:
 
 
 def _index(newest: Iterable[Correction]) -> bytes:
-    """`index.csv`: films with their suffix, so that a dot in a name is no suffix."""
+    """`index.csv`: films with their suffix, so that a dot in a name is not taken for one."""
     table = io.StringIO()
     rows = csv.writer(table, lineterminator="\n")
     rows.writerow(("film", "patient", "split"))

@@ -1,4 +1,4 @@
-"""Where a person puts outlines right: shows films with their outlines, and keeps what is said of them."""
+"""Where a person corrects outlines: shows films with their outlines and saves the corrections."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class Overtaken(InputError):
 
 
 class Desk:
-    """Films of a folder of results, to be put right. May be used from several threads.
+    """Films of a folder of results, to be corrected. Thread-safe.
 
     Args:
         results: the folder.
-        who: name that is offered to who has chosen none.
-        films: folder in which films are looked for that are no longer where they came from.
-        with_dicom: whether versions of films with a DICOM header are written as DICOM segmentations too.
-        outbox: sends those on.
-        notices: sends the line of each version on.
+        who: name offered to a person who has not chosen one.
+        films: folder to search for films that are no longer where they came from.
+        with_dicom: whether to also write versions of films with a DICOM header as DICOM segmentations.
+        outbox: sends those segmentations.
+        notices: sends the line of each version.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Desk:
     def following(self, records: Iterable[DoneRecord]) -> list[Next]:
         """Which of these films to look at next; see `next_films`.
 
-        Of the first ones that have none a second opinion is had, a few at a time: the order settles as it is asked for.
+        Each call gets second opinions for the first few films without one, so the order settles with repeated calls.
         """
         films, saved = {record.stem: record for record in records}, list(self.store)
         chosen = next_films(films.values(), saved, agreement=self._second.known)
@@ -87,7 +87,7 @@ class Desk:
         return next_films(films.values(), saved, agreement=self._second.known)
 
     def sheet(self, record: DoneRecord) -> Sheet:
-        """What the editor begins with.
+        """What the editor starts from.
 
         Raises:
             InputError: the film has no outlines, or they cannot be read.
@@ -124,11 +124,11 @@ class Desk:
         Args:
             record: of the film.
             longest: pixels of its longest side; larger films are shrunk.
-            shown: the film as JPEG that the page shows, for one that is nowhere else any more.
+            shown: the JPEG of the film that the page shows, for a film that no longer exists elsewhere.
             window: of its values.
 
         Raises:
-            InputError: it is nowhere any more.
+            InputError: the film no longer exists anywhere.
         """
         grey = self._grey(record, shown) if window == USUAL else self._windowed(record, shown, window)
         scale = longest / max(grey.shape)
@@ -138,7 +138,7 @@ class Desk:
         return cv2.imencode(".jpg", grey, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1].tobytes()
 
     def save(self, record: DoneRecord, body: bytes, shown: bytes | None = None) -> Correction:
-        """Keep what a person said of a film.
+        """Save what a person decided about a film.
 
         Args:
             record: of the film.
@@ -146,7 +146,7 @@ class Desk:
             shown: see `picture`.
 
         Raises:
-            InputError: it makes no sense, or the film is nowhere any more.
+            InputError: it makes no sense, or the film no longer exists anywhere.
             Overtaken: another version was saved meanwhile.
             OutputError: it cannot be written.
         """
@@ -197,7 +197,7 @@ class Desk:
         self._notices.put_bytes(f"{secrets.token_hex(8)}.json", json.dumps(line.to_json()).encode())
 
     def _own_masks(self, record: DoneRecord, newest: Correction | None) -> dict[str, np.ndarray]:
-        """The outlines of the newest version, by the model's names of the structures; none where nobody could judge."""
+        """The masks of the newest version, by the model's structure names; none if it could not be judged."""
         if newest is None or not newest.is_judged:
             return {}
         kept = self.store.masks_of(newest)
@@ -223,7 +223,7 @@ class Desk:
         return found
 
     def _grey(self, record: DoneRecord, shown: bytes | None, film: Film | None = None) -> np.ndarray:
-        """The film at its own size as it is shown; the last one is remembered."""
+        """The film at its own size as it is shown; the last one is cached."""
         with self._reading:
             if self._last is not None and self._last[0] == _key(record):
                 return self._last[1]
@@ -241,13 +241,13 @@ class Desk:
             return grey
 
     def _windowed(self, record: DoneRecord, shown: bytes | None, window: Window) -> np.ndarray:
-        """The film by another window; of one that is gone there are 8 bits a pixel alone."""
+        """The film in another window; one that is gone has only 8 bits per pixel."""
         film = self._film(record)
         film = _set_right(film, record) if film is not None else Film(self._grey(record, shown))
         return to_grey8(film, window.contrast / 100, window.brightness / 100)
 
     def _film(self, record: DoneRecord) -> Film | None:
-        """The film itself, `None` where it is nowhere any more, or another one by now."""
+        """The film itself; `None` if it no longer exists anywhere or has changed."""
         places = [find_received(self._results, record.source), Path(record.source)]
         if self._films is not None:
             places.append(self._films / Path(record.source).name)
@@ -273,7 +273,7 @@ def _points(mask: np.ndarray | None) -> tuple[Points, ...]:
 
 
 def _set_right(film: Film, record: DoneRecord) -> Film:
-    """The film, black and white exchanged where the film gate did so."""
+    """The film, inverted if the film gate inverted it."""
     exchanged = any(one.code == INVERTED and one.verdict != REJECT for one in record.quality.findings)
     return inverted(film) if exchanged else film
 
@@ -283,14 +283,14 @@ def _key(record: DoneRecord) -> str:
 
 
 def _patient(record: DoneRecord, film: Film | None) -> str:
-    """What tells this patient from others: the identifier of a header, else the film itself."""
+    """What identifies the patient: the identifier in the header, else the film itself."""
     patient = identity_of(film, names=True).patient if film is not None else record.patient
     named = (patient.id or patient.name) if patient is not None else ""
     return f"patient {named}" if named else f"film {record.film.sha256 or record.stem}"
 
 
 def _object(record: DoneRecord, line: Correction, masks: Mapping[str, np.ndarray], film: Film | None) -> bytes | None:
-    """The DICOM segmentation of a version; `None` where there is none to be made."""
+    """The DICOM segmentation of a version; `None` if none can be made."""
     named = [replace(one, name=kept_name(record, one.name)) for one in _structures(record)]
     structures = tuple(one for one in named if one.name in masks and one.name not in line.absent)
     if film is None or film.header is None or not structures:
@@ -308,7 +308,7 @@ def _object(record: DoneRecord, line: Correction, masks: Mapping[str, np.ndarray
     )
     try:
         return dicom.correction_object(film, outlines)
-    # What highdicom raises is its own affair, and the correction is whole without its object.
+    # highdicom can raise anything, and the correction is complete without its object.
     except Exception as error:
         _log.warning("%s: no DICOM segmentation of the correction: %s", record.name, error)
         return None

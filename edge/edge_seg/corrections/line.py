@@ -1,4 +1,4 @@
-"""One saved version of a film's outlines, as a line of `corrections.jsonl` has it."""
+"""One saved version of a film's outlines: a line of `corrections.jsonl`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SCHEMA = 1
 
 CORRECTED, RIGHT, CANNOT_JUDGE = "corrected", "right", "cannot be judged"
 VERDICTS = (CORRECTED, RIGHT, CANNOT_JUDGE)
-"""What a person says of a film: outlines were changed, the model's are right, or nobody can tell."""
+"""A person's verdict on a film: outlines were changed, the model's are right, or it cannot be judged."""
 
 _PLAIN_NAME = re.compile(r"[^/\\\0]+")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -34,25 +34,25 @@ class ModelOfCorrection:
 
 @dataclass(frozen=True, kw_only=True)
 class Correction:
-    """What a person said of a film.
+    """What a person decided about a film.
 
     Attributes:
         number: of the version, from 1, counted over all films of the folder.
-        film: what the names of the film's files begin with, as `DoneRecord.stem`.
+        film: stem of the film's file names, as `DoneRecord.stem`.
         verdict: one of `VERDICTS`.
         who: the name that the person chose.
         when: ISO 8601, by the machine's clock.
-        model: whose outlines were looked at.
-        patient: a keyed hash, which tells films of one patient from others' and nothing else.
-        split: `train`, `val` or `test`; a patient keeps the first one for ever.
+        model: the one whose outlines were looked at.
+        patient: a keyed hash, which tells one patient's films from another's and nothing else.
+        split: `train`, `val` or `test`; a patient always keeps the first one.
         height, width: of the film and its masks in pixels, upright.
         structures: all that have an outline in this version, changed or not.
-        changed: those that differ from what was there before.
-        drawn: those that were drawn without an outline of the model to begin with.
+        changed: those that differ from before.
+        drawn: those drawn from scratch, without an outline from the model.
         absent: those that the film does not show.
         seconds: from opening the editor to saving.
-        actions: drags, strokes and buttons between the two.
-        files: names, relative to the folder of corrections, sizes and checksums of what was written.
+        actions: drags, strokes and button presses between the two.
+        files: names (relative to the folder of corrections), sizes and checksums of the files written.
     """
 
     edge_seg: str = __version__
@@ -77,26 +77,26 @@ class Correction:
 
     @property
     def is_judged(self) -> bool:
-        """Whether something can be learned from it."""
+        """Whether the film can be learned from."""
         return self.verdict != CANNOT_JUDGE
 
     def to_json(self) -> dict[str, Any]:
-        """The line as JSON has it."""
+        """The line as a JSON object."""
         return {"schema": SCHEMA, **asdict(self)}
 
 
 def correction_from_json(data: Any) -> Correction:
-    """The correction in what `Correction.to_json` gave; fields that this version does not know are passed over.
+    """The correction from what `Correction.to_json` gave; fields unknown to this version are ignored.
 
     Raises:
-        ValueError: it is no correction of schema `SCHEMA`.
+        ValueError: it is not a correction of schema `SCHEMA`.
     """
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise ValueError(f"no correction of schema {SCHEMA}")
     found = read_fields(Correction, data, newer=True)
     if found.verdict not in VERDICTS:
         raise ValueError(f"no verdict is called {found.verdict!r}")
-    # Paths are made of these: none may lead out of the folder.
+    # Paths are built from these: none may lead out of the folder.
     for name in (found.film, *found.structures):
         if not _PLAIN_NAME.fullmatch(name) or name.startswith("."):
             raise ValueError(f"{name!r} is no name of a film or structure")

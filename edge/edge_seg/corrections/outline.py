@@ -1,4 +1,4 @@
-"""Between masks and closed outlines in the film's pixels, of which the first has its centre at (0.5, 0.5)."""
+"""Converts between masks and closed outlines in the film's pixels; the first pixel's centre is at (0.5, 0.5)."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ Points = tuple[tuple[float, float], ...]
 """A ring: points `(x, y)` in the film's pixels."""
 
 MOST_RINGS, MOST_POINTS = 64, 20_000
-"""Of one structure; a lung has one ring and a few hundred points."""
+"""For one structure; a lung has one ring and a few hundred points."""
 
-_MOST_CROSSINGS = 20_000_000  # of edges with rows of pixels: an outline of a film of the largest size has 100,000
-_TOLERANCE, _TOLERANCE_SHARE = 0.4, 2e-4  # pixels, or part of a side, by which an outline may leave its mask's edge
-_AROUND = 3  # points on each side that tell in which direction an outline runs
-_LEAST_SHARE = 5e-4  # of a mask: smaller pieces are specks that nobody can take hold of
+_MOST_CROSSINGS = 20_000_000  # of edges with pixel rows: an outline on a film of the largest size has 100,000
+_TOLERANCE, _TOLERANCE_SHARE = 0.4, 2e-4  # pixels, or share of a side, that an outline may deviate from its mask's edge
+_AROUND = 3  # points on each side that give an outline's direction
+_LEAST_SHARE = 5e-4  # of a mask: smaller pieces are specks, too small to grab
 
 
 def rings_of(mask: np.ndarray) -> list[np.ndarray]:
-    """Closed outlines around a mask, and around the holes in it.
+    """Closed outlines of a mask and of the holes in it.
 
     Args:
         mask: bool, `(height, width)`.
 
     Returns:
-        Rings of points `(x, y)`, the largest first; filled by the even-odd rule they give the mask, less its specks.
+        Rings of points `(x, y)`, largest first; filled by the even-odd rule they give the mask without its specks.
     """
     contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     least = max(4.0, _LEAST_SHARE * np.count_nonzero(mask))
@@ -49,7 +49,7 @@ def mask_of(rings: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
         Bool, of the film's size.
 
     Raises:
-        InputError: the outlines are longer than any that a person draws.
+        InputError: the outlines are longer than any that a person would draw.
     """
     height, width = shape
     turns = np.zeros((height, width + 1), np.uint8)
@@ -75,7 +75,7 @@ def _outward(points: np.ndarray) -> np.ndarray:
     """A contour through the centres of the outermost pixels, moved by half a pixel to their edge."""
     along = np.roll(points, -_AROUND, axis=0) - np.roll(points, _AROUND, axis=0)
     length = np.hypot(along[:, 0], along[:, 1])[:, np.newaxis]
-    # OpenCV goes round areas with the area to one side, and round holes the other way: one normal serves both.
+    # OpenCV traces areas and holes in opposite directions, so one normal serves both.
     normal = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.maximum(length, 1e-9)
     return points + 0.5 + 0.5 * normal
 

@@ -1,4 +1,4 @@
-"""How planes of a film are kept in the data set of corrections: upright, and by the names that training knows."""
+"""How planes of a film are stored in the data set of corrections: upright, and under the names used in training."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from edge_seg.structures import LUNG_DEFINITIONS
 
 
 def kept_name(record: DoneRecord, name: str) -> str:
-    """What a structure is called in a data set: visible lungs are not what others learn as lungs."""
+    """What a structure is called in a data set: visible lungs must not be learned as whole lungs."""
     return f"visible_{name}" if record.structures.get(name) == LUNG_DEFINITIONS["visible"] else name
 
 
 def kept_masks(record: DoneRecord, masks: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Masks of a film, by the model's names, as they are kept."""
+    """Masks of a film, given by the model's names, as the data set stores them."""
     return {kept_name(record, name): upright(record, mask) for name, mask in masks.items()}
 
 
@@ -28,12 +28,12 @@ def _orientation(record: DoneRecord) -> Orientation:
 
 
 def upright(record: DoneRecord, plane: np.ndarray) -> np.ndarray:
-    """A plane of the film as the film stands upright: pictures of a data set have no header that says which way up."""
+    """A plane of the film turned upright: pictures in a data set have no header that says which way is up."""
     return np.ascontiguousarray(_orientation(record).upright(plane))
 
 
 def turned_back(record: DoneRecord, plane: np.ndarray) -> np.ndarray:
-    """An upright plane in the film's own pixels."""
+    """An upright plane turned back to the film's own pixels."""
     orientation = _orientation(record)
     own = np.empty(plane.shape[::-1] if orientation.transposed else plane.shape, plane.dtype)
     orientation.upright(own)[...] = plane

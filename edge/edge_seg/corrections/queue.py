@@ -1,10 +1,10 @@
 """Which films to look at next: those that teach most, not the newest.
 
-A correction teaches about the film itself and about those that look like it to the model, the more the less the model
-is trusted there. So films are chosen one after another that stand for most doubt which no corrected film stands for
-yet (greedy facility location). Doubt is one minus the product of two Dice: the one that the film is likely to reach,
-and the one between its outlines and another model's (`second_opinion`). The most doubted or the oddest films
-alone would be outliers, which teach less than films drawn by lot while few are corrected (Hacohen et al. 2022, ICML).
+A correction teaches about the film itself and about those that look like it to the model, and more so where the model
+is trusted less. So films are chosen one by one to stand for the most doubt that no corrected film stands for yet
+(greedy facility location). Doubt is one minus the product of two Dice values: the one that the film is likely to reach,
+and the one between its outlines and another model's (`second_opinion`). Choosing only the most doubtful or the oddest
+films would give outliers, which teach less than random films while few are corrected (Hacohen et al. 2022, ICML).
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from edge_seg.corrections.line import Correction
 from edge_seg.record import AnyRecord, DoneRecord
 
 MOST_A_DAY = 10
-"""Films that a person is asked to look at on one day; more of them are looked at less well."""
+"""Films that a person is asked to look at per day; beyond that, people look less carefully."""
 
 WORTH = ((5, 0.010), (10, 0.011), (20, 0.010), (40, 0.011))
-"""Films learned from, and the mean Dice of the visible lung that they gained on 41 test films of a hospital that the
-model had never seen; measured by `edge_seg_lab.learning_curve`, see docs/how-to/adapt.md."""
+"""Films learned from, and the gain in mean Dice of the visible lung on 41 test films of a hospital that the model had
+never seen; measured by `edge_seg_lab.learning_curve`, see docs/how-to/adapt.md."""
 
 _LEAST = 1e-3
-_UNKNOWN = 0.5  # trust where no film's Dice is estimated
+_UNKNOWN = 0.5  # trust if no film's Dice is estimated
 _LIKE = 0.5
-_MOST_COMPARED = 2000  # newest films; the comparison of each with each takes 32 MB
+_MOST_COMPARED = 2000  # newest films; comparing each with each takes 32 MB
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Candidate:
     """A film that could be looked at.
 
     Attributes:
-        film: what the names of its files begin with.
-        trust: Dice that it is likely to reach, see `DoneRecord.estimated_dice_bound`; `None` where none is estimated.
-        looks: numbers that tell how it looks to the model, by name.
-        agreement: mean Dice of its outlines with another model's, `None` where none was asked.
-        patient: whatever tells this patient from others, empty where nothing is known.
+        film: stem of its file names.
+        trust: Dice that it is likely to reach, see `DoneRecord.estimated_dice_bound`; `None` if none is estimated.
+        looks: numbers that describe how it looks to the model, by name.
+        agreement: mean Dice of its outlines with another model's, `None` if none was asked.
+        patient: anything that identifies the patient, empty if nothing is known.
     """
 
     film: str
@@ -66,14 +66,14 @@ def next_films(
     today: date | None = None,
     agreement: Callable[[DoneRecord], float | None] = lambda record: None,
 ) -> list[Next]:
-    """The films of a folder of results to look at next, the one that teaches most first.
+    """The films of a folder of results to look at next, the most instructive first.
 
     Args:
         records: of the folder; the newest of a film counts.
         corrections: that were saved there.
-        most: films a day, those that were corrected today already among them.
-        today: by which that is counted; by default the machine's clock's, in UTC.
-        agreement: what is known of another model's opinion of a film.
+        most: films per day, including those already corrected today.
+        today: the day for that count; by default that of the machine's clock, in UTC.
+        agreement: gives what is known of another model's opinion of a film.
     """
     day = today or datetime.now(timezone.utc).date()
     saved = list(corrections)
@@ -86,7 +86,7 @@ def next_films(
 
 
 def worth(corrections: Iterable[Correction]) -> str:
-    """How many films there are to learn from, and what more of them may gain, for a person to read."""
+    """How many films there are to learn from, and what more of them may gain, as a sentence."""
     newest = {one.film: one for one in corrections}
     learned = sum(one.is_judged and one.split != "test" for one in newest.values())
     told = f"{learned} corrected film{'' if learned == 1 else 's'} to learn from"
@@ -98,14 +98,14 @@ def worth(corrections: Iterable[Correction]) -> str:
 
 
 def candidate_of(record: DoneRecord, agreement: float | None = None) -> Candidate:
-    """A film by its record, and by what another model says of it."""
+    """A candidate from a film's record and another model's agreement."""
     trust = record.estimated_dice if record.estimated_dice_bound is None else record.estimated_dice_bound
     patient = record.patient.id if record.patient else record.dicom.study if record.dicom else ""
     return Candidate(record.stem, trust, looks_of(record), patient, agreement)
 
 
 def looks_of(record: DoneRecord) -> dict[str, float]:
-    """Numbers that tell how a film looks to the model: estimates, shares of the film, ratios."""
+    """Numbers that describe how a film looks to the model: estimates, shares of the film, ratios."""
     pixels = float(record.film.height * record.film.width) or 1.0
     found = {f"{name} estimate": _logit(one.dice) for name, one in record.estimates.items()}
     found |= {f"{name} share": float(np.log(one.pixels / pixels + _LEAST)) for name, one in record.areas.items()}
@@ -113,11 +113,11 @@ def looks_of(record: DoneRecord) -> dict[str, float]:
 
 
 def choose(candidates: Sequence[Candidate], corrected: Sequence[Mapping[str, float]], most: int) -> list[Next]:
-    """At most so many candidates, the one that teaches most first.
+    """At most `most` candidates, the most instructive first.
 
     Args:
-        candidates: films that nobody has judged.
-        corrected: `Candidate.looks` of those that were.
+        candidates: films not judged yet.
+        corrected: `Candidate.looks` of those already judged.
         most: how many to choose.
     """
     candidates = candidates[-_MOST_COMPARED:]
@@ -138,7 +138,7 @@ def choose(candidates: Sequence[Candidate], corrected: Sequence[Mapping[str, flo
 
 
 def _known(values: Sequence[float | None], otherwise: float) -> np.ndarray:
-    """Values, with the median of those that are known for those that are not: what is not known decides nothing."""
+    """Values, with unknown ones replaced by the median of the known ones, so that they decide nothing."""
     found = np.array([np.nan if one is None else one for one in values], float)
     known = np.isfinite(found)
     middle = float(np.median(found[known])) if known.any() else otherwise
@@ -147,7 +147,7 @@ def _known(values: Sequence[float | None], otherwise: float) -> np.ndarray:
 
 
 def _placed(looks: Sequence[Mapping[str, float]], corrected: Sequence[Mapping[str, float]]) -> np.ndarray:
-    """A point for each film, `(films, numbers)`, in units of the films' spread; what is not known is the mean."""
+    """A point for each film, `(films, numbers)`, in units of the films' spread; unknown numbers get the mean."""
     names = sorted({name for one in looks for name in one})
     table = np.array([[one.get(name, np.nan) for name in names] for one in (*looks, *corrected)], float)
     table = table.reshape(len(looks) + len(corrected), len(names))
@@ -161,9 +161,9 @@ def _placed(looks: Sequence[Mapping[str, float]], corrected: Sequence[Mapping[st
 
 
 def _alike(places: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """How alike the first so many films are, `(count, count)` from 0 to 1, and each to the nearest of the others.
+    """How alike the first `count` films are, `(count, count)` from 0 to 1, and each to the nearest of the others.
 
-    A Gaussian of their distance; the scale is the median distance of two films.
+    A Gaussian of their distance, scaled by the median distance of two films.
     """
     films, others = places[:count], places[count:]
     apart = np.stack([np.linalg.norm(films - one, axis=1) for one in places], axis=1) if count else np.zeros((0, 0))

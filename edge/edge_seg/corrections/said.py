@@ -1,4 +1,4 @@
-"""What the editor sends: checked, and as masks."""
+"""What the editor sends, checked and turned into masks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_seg.record import DoneRecord
 from edge_seg.typed_json import parse_object, read_fields
 
 LONGEST_NAME = 80
-"""Characters of the name of who corrects."""
+"""Characters in the name of the person who corrects."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Said:
         verdict: one of `VERDICTS`.
         outlines: rings of the structures that were changed, in the film's pixels; the others stay as they are.
         absent: structures that the film does not show.
-        seconds, actions: what it took.
+        seconds, actions: what the correction took.
     """
 
     base: int
@@ -40,7 +40,7 @@ class Said:
 
 
 def parsed(body: bytes) -> Said:
-    """What was sent, from JSON.
+    """Parse the JSON that the editor sent.
 
     Raises:
         InputError: it makes no sense.
@@ -68,10 +68,10 @@ def masks_of_said(record: DoneRecord, said: Said, before: Mapping[str, np.ndarra
         before: masks of what was not changed, bool, `(height, width)`, by structure.
 
     Returns:
-        A mask of each structure of the model, bool, `(height, width)`; none where nobody can judge.
+        A mask of each structure of the model, bool, `(height, width)`; none if the film cannot be judged.
 
     Raises:
-        InputError: a structure that the model does not outline, or an outline that holds nothing of the film.
+        InputError: a structure that the model does not outline, or an outline that covers none of the film.
     """
     if said.verdict == CANNOT_JUDGE:
         return {}

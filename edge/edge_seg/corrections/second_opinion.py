@@ -1,8 +1,8 @@
-"""A second opinion: how far another model that ships agrees with the outlines of a film.
+"""A second opinion: how far another shipped model agrees with the outlines of a film.
 
-Where two networks that learned separately draw apart, one of them is wrong. On 104 films of a hospital that neither
-had seen, Spearman's correlation of the first one's true Dice was 0.77 with the bound of its estimate, 0.72 with the
-agreement, and 0.80 with the product of both (`lungs` and `lungs-nano` of version 0.1.0, `wingspan` train and val).
+Where two separately trained networks disagree, one of them is wrong. On 104 films of a hospital that neither had seen,
+Spearman's correlation of the first one's true Dice was 0.77 with the bound of its estimate, 0.72 with the agreement,
+and 0.80 with the product of both (`lungs` and `lungs-nano` of version 0.1.0, `wingspan` train and val).
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from edge_seg.record import DoneRecord
 from edge_seg.segmenter import Segmentation, Segmenter
 
 MODEL, OTHER = "lungs-nano", "lungs"
-"""The model that is asked, which is by far the fastest, and the one that is asked of its own outlines."""
+"""The model that is asked, by far the fastest, and the one that is asked about the first one's own outlines."""
 
 AT_ONCE = 4
-"""Films that are looked at while somebody waits for an answer: a second on the slowest board, with reading them."""
+"""Films compared while a person waits for an answer: one second on the slowest board, including reading them."""
 
 _MOST_KNOWN = 2000
 
@@ -32,17 +32,17 @@ _Key = tuple[str, str, str]
 
 @dataclass(frozen=True)
 class Drawn:
-    """A film as the gate set it right, and a model's outlines on it: bool arrays of its size, by structure."""
+    """A film as the film gate corrected it, and a model's outlines on it: bool arrays of its size, by structure."""
 
     film: Film
     masks: Mapping[str, np.ndarray]
 
 
 class SecondOpinions:
-    """Asks another model once for each film, and remembers what came of it. May be used from several threads.
+    """Asks another model once per film and remembers the result. Thread-safe.
 
     Args:
-        drawn: a film and its outlines by its record, `None` where the film is nowhere any more; may raise `InputError`.
+        drawn: gives a film and its outlines for a record, `None` if the film no longer exists; may raise `InputError`.
     """
 
     def __init__(self, drawn: Callable[[DoneRecord], Drawn | None]) -> None:
@@ -52,13 +52,13 @@ class SecondOpinions:
         self._asking = threading.Lock()
 
     def known(self, record: DoneRecord) -> float | None:
-        """Mean Dice of both models' outlines of a film, as far as it was asked for and there is an answer."""
+        """Mean Dice of both models' outlines of a film; `None` if it was not asked for or there is no answer."""
         return self._known.get(_key(record))
 
     def ask(self, records: Iterable[DoneRecord]) -> bool:
-        """Look at the first `AT_ONCE` films that were not looked at yet; whether there were any.
+        """Compare the first `AT_ONCE` films not compared yet; returns whether there were any.
 
-        Nothing is done while another thread asks.
+        Does nothing while another thread asks.
         """
         new = [record for record in records if _key(record) not in self._known][:AT_ONCE]
         if not new or not self._asking.acquire(blocking=False):
@@ -86,7 +86,7 @@ class SecondOpinions:
         return None if isinstance(found, Failure) else found
 
     def _segmenter(self, record: DoneRecord) -> Segmenter:
-        """On one core of the CPU, beside the session's own; the gate has said its word before."""
+        """Runs on one CPU core, beside the session's own; the film gate has already judged the film."""
         kind = OTHER if record.model.name == MODEL else MODEL, record.lung or ""
         if kind not in self._segmenters:
             self._segmenters[kind] = Segmenter.load(kind[0], threads=1, lung=kind[1], gate=False, delegate="cpu")
@@ -94,7 +94,7 @@ class SecondOpinions:
 
 
 def agreement(record: DoneRecord, masks: Mapping[str, np.ndarray], second: Segmentation) -> float | None:
-    """Mean Dice of two outlines of each structure; `None` where they have no structure of one definition in common."""
+    """Mean Dice of two outlines of each structure; `None` if they share no structure with the same definition."""
     same = [s.name for s in second.structures if s.name in masks and record.structures.get(s.name) == s.definition]
     return float(np.mean([_dice(masks[name], second.masks[name]) for name in same])) if same else None
 

@@ -1,4 +1,4 @@
-"""What the editor begins with: a film, the model's outlines, and those of the newest version."""
+"""What the editor starts from: a film, the model's outlines, and those of the newest version."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from edge_seg.corrections.outline import Points
 
 @dataclass(frozen=True)
 class SheetStructure:
-    """A structure to be put right.
+    """A structure to be corrected.
 
     Attributes:
         name, title, colour: see `Structure`.
         model: rings of the model's outline.
-        now: rings of the newest version; `None` where that is the model's.
+        now: rings of the newest version; `None` if they are the model's.
     """
 
     name: str
@@ -38,13 +38,13 @@ USUAL = Window()
 
 @dataclass(frozen=True)
 class Sheet:
-    """A film to be put right.
+    """A film to be corrected.
 
     Attributes:
         name: of the film.
-        width, height: in pixels, in which all rings are.
-        bits: of a pixel; of more than 8 a picture shows only a part.
-        base: number of the newest version, 0 where there is none.
+        width, height: in pixels, the unit of all rings.
+        bits: per pixel; with more than 8, a picture shows only part of the range.
+        base: number of the newest version, 0 if there is none.
         verdict, absent, who: of the newest version.
         structures: in the order of the model.
     """
@@ -60,5 +60,5 @@ class Sheet:
     structures: tuple[SheetStructure, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The sheet as JSON has it."""
+        """The sheet as a JSON object."""
         return asdict(self)

@@ -1,7 +1,7 @@
-"""The folder of corrections: every version for ever, and the newest ones as a data set (`dataset`).
+"""The folder of corrections: every version, kept permanently, and the newest ones as a data set (`dataset`).
 
-A version is there when its line in `corrections.jsonl` is: its files are written before, whole. The data set follows
-from the lines, and is put right at the next start where a process was ended between the two.
+A version exists once its line is in `corrections.jsonl`; its complete files are written before that. The data set is
+derived from the lines, and is repaired at the next start if a process ended between the two.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 FOLDER = "corrections"
-"""Folder of a folder of results that holds its corrections."""
+"""Subfolder of a folder of results that holds its corrections."""
 
 LINES_NAME, KEY_NAME = "corrections.jsonl", ".key"
 
@@ -59,13 +59,13 @@ _saving = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class Judgement:
-    """What a person says of a film, to be saved; see `Correction` for the fields of the same names.
+    """What a person decided about a film, to be saved; see `Correction` for fields of the same names.
 
     Attributes:
-        masks: bool arrays of the image's size, by structure; of a structure that is absent all false.
+        masks: bool arrays of the image's size, by structure; all false for a structure that is absent.
         image: the film as it is shown, upright, `(height, width)` uint8.
-        patient: whatever tells this patient from others, kept as a keyed hash alone.
-        before: the outlines that were there before, to tell which were changed.
+        patient: anything that identifies the patient, kept only as a keyed hash.
+        before: the previous outlines, to tell which were changed.
     """
 
     verdict: str
@@ -83,7 +83,7 @@ class Judgement:
 class Corrections:
     """The corrections of a folder of results. Several threads and processes may read and save.
 
-    Nothing is made until something is saved; what a process that was killed left undone is put right.
+    Nothing is created until something is saved; what a killed process left undone is repaired.
 
     Args:
         results: the folder of results.
@@ -103,12 +103,12 @@ class Corrections:
                 known = self._read_lines()
                 try:
                     self._put_right(*known)
-                # A full disk is no reason not to show what is there; whoever saves is told.
+                # A full disk is no reason not to show the corrections; saving reports it.
                 except OutputError as error:
                     _log.warning("%s", error)
 
     def __iter__(self) -> Iterator[Correction]:
-        """Every version, oldest first; damaged lines are passed over, and told."""
+        """Every version, oldest first; damaged lines are skipped, with a warning."""
         return iter(self._read_lines()[0])
 
     def of(self, film: str) -> tuple[Correction, ...]:
@@ -123,7 +123,7 @@ class Corrections:
         return found
 
     def films(self) -> tuple[CorrectedFilm, ...]:
-        """Films to learn from and to test on, by their newest versions; those nobody could judge are not among them."""
+        """Films to learn from and to test on, by their newest versions, without those that could not be judged."""
         return tuple(CorrectedFilm.of(self._places, one) for one in self.newest().values() if one.is_judged)
 
     def masks_of(self, correction: Correction) -> dict[str, np.ndarray]:
@@ -135,7 +135,7 @@ class Corrections:
         return CorrectedFilm.of(self._places, correction).masks()
 
     def image_of(self, film: str) -> np.ndarray | None:
-        """A film that was judged before, `(height, width)` uint8; `None` where there is none.
+        """A film that was judged before, `(height, width)` uint8; `None` if there is none.
 
         Raises:
             InputError: it cannot be read.
@@ -151,14 +151,14 @@ class Corrections:
         send: Callable[[Path], None] | None = None,
         tell: Callable[[Correction], None] | None = None,
     ) -> Correction:
-        """Keep a version; when this returns it lasts through a power cut.
+        """Save a version; once this returns, it survives a power cut.
 
         Args:
-            film: what the names of the film's files begin with, as `DoneRecord.stem`.
-            judgement: what was said of it.
-            make_object: makes the bytes of a DICOM object of the version, `None` where there is none.
-            send: takes the file of that object, before the version is there: one that is there is sure to be sent.
-            tell: takes the version, before it is there too: of one that is there somebody is sure to be told.
+            film: stem of the film's file names, as `DoneRecord.stem`.
+            judgement: of the film.
+            make_object: makes the bytes of a DICOM object of the version, `None` if there is none.
+            send: takes the file of that object before the version is committed, so that it is sure to be sent.
+            tell: takes the version, also before it is committed, so that it is sure to be reported.
 
         Raises:
             InputError: the judgement contradicts itself.
@@ -198,7 +198,7 @@ class Corrections:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """No other thread or process changes the folder meanwhile; the lock ends with the process."""
+        """Lock the folder against changes by other threads and processes; the lock ends with the process."""
         with _saving:
             descriptor = None
             try:
@@ -214,7 +214,7 @@ class Corrections:
                     os.close(descriptor)
 
     def _read_lines(self) -> tuple[list[Correction], int]:
-        """The versions, and how many lines there are, damaged ones included: no number is given twice."""
+        """The versions, and how many lines there are, damaged ones included, so that no number is given twice."""
         path = self.folder / LINES_NAME
         try:
             lines = path.read_bytes().split(b"\n")[:-1]
@@ -245,8 +245,8 @@ class Corrections:
             files.append(self._write(path, encode_png(mask.view(np.uint8) * np.uint8(255))))
         image, aside = self._places.images(line.film)
         if line.is_judged and not aside.exists() and not image.exists():
-            # Kept with the versions until the line is there: a data set has no film without outlines.
-            # Told by the name that it has from then on.
+            # Kept with the versions until the line is committed: a data set has no film without outlines.
+            # The line records the name that it gets then.
             written = self._write(
                 aside, cv2.imencode(".png", judgement.image, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
             )
@@ -295,11 +295,11 @@ class Corrections:
         return hmac.new(self._key(fresh), patient.encode(errors="surrogatepass"), hashlib.sha256).hexdigest()[:16]
 
     def _key(self, fresh: bool) -> bytes:
-        """What patients are hashed with: without it nobody finds a patient by trying all identifiers.
+        """The key that patients are hashed with; without it, trying all identifiers does not reveal a patient.
 
         Raises:
-            OutputError: it is gone or damaged, and the folder is not fresh: by another key a patient would seem to be
-                another one, and could be learned from and tested on.
+            OutputError: it is gone or damaged, and the folder is not fresh: with another key a patient would seem to
+                be a different one, and could be both learned from and tested on.
         """
         path = self.folder / KEY_NAME
         if path.exists() and len(key := path.read_bytes()) == _KEY_BYTES:
@@ -329,11 +329,11 @@ class Corrections:
             flush_folder(self.folder)
 
     def _put_right(self, known: list[Correction], count: int) -> None:
-        """Finish what a process that was killed began, and leave nothing of what it had not committed.
+        """Finish what a killed process began, and remove what it had not committed.
 
         Args:
             known: the versions.
-            count: of their lines, damaged ones included; what those say is not known, and their files stay.
+            count: of their lines, including damaged ones, whose content is unknown and whose files stay.
         """
         newest, damaged = _newest(known), count > len(known)
         try:

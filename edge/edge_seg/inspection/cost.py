@@ -17,7 +17,7 @@ _WEIGHTED = frozenset({*_CHANNEL_AXIS, "FULLY_CONNECTED"})
 
 @dataclass(frozen=True)
 class OperatorKind:
-    """All operators of one name and version: their number and their multiply-accumulates."""
+    """All operators of one name and version: their count and multiply-accumulates."""
 
     name: str
     version: int

@@ -1,6 +1,6 @@
 """Predicts whether a network fits the Coral Edge TPU: operators, their versions, on-chip memory.
 
-The compiler is closed, needs x86-64 Linux and is not run here. The prediction rests on these publications:
+The compiler is closed source, needs x86-64 Linux and is not run here. The prediction rests on these publications:
 
 - the operators and their limits: coral.ai/docs/edgetpu/models-intro, "Model requirements" and table 1;
 - the versions: the last compiler (16.0, July 2021) refuses CONV_2D 6 and TRANSPOSE_CONV 4 (issues 631 and 845 of
@@ -29,7 +29,7 @@ _NEWEST = """
 NEWEST_VERSIONS = {
     name: int(version) for name, version in zip(_NEWEST.split()[::2], _NEWEST.split()[1::2], strict=True)
 }
-"""Operators of table 1, and the newest version of each that TensorFlow Lite 2.5.0 knows
+"""Operators of table 1, and the newest version of each that TensorFlow Lite 2.5.0 has
 (tensorflow/lite/tools/versioning/runtime_version.cc)."""
 
 SRAM_BYTES = 8 * 2**20
@@ -39,8 +39,8 @@ OVERHEAD_BYTES = 2**19
 """Memory the executable takes: compiler 16.0 leaves 7.5 MiB to the parameters of EfficientDet-Lite0
 (4.21 cached, 3.29 free), and 7.7 to 7.9 MiB to networks of a few operators."""
 
-_GRANULE = 256  # bytes: every figure of parameters in the compiler's logs is a whole number of quarters of a KiB
-_CHANNEL_BYTES = 4  # a multiplier for each scale
+_GRANULE = 256  # bytes: every parameter size in the compiler's logs is a multiple of a quarter of a KiB
+_CHANNEL_BYTES = 4  # one multiplier per scale
 _RESIZED_SURELY, _RESIZED_NEVER = 128, 512  # longer side of the result, pixels (issues 31 and 187)
 _SOFTMAX_LONGEST = 16_000
 _ITEM_BYTES = {"int8": 1, "uint8": 1, "bool": 1, "int16": 2, "float16": 2, "int64": 8, "float64": 8}
@@ -74,7 +74,7 @@ class EdgeTpuPrediction:
         doubts: what the published rules leave open for this network, one line each.
         parameter_bytes: weights, biases and multipliers of all operators, padded as the compiler's logs suggest.
         sram_share: `parameter_bytes` as a share of the 8 MiB on the chip.
-        largest_activation_bytes: size of the largest tensor that is not constant, input and output included.
+        largest_activation_bytes: size of the largest non-constant tensor, including input and output.
         streamed_bytes: parameters that do not fit on the chip beside the executable and the largest activation, and
             are sent for each film; an upper estimate, since the compiler may split activations.
         operators: in the order of the network. Every operator after the first one on the CPU stays there too: the

@@ -43,7 +43,7 @@ _OPERATORS = tuple(_OPERATOR_NAMES.split())
 """Names of the built-in operators by number (enum BuiltinOperator of the schema)."""
 
 _ACTIVATION_FIELDS = {"AVERAGE_POOL_2D": 5, "CONCATENATION": 1, "MAX_POOL_2D": 5, "TRANSPOSE_CONV": 3}
-"""Where the options of these operators name the activation function fused into them."""
+"""Field of the options that names the fused activation function, by operator."""
 _FUSED_FIELDS = {"ADD": 0, "CONV_2D": 3}
 
 
@@ -51,9 +51,9 @@ _FUSED_FIELDS = {"ADD": 0, "CONV_2D": 3}
 class Tensor:
     """One tensor.
 
-    `constant` where its values are in the file; `scales` counts its quantisation scales, of which `scale` and
-    `zero_point` are the first. `place` and `scales_place` are where values and scales begin in the file, in bytes; 0
-    where there are none. `index` is what interpreters call it by.
+    `constant` means that its values are in the file; `scales` counts its quantisation scales, and `scale` and
+    `zero_point` are the first. `place` and `scales_place` are the byte offsets of values and scales in the file; 0 if
+    there are none. `index` is its index in interpreters.
     """
 
     name: str
@@ -74,10 +74,10 @@ class Tensor:
 class Operator:
     """One operator with its version, inputs and outputs.
 
-    `activation` tells whether an activation function is fused into it; it is read of pools, concatenations and
-    transposed convolutions alone. `stride` is the larger one of a convolution, `same` tells whether it is padded;
-    `half_pixel` whether a bilinear resize takes pixels by their centres; `fused` is the activation function of a
-    convolution or sum: 0 none, 1 ReLU, 3 ReLU6, others by their number in the schema.
+    `activation` shows whether an activation function is fused into it; it is read only for pools, concatenations and
+    transposed convolutions. `stride` is the larger stride of a convolution, `same` shows whether it is padded;
+    `half_pixel` whether a bilinear resize uses half-pixel centres; `fused` is the activation function of a convolution
+    or sum: 0 none, 1 ReLU, 3 ReLU6, others by their number in the schema.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Operator:
 
 @dataclass(frozen=True)
 class Graph:
-    """The network: operators in order, all tensors, and those that go in and out."""
+    """The network: operators in order, all tensors, and its inputs and outputs."""
 
     operators: tuple[Operator, ...]
     tensors: tuple[Tensor, ...]
@@ -105,7 +105,7 @@ def read_graph(flatbuffer: bytes) -> Graph:
     """The first subgraph of a TFLite flatbuffer.
 
     Raises:
-        ModelError: these bytes are none.
+        ModelError: the bytes are not a TFLite flatbuffer.
     """
     if flatbuffer[4:8] != b"TFL3":
         raise ModelError("not a TFLite flatbuffer (no TFL3 mark): make the model again")
@@ -176,14 +176,14 @@ class _Table:
         return [int(n) for n in np.frombuffer(self._data, "<i4", count, start)]
 
     def first(self, field: int, dtype: str) -> float:
-        """The first number of a vector, 0 where there is none."""
+        """The first number of a vector, 0 if there is none."""
         at = self._at(field)
         if not at or not self._table.VectorLen(at):
             return 0
         return np.frombuffer(self._data, dtype, 1, self._table.Vector(at))[0].item()
 
     def start(self, field: int) -> int:
-        """Where the first number of a vector lies, in bytes of the file; 0 where there is none."""
+        """Byte offset of the first number of a vector in the file; 0 if there is none."""
         at = self._at(field)
         return int(self._table.Vector(at)) if at and self._table.VectorLen(at) else 0
 
@@ -238,5 +238,5 @@ def _operator(operator: _Table, codes: list[tuple[str, int]], tensors: tuple[Ten
 
 
 def _number(options: _Table | None, field: int) -> int:
-    """An option of one byte, 0 where there are none."""
+    """A one-byte option, 0 if there are no options."""
     return options.scalar(field, number_types.Int8Flags, 0) if options is not None else 0

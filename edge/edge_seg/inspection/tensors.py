@@ -1,4 +1,4 @@
-"""Networks of other programs: what can be read off their tensors, and a draft of the manifest that they need."""
+"""Networks from other programs: what their tensors show, and a draft of the manifest that they need."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PASS_ON = frozenset({"QUANTIZE", "DEQUANTIZE", "RESHAPE", "TRANSPOSE", "SQUEEZE
 _PROBABILITIES = {"LOGISTIC": "sigmoid", "SOFTMAX": "softmax"}
 _CHANNELS = (1, 3)
 _RANGES = {(0.0, 1.0): (0.0, 1.0), (-1.0, 1.0): (0.5, 0.5), (0.0, 255.0): (0.0, 1 / 255)}
-"""Range of the input's real values: mean and standard deviation by which a grey film takes it."""
+"""Range of the input's real values: mean and standard deviation that bring a grey film into it."""
 _NEAR = 0.02
 
 
@@ -36,8 +36,8 @@ class Network:
         path: of the file.
         flatbuffer: the network itself.
         file_bytes: size of the file.
-        file: the model, `None` where there is no manifest.
-        why_none: why there is none, and what to do; empty where there is one.
+        file: the model, `None` if there is no manifest.
+        why_none: why there is no manifest, and what to do; empty if there is one.
     """
 
     path: Path
@@ -57,19 +57,19 @@ class Network:
         return read_graph(self.flatbuffer)
 
     def drafted(self) -> ModelFile:
-        """The model; one without a manifest gets a draft, in which structures have no names.
+        """The model; one without a manifest gets a draft with placeholder names for its structures.
 
         Raises:
-            ModelError: it takes no single picture, or gives none.
+            ModelError: it does not take exactly one picture, or does not output one.
         """
         return self.file or ModelFile(draft_manifest(self.flatbuffer, self.path.stem), self.flatbuffer, path=self.path)
 
     def write_draft(self) -> Path:
-        """Write a draft of the manifest beside the network, where `ModelFile.read` finds it.
+        """Write a draft of the manifest beside the network, where `ModelFile.read` looks for it.
 
         Raises:
             UsageError: there is a manifest already.
-            ModelError: the network takes no single picture, or gives none.
+            ModelError: the network does not take exactly one picture, or does not output one.
             OutputError: it cannot be written.
         """
         if self.file is not None:
@@ -83,7 +83,7 @@ def find_network(model: str | Path) -> Network:
     """A model by shipped name or path, or a `.tflite` of any program.
 
     Raises:
-        ModelError: there is no such file, it is damaged, or no TFLite network.
+        ModelError: there is no such file, it is damaged, or it is not a TFLite network.
     """
     try:
         file = ModelFile.read(model)
@@ -100,7 +100,7 @@ def find_network(model: str | Path) -> Network:
 
 
 def ends_in_probabilities(graph: Graph, output: int) -> bool:
-    """Whether an output of a network is past its sigmoid or softmax, by the operator that makes it."""
+    """Whether an output of a network has passed a sigmoid or softmax, by the operator that produces it."""
     last = _maker(graph, graph.outputs[output])
     return last is not None and last.name in _PROBABILITIES
 
@@ -109,7 +109,7 @@ def draft_manifest(flatbuffer: bytes, name: str) -> Manifest:
     """A manifest from a network's tensors, with structures called `structure_1`, `structure_2`...
 
     Raises:
-        ModelError: it takes no single picture, or gives none.
+        ModelError: it does not take exactly one picture, or does not output one.
     """
     graph = read_graph(flatbuffer)
     if len(graph.inputs) != 1:
@@ -145,7 +145,7 @@ def _picture(tensor: Tensor, name: str) -> tuple[int, int, int]:
 
 
 def _segmentation(graph: Graph, size: tuple[int, int], name: str) -> int:
-    """Which output is the segmentation: the first of the input's own size, or else the first picture."""
+    """Which output is the segmentation: the first of the input's own size, else the first picture."""
     pictures = [i for i, tensor in enumerate(graph.outputs) if len(tensor.shape) in (3, 4)]
     if not pictures:
         raise ModelError(f"{name}: the network gives no picture: it is none that segments")
@@ -166,7 +166,7 @@ def _output(graph: Graph, index: int) -> tuple[str, int]:
 
 
 def _maker(graph: Graph, tensor: Tensor) -> Operator | None:
-    """The operator that makes a tensor; those that only lay values out or store them otherwise are passed over."""
+    """The operator that produces a tensor, skipping those that only change layout or storage type."""
     makers = {made.name: operator for operator in graph.operators for made in operator.outputs}
     operator = makers.get(tensor.name)
     while operator is not None and operator.name in _PASS_ON:
@@ -175,7 +175,7 @@ def _maker(graph: Graph, tensor: Tensor) -> Operator | None:
 
 
 def _normalisation(tensor: Tensor) -> tuple[float, float]:
-    """Mean and standard deviation that fill the range of a quantised input; 0 and 1 of a real one."""
+    """Mean and standard deviation that fill the range of a quantised input; 0 and 1 for a real one."""
     if tensor.dtype not in ("uint8", "int8") or not tensor.scale:
         return 0.0, 1.0
     first = -128 if tensor.dtype == "int8" else 0

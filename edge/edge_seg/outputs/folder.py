@@ -1,4 +1,4 @@
-"""The output folder: masks, overlay and record of each film; knows which films are done."""
+"""The output folder: masks, overlay and record of each film; keeps track of which films are done."""
 
 from __future__ import annotations
 
@@ -37,50 +37,51 @@ _NOT_KEPT_OF_REMOVED: dict[str, Any] = {
 }
 
 _BATCH = 100
-"""Records that are removed between two looks at the clock."""
+"""Records removed between two checks of the clock."""
 
 _WORTH_CUTTING = 1 / 16
-"""Share of the journal that must be gone before the rest of it is written anew."""
+"""Share of the journal that must be obsolete before the rest of it is rewritten."""
 
 _FLUSHED_AT_ONCE = 8
-"""Files: a journaling file system writes one journal for all that wait."""
+"""Files; a journaling file system commits all that wait together."""
 
 USUAL_PRODUCTS = ("mask", "overlay", "record")
 
 
 @dataclass(frozen=True)
 class Written:
-    """A film's record, and its files, which are not flushed and not in their places yet; none where it failed."""
+    """A film's record and its files, not yet flushed or in place; no files if it failed."""
 
     record: AnyRecord
     drafts: tuple[Draft, ...] = ()
 
     def discard(self) -> None:
-        """Leave nothing of them."""
+        """Remove the drafts."""
         for draft in self.drafts:
             draft.discard()
 
 
 class OutputFolder:
-    """Writes results under one folder and knows which films are done.
+    """Writes results to one folder and keeps track of which films are done.
 
-    Holds the folder for itself until `close`, or until the process ends in whatever way. As a context it is closed at
-    the end; after an error nothing is left of a folder that was made for it and stayed empty.
+    Locks the folder until `close` or until the process ends, however it ends. As a context manager it closes at the
+    end; after an error it removes a folder that it created and that stayed empty.
 
     Attributes:
-        outbox: where given, sends DICOM results on.
-        notices: where given, sends each record on.
+        outbox: if set, sends DICOM results.
+        notices: if set, sends each record.
 
     Args:
-        folder: made if absent.
-        products: which of `PRODUCTS` to write; the record is always written, since it says that a film is done.
+        folder: created if absent.
+        products: which of `PRODUCTS` to write; the record is always written, since it marks a film as done.
         names: whether records may name patients.
-        overlay: which of `OVERLAY_KINDS` overlays are.
+        overlay: which of `OVERLAY_KINDS` to write overlays as.
 
     Raises:
-        OutputError: the folder cannot be made or written, another run writes to it, or its records cannot be read.
+        OutputError: the folder cannot be created or written, another run is writing to it, or its records cannot be
+            read.
         UsageError: an unknown product or kind of overlay, or no product.
-        DeviceError: DICOM results are wanted and highdicom is not installed.
+        DeviceError: DICOM results are requested and highdicom is not installed.
     """
 
     def __init__(
@@ -116,7 +117,7 @@ class OutputFolder:
         self._flushing = ThreadPoolExecutor(_FLUSHED_AT_ONCE, "flush")
 
     def close(self) -> None:
-        """Send on what can be sent, and let other runs write to the folder."""
+        """Send what can be sent, and let other runs write to the folder."""
         for sending in (self.outbox, self.notices):
             if sending is not None:
                 sending.close()
@@ -134,23 +135,23 @@ class OutputFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close; after an error, folders that were made for it go again if nothing was kept in them."""
+        """Close; after an error, remove folders that were created for it if nothing was kept in them."""
         self.close()
         if kind is not None and self._made:
             remove_unused(self._made, self.folder / STATE_FOLDER / CLOCK_NAME)
 
     @property
     def troubles(self) -> list[str]:
-        """What should be looked into: a clock that jumped, records that were damaged."""
+        """What should be looked into: a clock that jumped, damaged records."""
         damaged = self._records.damaged + self._removed.damaged
         found = [self.clock.trouble] if self.clock.trouble else []
         found += [f"{damaged} damaged records were set aside in {self.folder}/*.damaged.jsonl"] if damaged else []
         return found
 
     def is_done(self, film: Film, model_checksum: str, lung: str | None, gate: bool = False) -> bool:
-        """Whether this very film, by path and content, has results of this model, definition of lung and gate here.
+        """Whether this film, by path and content, has results of this model, lung definition and gate setting here.
 
-        Frames of cameras and videos never are: they have no checksum to know them by.
+        Camera and video frames never do: they have no checksum to identify them.
         """
         if film.checksum is None:
             return False
@@ -158,7 +159,7 @@ class OutputFolder:
         record = self._records.last_of(film.source)
         if record is not None and not self._has(record, wanted):
             return False
-        # Somebody may have cleared away the pictures and left the records.
+        # The pictures may have been deleted and the records left.
         if isinstance(record, DoneRecord) and all((self.folder / file.name).exists() for file in record.files):
             return True
         removed = self._removed.last_of(film.source)
@@ -169,14 +170,14 @@ class OutputFolder:
         return iter(self._records)
 
     def result_of(self, film: Film) -> DoneRecord | None:
-        """The last record of this very film, by path and content, that has its results here; `None` without one."""
+        """The last record of this film, by path and content, with results here; `None` if there is none."""
         record = self._records.last_of(film.source)
         if isinstance(record, DoneRecord) and record.film.sha256 == film.checksum:
             return record
         return None
 
     def _has(self, record: AnyRecord, wanted: tuple[str, str, str | None, bool]) -> bool:
-        """Whether a record is of this content, model, definition of lung and gate, with all products."""
+        """Whether a record has this content, model, lung definition and gate setting, and all products."""
         if not isinstance(record, DoneRecord) or not self.products <= set(record.products):
             return False
         return (record.film.sha256, record.model.sha256, record.lung, record.quality.gate) == wanted
@@ -204,21 +205,21 @@ class OutputFolder:
         return record
 
     def stem_of(self, film: Film) -> str:
-        """What the names of a film's files begin with; no other film's do."""
+        """What the names of a film's files begin with; unique to the film."""
         if film.unique_name:
             # A camera would fill the memory with names.
             return plain_stem(film.name)
         return self._names.stem(film.name, owner_of(film.source, film.checksum, film.taken_at))
 
     def write_files(self, segmentation: Segmentation, stem: str) -> Written:
-        """Write all products of a film as drafts; of several films in several threads, if need be.
+        """Write all products of a film as drafts; several threads may do so for several films.
 
         Args:
             segmentation: of the film.
-            stem: its own, by `stem_of`.
+            stem: of the film, from `stem_of`.
 
         Returns:
-            What is to be given to `place`, or to be discarded.
+            What to pass to `place` or discard.
 
         Raises:
             OutputError: something cannot be written.
@@ -236,7 +237,7 @@ class OutputFolder:
                         drafts.append(Draft(path, data))
                         files.append(WrittenFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
         except BaseException:
-            # A film that is not done holds no space that another needs.
+            # A film that is not done must not hold space that another needs.
             for draft in drafts:
                 draft.discard()
             raise
@@ -248,12 +249,12 @@ class OutputFolder:
         return Written(record, tuple(drafts))
 
     def place(self, films: Sequence[Written]) -> list[AnyRecord]:
-        """Flush the files of films together, then put them in their places: whole there, after a power cut too.
+        """Flush the files of films together, then move them into place, where they are whole even after a power cut.
 
-        Each file is flushed before it is renamed, and the folder after the last was: once for all films.
+        Each file is flushed before it is renamed, and the folder once for all films, after the last rename.
 
         Returns:
-            The records, for `keep`; the time of writing holds the film's share of the time of flushing.
+            The records, for `keep`; their write time includes the film's share of the flush time.
 
         Raises:
             OutputError: something cannot be written; all films have to be written again.
@@ -263,9 +264,9 @@ class OutputFolder:
         fresh: list[Path] = []
         try:
             self._hold()
-            # The disk takes them in one go; one after another, each would wait for the one before it.
+            # The disk takes them in one go; in sequence, each would wait for the one before it.
             flushed = [self._flushing.submit(draft.flush) for draft in drafts]
-            # All of them: none is discarded while it is flushed.
+            # Wait for all, so that none is discarded while it is being flushed.
             wait(flushed)
             for each in flushed:
                 each.result()
@@ -278,16 +279,16 @@ class OutputFolder:
             if drafts:
                 flush_folder(self.folder)
             if self.outbox is not None:
-                # Before the record: a film that is done is sure to be sent.
+                # Before the record, so that a film that is done is sure to be sent.
                 for draft in drafts:
                     if draft.path.suffix == ".dcm":
                         self.outbox.put(draft.path)
         except BaseException as error:
             for film in films:
                 film.discard()
-            # What an earlier run left there stays.
+            # Files from an earlier run stay.
             for path in fresh:
-                # A disk that turned read-only gives nothing back.
+                # A disk that turned read-only cannot delete.
                 with suppress(OSError):
                     path.unlink(missing_ok=True)
             if isinstance(error, OSError):
@@ -297,7 +298,7 @@ class OutputFolder:
         return [_with_flushing(film.record, share) for film in films]
 
     def keep(self, *records: AnyRecord) -> None:
-        """Write records, which makes their films done, or failed: all of them at once.
+        """Write records, which marks their films as done or failed, all at once.
 
         Raises:
             OutputError: they cannot be written.
@@ -305,7 +306,7 @@ class OutputFolder:
         self._hold()
         lines = [record.to_json() for record in records]
         if self.notices is not None:
-            # Before the record: of a film that is done or failed somebody is sure to be told, at worst twice.
+            # Before the record, so that every film that is done or failed is sure to be reported, at worst twice.
             for line in lines:
                 self.notices.put_bytes(f"{secrets.token_hex(8)}.json", json.dumps(line).encode())
         if lines:
@@ -321,19 +322,19 @@ class OutputFolder:
     def remove_oldest(
         self, is_to_go: Callable[[AnyRecord, int], bool], also: Callable[[str], None] = lambda source: None
     ) -> Iterator[int]:
-        """Remove the results of films, oldest first, up to the first that is to stay; their films stay done.
+        """Remove the results of films, oldest first, up to the first that must stay; their films stay done.
 
-        A piece of the work is done for each item that is asked for, and none is lost when no more are asked for.
+        Each item yielded is one piece of the work; stopping early loses none of it.
 
         Args:
-            is_to_go: whether the results of a record are, given the bytes that those before it will give back.
-            also: removes what else belongs to a film, given its source.
+            is_to_go: whether to remove the results of a record, given the bytes that those before it will free.
+            also: removes whatever else belongs to a film, given its source.
 
         Yields:
-            How many films' results went since the last item.
+            How many films had their results removed since the last item.
 
         Raises:
-            OutputError: the folder takes no change.
+            OutputError: the folder cannot be changed.
         """
         edition = self._records.edition
         while batch := self._next_to_go(is_to_go):
@@ -341,7 +342,7 @@ class OutputFolder:
             for line in batch:
                 if line.record is None:
                     self._records.set_aside(line)
-            # First it is noted that they stay done: a film without results would be done again.
+            # First note that they stay done: a film without results would be segmented again.
             self._bury(records)
             for line in batch:
                 if line.record is not None:
@@ -351,16 +352,16 @@ class OutputFolder:
             if self._records.edition == edition:
                 self._records.pass_over(batch[-1].end)
             else:
-                # Lines were left out: what is removed already is gone through once more.
+                # Lines were left out, which moved the offsets: go through what is already removed once more.
                 edition = self._records.edition
             yield len(records)
-        # A long journal is written anew once in a while, not for every film.
+        # A long journal is rewritten once in a while, not for every film.
         if self._records.head and self._records.head >= self._records.size * _WORTH_CUTTING:
             for _ in self._records.cut():
                 yield 0
 
     def _flush(self) -> None:
-        """Make removals last: what is passed over is never looked at again."""
+        """Make removals last: what is passed over is never checked again."""
         try:
             flush_folder(self.folder)
         except OSError as error:
@@ -377,11 +378,11 @@ class OutputFolder:
                 freed += sum(file.bytes for file in line.record.files)
             if len(batch) == _BATCH:
                 return batch
-        # Damaged lines go with a record beside them, never alone.
+        # Damaged lines are removed together with a record, never alone.
         return batch if any(line.record is not None for line in batch) else []
 
     def _bury(self, records: list[AnyRecord]) -> None:
-        """Note that films stay done whose results are removed; once more adds nothing."""
+        """Note that films whose results are removed stay done; repeating it adds nothing."""
         tombstones = []
         for record in records:
             if isinstance(record, FailedRecord) or not record.film.sha256:
@@ -398,7 +399,7 @@ class OutputFolder:
     def _remove_files(self, record: AnyRecord, offset: int) -> None:
         if isinstance(record, FailedRecord):
             return
-        # A film that was done again wrote over its first results.
+        # A film that was segmented again overwrote its first results.
         later = None if self._records.is_last_with(record.stem, offset) else self._records.last_with(record.stem)
         kept = {file.name for file in later[1].files} if later is not None and later[0] > offset else set()
         try:
@@ -410,7 +411,7 @@ class OutputFolder:
 
 
 def _of_other_kinds(path: Path) -> list[Path]:
-    """Where a film's overlay lies that was written in another format: two that differ would mislead."""
+    """Paths of a film's overlay in other formats: two overlays that differ would mislead."""
     stem, _, kind = path.name.rpartition(".overlay.")
     others = [other for other in OVERLAY_KINDS if other != kind] if kind in OVERLAY_KINDS and stem else []
     return [path.with_name(f"{stem}.overlay.{other}") for other in others]
@@ -428,7 +429,7 @@ def _with_flushing(record: AnyRecord, ms: float) -> AnyRecord:
 
 
 def _prepare(folder: Path) -> None:
-    """Make sure that the folder can be written, and that nothing half-written lies in it.
+    """Check that the folder can be written, and remove what is half-written in it.
 
     Raises:
         OutputError: it cannot be written.

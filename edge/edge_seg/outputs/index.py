@@ -1,7 +1,7 @@
-"""Where in a journal the last line of a film, or of a stem, stands: found without reading the journal again.
+"""Index of a journal: finds the last line of a film or a stem without reading the journal again.
 
-An index is worth its file only where the journal is long: it is kept beside the journal and covers its beginning; lines
-after that are read at the start. Whatever is wrong with it, it is made anew from the journal.
+Only a long journal is worth an index file. The file is in the folder `.edge-seg` beside the journal and covers its
+beginning; lines after that are read at the start. If anything is wrong with it, it is rebuilt from the journal.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from edge_seg.errors import OutputError
 from edge_seg.storage import write_atomically
 
 WORTH_KEEPING = 5_000
-"""New lines of a journal before its index is written again."""
+"""New journal lines before the index is written again."""
 
 _MARK = 4096
-"""Bytes at both ends of the covered lines that tell whether the journal is still the one that was indexed."""
+"""Bytes at both ends of the covered lines that identify the journal that was indexed."""
 
 
 class Index:
-    """Offsets in bytes by key, the last one for each key.
+    """Byte offsets by key, the last one for each key.
 
     Args:
-        path: of its file; read if it is there and fits the journal.
+        path: of the index file; read if it exists and fits the journal.
         journal: path of the journal.
 
     Attributes:
-        covered: bytes at the beginning of the journal whose lines the index knows.
+        covered: bytes at the beginning of the journal whose lines are indexed.
     """
 
     def __init__(self, path: Path, journal: Path) -> None:
@@ -44,7 +44,7 @@ class Index:
         self._load()
 
     def get(self, key: bytes) -> int | None:
-        """Offset of the last line put under a key, or of another key's by an accident of hashes; `None` is certain."""
+        """Offset of the last line put under a key, or after a hash collision under another; `None` is certain."""
         number = _number(key)
         if number in self._fresh:
             return self._fresh[number]
@@ -53,24 +53,24 @@ class Index:
         return int(self._offsets[at]) if found else None
 
     def put(self, key: bytes, offset: int) -> None:
-        """Note the line at an offset under a key."""
+        """Store the offset of a line under a key."""
         self._fresh[_number(key)] = offset
 
     def put_all(self, entries: Iterable[tuple[bytes, int]]) -> None:
-        """Note many lines, with their offsets in rising order, in little memory."""
+        """Store the offsets of many lines, in ascending order, using little memory."""
         self._merge()
         numbered = ((_number(key), offset) for key, offset in entries)
         found = np.fromiter(numbered, np.dtype([("key", np.uint64), ("offset", np.uint64)]))
         self._merge_in(found["key"], found["offset"])
 
     def clear(self) -> None:
-        """Forget everything: the journal is another one."""
+        """Forget everything: the journal is a different one."""
         self._keys, self._offsets = np.empty(0, np.uint64), np.empty(0, np.uint64)
         self._fresh = {}
         self.covered = self._kept = 0
 
     def shift(self, cut: int) -> None:
-        """Follow a journal whose first `cut` bytes were removed."""
+        """Adjust to a journal whose first `cut` bytes were removed."""
         self._merge()
         kept = self._offsets >= np.uint64(cut)
         self._keys, self._offsets = self._keys[kept], self._offsets[kept] - np.uint64(cut)
@@ -79,11 +79,11 @@ class Index:
 
     @property
     def is_worth_saving(self) -> bool:
-        """Whether so much is new that the next start would have to read much."""
+        """Whether so many lines are new that the next start would have to read a lot."""
         return len(self._fresh) >= WORTH_KEEPING
 
     def save(self) -> None:
-        """Write the file if there is enough to be worth it; a disk that does not take it loses nothing but time."""
+        """Write the file if the index is large enough to be worth it; a failed write costs only time."""
         if self._kept == self.covered:
             return
         self._merge()
@@ -106,7 +106,7 @@ class Index:
 
     def _merge_in(self, keys: NDArray[np.uint64], offsets: NDArray[np.uint64]) -> None:
         keys, offsets = np.concatenate([self._keys, keys]), np.concatenate([self._offsets, offsets])
-        # Of equal keys the last one counts.
+        # The last of equal keys counts.
         order = np.argsort(keys, kind="stable")
         keys, offsets = keys[order], offsets[order]
         last = np.append(keys[1:] != keys[:-1], True)[: len(keys)]
@@ -126,7 +126,7 @@ class Index:
 
 
 def mark_of(journal: Path, covered: int) -> str:
-    """What a journal is known by whose first `covered` bytes were dealt with: its first bytes, and the last of those.
+    """Fingerprint of a journal's first `covered` bytes: a hash of the first and the last few of them.
 
     Raises:
         OSError: it cannot be read.

@@ -1,7 +1,7 @@
 """The journal of records: one JSON line per film in `records.jsonl`, appended whole or not at all.
 
-A line that is damaged is set aside in a file of its own, and the rest is used. The journal is never held in memory: an
-index says where the last line of a film and of a stem stands.
+Damaged lines are set aside in a separate file, and the rest is used. The journal is never held in memory: an index
+gives the offset of the last line of each film and stem.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from edge_seg.typed_json import parse_object
 
 RECORDS_NAME = "records.jsonl"
 REMOVED_NAME = "removed.jsonl"
-"""What is left of the records of results that were removed: that their films are done."""
+"""What is left of records whose results were removed: that their films are done."""
 
 STATE_FOLDER = ".edge-seg"
-"""Folder in the output folder for what the program needs to know and people do not."""
+"""Subfolder of the output folder for the program's own state."""
 
-_SOURCE, _STEM = b"source ", b"stem "  # what the keys of the index begin with
+_SOURCE, _STEM = b"source ", b"stem "  # prefixes of the index keys
 
-_READ_AHEAD = 1 << 16  # bytes; lines of some thousand bytes are read faster than by the usual 8,192
-_LONGEST_LINE = 1 << 20  # bytes of a record, many times over
-_PIECE = 4 << 20  # bytes that are copied, or looked through, at a time
+_READ_AHEAD = 1 << 16  # bytes; reads lines of some thousand bytes faster than the usual 8,192
+_LONGEST_LINE = 1 << 20  # bytes; many times the size of a record
+_PIECE = 4 << 20  # bytes copied or scanned at a time
 
 _log = room_logger(__name__)
 
 _LONG_AGO = "1970-01-01T00:00:00+00:00"
 
-# The lines that this program writes, so that a long journal need not be parsed to be indexed. What does not look like
-# one is parsed; what is wrong further inside a line is found when the line is read.
+# Matches the lines that this program writes, so that a long journal need not be parsed to be indexed. Other lines are
+# parsed; damage further inside a line is noticed when the line is read.
 _TEXT = rb'"([^"\\]*(?:\\.[^"\\]*)*)"'
 _HEAD = re.compile(
     rb'\{"schema": 1, (?:"edge_seg": "[^"\\]*", "notice": "[^"\\]*", )?"status": "(done|failed)", '
@@ -56,12 +56,12 @@ _END = {b"done": re.compile(rb'(?:"\}|\[)\]\}\n'), b"failed": re.compile(rb'"exi
 _END_BYTES = 40
 
 _PARSED_WHOLE = 4 << 20
-"""Bytes of new lines that are parsed at the start, which finds any damage at once."""
+"""If new lines have no more bytes than this, all are parsed at the start, which finds any damage at once."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line of a journal: where it stands, where the next one begins, and its record; `None` where it is damaged."""
+    """A line of a journal: its offset, the offset of the next one, and its record; `None` if it is damaged."""
 
     offset: int
     end: int
@@ -73,15 +73,15 @@ class Journal:
 
     Attributes:
         damaged: how many lines were set aside since it was opened.
-        edition: changes when lines are left out, so that offsets known before mean nothing.
-        head: offset of the first line that is still wanted, as `pass_over` was told, at an earlier start too.
+        edition: changes when lines are left out, which invalidates earlier offsets.
+        head: offset of the first line that is still wanted, as set by `pass_over`, in an earlier run too.
 
     Args:
         folder: output folder; must exist.
         name: of the file.
 
     Raises:
-        OutputError: the file cannot be read or repaired, or is another program's.
+        OutputError: the file cannot be read or repaired, or belongs to another program.
     """
 
     def __init__(self, folder: Path, name: str = RECORDS_NAME) -> None:
@@ -100,14 +100,14 @@ class Journal:
 
     @property
     def size(self) -> int:
-        """Bytes of the journal."""
+        """Size of the journal in bytes."""
         try:
             return self.path.stat().st_size
         except FileNotFoundError:
             return 0
 
     def __iter__(self) -> Iterator[AnyRecord]:
-        """The records, oldest first; nothing is kept in memory, and damaged lines are passed over.
+        """The records, oldest first; nothing is kept in memory, and damaged lines are skipped.
 
         Raises:
             OutputError: the file cannot be read.
@@ -130,28 +130,28 @@ class Journal:
             raise self._unreadable(error.strerror or str(error)) from error
 
     def last_of(self, source: str) -> AnyRecord | None:
-        """The last record of a film, by its source; `None` where there is none."""
+        """The last record of a film, by its source; `None` if there is none."""
         found = self._find(_source_key(source), lambda record: record.source == source)
         return found[1] if found is not None else None
 
     def last_with(self, stem: str) -> tuple[int, DoneRecord] | None:
-        """The last record whose files begin with a stem, upper and lower case alike, and its offset.
+        """The last record with a stem, ignoring case, and its offset.
 
-        Records of films with unique names are not found: their stems belong to no other film.
+        Films with unique names are not indexed by stem: their stems belong to no other film.
         """
         folded = stem.casefold()
         found = self._find(_stem_key(stem), lambda one: isinstance(one, DoneRecord) and one.stem.casefold() == folded)
         return (found[0], found[1]) if found is not None and isinstance(found[1], DoneRecord) else None
 
     def is_last_with(self, stem: str, offset: int) -> bool:
-        """Whether the line at an offset is the last one with its stem, as the index knows without a look at lines."""
+        """Whether the line at an offset is the last one with its stem, by the index alone, without reading lines."""
         return self._index.get(_stem_key(stem)) in (None, offset)
 
     def append(self, *lines: dict[str, Any]) -> None:
-        """Add lines: written in one piece and flushed. Once more does no harm: lines that are there are not doubled.
+        """Append lines, in one piece and flushed. Repeating a call is harmless: its lines are not duplicated.
 
         Raises:
-            OutputError: they cannot be written; a half-written line is taken back.
+            OutputError: they cannot be written; a partial write is undone.
         """
         data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         try:
@@ -176,7 +176,7 @@ class Journal:
             self._index.save()
 
     def pass_over(self, end: int) -> None:
-        """Note that no line before an offset is wanted any more; a disk that does not take it costs time alone."""
+        """Note that lines before an offset are no longer wanted; a failed write costs only time."""
         self.head = end
         with suppress(OSError, OutputError):
             self._head_path.parent.mkdir(exist_ok=True)
@@ -184,10 +184,10 @@ class Journal:
             write_atomically(self._head_path, json.dumps(head).encode(), lasting=False)
 
     def cut(self) -> Iterator[None]:
-        """Remove all before the head, a piece at a time: lines may be appended between two pieces.
+        """Remove everything before the head, a piece at a time; lines may be appended between two pieces.
 
         Raises:
-            OutputError: the disk takes no change; the journal is as it was.
+            OutputError: the disk cannot be written; the journal is unchanged.
         """
         draft = self.path.with_name(f".{self.path.name}{DRAFT_SUFFIX}")
         try:
@@ -212,7 +212,7 @@ class Journal:
         self.head = 0
 
     def set_aside(self, line: Line) -> None:
-        """Keep a damaged line, which is about to be cut, in the file of those.
+        """Copy a damaged line that is about to be cut to the file of damaged lines.
 
         Raises:
             OutputError: it cannot be written.
@@ -229,7 +229,7 @@ class Journal:
         self.damaged += 1
 
     def close(self) -> None:
-        """Keep the index for the next start, where it is worth it."""
+        """Save the index for the next start, if it is worth it."""
         self._index.save()
 
     def _find(self, key: bytes, is_it: Callable[[AnyRecord], bool]) -> tuple[int, AnyRecord] | None:
@@ -258,10 +258,10 @@ class Journal:
             return None
 
     def _repair(self, parsed: bool = False) -> None:
-        """Index what the index does not cover, and leave out what is damaged.
+        """Index what the index does not cover, and leave out damaged lines.
 
         Args:
-            parsed: whether every line is parsed, however many there are.
+            parsed: whether to parse every line, however many there are.
         """
         bad = self._index_lines(parsed)
         if bad:
@@ -270,7 +270,7 @@ class Journal:
             self.head = 0
 
     def _known_head(self) -> int:
-        """What `pass_over` was told before the program ended; 0 where the journal is no longer the one of then."""
+        """The head that `pass_over` saved in an earlier run; 0 if the journal is no longer the same."""
         try:
             kept = parse_object(self._head_path.read_text())
             head = kept["head"]
@@ -279,13 +279,13 @@ class Journal:
             return 0
 
     def _cut_torn_line(self) -> None:
-        """Drop a last line without its end: the machine stopped while it was written, so its film is not done."""
+        """Drop an incomplete last line: the machine stopped while writing it, so its film is not done."""
         if self.size:
             with self.path.open("r+b") as file:
                 cut_torn_line(file.fileno())
 
     def _index_lines(self, parsed: bool) -> list[Line]:
-        """Index what the index does not cover; lines that are damaged.
+        """Index what the index does not cover; returns damaged lines.
 
         Raises:
             OutputError: not a single line is ours.
@@ -317,7 +317,7 @@ class Journal:
         return bad
 
     def _leave_out(self, bad: list[Line]) -> None:
-        """Move damaged lines into a file of their own."""
+        """Move damaged lines to a separate file."""
         _log.warning("%d damaged lines of %s are set aside in %s", len(bad), self.path.name, self._aside.name)
         draft = self.path.with_name(f".{self.path.name}{DRAFT_SUFFIX}")
         with self.path.open("rb") as source, self._aside.open("ab") as aside, draft.open("wb") as rest:
@@ -341,7 +341,7 @@ class Journal:
 
 
 def _lines(file: BinaryIO, offset: int) -> Iterator[tuple[int, int, bytes]]:
-    """Lines from an offset on: where each begins and ends, and its bytes; none of one longer than any record."""
+    """Lines from an offset on: start, end and bytes of each; no bytes for a line longer than any record."""
     file.seek(offset)
     while data := file.readline(_LONGEST_LINE):
         end = offset + len(data)
@@ -356,11 +356,11 @@ def _lines(file: BinaryIO, offset: int) -> Iterator[tuple[int, int, bytes]]:
 
 
 def _keys(data: bytes, parsed: bool) -> tuple[bytes, ...]:
-    """Keys of a line, by which it is found; none where it is no record.
+    """The index keys of a line; none if it is not a record.
 
     Args:
         data: the line.
-        parsed: whether it is parsed even if it looks whole.
+        parsed: whether to parse it even if it looks whole.
     """
     keys = None if parsed else _keys_at_a_glance(data)
     if keys is None:
@@ -370,7 +370,7 @@ def _keys(data: bytes, parsed: bool) -> tuple[bytes, ...]:
 
 
 def _keys_at_a_glance(data: bytes) -> tuple[bytes, ...] | None:
-    """Keys of a line that looks like a whole record of ours; `None` where only parsing can tell."""
+    """Keys of a line that looks like a whole record of ours; `None` if only parsing can tell."""
     match = _HEAD.match(data)
     if match is None or not data.isascii() or b"\0" in data or not data.endswith(b"}\n"):
         return None
@@ -386,7 +386,7 @@ def _keys_at_a_glance(data: bytes) -> tuple[bytes, ...] | None:
         return (_source_key(_plain(source)),)
     if b"\\" in match[0]:
         return _source_key(_plain(source)), _stem_key(_plain(stem))
-    # Of ASCII, lower case is what `casefold` makes.
+    # For ASCII, `lower` does what `casefold` does.
     return _SOURCE + source, _STEM + stem.lower()
 
 
@@ -403,13 +403,13 @@ def _record_in(data: bytes) -> AnyRecord | None:
             # What is left of a record whose results were removed.
             found = {"name": "", "recorded_at": _LONG_AGO, **found}
         return record_from_json(found)
-    # Damaged lines nest too deeply, are not UTF-8, or lack fields: each is a ValueError of one kind or another.
+    # Damaged lines nest too deeply, are not UTF-8, or lack fields: all of these raise a ValueError.
     except ValueError:
         return None
 
 
 def _why_foreign(data: bytes, number: int) -> str:
-    """Why a line is another program's; empty where it may be one of ours that was damaged."""
+    """Why a line belongs to another program; empty if it may be a damaged one of ours."""
     try:
         found = parse_object(data.decode())
     except ValueError:
@@ -418,7 +418,7 @@ def _why_foreign(data: bytes, number: int) -> str:
 
 
 def _as_private(source: BinaryIO, target: BinaryIO) -> None:
-    """Let those read the target who may read the source: records can name patients."""
+    """Give the target the permissions of the source: records can name patients."""
     # Windows and FAT have no such modes.
     if os.name == "posix":
         with suppress(OSError):

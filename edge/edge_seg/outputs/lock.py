@@ -22,13 +22,13 @@ _log = room_logger(__name__)
 
 
 class FolderLock:
-    """Holds a folder for one process; the lock ends with the process, kill -9 included, and leaves no file behind.
+    """Locks a folder for one process; the lock ends with the process, even on kill -9, and leaves no file behind.
 
-    Two locks in one: that of the folder itself, which other machines on a network share may see, and a name in the
-    kernel for its path, which stays taken when the folder is removed while the process runs.
+    It takes two locks: one on the folder itself, which other machines on a network share may see, and an abstract
+    socket named after its path, which stays taken if the folder is removed while the process runs.
 
     Raises:
-        OutputError: another run writes there.
+        OutputError: another run is writing there.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,10 +42,10 @@ class FolderLock:
             raise
 
     def hold(self) -> None:
-        """Hold the folder that is at its place now, made anew if it was removed.
+        """Lock the folder that is now at the path, recreating it if it was removed.
 
         Raises:
-            OutputError: another run writes there, or it cannot be made.
+            OutputError: another run is writing there, or the folder cannot be created.
         """
         try:
             if self._descriptor is None or os.path.samestat(os.fstat(self._descriptor), self._folder.stat()):
@@ -95,7 +95,7 @@ def _lock(folder: Path) -> int | None:
             os.close(descriptor)
         raise _taken(folder) from error
     except OSError:
-        # Some network file systems have no locks; a folder that cannot be opened is named by what comes next.
+        # Some network file systems have no locks; if the folder cannot be opened, the next access reports it.
         return descriptor
     return descriptor
 

@@ -1,4 +1,4 @@
-"""Names of results: each film's own, the same after every restart, and never another film's."""
+"""Names of results: unique to each film and stable across restarts."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from collections.abc import Callable
 from pathlib import Path
 
 _LONGEST = 160
-"""Stems with more bytes are cut: file systems allow 255 for a name, and a structure and suffix follow."""
+"""In bytes; longer stems are cut: file systems allow 255 for a name, and a structure and suffix follow."""
 
 # What FAT (the SD card in the device) and POSIX do not allow in a name.
 _FORBIDDEN = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
 
 
 class Names:
-    """Gives each film of an output folder a stem of its own.
+    """Gives each film in an output folder its own stem.
 
-    The first film called `chest.png` is `chest`; another of that name, or the same path with other content, is
-    `chest-` and eight digits of a checksum of where it came from and what it is. Upper and lower case are the same
-    name, as on the file systems of memory cards.
+    The first film called `chest.png` becomes `chest`. Another of that name, or the same path with other content,
+    becomes `chest-` plus eight digits of a checksum of its source and content. Names ignore case, as on the file
+    systems of memory cards.
 
     Args:
-        known: the owner that a stem has had since an earlier run, `None` where it has none.
+        known: gives the owner of a stem from an earlier run, `None` if it has none.
     """
 
     def __init__(self, known: Callable[[str], str | None] = lambda stem: None) -> None:
@@ -30,15 +30,15 @@ class Names:
         self._owners: dict[str, str] = {}
 
     def claim(self, stem: str, owner: str) -> None:
-        """Note that a stem is taken."""
+        """Mark a stem as taken."""
         self._owners[stem.casefold()] = owner
 
     def release(self, stem: str) -> None:
-        """Forget a stem that `known` knows from now on: a station that runs for years holds no name of each film."""
+        """Forget a stem that `known` now has, so that a station that runs for years does not hold every name."""
         self._owners.pop(stem.casefold(), None)
 
     def stem(self, name: str, owner: str) -> str:
-        """The stem for a film.
+        """The stem of a film.
 
         Args:
             name: the film's name, with its extension.
@@ -58,7 +58,7 @@ class Names:
 
 
 def owner_of(source: str, checksum: str | None, taken_at: str | None) -> str:
-    """What makes two films the same one: where from, and what content (of a camera: when)."""
+    """Identity of a film: its source, and its content or, for camera frames, its time."""
     return "\n".join((source, checksum or taken_at or ""))
 
 
@@ -68,6 +68,6 @@ def plain_stem(name: str) -> str:
     >>> plain_stem("chest 1.png"), plain_stem("1.2.840.10008"), plain_stem("a:b.dcm")
     ('chest 1', '1.2.840.10008', 'a_b')
     """
-    # The last part of a DICOM UID is no extension.
+    # The last part of a DICOM UID is not an extension.
     stem = name if Path(name).suffix[1:].isdigit() else Path(name).stem
     return _FORBIDDEN.sub("_", stem).strip(" .") or "film"

@@ -1,4 +1,4 @@
-"""The overlay: the film with its outlines, names, areas and what made them, for a person to look at."""
+"""The overlay: the film with outlines, names, areas and what produced them, for a person to look at."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from edge_seg.segmenter import Segmentation
 LONGEST_SIDE = 2048
 """Overlays of larger films are shrunk to this many pixels."""
 
-_SMALLEST_PANEL_WIDTH = 640  # below this the text could not be read
+_SMALLEST_PANEL_WIDTH = 640  # below this the text would be illegible
 _TINT = 0.12
 _STRAIGHT = 0.7
-"""Pixels by which a line may leave the edge of the mask: the steps of the pixels are not drawn one by one."""
+"""Pixels by which a line may deviate from the edge of the mask, so that it does not follow every pixel step."""
 
 _INK = (235, 235, 235)
 _QUIET = (165, 165, 165)
@@ -32,11 +32,11 @@ _FONT = cv2.FONT_HERSHEY_SIMPLEX
 def draw_overlay(segmentation: Segmentation, *, names: bool = False) -> np.ndarray:
     """Film with outlines above a strip of text, `(height, width, 3)` uint8 in OpenCV's channel order.
 
-    At most `LONGEST_SIDE` pixels a side without the strip; small films are enlarged to be legible.
+    At most `LONGEST_SIDE` pixels per side without the strip; small films are enlarged to be legible.
 
     Args:
         segmentation: what to draw.
-        names: whether what tells a patient's films from others, the time of exposure, may be written on it.
+        names: whether the time of exposure, which identifies a patient's films, may be written on it.
     """
     film = segmentation.film
     longest = max(film.shape)
@@ -72,14 +72,14 @@ def draw_overlay(segmentation: Segmentation, *, names: bool = False) -> np.ndarr
 
 
 def _plain(height: int, width: int, colour: tuple[int, ...]) -> np.ndarray:
-    """A plane of one colour, row by row: pixel by pixel numpy takes longer than all that is drawn on it."""
+    """A plane of one colour, filled row by row: pixel by pixel, numpy takes longer than all the drawing on it."""
     plane = np.empty((height, width, 3), np.uint8)
     plane[:] = np.full((width, 3), colour, np.uint8)
     return plane
 
 
 def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """The mask at another size with smooth edges, uint8 and not 0 inside; `size` is `(width, height)`."""
+    """The mask at another size with smooth edges, uint8, nonzero inside; `size` is `(width, height)`."""
     if size == mask.shape[::-1]:
         return mask.view(np.uint8)
     way = cv2.INTER_AREA if size[0] < mask.shape[1] else cv2.INTER_CUBIC
@@ -88,7 +88,7 @@ def _scaled(mask: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _tinted(part: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
-    """A part of the picture under a colour."""
+    """Part of the picture, tinted with a colour."""
     return cv2.addWeighted(part, 1 - _TINT, _plain(part.shape[0], part.shape[1], colour), _TINT, 0)
 
 
@@ -102,7 +102,7 @@ def _moment(taken_at: str) -> str:
 
 
 def _strip(segmentation: Segmentation, width: int, names: bool) -> np.ndarray:
-    """Names and areas, then film, warnings and what made them; each line shrinks to fit."""
+    """Names and areas, then film, warnings and what produced them; each line shrinks to fit."""
     film, manifest = segmentation.film, segmentation.manifest
     rejected = segmentation.quality.verdict == REJECT
     taken_at = _moment(film.taken_at) if film.taken_at and (names or film.header is None) else None
@@ -172,7 +172,7 @@ def _write(picture: np.ndarray, text: str, at: tuple[int, int], scale: float, co
 
 
 def _printable(text: str) -> str:
-    """What OpenCV can draw: before version 5 its font has ASCII alone, so accents are dropped."""
+    """The text as OpenCV can draw it: before version 5 its font has only ASCII, so accents are dropped."""
     if int(cv2.__version__.split(".")[0]) >= 5:
         return text
     plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))

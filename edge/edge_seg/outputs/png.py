@@ -1,4 +1,4 @@
-"""PNG pictures of results, in the way that costs least time: a film should not wait for its files."""
+"""PNG pictures of results, encoded for speed: a film should not wait for its files."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ try:
 except ImportError:  # no wheel for 32-bit ARM
     import zlib  # type: ignore[no-redef]
 
-_NOTHING, _SUB = 0, 1  # filters of a row, PNG (third edition) 9.2
+_NOTHING, _SUB = 0, 1  # row filters, PNG (third edition) 9.2
 _GREY, _COLOUR = 0, 2  # colour types, 11.2.1
 
 
 def encode_png(picture: np.ndarray) -> bytes:
-    """A PNG file, 8 bits a sample.
+    """A PNG file, 8 bits per sample.
 
-    Masks are runs of two values, which need no filter. For the rows of an overlay one filter is nearly as small as the
-    best of all for each row, which OpenCV would look for.
+    Masks are runs of two values and need no filter. For an overlay, one filter for all rows gives a file nearly as
+    small as the best filter for each row, which OpenCV would search for.
 
     Args:
-        picture: `(height, width)` of 0 and 255, a mask, or `(height, width, 3)` in OpenCV's channel order; uint8.
+        picture: uint8, a mask `(height, width)` of 0 and 255, or `(height, width, 3)` in OpenCV's channel order.
     """
     height, width = picture.shape[:2]
     mask = picture.ndim == 2

@@ -14,10 +14,10 @@ from edge_seg.outputs.png import encode_png
 from edge_seg.outputs.result import Result
 
 Product: TypeAlias = Callable[[Result], Iterable[tuple[str, bytes]]]
-"""Gives files: the end of each one's name, such as `overlay.jpg`, and its bytes. The outbox sends `.dcm` files."""
+"""Yields files: the end of each name, such as `overlay.jpg`, and the bytes. The outbox sends `.dcm` files."""
 
 OVERLAY_KINDS: dict[str, Callable[[np.ndarray], bytes]] = {"jpg": encode_jpeg, "png": encode_png}
-"""Encoders of overlays by the ending of their files, the usual one first."""
+"""Overlay encoders by file extension, the default first."""
 
 
 def _masks(result: Result) -> Iterator[tuple[str, bytes]]:
@@ -31,7 +31,7 @@ def _overlay(result: Result) -> Iterator[tuple[str, bytes]]:
 
 
 def _record(result: Result) -> Iterator[tuple[str, bytes]]:
-    # `OutputFolder.keep` writes it, when all files of the film are there.
+    # `OutputFolder.keep` writes it once all files of the film are in place.
     return iter(())
 
 
@@ -41,7 +41,7 @@ def _dicom(result: Result) -> Iterator[tuple[str, bytes]]:
     try:
         made = dicom.make_objects(result.segmentation, result.overlay)
     except InputError as error:
-        # Pictures and numbers are whole without it.
+        # Pictures and numbers are complete without it.
         result.notes.append(f"no DICOM result: {error}")
         return
     for name, data in made.files.items():
@@ -55,4 +55,4 @@ PRODUCTS: dict[str, Product] = {
     "record": _record,
     "dicom": _dicom,
 }
-"""Each product, by its name in `--save`. A new one is a module beside these and a line here."""
+"""Products by their name in `--save`. A new one needs a module beside these and a line here."""

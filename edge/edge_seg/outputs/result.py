@@ -1,4 +1,4 @@
-"""What products are made of."""
+"""What products are made from."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from edge_seg.segmenter import Segmentation
 
 
 class Result:
-    """A film's segmentation, and what several products need of it.
+    """A film's segmentation and what several products derive from it.
 
     Attributes:
         segmentation: of the film.
-        overlay_kind: ending of the overlay's file, of `OVERLAY_KINDS`.
-        notes: what could not be made, and why; products add to it, and the record has them among its warnings.
+        overlay_kind: file extension of the overlay, one of `OVERLAY_KINDS`.
+        notes: what could not be made, and why; products add to it, and the record lists it among its warnings.
 
     Args:
         segmentation: of the film.
-        names: whether what tells a patient's films from others may be written.
-        overlay_kind: as the attribute.
+        names: whether data that identifies a patient's films may be written.
+        overlay_kind: see the attribute.
     """
 
     def __init__(self, segmentation: Segmentation, names: bool = False, overlay_kind: str = "jpg") -> None:
@@ -33,7 +33,7 @@ class Result:
 
     @property
     def segmented(self) -> bool:
-        """Whether the film was segmented. Empty masks of one that the film gate rejected would look like a finding."""
+        """Whether the film was segmented; empty masks of one that the film gate rejected would look like a finding."""
         return self.segmentation.quality.verdict != REJECT
 
     @cached_property

@@ -49,7 +49,7 @@ class Anatomy:
         right_lung, left_lung, cardiomediastinum, heart, body: closed outlines.
         diaphragm_shift: how far the breath has moved the diaphragm down.
         lean: horizontal shift per unit of y (scoliosis, rotation).
-        size: of the chest against the film.
+        size: of the chest relative to the film.
     """
 
     right_lung: np.ndarray
@@ -62,7 +62,7 @@ class Anatomy:
     size: float
 
     def place(self, points: np.ndarray | tuple[tuple[float, float], ...]) -> np.ndarray:
-        """Points of the standard chest moved to where this chest has them."""
+        """Points of the standard chest moved to their places in this chest."""
         moved = np.array(points, np.float64)
         moved = moved * self.size + (0.0, 0.5 * (1 - self.size) - 0.02)
         moved[:, 0] += self.lean * (moved[:, 1] - 0.5)

@@ -1,6 +1,6 @@
-"""A breath of the synthetic chest, painted beforehand, since painting a frame takes a second.
+"""A breath of the synthetic chest, pre-rendered, since rendering a frame takes a second.
 
-python -m edge_seg.phantom.breath    # paints the frames anew
+python -m edge_seg.phantom.breath    # renders the frames again
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def breath_frame(number: int) -> np.ndarray:
 
 
 def paint_frames() -> Iterator[np.ndarray]:
-    """The frames as they are painted, from full inspiration to full expiration."""
+    """Render the frames, from full inspiration to full expiration."""
     for step in range(_PAINTED):
         yield phantom(_SIDE, _SIDE, seed=_SEED, phase=step / STEPS).film.pixels
 

@@ -45,7 +45,7 @@ def phantom(height: int = 1024, width: int = 1024, *, seed: int = 0, phase: floa
     rng = np.random.default_rng((seed, 2))
     shown = _expose(canvas, _attenuation(canvas, anatomy, masks, rng), rng)
     noise = np.random.default_rng((seed, 3, round(phase * 1000)))
-    # Quantum noise: its variance follows the signal at the detector, which is dark on the film.
+    # Quantum noise: its variance follows the signal at the detector, where a high signal is dark on the film.
     grain = noise.standard_normal(canvas.shape, np.float32) * np.sqrt(1.15 - shown) * np.float32(0.018)
     shown = canvas.blur(shown, 0.0008) + cv2.GaussianBlur(grain, (0, 0), 0.6)
     shown = _mark(canvas, _collimate(canvas, shown, rng), rng)

@@ -1,4 +1,4 @@
-"""Networks that other programs made: their tensors shown to the segmenter as edge-seg lays its own."""
+"""Networks made by other programs: presents their tensors to the segmenter in edge-seg's layout."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from edge_seg.model_file import ARGMAX, Manifest
 from edge_seg.runtime.protocol import Runtime, TensorSpec
 
 _LEAST = 1e-6  # probability; its logarithm stays finite
-_SURE = 16.0  # logit of the class that an argmax has decided for
+_SURE = 16.0  # logit of the class that an argmax has chosen
 
 
 class AdaptedRuntime:
-    """A network of another program's making; see `Runtime`.
+    """A network made by another program; see `Runtime`.
 
-    Its input may be channels first and uint8; its output channels first, without channels, of another size, past its
-    sigmoid or softmax, or the number of the class.
+    Its input may be channels-first and uint8; its output channels-first, without channels, of another size, after its
+    sigmoid or softmax, or the class index.
 
     Args:
         runtime: runs the network.
-        manifest: what is known of it.
-        probabilities: whether the output is past its sigmoid or softmax.
+        manifest: what is known about it.
+        probabilities: whether the output is after its sigmoid or softmax.
 
     Raises:
         ModelError: the network's shapes are not those of the manifest.
@@ -67,13 +67,13 @@ class AdaptedRuntime:
 
 def _input_spec(spec: TensorSpec, shape: tuple[int, ...]) -> TensorSpec:
     if spec.dtype == "uint8" and not spec.scale:
-        # Whole numbers without a scale are grey values as they are.
+        # Integers without a scale are plain grey values.
         return TensorSpec(shape, spec.dtype, 1 / 255, 0)
     return TensorSpec(shape, spec.dtype, spec.scale, spec.zero_point)
 
 
 def _output_axes(shape: tuple[int, ...], manifest: Manifest) -> tuple[int, ...]:
-    """The order of the output's axes that gives `(1, height, width, channels)`; numbers of classes may have no last."""
+    """The order of the output's axes that gives `(1, height, width, channels)`; class indices may lack the last."""
     channels = 1 if manifest.output == ARGMAX else manifest.output_channels
     if len(shape) == 3 and shape[0] == 1 and channels == 1:
         return 0, 1, 2

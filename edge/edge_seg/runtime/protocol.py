@@ -1,4 +1,4 @@
-"""The interface between segmenter and inference engine. It knows tensors, not pictures."""
+"""The interface between segmenter and inference engine. It deals in tensors, not pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TensorSpec:
 
 
 class Runtime(Protocol):
-    """Everything that the segmenter needs of an inference engine.
+    """Everything that the segmenter needs from an inference engine.
 
     Attributes:
         name: engine and version, as records show it (`litert 2.3.0`).
@@ -43,14 +43,14 @@ class Runtime(Protocol):
 
 @runtime_checkable
 class PooledRuntime(Runtime, Protocol):
-    """A runtime that also gives the pooled features of the coarsest level, where the network has them as an output.
+    """A runtime that also gives the pooled features of the coarsest level, if the network has them as an output.
 
     Attributes:
-        pooled: that output, `(1, 1, 1, features)`; `None` where the network has none.
+        pooled: that output, `(1, 1, 1, features)`; `None` if the network has none.
     """
 
     pooled: TensorSpec | None
 
     def run_pooled(self, tensor: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """The output tensor and the pooled features as stored; `None` where the network has none."""
+        """The output tensor and the pooled features as stored, or `None` if the network has none."""
         ...

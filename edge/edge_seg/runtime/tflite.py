@@ -28,7 +28,7 @@ class TFLiteRuntime:
         threads: CPU threads; clamped to the cores this process may use, since more threads are slower.
         engine: `litert`, `tflite`, or `None` for the first one installed.
         delegates: as the engine's own `load_delegate` returns them.
-        output: which output is read, from 0; `None` where the model has one.
+        output: which output is read, from 0; `None` if the model has one.
 
     Raises:
         DeviceError: no engine is installed, or the selected one does not work here.
@@ -116,7 +116,7 @@ def load_engine_module(engine: str | None = None) -> tuple[Any, str]:
             continue
         if key == "tflite" and int(np.__version__.split(".")[0]) >= 2:
             raise DeviceError("tflite-runtime does not work with numpy 2: pip install 'numpy<2'")
-        # It loads the parser of e-mail: here, for who imports a segmenter and loads none.
+        # Imported here: it loads the e-mail parser, which a program that only imports the segmenter can do without.
         from importlib.metadata import version
 
         return loaded, f"{key} {version(distribution)}"
@@ -124,7 +124,7 @@ def load_engine_module(engine: str | None = None) -> tuple[Any, str]:
 
 
 def _is_pooled(details: dict[str, Any]) -> bool:
-    """Whether an output is one value for each feature, not a picture."""
+    """Whether an output has one value per feature instead of a picture."""
     shape = tuple(details["shape"])
     return len(shape) == 4 and shape[:3] == (1, 1, 1)
 

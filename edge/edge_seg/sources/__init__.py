@@ -45,7 +45,7 @@ __all__ = [
     "read_film",
 ]
 
-# OpenCV prints lines of its own about damaged files and absent cameras; our errors say more.
+# OpenCV prints its own messages about damaged files and missing cameras; our errors say more.
 # OpenCV 4 and 5 keep the switch in different places.
 if hasattr(cv2, "setLogLevel"):
     cv2.setLogLevel(0)
@@ -56,9 +56,9 @@ else:
 SOURCES: dict[str, Callable[[str, int | None], Source]] = {
     "demo": lambda address, frames: DemoCamera(frames),
 }
-"""Opens a source by the scheme of its address, `demo://`; takes the address and the most films to deliver.
+"""Opens a source by the scheme of its address (`demo://`), given the address and the maximum number of films.
 
-A new kind of source is a module beside these and a line here. It is then an input, and a camera, of `edge-seg run`.
+To add a kind of source, add a module here and a line to this table; `edge-seg run` then takes it as an input or camera.
 """
 
 
@@ -75,28 +75,28 @@ def open_source(
     senders: Sequence[str] = (),
     tls: ssl.SSLContext | None = None,
 ) -> Source:
-    """The source for what was asked, several as one.
+    """Open what was asked for as one source.
 
     Args:
         inputs: paths, folders, globs, and addresses of `SOURCES`.
-        cameras: each `demo`, an address of `SOURCES`, or what `cameras.connect.open_feed` opens.
-        watched: folders in which films appear.
-        listen: `[HOST:]PORT` to receive films at by DICOM.
-        state: folder in which received films wait and attempts are counted; a listener needs one.
-        frames: the most to take of each camera, video, watched folder or listener.
-        camera_options: how the cameras are looked through.
+        cameras: each `demo`, an address of `SOURCES`, or one that `cameras.connect.open_feed` opens.
+        watched: folders to watch for films.
+        listen: `[HOST:]PORT` on which to receive films by DICOM.
+        state: folder for received films and counts of attempts; a listener needs one.
+        frames: maximum number from each camera, video, watched folder or listener.
+        camera_options: options for all cameras.
         ae_title: of the listener.
         senders: AE titles that may send to it; empty means all.
-        tls: where given, they must speak TLS.
+        tls: if given, senders must use TLS.
 
     Raises:
-        InputError: there is no such folder to watch.
-        UsageError: nothing to take films from, or nonsense.
-        DeviceError: a camera cannot be opened, or the port cannot be had.
-        OutputError: received films cannot be kept in `state`.
+        InputError: a folder to watch does not exist.
+        UsageError: there is nothing to take films from, or an argument is invalid.
+        DeviceError: a camera or the port cannot be opened.
+        OutputError: received films cannot be stored in `state`.
     """
     attempts = Attempts(state / "attempts" if state else None)
-    # Folders first: an absent one is found before a camera is opened or a sender heard.
+    # Folders first: a missing one is reported before a camera is opened or a sender connects.
     sources: list[Source] = [WatchedFolder(folder, frames, attempts) for folder in watched]
     files = [name for name in inputs if "://" not in name or _scheme(name) not in SOURCES]
     if files:
@@ -123,25 +123,25 @@ def _scheme(address: str) -> str:
 
 
 def find_received(state: Path, source: str) -> Path | None:
-    """The file of a film that was received; `None` where it is gone, or the film came from elsewhere.
+    """The file of a received film; `None` if it is gone or the film came from elsewhere.
 
     Args:
         state: folder, see `open_source`.
-        source: of the film, as its record has it.
+        source: of the film, as in its record.
     """
     kind, _, name = source.partition(" ")
     return find(state / "inbox", name) if kind == RECEIVED else None
 
 
 def forget_received(state: Path, source: str) -> None:
-    """Remove the received file of a film whose results are removed; one that waits for its result stays.
+    """Remove the received file of a film whose results are removed; a film that still waits for its result stays.
 
     Args:
         state: folder, see `open_source`.
-        source: of the film, as its record has it.
+        source: of the film, as in its record.
 
     Raises:
-        OutputError: the disk takes no change.
+        OutputError: the disk cannot be written.
     """
     kind, _, name = source.partition(" ")
     if kind == RECEIVED:

@@ -10,7 +10,7 @@ _Item = TypeVar("_Item")
 
 
 def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """The same items in the same order; the next one is made in another thread while somebody works with this one.
+    """The same items in the same order; the next one is read in another thread while the caller works on this one.
 
     >>> list(one_ahead(iter("film")))
     ['f', 'i', 'l', 'm']
@@ -21,5 +21,5 @@ def one_ahead(items: Iterator[_Item]) -> Iterator[_Item]:
         while (item := coming.result()) is not end:
             coming = reader.submit(next, items, end)
             yield item  # type: ignore[misc]
-            # Not beside the one after it in memory.
+            # Do not keep it in memory beside the next one.
             del item

@@ -1,8 +1,8 @@
-"""Associations of DICOM senders, guarded: pynetdicom hears only what is whole, within its limits and in time.
+"""Guards the associations of DICOM senders: pynetdicom receives only whole PDUs, within the limits and in time.
 
 pynetdicom reads a PDU in a thread that waits for each byte without a deadline, and allocates any length that a peer
-claims. So an event loop stands before it: it reads each PDU as a whole, with a deadline for the whole of it, checks it,
-and hands it on through a pair of sockets. An association takes one of the few slots only once its request has come.
+claims. So an event loop sits in front of it: it reads each PDU whole, within one deadline, checks it, and passes it on
+through a pair of sockets. An association takes one of the few slots only once its request has arrived.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from edge_seg.sources.upper_layer import (
 _LOG = room_logger(__name__)
 
 _CLOSING_S = 5.0
-"""Seconds in which pynetdicom's threads end by themselves."""
+"""Seconds that pynetdicom's threads are given to end by themselves."""
 
 _LOOK_S = 0.05
 _PART = 64 * 1024
@@ -46,9 +46,9 @@ class _Slot:
     """An association.
 
     Attributes:
-        peer: who it is of.
-        task: that serves it.
-        idle_since: monotonic seconds since which it has no message, `None` while it has one.
+        peer: the sender.
+        task: serves it.
+        idle_since: monotonic time since which no message is under way, `None` while one is.
     """
 
     peer: str
@@ -57,20 +57,20 @@ class _Slot:
 
 
 class AssociationServer:
-    """Listens for senders and serves them by pynetdicom, until `close`.
+    """Listens for senders and serves them through pynetdicom, until `close`.
 
     Args:
-        host, port: where; port 0 takes any that is free.
-        entity: pynetdicom's, with its contexts.
+        host, port: where to listen; port 0 takes any free port.
+        entity: pynetdicom's AE, with its contexts.
         handlers: of its events.
-        limits: to what senders may ask.
-        tls: where given, senders must speak TLS.
+        limits: on what senders may ask for.
+        tls: if given, senders must use TLS.
 
     Attributes:
-        port: that it listens at.
+        port: on which it listens.
 
     Raises:
-        OSError: the port cannot be had.
+        OSError: the port cannot be opened.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class AssociationServer:
         self.port = self._server.port
 
     def close(self) -> None:
-        """End all associations and listen no more; once more does no harm."""
+        """End all associations and stop listening; repeating this does no harm."""
         self._server.close()
         self._inside.close()
 
@@ -123,7 +123,7 @@ class AssociationServer:
             self._slots.remove(slot)
 
     async def _take_slot(self, connection: Connection) -> _Slot | None:
-        """A slot for an association; `None` where none comes free in time."""
+        """A slot for an association; `None` if none comes free in time."""
         task = asyncio.current_task()
         assert task is not None
         deadline = time.monotonic() + self._limits.slot_s
@@ -137,13 +137,13 @@ class AssociationServer:
         return slot
 
     def _end_an_idle_one(self) -> None:
-        """Have the longest idle association give way, of the peer that has the most."""
+        """End the longest-idle association of the peer that has the most."""
         longest = time.monotonic() - self._limits.idle_s
         idle = [slot for slot in self._slots if slot.idle_since is not None and slot.idle_since <= longest]
         if idle:
             count = Counter(slot.peer for slot in self._slots)
             victim = min(idle, key=lambda slot: (-count[slot.peer], slot.idle_since))
-            # Not again, while it is on its way out.
+            # So that it is not chosen again while it ends.
             victim.idle_since = None
             _LOG.info("%s: an idle association gives way", victim.peer)
             victim.task.cancel()
@@ -164,14 +164,14 @@ class _Relay:
         self._answered = asyncio.Event()
 
     async def run(self, request: bytes) -> None:
-        """Until one side ends it."""
+        """Relay until one side ends it."""
         reader, writer = await self._inside.associate(self._connection.address)
         back = asyncio.create_task(self._answers(reader))
         forth = asyncio.create_task(self._requests(request, writer))
         try:
             await asyncio.wait({back, forth}, return_when=asyncio.FIRST_COMPLETED)
             if not back.done() and not forth.cancelled() and forth.exception() is None:
-                # The sender is gone: pynetdicom ends what it does, and its thread.
+                # The sender is gone: let pynetdicom finish and end its thread.
                 writer.write_eof()
                 await within(self._limits.answer_s, asyncio.shield(back))
             for task in (forth, back):
@@ -184,7 +184,7 @@ class _Relay:
             writer.transport.abort()
 
     async def _requests(self, request: bytes, inside: asyncio.StreamWriter) -> None:
-        """Hand on what the sender sends."""
+        """Pass on what the sender sends."""
         reader, limits, messages = self._connection.reader, self._limits, self._messages
         pdu, kind = request, ASSOCIATE_RQ
         began = 0.0
@@ -209,11 +209,11 @@ class _Relay:
                     inside.write(pdu)
                     await inside.drain()
                     pdu = b""
-                    # Not two messages at a time, or memory is the sender's.
+                    # One message at a time, or the sender decides how much memory is used.
                     await within(limits.answer_s, self._answered.wait())
 
     async def _answers(self, reader: asyncio.StreamReader) -> None:
-        """Hand back what pynetdicom answers."""
+        """Pass back what pynetdicom answers."""
         writer = self._connection.writer
         while data := await reader.read(_PART):
             self._answered.set()
@@ -224,7 +224,7 @@ class _Relay:
 
 
 class _Inside:
-    """pynetdicom's side: serves sockets that it is given, and listens at none."""
+    """pynetdicom's side: serves the sockets it is given, and listens on none."""
 
     def __init__(self, entity: Any, handlers: Sequence[Any], host: str) -> None:
         from pynetdicom import transport
@@ -238,19 +238,19 @@ class _Inside:
 
         class Server(transport.AssociationServer):
             def server_bind(self) -> None:
-                """It listens nowhere."""
+                """Do nothing: this server does not listen."""
 
             def server_activate(self) -> None:
                 """See `server_bind`."""
 
-        # It counts associations that have ended as well: slots are counted here.
+        # It also counts associations that have ended, so slots are counted here instead.
         entity.maximum_associations = 1_000_000
         self._server = Server(
             entity, (host, 0), entity.ae_title, entity.supported_contexts, None, list(handlers), Handler
         )
 
     async def associate(self, address: tuple[Any, ...]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Begin an association with a peer; what it would send is written, what it would receive read."""
+        """Begin an association with a peer: write what the peer sends, read what it is to receive."""
         ours, theirs = socket.socketpair()
         try:
             await asyncio.get_running_loop().run_in_executor(None, self._server.finish_request, theirs, address)
@@ -261,7 +261,7 @@ class _Inside:
             raise
 
     def close(self) -> None:
-        """Wait a while for its threads, whose sockets are closed."""
+        """Wait briefly for its threads, whose sockets are closed."""
         deadline = time.monotonic() + _CLOSING_S
         for association in self._server.active_associations:
             association.join(max(0.0, deadline - time.monotonic()))
@@ -273,7 +273,7 @@ async def _read_pdu(reader: asyncio.StreamReader, *, first: bool = False) -> tup
     """Type and bytes of the next PDU.
 
     Raises:
-        ProtocolError: it may not come here.
+        ProtocolError: it is not allowed here.
         asyncio.IncompleteReadError: the sender is gone.
     """
     head = await reader.readexactly(HEAD_BYTES)

@@ -1,8 +1,8 @@
-"""How often a film was tried: one that stops the whole program is set aside, not tried for ever.
+"""Counts the attempts at each film: one that keeps stopping the whole program is set aside, not retried for ever.
 
-A note on disk says which film is in hand. A note that is still there when the program starts again, in the same boot of
-the machine, means that the program died with that film in hand. After another boot it means no more than a power cut.
-Notes need not survive a power cut, so they are not flushed.
+A note on disk names each film in progress. If a note is still there when the program restarts within the same boot of
+the machine, the program died on that film; after a reboot it may only have been a power cut. Notes need not survive a
+power cut, so they are not flushed.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _log = room_logger(__name__)
 
 
 class Attempts:
-    """Counts, on disk, how often the program died with a film in hand.
+    """Counts, on disk, how often the program died while a film was in progress.
 
-    A film that was in hand at a death is handed out alone: those that were in hand beside it are innocent.
+    A film that was in progress when the program died is retried alone, so that films beside it are not blamed.
 
     Args:
-        folder: for one small file for each film in hand; made when the first is begun. `None` counts nothing.
+        folder: holds one small file per film in progress; created with the first. `None` counts nothing.
     """
 
     def __init__(self, folder: Path | None) -> None:
         self._folder = folder
         self._boot = boot_id()
         self._lock = threading.Lock()
-        # Keys of the films in hand, and how often the program died with each before.
+        # Keys of the films in progress, and how often the program has died on each.
         self._in_hand: dict[str, int] = {}
 
     def hand_out(
@@ -55,14 +55,14 @@ class Attempts:
         *,
         stays: bool = False,
     ) -> Iterator[Arrival | None]:
-        """Count an attempt at a film, read it and yield it; `None` while it has to wait for others.
+        """Count an attempt at a film, read it and yield it; yields `None` while it waits for others.
 
         Args:
-            key: what names the film and its state.
-            name, source: of the film, should it be set aside.
-            read: the film; `None` if nothing is there to be had yet.
+            key: identifies the film and its state.
+            name, source: of the film, used if it is set aside.
+            read: reads the film; returns `None` if it cannot be read yet.
             settled: called when the film's record is on disk, before the attempt ends.
-            stays: whether the next start will meet the film again; the note on one that is set aside then stays too.
+            stays: whether the next start will see the film again; if so, the note on a film set aside is kept.
         """
         deaths = self._deaths(key)
         while not self._begin(key, deaths):
@@ -76,7 +76,7 @@ class Attempts:
             try:
                 content = read()
             except BaseException:
-                # The program is being stopped; whatever a film raises, `read` returns as a failure.
+                # The program is being stopped: `read` returns anything that a film raises as a failure.
                 self.end(key)
                 raise
             if content is None:
@@ -88,10 +88,10 @@ class Attempts:
             yield None
 
     def end(self, key: str, *, keep_note: bool = False) -> None:
-        """The film's record is on disk, or nothing came of it that could be recorded.
+        """End an attempt: the film's record is on disk, or there was nothing to record.
 
         Raises:
-            OutputError: the disk takes no change; the call may be repeated.
+            OutputError: the disk cannot be written; the call may be repeated.
         """
         if self._folder is not None and not keep_note:
             try:
@@ -102,11 +102,11 @@ class Attempts:
             self._in_hand.pop(key, None)
 
     def forgive(self) -> None:
-        """The program is being stopped with films in hand: these were no attempts, but earlier deaths still count."""
+        """Discount the films in progress when the program is stopped cleanly; earlier deaths still count."""
         for key, deaths in list(self._in_hand.items()):
             if deaths:
                 self._note(key, deaths, boot=_NO_BOOT)
-            # A disk that takes no change leaves the note, and that is one attempt more.
+            # If the disk cannot be written, the note stays and counts as one more attempt.
             with contextlib.suppress(OutputError):
                 self.end(key, keep_note=deaths > 0)
 
@@ -140,7 +140,7 @@ class Attempts:
             return 0
 
     def _note(self, key: str, deaths: int, boot: str | None = None) -> None:
-        """A disk that takes no note does not stop the run: the film's results will say that the disk is full."""
+        """Write a note; a full disk does not stop the run here, as writing the film's results will report it."""
         if self._folder is not None:
             with contextlib.suppress(OSError):
                 self._folder.mkdir(parents=True, exist_ok=True)

@@ -28,18 +28,18 @@ FileState: TypeAlias = tuple[int, int, int]
 
 
 class Files(Source):
-    """Pictures, DICOM files and videos, given as paths, folders (with all below them) or globs.
+    """Pictures, DICOM files and videos, given as paths, folders (with subfolders) or globs.
 
     Args:
         inputs: paths, folders, globs.
-        frames: the most to take of a video; `None` is all.
+        frames: maximum number from a video; `None` for all.
         attempts: counts how often each was tried.
 
     Attributes:
         passed_over: other files in the folders, which do not look like films.
 
     Raises:
-        InputError: nothing of it is there.
+        InputError: none of the inputs exists.
     """
 
     def __init__(self, inputs: Sequence[str], frames: int | None = None, attempts: Attempts | None = None) -> None:
@@ -144,7 +144,7 @@ def read_film_or_failure(path: Path) -> Film | Failure:
 
 
 def file_state(path: Path) -> FileState | None:
-    """What tells a changed file from the same one; `None` where there is no file."""
+    """What differs once a file has changed; `None` if there is no file."""
     try:
         facts = path.stat()
     except OSError:
@@ -157,7 +157,7 @@ class _NothingThere(InputError):
 
 
 def _require_some(items: Sequence[Path | Failure]) -> None:
-    """Raise where no item is there to be read: a mistyped command leaves no records."""
+    """Raise if no input exists, so that a mistyped command leaves no records."""
     absent = [item.error for item in items if isinstance(item, Failure) and isinstance(item.error, _NothingThere)]
     if absent and len(absent) == len(items):
         more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""

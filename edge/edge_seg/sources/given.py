@@ -1,4 +1,4 @@
-"""A film from whatever a program has in hand: a path, a file's bytes, an array, a Pillow image."""
+"""A film from a path, a file's bytes, an array or a Pillow image."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from edge_seg.sources.png import set_upright
 
 
 class PillowImage(Protocol):
-    """What is asked of a `PIL.Image.Image`, which need not be installed."""
+    """The part of `PIL.Image.Image` that is used here; Pillow need not be installed."""
 
     mode: str
 
     def getexif(self) -> Any:
-        """Tags of EXIF, by number."""
+        """EXIF tags, by number."""
         ...
 
     def convert(self, mode: str) -> Any:
@@ -44,7 +44,7 @@ def film_of(given: FilmLike) -> Film:
     """The film.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a film.
 
     >>> film_of(np.zeros((480, 640), np.uint8)).shape
     (480, 640)
@@ -75,7 +75,7 @@ def _film_of_pillow(image: PillowImage) -> Film:
     else:
         picture = np.asarray(image.convert("RGBA" if "A" in image.getbands() else "RGB"))
     if picture.ndim == 3:
-        # OpenCV's order of colours, which those who read files have.
+        # OpenCV's channel order, as in pictures read from files.
         order = cv2.COLOR_RGBA2BGRA if picture.shape[2] == 4 else cv2.COLOR_RGB2BGR
         picture = cv2.cvtColor(picture, order)
     picture = set_upright(np.ascontiguousarray(picture), int(image.getexif().get(_ORIENTATION, 1)))

@@ -18,7 +18,7 @@ from edge_seg.sources.tiff import TiffError, count_pages, separate_planes, white
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 
 LARGEST_BYTES = 100_000_000
-"""What a picture may take while it is decoded: 50 million pixels of 16 bits, or 33 million of three colours."""
+"""Most memory a picture may take while it is decoded: 50 million 16-bit pixels, or 33 million of three colours."""
 
 _BIG_TIFF = (b"II+\0", b"MM\0+")
 _BAND = 256  # rows
@@ -41,10 +41,10 @@ def read_bytes(path: Path) -> bytes:
 
 
 def decode_picture(data: bytes, path: Path) -> Film:
-    """The film in a picture file's bytes: as grey, alpha composited on black, EXIF rotation applied.
+    """The film in a picture file's bytes: converted to grey, alpha composited on black, EXIF rotation applied.
 
     Raises:
-        InputError: no picture, cut off, of an unusable size, or of a pixel type that is no film's.
+        InputError: not a picture, cut off, of an unusable size, or of an unsupported pixel type.
     """
     start = time.perf_counter()
     header = read_header(data)
@@ -76,12 +76,12 @@ def decode_picture(data: bytes, path: Path) -> Film:
 
 
 def _decode(data: bytes, kind: str) -> np.ndarray | None:
-    """The picture, set upright by its EXIF orientation; `None` where it is damaged.
+    """The picture, turned upright by its EXIF orientation; `None` if it is damaged.
 
-    OpenCV heeds the orientation of 8-bit pictures without transparency, and of TIFF always; that of a PNG is ours.
+    OpenCV applies the orientation of 8-bit pictures without transparency, and always that of TIFF; PNG is turned here.
     """
     if kind == AVIF:
-        # What its frames really measure stands in their own bits, which are not looked into here.
+        # The frames' true size is in their bitstream, which is not parsed here.
         return None
     if kind == "PNG":
         plain, orientation = essential_png(data)
@@ -99,7 +99,7 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
 
 
 def _decode_tiff(data: bytes) -> np.ndarray | None:
-    """OpenCV takes planes for stripes, and heeds in pixels of 8 bits alone that zero is white."""
+    """Work around OpenCV, which mistakes planes for strips and honours WhiteIsZero in 8-bit pixels only."""
     try:
         opened, inverted = [_open(plane, cv2.IMREAD_UNCHANGED) for plane in separate_planes(data)], white_is_zero(data)
     except TiffError:
@@ -111,7 +111,7 @@ def _decode_tiff(data: bytes) -> np.ndarray | None:
         planes = [plane for plane in opened if plane is not None and plane.shape == _shape(opened[0])]
         if len(planes) != len(opened):
             return None
-        # OpenCV's order of colours; what lies behind grey is transparency.
+        # OpenCV's channel order; a plane after grey is transparency.
         picture = np.dstack([*planes[2::-1], *planes[3:]] if len(planes) > 2 else planes)
     if inverted and picture is not None:
         grey = picture if picture.ndim == 2 else picture[:, :, :1]
@@ -127,7 +127,7 @@ def to_grey(picture: np.ndarray, name: str) -> np.ndarray:
     """Grey film `(height, width)` uint8 or uint16 of a decoded picture in OpenCV's channel order.
 
     Raises:
-        InputError: a pixel type that is no film's (floating point, say).
+        InputError: an unsupported pixel type (floating point, say).
     """
     if picture.dtype not in (np.uint8, np.uint16):
         raise InputError(f"{name}: pixels are {picture.dtype}: save the film with 8 or 16 bits a pixel")
@@ -142,7 +142,7 @@ def to_grey(picture: np.ndarray, name: str) -> np.ndarray:
 
 
 def _on_black(picture: np.ndarray) -> np.ndarray:
-    """The colours of a picture with transparency; a few rows at a time, since they take four times their memory."""
+    """The colours of a picture with transparency, a few rows at a time, since this takes four times their memory."""
     colour = np.empty((*picture.shape[:2], picture.shape[2] - 1), picture.dtype)
     full = np.iinfo(picture.dtype).max
     for top in range(0, len(picture), _BAND):
@@ -152,7 +152,7 @@ def _on_black(picture: np.ndarray) -> np.ndarray:
 
 
 def colour_of(picture: np.ndarray) -> float:
-    """How coloured a decoded picture is; see `Film.colour`. Evenly spaced pixels tell."""
+    """How coloured a decoded picture is, from evenly spaced pixels; see `Film.colour`."""
     if picture.ndim == 2 or picture.shape[2] < 3:
         return 0.0
     step = max(1, min(picture.shape[:2]) // 256)

@@ -1,7 +1,7 @@
-"""Films that were received and wait for their result: on disk, so that no power cut loses or repeats one.
+"""Received films that wait for their result, on disk, so that no power cut loses or repeats one.
 
-A film is a file, and its state is the folder it lies in: `received`, then `done` or `failed`. Moving a file is one
-rename, which a full disk does not hinder; nothing else has to agree with it.
+A film is a file, and its state is the folder it is in: `received`, then `done` or `failed`. Moving a file is one
+rename, which works even on a full disk; no other state has to agree with it.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ class Inbox:
     """Received films, oldest first. Many threads may `put`; one takes.
 
     Args:
-        folder: made if absent.
+        folder: created if missing.
 
     Raises:
-        OutputError: it cannot be made or read.
+        OutputError: it cannot be created or read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,18 +42,18 @@ class Inbox:
         self._taken: set[str] = set()
 
     def __len__(self) -> int:
-        """How many films wait."""
+        """How many films are waiting."""
         return len(self._waiting)
 
     def put(self, name: str, *parts: bytes | memoryview) -> bool:
-        """Keep a film; when this returns it lasts through a power cut.
+        """Store a film; once this returns, it survives a power cut.
 
-        The same name with the same bytes is the same film, whatever has become of it; with other bytes it is another
-        film, kept beside the first under a name with eight digits of its checksum.
+        The same name with the same bytes is the same film, whatever its state; with other bytes it is another film,
+        stored beside the first with eight digits of its checksum in its name.
 
         Args:
             name: of the film, without its extension; safe as a file name.
-            parts: of the file, one after another: a large film is in memory once.
+            parts: of the file, in order, so that a large film is in memory only once.
 
         Returns:
             Whether it is new.
@@ -77,7 +77,7 @@ class Inbox:
             return True
 
     def _wait_again(self, kept: Path) -> bool:
-        """Whether a film was in its place but not waiting: the disk failed between the two, and it was not taken on."""
+        """Queue a stored film that a failing disk kept from being queued; returns whether it was one."""
         if kept.parent.name != STATES[0] or kept.name in self._waiting:
             return False
         try:
@@ -88,9 +88,9 @@ class Inbox:
         return True
 
     def take(self) -> Path | None:
-        """The film that waits longest of those not taken yet; it waits on until it is settled."""
+        """The film that has waited longest and is not taken yet; it keeps waiting until it is settled."""
         with self._lock:
-            # Few are taken at a time, and those are the first.
+            # Few are taken at a time, and those come first.
             name = next((name for name in self._waiting if name not in self._taken), None)
             if name is None:
                 return None
@@ -98,14 +98,14 @@ class Inbox:
             return self.folder / "received" / name
 
     def settle(self, path: Path, state: str) -> None:
-        """Put a film where those of its new state lie; once more does no harm.
+        """Move a film to the folder of its new state; repeating this does no harm.
 
         Args:
-            path: as `take` gave it.
+            path: as returned by `take`.
             state: `done` or `failed`.
 
         Raises:
-            OutputError: the disk takes no change; it may be asked again.
+            OutputError: the disk cannot be written; the call may be repeated.
         """
         with self._lock:
             try:
@@ -113,7 +113,7 @@ class Inbox:
                 flush_folder(self.folder / state)
                 flush_folder(path.parent)
             except FileNotFoundError:
-                # Somebody took the file away; there is nothing left to move.
+                # Someone removed the file; there is nothing left to move.
                 pass
             except OSError as error:
                 raise _unusable(self.folder, error) from error
@@ -127,7 +127,7 @@ class Inbox:
 
 
 def find(folder: Path, name: str) -> Path | None:
-    """The file of a film in an inbox's folder, whatever became of it; `None` where it is gone.
+    """The file of a film in an inbox's folder, whatever its state; `None` if it is gone.
 
     Args:
         folder: of the inbox.
@@ -139,17 +139,17 @@ def find(folder: Path, name: str) -> Path | None:
 
 
 def forget(folder: Path, name: str) -> None:
-    """Remove a film that is done or has failed from an inbox's folder; one that waits stays.
+    """Remove a film that is done or has failed from an inbox's folder; a waiting one stays.
 
     Args:
         folder: of the inbox.
         name: of the film, without extension.
 
     Raises:
-        OutputError: the disk takes no change.
+        OutputError: the disk cannot be written.
     """
     if "/" in name or "\0" in name:
-        # No name of a film, so there is nothing to forget.
+        # Not the name of a film, so there is nothing to forget.
         return
     try:
         for state in STATES[1:]:
@@ -159,7 +159,7 @@ def forget(folder: Path, name: str) -> None:
 
 
 def _digest(path: Path) -> str:
-    # Films of one name are few and no larger than what a sender may send: no need to read in parts.
+    # Few films share a name, and none is larger than a sender may send: no need to read in parts.
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     from edge_seg.sources.associations import AssociationServer
 
 AE_TITLE = "EDGESEG"
-"""What this device is called by those who send to it, unless told otherwise."""
+"""Default AE title of this device."""
 
 RECEIVED = "dicom"
-"""What the sources of received films begin with; their name in the inbox follows."""
+"""Start of the source of every received film; its name in the inbox follows."""
 
 # PS3.4 table B.2-1; the last digits of the ranges A7xx, A9xx and Cxxx are ours.
 SUCCESS = 0x0000
@@ -53,21 +53,21 @@ _LONGEST_COMMENT = 64  # of an error comment, a LO
 
 
 class Listener(Source):
-    """Receives films by DICOM, until stopped. A sender hears of success when its film lasts through a power cut.
+    """Receives films by DICOM until stopped. A sender gets a success status once its film would survive a power cut.
 
     Args:
-        address: `[HOST:]PORT`; without a host only this machine can send. Port 0 takes any that is free (see `port`).
+        address: `[HOST:]PORT`; without a host only this machine can send. Port 0 takes any free port (see `port`).
         inbox: where received films wait.
-        films: stop after this number; `None` goes on.
+        films: stop after this number; `None` for no limit.
         attempts: counts how often each film was tried.
-        ae_title: of this device; an association that calls another is refused.
-        senders: AE titles that may send; empty is all.
-        limits: to what they may send.
-        tls: where given, senders must speak TLS.
+        ae_title: of this device; an association that calls another title is refused.
+        senders: AE titles that may send; empty means all.
+        limits: on what they may send.
+        tls: if given, senders must use TLS.
 
     Raises:
-        UsageError: no such address, or an AE title that is none.
-        DeviceError: the port cannot be had.
+        UsageError: the address or an AE title is invalid.
+        DeviceError: the port cannot be opened.
         ModuleNotFoundError: pynetdicom is not installed.
     """
 
@@ -101,7 +101,7 @@ class Listener(Source):
                 yield None
                 continue
             delivered += 1
-            # The file moves when its film is done; what it is called by stays.
+            # The file moves when its film is done; its name stays.
             source = f"{RECEIVED} {path.stem}"
             read, settled = partial(_read, path, source), partial(self._settled, path)
             yield from self._attempts.hand_out(path.name, path.name, source, read, settled)
@@ -119,7 +119,7 @@ class Listener(Source):
         self._attempts.forgive()
 
     def close(self) -> None:
-        """Hang up; films that wait, the one in hand among them, are there when a listener starts again."""
+        """Hang up; waiting films, including the one in progress, are still there when a listener next starts."""
         if not self._closed:
             self._closed = True
             self._server.close()
@@ -143,7 +143,7 @@ class Listener(Source):
         except (ValueError, TypeError) as error:
             raise UsageError(f"--ae-title, --sender: {error}: give at most 16 letters and digits") from error
         entity.require_called_aet = True
-        # The deadlines are kept before it, by `AssociationServer`.
+        # `AssociationServer` enforces the deadlines before pynetdicom does.
         entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = 2 * self.limits.silence_s
         for storage in (
             ComputedRadiographyImageStorage,
@@ -162,7 +162,7 @@ class Listener(Source):
             ) from error
 
     def _limit(self, event: Any) -> None:
-        """Keep no more of an object in memory than is allowed: what is too large comes to nothing as it comes."""
+        """Keep no more of an object in memory than is allowed: one that is too large is discarded as it arrives."""
         message = event.assoc.dimse.message
         received = getattr(message, "data_set", None)
         if received is not None and received.tell() > self.limits.object_bytes:
@@ -171,7 +171,7 @@ class Listener(Source):
             event.assoc.edge_seg_too_large = True
 
     def _store(self, event: Any) -> Any:
-        """Keep what was sent, and say how that went."""
+        """Store what was sent, and return the status."""
         too_large = getattr(event.assoc, "edge_seg_too_large", False)
         event.assoc.edge_seg_too_large = False
         if too_large:
@@ -198,15 +198,15 @@ def _read(path: Path, source: str) -> Film | Failure:
 
 
 class _Damaged(Exception):
-    """What was sent is no DICOM object."""
+    """What was sent is not a DICOM object."""
 
 
 def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
-    """Refuse what is no film before its sender forgets it.
+    """Refuse what is not a film before its sender discards it.
 
     Raises:
         InputError: another kind of object.
-        _Damaged: nothing that can be read.
+        _Damaged: it cannot be read.
     """
     from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
@@ -227,13 +227,13 @@ def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
             refuse_other_than_films(dataset, "object")
     except InputError:
         raise
-    # pydicom raises what it likes on damaged objects; every one means that it cannot be read.
+    # pydicom raises all kinds of exceptions on damaged objects; any of them means that it cannot be read.
     except Exception as error:
         raise _Damaged(f"not readable: {error}") from error
 
 
 def _read_header(sent: io.BytesIO, encoding: Any) -> Any:
-    """What stands before the pixels; a stand-in says that there are some, and whether they are encoded."""
+    """The header before the pixels; a placeholder shows that there are pixels, and whether they are encoded."""
     from pydicom.dataelem import DataElement
     from pydicom.filereader import read_dataset
 
@@ -247,14 +247,14 @@ def _read_header(sent: io.BytesIO, encoding: Any) -> Any:
     header = read_dataset(sent, encoding.is_implicit_VR, encoding.is_little_endian, stop_when=is_pixels)
     if any(lengths):
         stand_in = DataElement(_PIXELS, "OB", bytes(2))
-        # So are those that are encapsulated (PS3.5 annex A.4).
+        # Encapsulated pixels have undefined length (PS3.5 annex A.4).
         stand_in.is_undefined_length = lengths[0] == _UNDEFINED_LENGTH
         header[_PIXELS] = stand_in
     return header
 
 
 def _file_head(meta: Any) -> bytes:
-    """What stands before the dataset in a DICOM file (PS3.10 section 7.1)."""
+    """What precedes the dataset in a DICOM file (PS3.10 section 7.1)."""
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_file_meta_info
 

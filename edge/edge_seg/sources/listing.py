@@ -1,4 +1,4 @@
-"""Which films lie in a folder, looked at again and again: what is no film is told once and costs nothing after that."""
+"""Lists the films in a folder repeatedly: what is not a film is reported once and costs nothing after that."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _NO_FILMS = {
     *(".csv", ".db", ".doc", ".docx", ".exe", ".gz", ".html", ".ini", ".json", ".jsonl", ".lnk", ".log", ".md", ".pdf"),
     *(".py", ".rtf", ".sqlite", ".tar", ".tmp", ".toml", ".txt", ".xls", ".xlsx", ".xml", ".zip"),
 }
-"""Endings of files that are not even looked into."""
+"""Extensions of files that are not even opened."""
 
 _DIRECTORY = "DICOMDIR"
-"""It lists the films of a medium, which lie beside it and are taken themselves (PS3.10 section 8.6)."""
+"""It lists the films of a medium, which are beside it and are read themselves (PS3.10 section 8.6)."""
 
 _OUR_RECORDS = "records.jsonl"
 
 _SURE_S = 3.0
-"""Seconds after which a folder's date tells whether it has changed: memory cards keep dates of two seconds."""
+"""Age in seconds from which a folder's date shows whether it has changed: memory cards round dates to two seconds."""
 
 _AGAIN_S = 15.0
-"""Seconds between two full looks at a folder whose date has not changed."""
+"""Seconds between two full scans of a folder whose date has not changed."""
 
 
 @dataclass
 class _Folder:
-    """A folder as it was looked at last."""
+    """A folder as of its last scan."""
 
     changed_ns: int
     looked_at: float
@@ -49,11 +49,11 @@ class _Folder:
 
 @dataclass
 class Looked:
-    """What a look has found.
+    """The result of a scan.
 
     Attributes:
         films: files that may be films or videos, in order.
-        problems: what cannot be taken and was not told before.
+        problems: what cannot be read and was not reported before.
         gone: whether the folder itself cannot be listed.
         others: files that do not look like films.
     """
@@ -65,14 +65,14 @@ class Looked:
 
 
 class Listing:
-    """The films in a folder and all below it.
+    """The films in a folder and its subfolders.
 
-    Hidden files and folders that hold our own results are passed over. Pipes, sockets, devices, names that are not
-    UTF-8 and folders that cannot be listed are problems, each told once.
+    Hidden files, and folders that hold our own results, are skipped. Pipes, sockets, devices, names that are not UTF-8
+    and folders that cannot be listed are problems, each reported once.
 
     Args:
         root: the folder.
-        links_out: whether links to files elsewhere are followed; others are problems.
+        links_out: whether links to files elsewhere are followed; if not, they are problems.
     """
 
     def __init__(self, root: Path, links_out: bool = True) -> None:
@@ -82,7 +82,7 @@ class Listing:
         self._films: dict[Path, tuple[tuple[int, int], bool]] = {}
 
     def look(self) -> Looked:
-        """What lies there now."""
+        """Scan the folder."""
         found = Looked()
         known: dict[Path, _Folder] = {}
         waiting = [self._root]
@@ -105,7 +105,7 @@ class Listing:
         return found
 
     def walk(self) -> Iterator[Looked]:
-        """What lies there, folder by folder, of which none is remembered: of millions of films few are in memory."""
+        """Scan folder by folder without remembering any: of millions of films, only a few are in memory."""
         waiting = [self._root]
         while waiting:
             path = waiting.pop()
@@ -193,7 +193,7 @@ class Listing:
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a name, as Python has it from the system, is UTF-8."""
+    """Whether a name, as Python gets it from the system, is UTF-8."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -202,12 +202,12 @@ def is_utf8(name: str) -> bool:
 
 
 def shown(path: Path | str) -> str:
-    """A path with what is not UTF-8 in it as escapes, so that it can be written anywhere."""
+    """A path with everything that is not UTF-8 escaped, so that it can be written anywhere."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _is_ours(entry: os.DirEntry[str]) -> bool:
-    """Whether the records of a folder are ours, and not a film that somebody called so."""
+    """Whether the records of a folder are ours, and not a film that happens to have this name."""
     if not entry.is_file(follow_symlinks=False):
         return False
     try:

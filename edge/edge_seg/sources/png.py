@@ -1,4 +1,4 @@
-"""What of a PNG makes its picture, and how it is to be turned: all else is kept from the decoder."""
+"""The chunks that make up the picture of a PNG, and its orientation: all else is kept from the decoder."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge_seg.sources.header import png_chunks
 _ESSENTIAL = (b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND")
 _ORIENTATION_TAG = 274
 
-# EXIF 2.3 section 4.6.4 A: what sets a picture upright whose first row and column lie so.
+# EXIF 2.3 section 4.6.4 A: what turns a picture upright, by where its first row and column are.
 _EXIF = {
     2: Orientation(columns_reversed=True),
     3: Orientation(rows_reversed=True, columns_reversed=True),
@@ -27,8 +27,8 @@ _EXIF = {
 def essential_png(data: bytes) -> tuple[bytes, int]:
     """The PNG without chunks that its picture does not need, and its EXIF orientation, 1 to 8.
 
-    Profiles, texts and animations are lost, some of which are made to fill memories; the file is kept as it is where it
-    has none of them.
+    Profiles, texts and animations are dropped, as some are crafted to exhaust memory; a file without them is returned
+    as it is.
     """
     chunks = png_chunks(data)
     orientation = next((_orientation(data[begin + 8 : end - 4]) for kind, begin, end in chunks if kind == b"eXIf"), 1)
@@ -38,13 +38,13 @@ def essential_png(data: bytes) -> tuple[bytes, int]:
 
 
 def set_upright(picture: np.ndarray, exif: int) -> np.ndarray:
-    """A picture `(height, width, ...)` turned by its EXIF orientation."""
+    """A picture `(height, width, ...)` turned upright by its EXIF orientation."""
     orientation = _EXIF.get(exif)
     return picture if orientation is None else np.ascontiguousarray(orientation.upright(picture))
 
 
 def _orientation(exif: bytes) -> int:
-    """The orientation in an EXIF block, which is a TIFF directory; 1 where there is none."""
+    """The orientation in an EXIF block, which is a TIFF directory; 1 if there is none."""
     try:
         order = {b"II": "<", b"MM": ">"}[exif[:2]]
         start = struct.unpack(f"{order}I", exif[4:8])[0]

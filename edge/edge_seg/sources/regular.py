@@ -1,4 +1,4 @@
-"""Reads a file only if it is one: opening a pipe may wait for ever, and a device may never end."""
+"""Reads regular files only: opening a pipe may block for ever, and a device may never end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from edge_seg.errors import InputError
 
 LARGEST_FILE = 256 * 1024 * 1024
-"""Bytes of the largest file that is read; the largest detector in use gives some 40 million."""
+"""Largest file that is read, in bytes; the largest detector in use produces some 40 million."""
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -25,13 +25,13 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
 
     Args:
         path: of the file.
-        most: bytes to read from the beginning; `None` is all.
+        most: bytes to read from the start; `None` for all.
 
     Raises:
-        InputError: it cannot be read, is empty, is too large, or is no regular file.
+        InputError: it cannot be read, is empty, is too large, or is not a regular file.
     """
     try:
-        # A device does things when it is opened, so it is looked at before; a path may be exchanged in between.
+        # Opening a device can have side effects, so check first; check again after, as the path may have changed.
         _check(path, path.stat(), most)
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         with os.fdopen(descriptor, "rb") as file:

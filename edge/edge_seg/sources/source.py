@@ -1,4 +1,4 @@
-"""What a source is: an iterable of films and of failures, so that one bad film never stops the others."""
+"""The interface of a source: an iterable of films and failures, so that one bad film never stops the others."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ IDLE_S = 0.02
 
 @dataclass(frozen=True)
 class SourceState:
-    """How a source is.
+    """The state of a source.
 
     Attributes:
         name: of the source.
-        waiting: films that came and were not taken yet, where it keeps them.
+        waiting: films received but not yet taken, if the source stores them.
         age_s: seconds since the last good frame of a camera.
-        trouble: what is wrong just now.
+        trouble: what is wrong at the moment.
     """
 
     name: str
@@ -33,10 +33,10 @@ class Source(Protocol):
     """Where films come from.
 
     Attributes:
-        total: how many will come, or `None` where that is not known.
+        total: how many will come, or `None` if unknown.
         live: whether films come from a camera, as they are taken.
-        endless: whether films go on coming until the run is stopped; a session then waits for a full disk.
-        passed_over: files beside the films that do not look like any.
+        endless: whether films keep coming until the run is stopped; a session then waits out a full disk.
+        passed_over: files beside the films that do not look like films.
     """
 
     total: int | None
@@ -45,20 +45,20 @@ class Source(Protocol):
     passed_over: int = 0
 
     def __iter__(self) -> Iterator[Arrival | None]:
-        """Films, and failures in place of those that cannot be had; `None` where just now there is nothing.
+        """Films, and failures in place of those that cannot be read; `None` while nothing is available.
 
         Each arrival carries its own acknowledgement. A session may take more films before it settles the first.
         """
         ...
 
     def state(self) -> list[SourceState]:
-        """How it is; of several as one, each. May be asked from another thread."""
+        """The state of the source, or of each one in a group. May be called from another thread."""
         return []
 
     def stopped(self) -> None:
-        """The program is being stopped in good order: films that were taken and not settled wait for the next run."""
+        """Note that the program is being stopped cleanly: films taken but not settled wait for the next run."""
         return None
 
     def close(self) -> None:
-        """Let go of files, cameras and ports."""
+        """Release files, cameras and ports."""
         return None

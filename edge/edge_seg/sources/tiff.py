@@ -1,4 +1,4 @@
-"""The directory of a TIFF file (TIFF 6.0); colour planes that lie one behind another, which OpenCV reads wrongly."""
+"""Reads TIFF directories (TIFF 6.0) and separates colour planes stored one after another, which OpenCV misreads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TAGS = {
     "TileOffsets": 324,
     "TileByteCounts": 325,
 }
-_SIZES = {1: "B", 3: "H", 4: "I"}  # bytes, shorts and longs: all that sizes and offsets come as
+_SIZES = {1: "B", 3: "H", 4: "I"}  # bytes, shorts and longs: the only types of sizes and offsets
 _MOST_ENTRIES = 4096
 _MOST_PAGES = 1000
 _SEPARATE = 2
@@ -46,7 +46,7 @@ class Directory:
     Attributes:
         order: `<` or `>`.
         values: whole numbers of the known tags, by tag.
-        following: offset of the next directory, 0 behind the last.
+        following: offset of the next directory, 0 after the last.
     """
 
     order: str
@@ -83,7 +83,7 @@ def read_directory(data: bytes, start: int = 0) -> Directory:
         for index in range(count):
             entry = data[start + 2 + 12 * index : start + 14 + 12 * index]
             tag, kind, many = struct.unpack(f"{order}HHI", entry[:8])
-            # Of a tag that is there twice decoders take the first.
+            # Decoders take the first of a repeated tag.
             if tag in _TAGS.values() and tag not in values and kind in _SIZES:
                 values[tag] = _values(data, entry, f"{order}{{}}{_SIZES[kind]}", many)
         end = start + 2 + 12 * count
@@ -95,13 +95,13 @@ def read_directory(data: bytes, start: int = 0) -> Directory:
 
 
 def count_pages(data: bytes) -> int:
-    """Pictures of full size in a file: thumbnails and masks beside them (TIFF 6.0, NewSubfileType) are not counted."""
+    """Number of full-size pictures in a file; thumbnails and masks (TIFF 6.0, NewSubfileType) are not counted."""
     pages, start = 0, 0
     for _ in range(_MOST_PAGES):
         try:
             directory = read_directory(data, start)
         except TiffError:
-            # What decoders do not read either.
+            # Decoders do not read it either.
             break
         pages += directory.number("NewSubfileType", 0) & _REDUCED_OR_MASK == 0
         start = directory.following
@@ -111,7 +111,7 @@ def count_pages(data: bytes) -> int:
 
 
 def white_is_zero(data: bytes) -> bool:
-    """Whether the least value of a grey picture is white.
+    """Whether the lowest value of a grey picture is white.
 
     Raises:
         TiffError: the directory is damaged.
@@ -120,13 +120,13 @@ def white_is_zero(data: bytes) -> bool:
 
 
 def separate_planes(data: bytes) -> list[bytes]:
-    """Each colour plane as a grey TIFF of its own; none where the colours of a pixel lie together.
+    """Each colour plane as a grey TIFF of its own; none if the colours of a pixel are stored together.
 
-    The data of the strips or tiles stay as they are, whatever compresses them: each file ends in a directory that names
-    those of its plane alone.
+    Strip and tile data stay as they are, whatever their compression: each file ends in a directory that lists only
+    those of its plane.
 
     Raises:
-        TiffError: the directory is damaged, or the planes are of other colours than red, green and blue.
+        TiffError: the directory is damaged, or the planes are neither grey nor red, green and blue.
     """
     directory = read_directory(data)
     colours = directory.number("SamplesPerPixel", 1)

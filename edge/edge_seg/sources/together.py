@@ -9,7 +9,7 @@ from edge_seg.sources.source import Source, SourceState
 
 
 class Together(Source):
-    """Films of all sources until the last of them ends.
+    """Films of all sources until the last one ends.
 
     Args:
         sources: at least one.
@@ -38,15 +38,15 @@ class Together(Source):
                     going.remove(arrivals)
 
     def state(self) -> list[SourceState]:
-        """States of all."""
+        """The states of all sources."""
         return [state for source in self._sources for state in source.state()]
 
     def stopped(self) -> None:
-        """Tell all."""
+        """Notify all sources."""
         for source in self._sources:
             source.stopped()
 
     def close(self) -> None:
-        """Close all."""
+        """Close all sources."""
         for source in self._sources:
             source.close()

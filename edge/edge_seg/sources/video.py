@@ -25,7 +25,7 @@ class VideoFile:
 
     Args:
         path: of the file.
-        frames: the most to take; `None` is all.
+        frames: maximum number; `None` for all.
     """
 
     def __init__(self, path: Path, frames: int | None = None) -> None:

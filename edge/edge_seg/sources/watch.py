@@ -1,4 +1,4 @@
-"""Films that appear in a folder, for as long as it is watched: saved, copied, renamed or still growing."""
+"""Films that appear in a watched folder: saved, copied, renamed or still growing."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from edge_seg.sources.source import IDLE_S, Source, SourceState
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
 LOOK_EVERY_S = 0.5
-"""Seconds between two looks at a folder: works on network shares and memory cards, which send no events."""
+"""Seconds between two scans of a folder: polling works on network shares and memory cards, which send no events."""
 
 SETTLED_S = 1.0
-"""Seconds for which a file keeps its size and date before it counts as whole."""
+"""Seconds for which a file must keep its size and date before it counts as complete."""
 
 PATIENCE_S = 10.0
-"""Seconds that an unreadable file is given to grow before it has failed: a slow sender may have paused."""
+"""Seconds that an unreadable file is given to grow before it counts as failed: a slow sender may have paused."""
 
 
 _LOOKS_AT_DELIVERED = 10
-"""Looks at the folder for each look at files that were delivered: another film may come under the same name."""
+"""Scans of the folder per check of files already delivered: another film may arrive under the same name."""
 
 _log = room_logger(__name__)
 
 
 @dataclass
 class _Seen:
-    """A file as it was last looked at."""
+    """A file as last seen."""
 
     state: FileState
     since: float
@@ -43,14 +43,14 @@ class _Seen:
 
 
 class WatchedFolder(Source):
-    """Films (not videos) in a folder and all below it: those there already, then each that appears, until stopped.
+    """Films (not videos) in a folder and its subfolders: existing ones, then each new one, until stopped.
 
-    A film is delivered once for each state of its file, when that has settled; the output folder knows by checksum
-    which films of an earlier run are done. A folder that goes away is reported once and waited for.
+    A film is delivered once for each settled state of its file; the output folder recognises the films done in an
+    earlier run by checksum. A folder that disappears is reported once and waited for.
 
     Args:
         folder: to watch.
-        films: stop after this many; `None` goes on.
+        films: stop after this many; `None` for no limit.
         attempts: counts how often each was tried.
 
     Raises:
@@ -90,7 +90,7 @@ class WatchedFolder(Source):
         self._attempts.forgive()
 
     def close(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         self._closed = True
         self._attempts.close()
 
@@ -101,7 +101,7 @@ class WatchedFolder(Source):
         self._gone = looked.gone
         yield from map(Arrival, looked.problems)
         if looked.gone:
-            # What is listed while a disk comes and goes would look like files that were removed.
+            # A listing made while a disk comes and goes would look as if files had been removed.
             return
         found = [path for path in looked.films if path.suffix.lower() not in VIDEO_SUFFIXES]
         self._looks += 1
@@ -111,7 +111,7 @@ class WatchedFolder(Source):
             yield from self._arrivals(path)
 
     def _arrivals(self, path: Path) -> Iterator[Arrival | None]:
-        """The film in a file that is new and settled; a failure where it stays unreadable."""
+        """The film in a file that is new and settled; a failure if it stays unreadable."""
         now = time.monotonic()
         seen = self._seen.get(path)
         if seen is not None and seen.delivered and self._looks % _LOOKS_AT_DELIVERED:
@@ -128,7 +128,7 @@ class WatchedFolder(Source):
         def read() -> Film | Failure | None:
             content = read_film_or_failure(path)
             unripe = isinstance(content, Failure) and now - seen.since < PATIENCE_S
-            # Or it grew while it was read.
+            # The file may also have grown while it was read.
             return None if unripe or file_state(path) != state else content
 
         for arrival in self._attempts.hand_out(f"{path} {state}", path.name, str(path), read, stays=True):

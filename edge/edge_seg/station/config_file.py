@@ -1,4 +1,4 @@
-"""A station's configuration file: names checked, secrets kept from others."""
+"""A station's configuration file: checks names, and refuses secrets that others may read."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from edge_seg.station.settings import Key, Values
 
 
 def read_settings(path: Path, keys: Iterable[Key]) -> Values:
-    """What a file gives, names checked and values not yet.
+    """Read the settings in a file; names are checked, values are not yet.
 
     Args:
         path: TOML file.
-        keys: the settings that there are.
+        keys: all known settings.
 
     Raises:
-        UsageError: it cannot be read, is no TOML, or names what is no setting.
+        UsageError: it cannot be read, is not TOML, or names an unknown setting.
     """
     if sys.version_info >= (3, 11):
         import tomllib
@@ -54,12 +54,12 @@ def _refuse_unknown(name: str, known: Iterable[str], prefix: str = "") -> None:
 
 
 def secrets_among(values: Values, keys: Iterable[Key]) -> list[str]:
-    """Names of those settings that were given and that nobody else may read."""
+    """Names of the given settings that only the owner may read."""
     return [f"{key.group}.{key.name}" for key in keys if key.setting.secret and key.name in values.get(key.group, {})]
 
 
 def refuse_shared_secrets(path: Path, secrets: Sequence[str]) -> None:
-    """Make sure that a file which holds secrets is its owner's alone.
+    """Ensure that only its owner may read a file that holds secrets.
 
     Raises:
         UsageError: others may read it.

@@ -1,4 +1,4 @@
-"""Notices that the disk of the results is gone, or takes nothing more, while no film comes that would show it."""
+"""Notices that the results disk is gone or no longer writable, even while no films arrive to show it."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from edge_seg.station.session import Observer
 from edge_seg.storage import flush_folder
 
 EVERY_S = 30.0
-"""Seconds between two looks. A flush of a folder in which nothing changed writes nothing, so a card does not wear."""
+"""Seconds between checks. Flushing an unchanged folder writes nothing, so a card does not wear."""
 
 _log = room_logger(__name__)
 
 
 class DiskWatch(Observer):
-    """Asks the disk of a folder twice a minute whether it still takes what is written.
+    """Checks twice a minute that a folder's disk can still be written.
 
-    A file system answers from memory how much is free, even when its disk was pulled. A flush reaches the disk.
+    A file system reports free space from memory, even after its disk was pulled. A flush reaches the disk.
 
     Args:
-        folder: that results are written to.
+        folder: where results are written.
 
     Attributes:
-        trouble: what is wrong, as a line for a person; `None` while nothing is.
+        trouble: what is wrong, in one line for a person; `None` while nothing is.
     """
 
     def __init__(self, folder: Path) -> None:
         self.trouble: str | None = None
         self._folder = folder
         self._device: int | None = None
-        # A disk that is gone already is told by the first look.
+        # The first check reports a disk that is already gone.
         with contextlib.suppress(OSError):
             self._device = folder.stat().st_dev
         self._looked_at = -math.inf

@@ -1,4 +1,4 @@
-"""A folder of results whose session has ended, shown as a running session is: to put its outlines right."""
+"""A folder of results whose session has ended, shown like a running one so that its outlines can be corrected."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from edge_seg.structures import structures_named
 from edge_seg.version import __version__
 
 MOST = 300
-"""Films that the page lists: the newest ones."""
+"""Films that the page lists, the newest ones."""
 
 _KEPT = 8  # pictures
 
 
 class FinishedFolder:
-    """Films of a folder of results by their records; see `Shown`. May be asked from several threads.
+    """The films of a folder of results, from their records; see `Shown`. Thread-safe.
 
     Args:
         output: the folder.
-        desk: where its films are had from.
+        desk: provides its films.
 
     Raises:
-        InputError: there are no results in it.
+        InputError: it holds no results.
     """
 
     def __init__(self, output: OutputFolder, desk: Desk) -> None:

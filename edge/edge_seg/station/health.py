@@ -1,4 +1,4 @@
-"""How a running session is: what it did last, what waits, what is wrong. For the page, the metrics and the watchdog."""
+"""Health of a running session: what it did last, what waits, what is wrong. For page, metrics and watchdog."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ RECENT = 30
 """Films that the page lists."""
 
 _PASSED = 8
-"""Frames that gave way to newer ones and can still be asked for: a browser asks a moment after it was told of one."""
+"""Superseded frames that can still be requested: a browser asks a moment after it hears of one."""
 
 _MOST_TOLD = 20
-"""Lines of what the system around says."""
+"""Most lines shown of the file in which the surrounding system reports problems."""
 
 STUCK_S = 60.0
-"""A session that has not stirred for so long hangs; the largest film takes a few seconds on the slowest board."""
+"""A session without a tick for this long has hung; the largest film takes a few seconds on the slowest board."""
 
 
 class Results(Protocol):
-    """What health asks of a folder of results; see `OutputFolder`."""
+    """What `Health` needs from a folder of results; see `OutputFolder`."""
 
     folder: Path
     outbox: Outbox | None
@@ -58,17 +58,17 @@ class Results(Protocol):
 
     @property
     def troubles(self) -> list[str]:
-        """What should be looked into."""
+        """Problems to look into."""
         ...
 
 
 class Health(Observer):
-    """Watches a session. What it tells may be asked from other threads.
+    """Watches a session. Other threads may query it.
 
     Args:
         segmenter, source, output: of the session.
-        told: a file whose lines are problems that the system around it found; it may come and go.
-        disk: that results are written to, where it is watched.
+        told: a file in which the surrounding system reports problems, one per line; it may come and go.
+        disk: watches the disk that results are written to, if given.
     """
 
     def __init__(
@@ -104,7 +104,7 @@ class Health(Observer):
                 self._add(RecentFilm.of(summary.count, record, layers is not None), layers)
 
     def _in_layers(self, content: Film | Failure, record: AnyRecord | None) -> Layers | None:
-        """The layers of a film, `None` where its outlines are not written."""
+        """The layers of a film; `None` if its outlines are not written."""
         if isinstance(content, Failure) or not isinstance(record, DoneRecord):
             return None
         written = {file.name for file in record.files}
@@ -115,12 +115,12 @@ class Health(Observer):
         shown = inverted(content) if exchanged else content
         layers = Layers(shown, {name: self._output.folder / file for name, file in masks.items() if file in written})
         if not _is_of_a_camera(record.source):
-            # A frame soon gives way to the next one; a large film must not stay in memory.
+            # A camera frame is soon replaced, but the pixels of a large film must not stay in memory.
             layers.picture()
         return layers
 
     def _add(self, film: RecentFilm, layers: Layers | None) -> None:
-        """Note a film; frames of a camera are one entry for each state, or they would crowd the films out."""
+        """List a film; a camera has one entry per status, or its frames would crowd out the films."""
         if _is_of_a_camera(film.source):
             for older in self._recent:
                 if (older.source, older.status) == (film.source, film.status):
@@ -145,27 +145,27 @@ class Health(Observer):
 
     @property
     def alive(self) -> bool:
-        """Whether the session stirs."""
+        """Whether the session is alive."""
         return time.monotonic() - self._ticked < STUCK_S
 
     def recent(self) -> tuple[RecentFilm, ...]:
-        """The newest films in short, newest first."""
+        """Summaries of the newest films, newest first."""
         with self._lock:
             return tuple(self._recent)
 
     def record(self, number: int) -> DoneRecord | None:
-        """The record of a recent film that was segmented or rejected, by its number; `None` where there is none."""
+        """The record of a recent film that was segmented or rejected, by its number; `None` if there is none."""
         with self._lock:
             return self._records.get(number)
 
     def overlay(self, number: int) -> Path | None:
-        """The overlay of a recent film by its number, `None` where there is none."""
+        """The overlay of a recent film by its number; `None` if there is none."""
         with self._lock:
             names = [film.overlay for film in (*self._recent, *self._passed) if film.number == number]
         return self._output.folder / names[0] if names and names[0] else None
 
     def picture(self, number: int) -> bytes | None:
-        """A recent film without outlines, as JPEG; `None` where there is none, or its results were removed."""
+        """A recent film without outlines, as JPEG; `None` if there is none or its results were removed."""
         with self._lock:
             layers = self._layers.get(number)
         overlay = self.overlay(number)
@@ -174,13 +174,13 @@ class Health(Observer):
         return layers.picture()
 
     def outlines(self, number: int) -> Outlines | None:
-        """The outlines of a recent film, see `Layers.outlines`; `None` where there are none."""
+        """The outlines of a recent film, see `Layers.outlines`; `None` if there are none."""
         with self._lock:
             layers = self._layers.get(number)
         return None if layers is None else layers.outlines(self._segmenter.manifest.structures)
 
     def state(self) -> HealthState:
-        """All of it."""
+        """The complete state."""
         with self._lock:
             summary, recent, waiting = self._summary, tuple(self._recent), self._waiting
         manifest, runtime = self._segmenter.manifest, self._segmenter.runtime
@@ -208,7 +208,7 @@ class Health(Observer):
         return replace(state, problems=(*self._hindrances(waiting), *_problems(state)))
 
     def _hindrances(self, waiting: str | None) -> list[str]:
-        """What keeps the session from its films."""
+        """What prevents the session from processing films."""
         found = [] if self.alive else [f"nothing has stirred for over {STUCK_S:.0f} s: start it again"]
         found += [waiting] if waiting else []
         found += [self._disk.trouble] if self._disk and self._disk.trouble else []
@@ -216,7 +216,7 @@ class Health(Observer):
 
 
 def _problems(state: HealthState) -> Iterator[str]:
-    """What is wrong by what the state says."""
+    """Problems that the state shows."""
     yield from (f"{one.name} {one.trouble}" for one in state.sources if one.trouble)
     yield from sending_problems(state.outbox, state.notices)
     if state.free_bytes is not None and state.free_bytes < LITTLE_SPACE_BYTES:
@@ -229,7 +229,7 @@ def _problems(state: HealthState) -> Iterator[str]:
 
 
 def _lines_of(file: Path | None) -> list[str]:
-    """What the system around says; nothing while it says nothing."""
+    """Problems that the surrounding system reports; empty if it reports none."""
     try:
         text = "" if file is None else file.read_text(errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""What a session's health says at one moment, typed; `docs/reference/service.md` tells its JSON."""
+"""A typed snapshot of a session's health; `docs/reference/service.md` describes its JSON."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OVERLAYS = (".overlay.jpg", ".overlay.png")
 
 @dataclass(frozen=True)
 class Measured:
-    """What a list of films says of one that was segmented; see `DoneRecord`. `low_trust` is whether anything is."""
+    """Measurements of a segmented film for a list of films; see `DoneRecord`. `low_trust`: any of them is flagged."""
 
     low_trust: bool
     estimated_dice: float | None
@@ -32,7 +32,7 @@ class Measured:
 
     @classmethod
     def of(cls, record: DoneRecord) -> Measured:
-        """What a record says; of a rejected film nothing was measured, and zeros would look like findings."""
+        """The measurements in a record; a rejected film has none, and zeros would look like findings."""
         areas, ratios = ({}, {}) if record.rejected else (record.areas, record.ratios)
         film = record.film
         return cls(bool(record.flagged), record.estimated_dice, areas, ratios, film.age_s, film.taken_at)
@@ -43,14 +43,14 @@ class RecentFilm:
     """A film in a list of films.
 
     Attributes:
-        number: by which its pictures are asked for.
+        number: identifies it in requests for its pictures.
         name, source, patient, recorded_at: see `Record`.
         status: `done`, `check`, `rejected` or `failed`.
-        overlay: name of its overlay, where there is one.
+        overlay: name of its overlay, if any.
         notes: what a reader should know, or why it failed.
-        measured: `None` for one that failed.
+        measured: `None` if it failed.
         layers: whether its outlines can be shown one by one.
-        frames: of a camera, how many frames it stands for.
+        frames: for a camera, how many frames the entry stands for.
     """
 
     number: int
@@ -67,7 +67,7 @@ class RecentFilm:
 
     @classmethod
     def of(cls, number: int, record: AnyRecord, layers: bool) -> RecentFilm:
-        """A film by its record."""
+        """The film that a record describes."""
         if isinstance(record, FailedRecord):
             return cls(
                 number,
@@ -95,14 +95,14 @@ class RecentFilm:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The film as JSON has it: what was measured beside the rest, left out where it failed."""
+        """The film as JSON: measurements are merged with the other fields, and left out if it failed."""
         plain = asdict(self)
         return plain | (plain.pop("measured") or {})
 
 
 @dataclass(frozen=True)
 class RunningModel:
-    """The model that runs. `sha256` is of its flatbuffer."""
+    """The running model. `sha256` is that of its flatbuffer."""
 
     name: str
     version: str
@@ -110,13 +110,13 @@ class RunningModel:
 
     @classmethod
     def of(cls, manifest: Manifest) -> RunningModel:
-        """The model of a manifest."""
+        """The model that a manifest describes."""
         return cls(manifest.name, manifest.version, manifest.flatbuffer_sha256)
 
 
 @dataclass(frozen=True)
 class FilmCounts:
-    """Films met since the start, by what became of them."""
+    """Films seen since the start, by outcome."""
 
     done: int
     rejected: int
@@ -131,7 +131,7 @@ class FilmCounts:
 
 @dataclass(frozen=True)
 class Sending:
-    """How an outbox is, see `Outbox`. `waiting`, `refused` and `sent` are counts."""
+    """State of an outbox, see `Outbox`. `waiting`, `refused` and `sent` are counts."""
 
     waiting: int
     refused: int
@@ -141,7 +141,7 @@ class Sending:
 
     @classmethod
     def of(cls, outbox: Outbox | None) -> Sending | None:
-        """How an outbox is just now; `None` where nothing is sent."""
+        """Current state of an outbox; `None` if nothing is sent."""
         if outbox is None:
             return None
         return cls(len(outbox), outbox.refused, outbox.sent, outbox.trouble, outbox.last_refusal)
@@ -149,21 +149,21 @@ class Sending:
 
 @dataclass(frozen=True, kw_only=True)
 class HealthState:
-    """All that a session's health says.
+    """The health of a session.
 
     Attributes:
         notice: what results may be used for.
         edge_seg: version of the program.
-        started_at: ISO 8601, by the machine's clock; `uptime_s` is counted.
+        started_at: ISO 8601, by the machine's clock; `uptime_s` is independent of that clock.
         model, lung, runtime, delegate: what segments.
-        films: counts since the start, with `inference_s` spent on them.
-        sources: how each is.
-        outbox, notices: what is sent to an archive, and the records to who is notified; `None` where nothing is.
-        free_bytes: of the disk of the results.
+        films: counts since the start; inference on them took `inference_s`.
+        sources: state of each source.
+        outbox, notices: state of sending results to an archive and records to a receiver; `None` if nothing is sent.
+        free_bytes: free space on the results disk.
         board, temperature_c, throttling: see `hardware`.
         recent: the newest films, newest first.
-        problems: what is wrong just now, in words.
-        learning: which model waits for the next start, and what came of learning from corrections, in words.
+        problems: what is wrong now, in words.
+        learning: which model waits for the next start, and the outcome of learning from corrections, in words.
     """
 
     notice: str
@@ -188,13 +188,13 @@ class HealthState:
     learning: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The state as JSON has it."""
+        """The state as JSON."""
         plain = asdict(self)
         return plain | {"recent": [film.to_json() for film in self.recent]}
 
 
 def sending_problems(outbox: Sending | None, notices: Sending | None) -> Iterator[str]:
-    """What is wrong with what is sent on, in words."""
+    """Problems with sending, in words."""
     for name, what, sending in (("outbox", "results", outbox), ("notices", "records", notices)):
         if sending and sending.trouble:
             yield f"{what} wait: {sending.trouble}"

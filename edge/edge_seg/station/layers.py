@@ -1,4 +1,4 @@
-"""A film on the page in layers: the film as it is, and outlines to lay over it, each of which can be left out."""
+"""A film on the page in layers: the plain film, and outlines over it that can be hidden one by one."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from edge_seg.structures import Structure
 LONGEST_SIDE = 2048
 """Pictures of larger films are shrunk to this many pixels."""
 
-_OUTLINED_SIDE = 1024  # the network sees less; finer lines show its pixels and cost a browser more
-_TOLERANCE = 0.8  # of these pixels: an outline has no steps of one pixel
+_OUTLINED_SIDE = 1024  # the network sees less; finer lines would show its pixels and cost a browser more
+_TOLERANCE = 0.8  # of these pixels: removes single-pixel steps from an outline
 _QUALITY = 85
 
 
 @dataclass(frozen=True)
 class Outline:
-    """The outline of a structure: `path` is an SVG path in the film's pixels, the rest see `Structure`."""
+    """The outline of a structure: `path` is an SVG path in the film's pixels; for the rest see `Structure`."""
 
     name: str
     title: str
@@ -42,16 +42,16 @@ class Outlines:
     outlines: tuple[Outline, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The outlines as JSON has them."""
+        """The outlines as JSON."""
         return asdict(self)
 
 
 class Layers:
-    """The layers of one film. May be asked from several threads.
+    """The layers of one film. Thread-safe.
 
     Args:
-        film: its pixels are kept until the picture is made.
-        masks: file of each structure's mask, where they are written.
+        film: its pixels stay in memory until the picture is made.
+        masks: file of each structure's mask, if written.
     """
 
     def __init__(self, film: Film, masks: Mapping[str, Path]) -> None:
@@ -63,7 +63,7 @@ class Layers:
 
     @classmethod
     def of_files(cls, masks: Mapping[str, Path], shape: tuple[int, int]) -> Layers:
-        """The outlines alone of a film of this size, `(height, width)`, which is had from elsewhere."""
+        """Layers with outlines only, for a film of shape `(height, width)` whose picture comes from elsewhere."""
         return cls(Film(np.broadcast_to(np.uint8(0), shape)), masks)
 
     def picture(self) -> bytes:
@@ -74,7 +74,7 @@ class Layers:
             return self._jpeg
 
     def outlines(self, structures: Sequence[Structure]) -> Outlines:
-        """The outlines of structures; those whose mask is gone are left out."""
+        """The outlines of structures, without those whose mask is gone."""
         paths = ((one, _path(self._masks[one.name])) for one in structures if one.name in self._masks)
         found = (Outline(one.name, one.title, one.colour, path) for one, path in paths if path is not None)
         return Outlines(self._width, self._height, tuple(found))
@@ -90,7 +90,7 @@ def _jpeg(film: Film) -> bytes:
 
 
 def _path(file: Path) -> str | None:
-    """SVG path around a mask, in its pixels; `None` where the file is gone."""
+    """SVG path around a mask, in its pixels; `None` if the file is gone."""
     mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
     if mask is None:
         return None

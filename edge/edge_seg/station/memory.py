@@ -1,4 +1,4 @@
-"""Gives memory back to the system that films of many threads have left in pieces, so that a station stays small."""
+"""Returns fragmented memory of many threads to the system, so that a station stays small."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from contextlib import suppress
 from edge_seg.station.session import Observer
 
 EVERY_S = 60.0
-"""Seconds between two times; each takes some milliseconds."""
+"""Seconds between trims; each takes some milliseconds."""
 
 
 def _trim_function() -> Callable[[int], int] | None:
-    """`malloc_trim` of the GNU C library; other systems have none."""
+    """`malloc_trim` of the GNU C library; `None` on other systems."""
     with suppress(OSError, AttributeError, TypeError):
         return ctypes.CDLL(None).malloc_trim
     return None
 
 
 class FreedMemory(Observer):
-    """Once a minute, gives the free pages of the process's heaps back.
+    """Returns the free pages of the process's heaps to the system once a minute.
 
-    The GNU C library keeps a heap for each few threads and gives back only the end of one. A station of a week grew by
-    500 bytes for each film so, though it held nothing more (`python -m edge_seg_lab.device_week`).
+    The GNU C library keeps one heap for every few threads and returns only the end of each. Over a week, a station thus
+    grew by 500 bytes per film without holding anything more (`python -m edge_seg_lab.device_week`).
 
     Args:
-        trim: gives free pages back; told how many bytes to keep at the end of a heap. `None` where there is none.
+        trim: returns free pages, given how many bytes to keep at the end of a heap; by default `malloc_trim`, if any.
     """
 
     def __init__(self, trim: Callable[[int], int] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What is kept: results that are too old go, and the oldest while space is short. Never a film without its result."""
+"""Removes results that are too old, and the oldest while space is short. Never a film without its result."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from edge_seg.record import AnyRecord
 from edge_seg.station.session import Observer
 
 EVERY_S = 60.0
-"""Seconds between two looks for results that are too old."""
+"""Seconds between checks for results that are too old."""
 
 SLICE_S = 0.2
-"""Seconds of removing at a time: films go on, and the watchdog hears that the session is alive."""
+"""Seconds spent removing at a time: films continue, and the watchdog hears that the session is alive."""
 
 _DAY_S = 86_400
 
@@ -27,15 +27,15 @@ _log = room_logger(__name__)
 
 @dataclass
 class Retention(Observer):
-    """Removes results from an output folder, oldest first, while a session goes on.
+    """Removes results from an output folder, oldest first, while a session runs.
 
-    Days are counted by `OutputFolder.clock`, which does not believe a clock that jumps.
+    `OutputFolder.clock` counts the days; it does not trust a clock that jumps.
 
     Args:
         output: of the session.
-        days: results older than this go; `None` keeps them.
-        free_bytes: while less than this is free on the disk the oldest go; `None` keeps them.
-        also: removes what else belongs to a film, given its source.
+        days: results older than this are removed; `None` keeps them.
+        free_bytes: the oldest results are removed while less than this is free on the disk; `None` keeps them.
+        also: removes anything else that belongs to a film, given its source.
     """
 
     output: OutputFolder
@@ -62,18 +62,18 @@ class Retention(Observer):
                     return
                 self._removed += gone
         except OutputError as error:
-            # A disk that takes no change says so where results are written.
+            # Only logged: writing results reports a disk that cannot be changed.
             _log.warning("results could not be removed: %s", error)
             self._end()
 
     def look(self) -> int:
-        """Remove all that is to go.
+        """Remove everything that is due.
 
         Returns:
-            How many films' results went.
+            How many films had their results removed.
 
         Raises:
-            OutputError: the folder takes no change.
+            OutputError: the folder cannot be changed.
         """
         return sum(self._begin())
 

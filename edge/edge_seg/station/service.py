@@ -1,6 +1,6 @@
-"""A session as a systemd service: tells systemd that it is up, that it is alive, and how it does (`sd_notify`).
+"""A session as a systemd service: reports to systemd that it is up and alive, and its status (`sd_notify`).
 
-The protocol is a datagram to the socket that `NOTIFY_SOCKET` names: sd_notify(3). Without it nothing is sent.
+The protocol is a datagram to the socket that `NOTIFY_SOCKET` names: sd_notify(3). Without it, nothing is sent.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from edge_seg.station.session import Observer, Summary
 
 
 class Service(Observer):
-    """Tells systemd how a session does; the watchdog is fed by the session itself, so one that hangs is restarted.
+    """Reports a session's status to systemd; the session itself feeds the watchdog, so one that hangs is restarted.
 
     Args:
-        environment: where systemd says what it wants; `os.environ` unless told otherwise.
+        environment: variables that systemd sets; `os.environ` by default.
     """
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
@@ -32,17 +32,17 @@ class Service(Observer):
             # A leading @ stands for the zero byte of an abstract address.
             self._address = "\0" + address[1:] if address.startswith("@") else address
         mine = known.get("WATCHDOG_PID") in (None, str(os.getpid()))
-        # Fed at half of the time that systemd waits, as sd_watchdog_enabled(3) advises.
+        # Fed at half the time that systemd waits, as sd_watchdog_enabled(3) advises.
         self._every_s = int(known.get("WATCHDOG_USEC", "0") if mine else "0") / 2e6
         self._fed_at = self._told_at = 0.0
 
     @property
     def is_one(self) -> bool:
-        """Whether systemd runs this program and hears of it."""
+        """Whether systemd runs this program and listens to it."""
         return self._socket is not None
 
     def started(self) -> None:
-        """Say that films are taken from now on."""
+        """Report that films are taken from now on."""
         self._tell("READY=1", "STATUS=waiting for films")
 
     def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
@@ -64,7 +64,7 @@ class Service(Observer):
         self._tell(f"STATUS={' '.join(str(error).split())}")
 
     def close(self) -> None:
-        """Say that it ends on purpose."""
+        """Report a deliberate stop."""
         self._tell("STOPPING=1")
         if self._socket is not None:
             self._socket.close()

@@ -1,4 +1,4 @@
-"""A session: every film of a source through the segmenter into an output folder."""
+"""A session: takes every film of a source through the segmenter into an output folder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _Result = TypeVar("_Result")
 _Content: TypeAlias = Film | Failure
 
 _Outcome: TypeAlias = tuple[_Content, Written | None]
-"""The film, or what went wrong with it, and what is to be kept of it; nothing where it was done before."""
+"""The film or its failure, and what to keep of it; `None` if it was done before."""
 
 _Settled: TypeAlias = tuple[_Content, AnyRecord | None]
 """The same with its record."""
@@ -37,17 +37,17 @@ _Work: TypeAlias = Callable[[], _Outcome]
 _log = room_logger(__name__)
 
 MIXED_FAILURES = 3
-"""Exit code where films failed for reasons of several kinds."""
+"""Exit code if films failed for several kinds of reason."""
 
 
 MOST_PROBLEMS = 50
-"""Problems kept to be listed; a camera can have thousands."""
+"""Problems kept for listing; a camera can have thousands."""
 
 RETRY_S = 2.0
 """Seconds between retries while the output disk is full."""
 
 _WRITERS = 2
-"""Pictures of one film take longer to compress than the next one to segment."""
+"""Compressing the pictures of one film takes longer than segmenting the next film."""
 
 
 @dataclass
@@ -55,10 +55,10 @@ class Summary:
     """What a session did.
 
     Attributes:
-        done, skipped, rejected, failed: films segmented, done before, rejected by the gate, not to be had.
-        to_check: of those that are done, how many a person is asked to check.
-        problems: of the first `MOST_PROBLEMS` that were rejected or failed, what is wrong.
-        checks: of the first `MOST_PROBLEMS` to check, why.
+        done, skipped, rejected, failed: films segmented, done before, rejected by the film gate, and failed.
+        to_check: how many of the done films a person is asked to check.
+        problems: what is wrong with the first `MOST_PROBLEMS` films that were rejected or failed.
+        checks: why the first `MOST_PROBLEMS` films to check need it.
         codes: exit codes of all problems.
         interrupted: whether Ctrl-C or SIGTERM ended it.
     """
@@ -75,18 +75,18 @@ class Summary:
 
     @property
     def count(self) -> int:
-        """Films met so far."""
+        """Films seen so far."""
         return self.done + self.skipped + self.rejected + self.failed
 
     @property
     def exit_code(self) -> int:
-        """0, 130 after Ctrl-C, the problems' own code where all agree, else `MIXED_FAILURES`; rejected is bad input."""
+        """0, 130 after Ctrl-C, the problems' code if all agree, else `MIXED_FAILURES`; a rejected film is bad input."""
         if self.interrupted:
             return 130
         return 0 if not self.codes else next(iter(self.codes)) if len(self.codes) == 1 else MIXED_FAILURES
 
     def count_in(self, content: Film | Failure, record: AnyRecord | None) -> None:
-        """Count a film by its record, `None` where it was done before."""
+        """Count a film by its record, which is `None` if it was done before."""
         if record is None:
             self.skipped += 1
         elif isinstance(content, Failure):
@@ -112,13 +112,13 @@ class Summary:
 
 
 class Observer:
-    """Learns how a session goes. Every method is optional."""
+    """Follows the progress of a session. Every method is optional."""
 
     def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
         """A film is done, has failed, or was done before (`record` is `None`)."""
 
     def tick(self) -> None:
-        """The session is alive: after every film, and many times a second while none comes."""
+        """The session is alive: called after every film, and many times a second while none arrives."""
 
     def waiting(self, error: EdgeSegError) -> None:
         """Results cannot be written; the session waits until they can."""
@@ -132,21 +132,21 @@ def run_session(
     *,
     again: bool = False,
 ) -> Summary:
-    """Segment every film of a source; one bad film never stops the others, Ctrl-C ends with the films done so far.
+    """Segment every film of a source; one bad film never stops the others, and Ctrl-C keeps those done so far.
 
-    Results are written while the next films are segmented, and those that are written by then are flushed together. A
-    source hears of a film when its results last. While they cannot be written (a full disk), a session of an
-    endless source waits with its films in hand.
+    Results are written while the next films are segmented, and all that are ready are flushed together. A film is
+    acknowledged to its source once its results are safely on disk. While results cannot be written (a full disk), a
+    session with an endless source waits and holds its films.
 
     Args:
         source: of films; closed at the end.
-        segmenter: for each.
+        segmenter: for each film.
         output: for results; closed at the end.
-        observers: told how it goes.
+        observers: notified of progress.
         again: also segment films that are done already.
 
     Raises:
-        OutputError: results of a source that ends cannot be written: going on would lose them.
+        OutputError: results of a finite source cannot be written: continuing would lose them.
     """
     return _Session(source, segmenter, output, observers, again).run()
 
@@ -162,14 +162,14 @@ class _Pending:
 
     @property
     def is_written(self) -> bool:
-        """Whether all its files are, for the first time."""
+        """Whether the first attempt has written all its files."""
         return not self.again and self.future.done() and self.future.exception() is None
 
     def written(self) -> _Outcome:
-        """What came of it; asked again after it failed, it is written again."""
+        """The outcome; a call after a failure writes it again."""
         if self.again:
             return self.work()
-        # Not before it is known: Ctrl-C may arrive while it is waited for.
+        # Set `again` only once the result is known: Ctrl-C may arrive during the wait.
         result = self.future.exception()
         if result is not None:
             self.again = True
@@ -177,13 +177,13 @@ class _Pending:
         return self.future.result()
 
     def discard(self) -> None:
-        """Leave nothing of what was written and is in no place yet."""
+        """Remove what was written but not yet put in place."""
         if self.is_written and (written := self.future.result()[1]) is not None:
             written.discard()
 
 
 class _Session:
-    """The films of a session that are on their way; see `run_session`."""
+    """A session and its films in progress; see `run_session`."""
 
     def __init__(
         self, source: Source, segmenter: Segmenter, output: OutputFolder, observers: Sequence[Observer], again: bool
@@ -208,7 +208,7 @@ class _Session:
             in_good_order = True
         except OutputError:
             in_good_order = True
-            # What was written beside the film that could not be is done all the same.
+            # Films already written beside the one that could not be are done all the same.
             self._pending = deque(film for film in self._pending if film.is_written)
             with suppress(OutputError):
                 self._settle_all()
@@ -227,7 +227,7 @@ class _Session:
         for arrival in self._source:
             if arrival is not None:
                 self._pending.append(self._begun(arrival))
-                # Not beside the next one in memory.
+                # Or it would stay in memory beside the next one.
                 del arrival
             while self._pending and (self._pending[0].future.done() or len(self._pending) > self._team.size + 1):
                 self._settle()
@@ -243,11 +243,11 @@ class _Session:
             self._settle()
 
     def _settle(self) -> None:
-        """Settle the films that are written, in their order; where the first is not yet, wait for it."""
+        """Settle the written films in order; wait for the first if it is not written yet."""
         films = list(takewhile(lambda film: film.is_written, self._pending))
         placed = None
         if len(films) > 1:
-            # Where there is not space for all of them, what there is space for is done, one at a time.
+            # Without space for all of them, those that fit are done one at a time.
             with suppress(OutputError):
                 placed = _place(films, self._output)
         if placed is None:
@@ -268,13 +268,13 @@ class _Session:
             observer.film(self._summary, content, record)
 
     def _patiently(self, work: Callable[[], _Result]) -> _Result:
-        """The result of work that needs space on the disk, which may come later."""
+        """The result of work that needs disk space, which may only become free later."""
         alone = False
         while True:
             try:
                 return work()
             except OutputError as error:
-                # What is written beside it may have taken the last space, and gives it back.
+                # Films being written beside it may have taken the last space, and give it back.
                 wait(film.future for film in self._pending)
                 if self._source.endless:
                     if not alone:
@@ -288,7 +288,7 @@ class _Session:
 
 
 def _place(films: Sequence[_Pending], output: OutputFolder) -> list[_Settled]:
-    """Wait for films to be written, and put their files in place together; films and records, not yet kept."""
+    """Wait for films to be written and put their files in place together; returns films and records, not yet kept."""
     outcomes = [film.written() for film in films]
     try:
         records = iter(output.place([written for _, written in outcomes if written is not None]))
@@ -300,7 +300,7 @@ def _place(films: Sequence[_Pending], output: OutputFolder) -> list[_Settled]:
 
 
 def _idle(seconds: float, observers: Sequence[Observer]) -> None:
-    """Wait, alive."""
+    """Wait while ticking the observers."""
     end = time.monotonic() + seconds
     while (left := end - time.monotonic()) > 0:
         for observer in observers:
@@ -311,11 +311,11 @@ def _idle(seconds: float, observers: Sequence[Observer]) -> None:
 class _Team:
     """Segmenters for several films at a time.
 
-    Films that come one by one are each done soonest by all cores together; of many, each core does its own.
+    A film that arrives alone is done soonest by all cores together; with many films, each core does its own.
 
     Attributes:
         size: how many there are.
-        leader: the one that was given, or one like it.
+        leader: the given segmenter, or one like it.
     """
 
     def __init__(self, source: Source, segmenter: Segmenter) -> None:
@@ -327,7 +327,7 @@ class _Team:
             self._free.put(member)
 
     def segment(self, film: Film) -> Segmentation:
-        """Segment a film as soon as one of them is free."""
+        """Segment a film as soon as a segmenter is free."""
         segmenter = self._free.get()
         try:
             return segmenter(film)
@@ -336,9 +336,9 @@ class _Team:
 
 
 def _begin(content: _Content, team: _Team, output: OutputFolder, again: bool) -> _Work:
-    """Begin with a film, if it was not done before; what is left is to be done in any thread.
+    """Begin a film unless it was done before; the returned work may run in any thread.
 
-    A segmenter that is alone segments it here and now, so that the next one is taken from a camera when it is free.
+    A single segmenter segments it right here, so that a camera's next frame is only taken once the segmenter is free.
     """
     if isinstance(content, Failure):
         return partial(_failed, content, output)

@@ -1,6 +1,6 @@
-"""How a setting is declared: once, with its key, type, limits, option and help; and which values it takes."""
+"""Declares each setting once, with its key, type, limits, option and help, and checks its values."""
 
-# Without `from __future__ import annotations`: `Settings` takes the types of settings from annotations.
+# No `from __future__ import annotations`: `Settings` reads the types of settings from the annotations.
 import math
 from collections.abc import Mapping
 from dataclasses import Field, dataclass, field
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 else:
 
     def dataclass_transform(**_: Any) -> Any:
-        """Tells type checkers alone; Python 3.10 has none."""
+        """For type checkers only; Python 3.10 has none."""
         return lambda cls: cls
 
 
 Values: TypeAlias = Mapping[str, Mapping[str, object]]
-"""Settings that were given: by group, by name."""
+"""Given settings, by group and name."""
 
 ARGUMENTS = "FILE|FOLDER|GLOB"
-"""In place of an option: the setting is what the command line names without one."""
+"""Stands in for an option: the setting takes the positional arguments of the command line."""
 
 _NAMES_OF_KINDS = {
     bool: "true or false",
@@ -38,16 +38,16 @@ class Setting(NamedTuple):
     """How a setting is given.
 
     Attributes:
-        option: on the command line, `ARGUMENTS`, or empty where it is not given there.
+        option: on the command line; `ARGUMENTS`, or empty if it has none there.
         help: what it does.
-        metavar: what stands for its value in help.
+        metavar: placeholder for its value in help.
         choices: the values it takes.
-        least: the least value it takes.
-        above: values it takes are larger.
-        separated: on the command line the values stand in one word, separated by commas.
-        environment: variable that gives it; one on the command line wins.
+        least: the smallest value it takes.
+        above: values must be larger than this.
+        separated: on the command line, the values form one word, separated by commas.
+        environment: variable that sets it; the command line wins.
         secret: a file that holds it must be readable by its owner only.
-        shown_default: what help says of the default, where the value itself does not say it.
+        shown_default: what help shows as the default, if not the value itself.
     """
 
     option: str
@@ -70,17 +70,17 @@ def setting(default: Any, option: str, help: str, **more: Any) -> Any:
 
 @dataclass_transform(frozen_default=True)
 class Group:
-    """Its classes become frozen dataclasses with their first instance, since that takes time and help makes none."""
+    """Subclasses become frozen dataclasses at their first instance: that takes time, and help creates none."""
 
     def __new__(cls, *_: object, **__: object) -> "Self":
-        """An instance of what is a dataclass by now."""
+        """Create an instance; the first makes the class a dataclass."""
         if "__dataclass_fields__" not in cls.__dict__:
             dataclass(frozen=True)(cls)
         return super().__new__(cls)
 
 
 class Settings(Group):
-    """A group of settings, whose fields are checked when it is made.
+    """A group of settings; its fields are checked on creation.
 
     Attributes:
         group: its name in the file.
@@ -103,9 +103,9 @@ class Key(NamedTuple):
     """A setting with its place and type.
 
     Attributes:
-        group, name: of the setting; the file has it as `group.name`.
+        group, name: of the setting; in the file, its key is `group.name`.
         default: of the setting.
-        kind: type of the value, of each value where it is a list.
+        kind: type of the value, or of each value of a list.
         many: whether it is a list.
         setting: how it is given.
     """
@@ -118,10 +118,10 @@ class Key(NamedTuple):
     setting: Setting
 
     def checked(self, value: object) -> object:
-        """The value in its own type.
+        """The value, converted to its type.
 
         Raises:
-            UsageError: it is of the wrong type, or out of range.
+            UsageError: it has the wrong type or is out of range.
         """
         if self.many:
             if isinstance(value, str) or not isinstance(value, list | tuple):

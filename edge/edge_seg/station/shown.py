@@ -11,26 +11,26 @@ from edge_seg.station.layers import Outlines
 
 
 class Shown(Protocol):
-    """What is asked from several threads; films are asked for by number."""
+    """What the page shows. Several threads query it, and identify films by number."""
 
     @property
     def alive(self) -> bool:
-        """Whether it stirs."""
+        """Whether it is alive."""
 
     def state(self) -> HealthState:
-        """All of it."""
+        """The complete state."""
 
     def recent(self) -> tuple[RecentFilm, ...]:
-        """The newest films in short, newest first."""
+        """Summaries of the newest films, newest first."""
 
     def record(self, number: int) -> DoneRecord | None:
-        """The record of a film that was segmented or rejected; `None` where there is none."""
+        """The record of a film that was segmented or rejected; `None` if there is none."""
 
     def overlay(self, number: int) -> Path | None:
-        """The overlay of a film; `None` where there is none."""
+        """The overlay of a film; `None` if there is none."""
 
     def picture(self, number: int) -> bytes | None:
-        """A film without outlines, as JPEG; `None` where there is none."""
+        """A film without outlines, as JPEG; `None` if there is none."""
 
     def outlines(self, number: int) -> Outlines | None:
-        """The outlines of a film; `None` where there are none."""
+        """The outlines of a film; `None` if there are none."""

@@ -30,14 +30,14 @@ _LOG = room_logger(__name__)
 
 
 class Station:
-    """Takes films from its sources, segments them and keeps the results, as a configuration says.
+    """Takes films from its sources, segments them and keeps the results, as its configuration says.
 
-    Everything is open when it is made: folder, model, cameras, ports. It runs once. Where its files name patients, the
-    files that this process makes from then on can be read by its user only (umask 077).
+    Creating it opens everything: folder, model, cameras, ports. It runs once. If its files name patients, only its user
+    can read the files that this process makes from then on (umask 077).
 
     Args:
         config: what it does.
-        segmenter: where one is loaded already; by default the one that the configuration names.
+        segmenter: one that is already loaded; by default, the one that the configuration names.
 
     Attributes:
         config: as given.
@@ -49,8 +49,8 @@ class Station:
         UsageError: a setting makes no sense.
         ModelError: no such model, or it is damaged.
         DeviceError: no engine, camera or port.
-        OutputError: the folder of results cannot be used; a service of systemd waits for it instead.
-        ModuleNotFoundError: DICOM is asked for and `edge-seg[clinic]` is not installed.
+        OutputError: the folder of results cannot be used; a systemd service waits for it instead.
+        ModuleNotFoundError: DICOM is requested and `edge-seg[clinic]` is not installed.
 
     >>> from edge_seg import Station, StationConfig
     >>> config = StationConfig.load("station.toml")  # doctest: +SKIP
@@ -84,7 +84,7 @@ class Station:
         _LOG.info("open: model %s, results in %s", self.segmenter.manifest.name, config.results.folder)
 
     def _folder_of_results(self) -> OutputFolder:
-        """The folder of results; a service waits for the disk that it lies on, and a page meanwhile says so."""
+        """The folder of results; a service waits for its disk, and a page says so meanwhile."""
         try:
             return open_output(self.config)
         except OutputError as error:
@@ -98,13 +98,13 @@ class Station:
         return cls(StationConfig.load(Path(path)))
 
     def run(self, observers: Sequence[Observer] = ()) -> Summary:
-        """Work until the sources end, `stop` is called, or Ctrl-C; then close everything.
+        """Run until the sources end, `stop` is called or Ctrl-C is pressed; then close everything.
 
         Args:
-            observers: also told how it goes.
+            observers: also notified of progress.
 
         Raises:
-            OutputError: results of a source that ends cannot be written.
+            OutputError: results of a finite source cannot be written.
         """
         with self:
             self._service.started()
@@ -126,11 +126,11 @@ class Station:
         return summary
 
     def stop(self) -> None:
-        """End `run` after the film in hand; from any thread."""
+        """End `run` after the current film. May be called from any thread."""
         self._stop.asked.set()
 
     def close(self) -> None:
-        """Let go of folder, cameras and ports; once more does no harm."""
+        """Release folder, cameras and ports. May be called repeatedly."""
         self._open.close()
 
     def __enter__(self) -> Station:

@@ -1,4 +1,4 @@
-"""A service whose folder of results cannot be used yet, since its disk is not there: it waits, and its page says so."""
+"""A service waits while the disk of its folder of results is missing, and its page says so."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _log = room_logger(__name__)
 
 
 class _NoFilms(Source):
-    """Films cannot be kept, so none are taken: who sends them finds no one and keeps them."""
+    """Films cannot be kept, so none are taken: senders get no connection and keep theirs."""
 
     total: int | None = None
 
@@ -36,7 +36,7 @@ class _NoFilms(Source):
 
 @dataclass
 class _NoResults:
-    """In place of a folder of results."""
+    """Stands in for a folder of results."""
 
     folder: Path
     outbox: Outbox | None = None
@@ -45,16 +45,16 @@ class _NoResults:
 
 
 def wait_for_results(config: StationConfig, segmenter: Segmenter, service: Service, error: OutputError) -> OutputFolder:
-    """Try again until the folder of results can be used.
+    """Retry until the folder of results can be used.
 
     Args:
         config: of the station.
         segmenter: of the station.
-        service: is told why it waits, and that it is alive.
+        service: reports why it waits, and that it is alive.
         error: why the folder could not be used at first.
 
     Raises:
-        DeviceError: the page's port cannot be had.
+        DeviceError: the page's port is not available.
         KeyboardInterrupt: the service is being stopped.
     """
     results = _NoResults(config.results.folder)
@@ -62,7 +62,7 @@ def wait_for_results(config: StationConfig, segmenter: Segmenter, service: Servi
     with ExitStack() as opened:
         if (page := open_page(config, health)) is not None:
             opened.enter_context(closing(page))
-        # Or systemd would take it for one that does not start.
+        # Otherwise systemd would conclude that it does not start.
         service.started()
         _log.warning("waiting for the folder of results: %s", error)
         while True:

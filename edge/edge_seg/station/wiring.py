@@ -1,4 +1,4 @@
-"""From a configuration to the parts of a station."""
+"""Builds the parts of a station from its configuration."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _GB = 1_000_000_000
 
 DEFAULT_PORT = 8080
-"""Of the page of a finished folder."""
+"""Port of the page of a finished folder."""
 
 
 def load_segmenter(config: ModelConfig, results: Path | None = None) -> Segmenter:
     """The segmenter that a configuration asks for; see `Segmenter.load` for what it raises.
 
-    Where a folder of results has adapted models, the one that runs in place of the model asked for.
+    An adapted model in the folder of results replaces the requested model that it was adapted from.
     """
     return Segmenter.load(
         _model_in_use(config, results),
@@ -47,7 +47,7 @@ def load_segmenter(config: ModelConfig, results: Path | None = None) -> Segmente
 
 
 def _model_in_use(config: ModelConfig, results: Path | None) -> str | Path:
-    # It loads the flatbuffer's reader, which a station without adapted models need not wait for.
+    # The imports load the flatbuffer reader, which a station without adapted models need not wait for.
     if results is None or config.manifest is not None or not (results / "models").is_dir():
         return config.name
     from edge_seg.adaptation.kept import model_in_use
@@ -57,11 +57,11 @@ def _model_in_use(config: ModelConfig, results: Path | None) -> str | Path:
 
 
 def open_output(config: StationConfig) -> OutputFolder:
-    """The folder of results, with an outbox where results or records are sent on.
+    """The folder of results, with an outbox if results or records are sent on.
 
     Raises:
-        OutputError: the folder cannot be made or written, or another run writes to it.
-        UsageError: an unknown product, or no address of an archive or of a receiver of records.
+        OutputError: the folder cannot be created or written, or another run writes to it.
+        UsageError: an unknown product, or an invalid address of an archive or a receiver of records.
     """
     results, send = config.results, config.archive.address
     archive = None
@@ -84,7 +84,7 @@ def open_output(config: StationConfig) -> OutputFolder:
 
 
 def open_sources(config: StationConfig) -> Source:
-    """Everything that films come from, as one source; see `open_source` for what it raises."""
+    """All sources of films as one; see `open_source` for what it raises."""
     if not config.has_source:
         raise UsageError(
             "nothing to take films from: set inputs.files, inputs.watch, cameras.addresses or listener.address"
@@ -105,7 +105,7 @@ def open_sources(config: StationConfig) -> Source:
 
 
 def make_retention(config: StationConfig, output: OutputFolder) -> Retention | None:
-    """What removes old results, `None` where all are kept."""
+    """What removes old results; `None` if all are kept."""
     days, free_gb = config.retention.days, config.retention.free_gb
     if days is None and free_gb is None:
         return None
@@ -114,16 +114,16 @@ def make_retention(config: StationConfig, output: OutputFolder) -> Retention | N
 
 
 def open_page(config: StationConfig, health: Health, output: OutputFolder | None = None) -> PageServer | None:
-    """The page, `None` where none is wanted.
+    """The page; `None` if none is wanted.
 
     Args:
         config: of the station.
         health: of the session.
-        output: folder whose outlines may be put right; none while it cannot be used.
+        output: folder whose outlines may be corrected; `None` while it cannot be used.
 
     Raises:
-        UsageError: no such address.
-        DeviceError: the port cannot be had.
+        UsageError: the address is invalid.
+        DeviceError: the port is not available.
         OutputError: corrections cannot be read.
     """
     view = config.view
@@ -139,18 +139,18 @@ def open_page(config: StationConfig, health: Health, output: OutputFolder | None
 
 
 def open_finished(config: StationConfig, output: OutputFolder, who: str, films: Path | None) -> PageServer:
-    """The page over a folder of results whose session has ended.
+    """The page for a folder of results whose session has ended.
 
     Args:
         config: where it is served.
         output: the folder.
-        who: name that is offered to who has chosen none.
-        films: folder in which films are looked for that are no longer where they came from.
+        who: name offered to users who have not chosen one.
+        films: folder to search for films that are no longer where they came from.
 
     Raises:
-        InputError: there are no results in the folder.
-        UsageError: no such address.
-        DeviceError: the port cannot be had.
+        InputError: the folder holds no results.
+        UsageError: the address is invalid.
+        DeviceError: the port is not available.
     """
     from edge_seg.station.finished import FinishedFolder
     from edge_seg.station.page import Correcting, PageServer
@@ -163,7 +163,7 @@ def open_finished(config: StationConfig, output: OutputFolder, who: str, films: 
 
 
 def open_desk(output: OutputFolder, who: str = "", films: Path | None = None) -> Desk:
-    """Where outlines of a folder of results are put right; see `Desk`."""
+    """The desk for correcting the outlines of a folder of results; see `Desk`."""
     from edge_seg.corrections.desk import Desk
 
     with_dicom = "dicom" in output.products
@@ -173,7 +173,7 @@ def open_desk(output: OutputFolder, who: str = "", films: Path | None = None) ->
 
 
 def _another_segmenter(config: ModelConfig, results: Path) -> interface.Segmenter:
-    """On one core of the CPU, beside the session's own, which serves one thread and may hold the accelerator."""
+    """A segmenter on one CPU core: the session's own serves one thread and may hold the accelerator."""
     name = _model_in_use(config, results)
     return interface.Segmenter.load(
         name, threads=1, engine=config.engine, lung=config.lung, gate=config.gate, delegate="cpu"

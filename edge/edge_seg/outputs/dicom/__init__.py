@@ -41,8 +41,8 @@ class DicomResults:
     """The DICOM objects of a film.
 
     Attributes:
-        files: whole files by what stands between the film's name and `.dcm`: `seg`, `overlay`, `report`.
-        notes: what the film's header did not give, and which object could not be made and why.
+        files: complete files by the part of their name between the film's name and `.dcm`: `seg`, `overlay`, `report`.
+        notes: what the film's header lacked, and which objects could not be made and why.
     """
 
     files: dict[str, bytes]
@@ -50,7 +50,7 @@ class DicomResults:
 
 
 def require_highdicom() -> None:
-    """Make sure, before films come, that DICOM results can be made.
+    """Check, before films arrive, that DICOM results can be made.
 
     Raises:
         DeviceError: highdicom is not installed.
@@ -60,7 +60,7 @@ def require_highdicom() -> None:
 
 
 def make_objects(segmentation: Segmentation, overlay: np.ndarray) -> DicomResults:
-    """All objects of a film; one that cannot be made costs none of the others.
+    """All objects of a film; one that cannot be made does not affect the others.
 
     Args:
         segmentation: of a film with a DICOM header.
@@ -79,10 +79,10 @@ def make_objects(segmentation: Segmentation, overlay: np.ndarray) -> DicomResult
     for name, make in makers.items():
         try:
             with warnings.catch_warnings():
-                # highdicom warns of names without a caret and the like.
+                # highdicom warns about names without a caret and the like.
                 warnings.simplefilter("ignore")
                 files[name] = to_bytes(make())
-        # What highdicom raises is its own affair, and pictures and numbers are whole without its objects.
+        # highdicom can raise anything, and pictures and numbers are complete without its objects.
         except Exception as error:
             reason = next(iter(str(error).splitlines()), "") or type(error).__name__
             notes.append(f"no DICOM {name}: {reason}: report this film's header")

@@ -1,4 +1,4 @@
-"""The outlines of a film as a person put them right, as a DICOM segmentation in a series of its own."""
+"""A film's outlines as corrected by a person, as a DICOM segmentation in its own series."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ _NO_PERSON_NAME = re.compile(r"[\x00-\x1f\x7f\\^=]")
 
 @dataclass(frozen=True, kw_only=True)
 class CorrectedOutlines:
-    """What the object says.
+    """Content of the object.
 
     Attributes:
         number: of the version.
         structures: in the order of the segments.
         masks: bool arrays of the film's size, by structure.
-        drawn: structures that were drawn without an outline of the model to begin with.
+        drawn: structures drawn from scratch, without an outline from the model.
         who: the name that the person chose.
         when: ISO 8601.
-        model, model_version, model_sha256: whose outlines the person looked at.
+        model, model_version, model_sha256: the model whose outlines the person looked at.
     """
 
     number: int
@@ -48,9 +48,9 @@ class CorrectedOutlines:
 
 
 def correction_object(film: Film, outlines: CorrectedOutlines) -> bytes:
-    """A binary segmentation, a segment for each structure (PS3.3 A.51), as a whole file.
+    """A binary segmentation, one segment per structure (PS3.3 A.51), as a complete file.
 
-    Segments are marked SEMIAUTOMATIC, the model's outline being where the person began, or MANUAL where there was none.
+    Segments are marked SEMIAUTOMATIC if the person started from the model's outline, or MANUAL if there was none.
 
     Raises:
         InputError: the film came without a DICOM header.
@@ -72,7 +72,7 @@ def correction_object(film: Film, outlines: CorrectedOutlines) -> bytes:
     )
     masks = [outlines.masks[one.name] for one in outlines.structures]
     with warnings.catch_warnings():
-        # highdicom warns of names without a caret and the like.
+        # highdicom warns about names without a caret and the like.
         warnings.simplefilter("ignore")
         made = binary_segmentation(dataset, masks, _descriptions(outlines), facts)
     when = datetime.fromisoformat(outlines.when)

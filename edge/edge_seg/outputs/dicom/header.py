@@ -1,7 +1,8 @@
-"""What DICOM results take over from a film's header: valid values alone, whatever the scanner wrote.
+"""What DICOM results take over from a film's header: only valid values, whatever the scanner wrote.
 
-An archive files a result by patient and study; it needs no more of the header. Every value is checked by its value
-representation (PS3.5 section 6.2). One that is not valid is left blank and told, so that no header costs the result.
+An archive files a result by patient and study and needs no more of the header. Every value is checked against its
+value representation (PS3.5 section 6.2). Invalid ones are left blank and reported, so that a bad header never costs
+the result.
 """
 
 from __future__ import annotations
@@ -31,27 +32,27 @@ _NEEDED = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
-"""Attributes that results have empty where the film has none (type 2 in PS3.3)."""
+"""Attributes that results always have, empty if the film lacks them (type 2 in PS3.3)."""
 
 _WELCOME = ("IssuerOfPatientID", "PatientAge", "PatientSize", "PatientWeight", "StudyDescription")
-"""Attributes that results have where the film has them (type 3)."""
+"""Attributes that results have only if the film does (type 3)."""
 
 _ENUMERATED = {"PatientSex": ("M", "F", "O")}  # PS3.3 section C.7.1.1.1
 _MULTIPLE = {"PatientOrientation": 2, "PixelSpacing": 2}
 _LINES = frozenset({"LT", "ST", "UT"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_BUT_LINES = re.compile(r"[\x00-\x08\x0b\x0e-\x1f\x7f-\x9f]")
-_UID = re.compile(r"(?!0(\.0)*$)[0-2](\.(0|[1-9]\d*))+")  # ISO/IEC 9834-1: three roots; zeros alone name nothing
+_UID = re.compile(r"(?!0(\.0)*$)[0-2](\.(0|[1-9]\d*))+")  # ISO/IEC 9834-1: three roots; all zeros name nothing
 _OPPOSITE = {"A": "P", "P": "A", "L": "R", "R": "L", "H": "F", "F": "H"}
 _FALLBACK_CLASS = "1.2.840.10008.5.1.4.1.1.1"  # Computed Radiography Image Storage
 
 
 @dataclass(frozen=True)
 class StudyHeader:
-    """A film's header as results have it.
+    """A film's header as results carry it.
 
     Attributes:
-        dataset: pydicom's, of valid values in UTF-8: patient, study, UIDs, orientation, size and spacing of the film.
+        dataset: pydicom's, with valid values in UTF-8: patient, study, UIDs, orientation, size and spacing of the film.
         notes: what could not be taken over, by attribute and without the value, which may name a person.
     """
 
@@ -62,7 +63,8 @@ class StudyHeader:
 def study_header(film: Film) -> StudyHeader:
     """The valid part of a film's header.
 
-    UIDs that are missing or invalid are made from the film's content, so that a repeated run makes the same.
+    Missing UIDs are derived from the film's content, invalid ones from their own text, so that a repeated run gives the
+    same ones.
 
     Raises:
         InputError: the film came without a DICOM header.
@@ -72,7 +74,7 @@ def study_header(film: Film) -> StudyHeader:
     if film.header is None:
         raise InputError(f"{film.source}: came without a DICOM header: no DICOM object can be made of it")
     with warnings.catch_warnings():
-        # pydicom warns of every oddity that the scanner wrote into the header.
+        # pydicom warns about every oddity that the scanner wrote into the header.
         warnings.simplefilter("ignore")
         reader = _Reader(film.header)
         made = pydicom.Dataset()
@@ -94,7 +96,7 @@ def study_header(film: Film) -> StudyHeader:
 
 
 def _take_uids(made: Any, reader: _Reader, film: Film) -> list[str]:
-    """Put the UIDs of study, series and film into the header, made-up ones where need be; what to tell of it."""
+    """Set the UIDs of study, series and film in the header, generating them if needed, and return notes on that."""
     from pydicom.uid import generate_uid
 
     notes = []
@@ -115,7 +117,7 @@ def _take_uids(made: Any, reader: _Reader, film: Film) -> list[str]:
 
 
 def _orientation(reader: _Reader) -> list[str]:
-    """Patient Orientation (PS3.3 section C.7.6.1.1.1), empty where it is missing or makes no sense."""
+    """Patient Orientation (PS3.3 section C.7.6.1.1.1), empty if it is missing or makes no sense."""
     found = reader.values("PatientOrientation")
     sides = [set(value) for value in found]
     if len(sides) != 2 or not all(sides):
@@ -132,7 +134,7 @@ def _orientation(reader: _Reader) -> list[str]:
 
 
 class _Reader:
-    """Reads attributes of a header, valid ones alone, and remembers which were not."""
+    """Reads the valid attributes of a header and remembers the invalid ones."""
 
     def __init__(self, header: Any) -> None:
         self._header = header
@@ -141,10 +143,10 @@ class _Reader:
         self.guessed: list[str] = []
 
     def text(self, keyword: str) -> str:
-        """The attribute as it stands there, decoded, without padding; empty where it is missing."""
+        """The attribute's text, decoded, without padding; empty if it is missing."""
         try:
             return self._decoded(keyword).strip(" \0")
-        # pydicom decodes some values when they are asked for, and raises what it likes for those that are damaged.
+        # pydicom decodes some values on access and can raise anything for damaged ones.
         except Exception:
             self.invalid.append(keyword)
             return ""
@@ -156,7 +158,7 @@ class _Reader:
         return decoded
 
     def values(self, keyword: str) -> list[str]:
-        """The attribute's values, none where it is missing, empty or invalid."""
+        """The attribute's values; none if it is missing, empty or invalid."""
         from pydicom.datadict import dictionary_VR
 
         text, vr = self.text(keyword), dictionary_VR(keyword)
@@ -175,11 +177,11 @@ class _Reader:
         return found
 
     def value(self, keyword: str) -> str:
-        """The attribute's one value, empty where it is missing or invalid."""
+        """The attribute's single value, empty if it is missing or invalid."""
         return next(iter(self.values(keyword)), "")
 
     def uid(self, keyword: str) -> str:
-        """A UID, from the file's meta information where the data set has none."""
+        """A UID, from the file meta information if the data set has none."""
         text = self.text(keyword)
         if not text:
             meta = getattr(self._header, "file_meta", None) or {}
@@ -187,7 +189,7 @@ class _Reader:
         return text if text and _is_valid("UI", text) else ""
 
     def notes(self) -> list[str]:
-        """What to tell of the header."""
+        """What to report about the header."""
         notes = []
         if self.invalid:
             notes.append(f"left blank in DICOM results, since invalid in the film's header: {_titles(self.invalid)}")
@@ -197,7 +199,7 @@ class _Reader:
 
 
 def _is_valid(vr: str, text: str) -> bool:
-    """Whether text is a value of this representation (PS3.5 section 6.2)."""
+    """Whether text is valid for a value representation (PS3.5 section 6.2)."""
     from pydicom import config
     from pydicom.valuerep import TM, validate_value
 
@@ -206,7 +208,7 @@ def _is_valid(vr: str, text: str) -> bool:
     try:
         validate_value(vr, text, config.RAISE)
         if vr == "DA":
-            # Of eight digits, and a day of the calendar.
+            # Eight digits that are a calendar day.
             datetime.strptime(text, "%Y%m%d")
         elif vr == "TM":
             TM(text)

@@ -1,4 +1,4 @@
-"""Where DICOM results come from: the UIDs, series, codes and names of algorithm and device that all objects share."""
+"""Origin of DICOM results: the UIDs, series, codes and names of algorithm and device that all objects share."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ MANUFACTURER = "edge-seg"
 SOURCE = "https://pypi.org/project/edge-seg"
 
 SEGMENTATION_SERIES, CAPTURE_SERIES, REPORT_SERIES, CORRECTION_SERIES = 9701, 9702, 9703, 9704
-"""Numbers of the series of results, beyond those that a scanner gives."""
+"""Series numbers of results, beyond those that scanners use."""
 
 PRIVATE_SCHEME = "99EDGESEG"
-"""Coding scheme of what no public one has: the leading 99 marks it as private (PS3.3 section 8.2)."""
+"""Coding scheme for what public ones lack; the leading 99 marks it as private (PS3.3 section 8.2)."""
 
 ANATOMICAL_STRUCTURE = ("123037004", "SCT", "Anatomical Structure")
 ARTIFICIAL_INTELLIGENCE = ("123109", "DCM", "Artificial Intelligence")
 
 
 def result_uid(segmentation: Segmentation, header: StudyHeader, product: str) -> str:
-    """A UID that follows from film, model, settings and product: a repeated run makes no second object."""
+    """A UID derived from film, model, settings and product, so that a repeated run makes no second object."""
     from pydicom.uid import generate_uid
 
     film, model = header.dataset.SOPInstanceUID, segmentation.manifest.flatbuffer_sha256
@@ -33,19 +33,19 @@ def result_uid(segmentation: Segmentation, header: StudyHeader, product: str) ->
 
 
 def algorithm_version(segmentation: Segmentation) -> str:
-    """Version of the model with the head of its checksum."""
+    """Version of the model with the start of its checksum."""
     manifest = segmentation.manifest
     return f"{manifest.version} {manifest.flatbuffer_sha256[:12]}"
 
 
 def parameters(segmentation: Segmentation) -> dict[str, str]:
-    """How the result came about and how far it goes."""
+    """How the result was made and how far to trust it."""
     trust = {} if segmentation.trust is None else {"estimated Dice": f"{segmentation.trust:.2f}"}
     return {"runtime": segmentation.runtime, "delegate": segmentation.delegate, **trust, "notice": RESEARCH_USE}
 
 
 def structure_code(structure: Structure) -> Any:
-    """pydicom's `Code` of a structure, a private one where SNOMED CT has none."""
+    """pydicom's `Code` of a structure, a private one if SNOMED CT has none."""
     from pydicom.sr.coding import Code
 
     if structure.snomed:

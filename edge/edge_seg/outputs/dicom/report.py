@@ -30,12 +30,12 @@ _DICE = ("ESTIMATED_DICE", origin.PRIVATE_SCHEME, "Estimated Dice coefficient of
 def report_object(segmentation: Segmentation, header: StudyHeader | None = None) -> Any:
     """Areas, widths, ratios and estimated Dice as a Comprehensive SR document (PS3.3 A.35.3).
 
-    A group for each structure refers to its segment of the segmentation, one for the chest to the film. What is not
-    measured, or withheld, is not in it. Each warning stands in it as a comment, the notice first.
+    Each structure has a group that refers to its segment of the segmentation; a group for the chest refers to the
+    film. Anything not measured, or withheld, is left out. Each warning is a comment, after the notice.
 
     Args:
         segmentation: of a film with a DICOM header.
-        header: of the film, made from it if not given.
+        header: of the film, built from it if not given.
 
     Returns:
         `highdicom.sr.ComprehensiveSR`, a pydicom dataset.
@@ -100,7 +100,7 @@ def _structure_group(segmentation: Segmentation, header: StudyHeader, number: in
         source_image=highdicom.sr.SourceImageForSegmentation(film.SOPClassUID, film.SOPInstanceUID),
     )
     for item in segment[0].ReferencedSOPSequence:
-        # PS3.3 section C.18.4 allows one of both; highdicom writes both.
+        # PS3.3 section C.18.4 allows only one of the two; highdicom writes both.
         del item.ReferencedSegmentNumber
     return highdicom.sr.PlanarROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(segmentation, header, structure.title),
@@ -113,7 +113,7 @@ def _structure_group(segmentation: Segmentation, header: StudyHeader, number: in
 
 
 def _chest_group(segmentation: Segmentation, header: StudyHeader) -> list[Any]:
-    """Width of the thorax, ratios and estimated Dice; nothing where there are none."""
+    """Width of the thorax, ratios and estimated Dice; empty if there are none."""
     import highdicom
     from pydicom.sr.coding import Code
 
@@ -184,7 +184,7 @@ def _text(text: str) -> Any:
 
 
 def _segmentation_reference(segmentation: Segmentation, header: StudyHeader) -> Any:
-    """What highdicom needs to know of the segmentation to refer to it."""
+    """What highdicom needs to refer to the segmentation."""
     import pydicom
 
     made = pydicom.Dataset()

@@ -20,7 +20,7 @@ def capture_object(segmentation: Segmentation, overlay: np.ndarray, header: Stud
     Args:
         segmentation: of a film with a DICOM header.
         overlay: `(height, width, 3)` uint8 in OpenCV's channel order.
-        header: of the film, made from it if not given.
+        header: of the film, built from it if not given.
 
     Returns:
         `highdicom.sc.SCImage`, a pydicom dataset.
@@ -45,7 +45,7 @@ def capture_object(segmentation: Segmentation, overlay: np.ndarray, header: Stud
         patient_orientation=("L", "F"),
         transfer_syntax_uid="1.2.840.10008.1.2.1",
     )
-    # highdicom insists on one without letters for oblique sides; the film's own may be unknown too.
+    # highdicom insists on an orientation without oblique sides; the film's own may have them or be unknown.
     made.PatientOrientation = header.dataset.PatientOrientation
     made.SeriesDescription = f"edge-seg overlay: {RESEARCH_USE}"
     made.ImageComments = RESEARCH_USE
@@ -60,7 +60,7 @@ def capture_object(segmentation: Segmentation, overlay: np.ndarray, header: Stud
 
 
 def _put_jpeg(made: Any, overlay: np.ndarray) -> None:
-    """Replace the pixels by JPEG baseline with chrominance halved across (PS3.5 section 8.2.1)."""
+    """Replace the pixels with baseline JPEG, chrominance halved horizontally (PS3.5 section 8.2.1)."""
     from pydicom.encaps import encapsulate
     from pydicom.uid import JPEGBaseline8Bit
 

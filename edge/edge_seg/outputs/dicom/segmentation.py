@@ -19,14 +19,14 @@ _PROJECTION_DEPTH = 1.0
 
 
 def segmentation_object(segmentation: Segmentation, header: StudyHeader | None = None) -> Any:
-    """A binary segmentation, a segment for each structure (PS3.3 A.51).
+    """A binary segmentation, one segment per structure (PS3.3 A.51).
 
-    A bit for each pixel, not compressed: for binary segmentations PS3.5 has no compression that viewers read. On the
-    way to an archive that takes it the data set is deflated.
+    One bit per pixel, uncompressed: PS3.5 has no compression for binary segmentations that viewers read. The data set
+    is deflated on the way to an archive that takes it.
 
     Args:
         segmentation: of a film with a DICOM header.
-        header: of the film, made from it if not given.
+        header: of the film, built from it if not given.
 
     Returns:
         `highdicom.seg.Segmentation`, a pydicom dataset.
@@ -54,13 +54,13 @@ def segmentation_object(segmentation: Segmentation, header: StudyHeader | None =
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentationFacts:
-    """What a segmentation says of itself.
+    """What a segmentation says about itself.
 
     Attributes:
-        series_uid, series_number, series: of its series; the last is its description.
+        series_uid, series_number, series: of its series; `series` is the description.
         uid: SOP Instance UID.
         label: content label.
-        model, model_sha256: whose outlines they are, or were before they were put right.
+        model, model_sha256: the model whose outlines they are, or were before correction.
         creator: the person who made the content.
     """
 
@@ -77,13 +77,13 @@ class SegmentationFacts:
 def binary_segmentation(
     dataset: Any, masks: Sequence[np.ndarray], descriptions: list[Any], facts: SegmentationFacts
 ) -> Any:
-    """A binary segmentation of a film, a segment for each mask.
+    """A binary segmentation of a film, one segment per mask.
 
     Args:
         dataset: header of the film.
         masks: bool arrays of the film's size.
         descriptions: of each segment.
-        facts: what else it says.
+        facts: what else the segmentation says.
     """
     import highdicom
     from pydicom.uid import ExplicitVRLittleEndian
@@ -114,7 +114,7 @@ def binary_segmentation(
 
 
 def segmentation_uid(segmentation: Segmentation, header: StudyHeader) -> str:
-    """SOP Instance UID of the segmentation, for what refers to it."""
+    """SOP Instance UID of the segmentation, for objects that refer to it."""
     return origin.result_uid(segmentation, header, "segmentation")
 
 
@@ -140,14 +140,14 @@ def _descriptions(segmentation: Segmentation) -> list[Any]:
             algorithm_identification=algorithm,
             display_color=highdicom.color.CIELabColor.from_rgb(*rgb(structure.colour)),
         )
-        # Two definitions of lung are in use; a code does not tell them apart.
+        # Two definitions of lung are in use; the code does not tell them apart.
         description.SegmentDescription = structure.definition
         descriptions.append(description)
     return descriptions
 
 
 def _pixel_measures(dataset: Any) -> Any:
-    """Spacing of the pixels of a film, by its header; `None` where it is not known."""
+    """Pixel spacing from a film's header; `None` if unknown."""
     import highdicom
 
     if "PixelSpacing" not in dataset:

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def to_bytes(dataset: Any) -> bytes:
-    """The whole file of a pydicom data set with its meta information."""
+    """The complete file of a pydicom data set, with its meta information."""
     buffer = io.BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

@@ -1,6 +1,6 @@
-"""Results on their way to who wants them: kept until they are taken, however long the network is away.
+"""Results on their way to their receivers: kept until they are taken, however long the network is down.
 
-DICOM results go to an archive: a PACS (`AE@HOST:PORT`) or a DICOMweb service (`https://...`), which need
+DICOM results go to an archive: a PACS (`AE@HOST:PORT`) or a DICOMweb service (`https://...`); both need
 `pip install '.[clinic]'`. Records go to a webhook (`https://...`) or an MQTT broker (`mqtt://...`, which needs
 `pip install '.[mqtt]'`).
 """

@@ -1,4 +1,4 @@
-"""Which archive, or which receiver of records, an address means."""
+"""Turns an address into an archive or a receiver of records."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ def archive_at(address: str, *, tls: ssl.SSLContext | None = None, authorization
     Args:
         address: as the user gives it.
         tls: secures the connection to a PACS.
-        authorization: value of the header of that name for a DICOMweb service.
+        authorization: value of the `Authorization` header for a DICOMweb service.
 
     Raises:
-        UsageError: it is none.
-        DeviceError: what it needs is not installed.
+        UsageError: the address is invalid.
+        DeviceError: a package that it needs is not installed.
 
     >>> str(archive_at("PACS@10.0.0.5:104"))
     'PACS@10.0.0.5:104'
@@ -30,16 +30,16 @@ def archive_at(address: str, *, tls: ssl.SSLContext | None = None, authorization
 
 
 def receiver_at(address: str, *, tls: ssl.SSLContext | None = None, authorization: str | None = None) -> Archive:
-    """What takes the record of each film, from `https://HOST/...` or `mqtt://HOST/TOPIC`.
+    """A receiver of each film's record, from `https://HOST/...` or `mqtt://HOST/TOPIC`.
 
     Args:
         address: as the user gives it.
-        tls: what the receiver is checked by; the authorities of the system where none is given.
-        authorization: value of the header of that name for a webhook, `USER:PASSWORD` for a broker.
+        tls: verifies the receiver; by default with the system's certificate authorities.
+        authorization: value of the `Authorization` header for a webhook, `USER:PASSWORD` for a broker.
 
     Raises:
-        UsageError: it is none.
-        DeviceError: what it needs is not installed.
+        UsageError: the address is invalid.
+        DeviceError: a package that it needs is not installed.
 
     >>> str(receiver_at("https://his.example/films"))
     'https://his.example/films'
@@ -48,7 +48,7 @@ def receiver_at(address: str, *, tls: ssl.SSLContext | None = None, authorizatio
         from edge_seg.outputs.outbox.mqtt import MqttBroker
 
         return MqttBroker.parse(address, authorization, tls)
-    # Python's HTTP takes 50 ms to load, which a station without a webhook need not wait for.
+    # Python's HTTP client takes 50 ms to load; a station without a webhook need not wait for it.
     from edge_seg.outputs.outbox.webhook import Webhook
 
     return Webhook.parse(address, authorization, tls)

@@ -1,4 +1,4 @@
-"""What an archive is to the outbox: it takes parcels, or says that it never will, or that something is in the way."""
+"""An archive as the outbox sees it: it takes parcels, refuses them for good, or cannot take them now."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE_S = 20.0
-"""How long an archive may take to answer, beside the time that the bytes take."""
+"""How long an archive may take to answer, on top of the transfer time."""
 
 SLOWEST_BYTES_PER_S = 8_000
-"""Of the slowest link that results are sent through (64 kbit/s): a deadline must leave time for the bytes."""
+"""Slowest link that results are sent over (64 kbit/s): a deadline must leave time for the transfer."""
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """What is in the way of parcels that were not sent.
+    """Why parcels were not sent.
 
     Attributes:
-        text: for a person.
-        parcel: the one that was on its way when it happened.
+        text: for a person to read.
+        parcel: the one being sent when it happened.
     """
 
     text: str
@@ -28,7 +28,7 @@ class Trouble:
 
 
 class Archive(ABC):
-    """Where results are sent to."""
+    """A destination for results."""
 
     @property
     @abstractmethod
@@ -43,28 +43,28 @@ class Archive(ABC):
         answer: Callable[[Path, str | None], None],
         is_closing: Callable[[], bool],
     ) -> Trouble | None:
-        """Send DICOM files.
+        """Send files: DICOM objects to an archive, JSON records to a receiver.
 
         Args:
             parcels: the files, in this order.
-            sender: what this device calls itself.
-            answer: told of each file that the archive has taken (`None`), or will never take (why).
-            is_closing: asked between files; when it says so, the rest is left.
+            sender: the name of this device.
+            answer: called for each file that the archive has taken (`None`) or will never take (the reason).
+            is_closing: checked between files; once true, the rest is left.
 
         Returns:
-            What is in the way of the files that `answer` was not told of.
+            Why files for which `answer` was not called were not sent.
         """
 
 
 def allowed_s(size: int) -> float:
-    """How long sending so many bytes may take, the answer included."""
+    """How long sending `size` bytes may take, the answer included."""
     return PATIENCE_S + size / SLOWEST_BYTES_PER_S
 
 
 def with_bytes(
     parcels: Sequence[Path], answer: Callable[[Path, str | None], None], is_closing: Callable[[], bool]
 ) -> Iterator[tuple[Path, bytes]]:
-    """Files and what is in them, until the outbox closes; `answer` is told of those that cannot be read."""
+    """Files and their contents, until the outbox closes; unreadable files are reported to `answer`."""
     for path in parcels:
         if is_closing():
             return

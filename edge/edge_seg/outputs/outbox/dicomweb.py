@@ -30,7 +30,7 @@ _ITS_OWN_FAULT = frozenset(
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
 )
-"""Answers that are about the object and not about the service or who asks."""
+"""Statuses that concern the object, not the service or the client."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class DicomWebArchive(Archive):
     """A DICOMweb service by its address.
 
     Attributes:
-        url: under which `/studies` lies.
-        authorization: value of the header of that name, where the service wants one.
+        url: the base that `/studies` is appended to.
+        authorization: value of the `Authorization` header, if the service wants one.
 
     >>> str(DicomWebArchive.parse("https://pacs.example/dicom-web/"))
     'https://pacs.example/dicom-web'
@@ -53,7 +53,7 @@ class DicomWebArchive(Archive):
         """A service from its address.
 
         Raises:
-            UsageError: it is no address, or holds a password, which would stand in logs and process lists.
+            UsageError: it is not an address, or holds a password, which would appear in logs and process lists.
             DeviceError: dicomweb-client is not installed.
         """
         try:
@@ -87,7 +87,7 @@ class DicomWebArchive(Archive):
         answer: Callable[[Path, str | None], None],
         is_closing: Callable[[], bool],
     ) -> Trouble | None:
-        """Send files, a request for each; see `Archive.deliver`."""
+        """Send files, one request each; see `Archive.deliver`."""
         import requests
 
         with requests.Session() as session:
@@ -103,7 +103,7 @@ class DicomWebArchive(Archive):
                 except FileNotFoundError:
                     continue
                 except (InputError, OSError) as error:
-                    # The errors of requests are OSErrors too; they never leave `_store`.
+                    # Errors of requests are OSErrors too, but never leave `_store`.
                     answer(path, str(error))
                     continue
                 if trouble is not None:
@@ -113,7 +113,7 @@ class DicomWebArchive(Archive):
     def _deliver_one(
         self, session: Any, sender: str, parcel: Parcel, path: Path, answer: Callable[[Path, str | None], None]
     ) -> str | None:
-        """Send a file; what is in the way of it and the rest."""
+        """Send a file; returns what keeps it and the rest from being sent."""
         reason, trouble = self._store(session, sender, parcel, parcel.dataset)
         if reason == _NO_SUCH_ENCODING and parcel.syntax != _EXPLICIT:
             reason, trouble = self._store(session, sender, parcel, parcel.encoded(_EXPLICIT))
@@ -128,7 +128,7 @@ class DicomWebArchive(Archive):
         return None
 
     def _store(self, session: Any, sender: str, parcel: Parcel, dataset: Any) -> tuple[int | None, str | None]:
-        """Send an object: why the service will not have it (a failure reason or HTTP status), or what is in the way."""
+        """Send an object; returns why the service refuses it (failure reason or HTTP status), or what prevents it."""
         import requests
         from dicomweb_client import DICOMwebClient
 
@@ -139,7 +139,7 @@ class DicomWebArchive(Archive):
         patience = PATIENCE_S, allowed_s(max(parcel.size, len(dataset.get("PixelData", b""))))
         client = DICOMwebClient(self.url, session=session, headers=headers, timeout=patience)
         client.set_http_retry_params(retry=False)
-        # In one piece with its length: many a proxy takes no chunks.
+        # In one piece with its length: many proxies reject chunks.
         client.set_chunk_size(1 << 30)
         try:
             response = client.store_instances([dataset])
@@ -150,7 +150,7 @@ class DicomWebArchive(Archive):
         except requests.exceptions.SSLError as error:
             return None, f"cannot be trusted ({_line(error)})"
         except ValueError:
-            # No JSON, or JSON that is no data set; requests raises a ValueError that is a RequestException too.
+            # Not JSON, or not a data set; the ValueError that requests raises is a RequestException too.
             return None, "answers like no DICOMweb service"
         except (requests.RequestException, OSError):
             return None, "does not answer"
@@ -158,7 +158,7 @@ class DicomWebArchive(Archive):
 
 
 def _outcome(response: Any, parcel: Parcel) -> tuple[int | None, str | None]:
-    """What an answer of success says of the object."""
+    """What a success response says about the object."""
     for item in response.get("FailedSOPSequence") or ():
         return int(item.get("FailureReason", 0) or 0), None
     stored = {str(item.get("ReferencedSOPInstanceUID", "")) for item in response.get("ReferencedSOPSequence") or ()}
@@ -168,7 +168,7 @@ def _outcome(response: Any, parcel: Parcel) -> tuple[int | None, str | None]:
 
 
 def _refusal(response: Any) -> tuple[int | None, str | None]:
-    """What an answer of failure says of the object, or of the service."""
+    """What an error response says about the object or the service."""
     import pydicom
 
     status = response.status_code
@@ -189,7 +189,7 @@ def _words(reason: int) -> str:
 
 
 def _bare_media_type(response: Any, **_: Any) -> None:
-    """Take parameters off the media type: dicomweb-client knows no `; charset=utf-8` and would see an empty answer."""
+    """Strip media type parameters: with `; charset=utf-8`, dicomweb-client would see an empty answer."""
     if kind := response.headers.get("Content-Type"):
         response.headers["Content-Type"] = kind.split(";")[0].strip()
 

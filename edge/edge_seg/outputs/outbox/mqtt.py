@@ -18,7 +18,7 @@ from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble, with_b
 
 _PORT, _TLS_PORT = 1883, 8883  # as registered with IANA
 _TOPIC = re.compile(r"[^#+\x00-\x1f]{1,200}")
-"""Names that can be published to: `#` and `+` stand for others when listening (MQTT 3.1.1 section 4.7)."""
+"""Topics that can be published to; `#` and `+` are wildcards for subscribers (MQTT 3.1.1 section 4.7)."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class MqttBroker(Archive):
     Attributes:
         host, port: of the broker.
         topic: that records are published to.
-        secure: whether the connection is by TLS.
-        authorization: `USER:PASSWORD`, where the broker wants one.
-        tls: what the broker is checked by; the authorities of the system where none is given.
+        secure: whether the connection uses TLS.
+        authorization: `USER:PASSWORD`, if the broker wants one.
+        tls: verifies the broker; by default with the system's certificate authorities.
 
     >>> str(MqttBroker.parse("mqtts://broker.example/clinic/films"))
     'mqtts://broker.example:8883/clinic/films'
@@ -48,7 +48,7 @@ class MqttBroker(Archive):
         """A broker from `mqtt://HOST[:PORT]/TOPIC`, or `mqtts://` for TLS.
 
         Raises:
-            UsageError: it is no such address, or holds a password, which would stand in logs and process lists.
+            UsageError: it is not such an address, or holds a password, which would appear in logs and process lists.
             DeviceError: paho-mqtt is not installed.
         """
         try:
@@ -105,7 +105,7 @@ class MqttBroker(Archive):
                 answer(path, None)
         except ssl.SSLError as error:
             return Trouble(f"{self} cannot be trusted ({error.reason or error})")
-        # paho raises the last two where the connection is lost, and where its queue is full.
+        # paho raises the last two when the connection is lost and when its queue is full.
         except (OSError, RuntimeError, ValueError):
             return Trouble(f"{self} does not answer")
         finally:
@@ -114,7 +114,7 @@ class MqttBroker(Archive):
         return None
 
     def _client(self) -> tuple[Any, threading.Event, list[str]]:
-        """A client that is not yet connected; set when the broker has answered; why it refuses, where it does."""
+        """A client not yet connected, an event set once the broker answers, and why it refuses, if it does."""
         from paho.mqtt.client import Client
         from paho.mqtt.enums import CallbackAPIVersion
 

@@ -17,7 +17,7 @@ from edge_seg.outputs.outbox.parcel import Parcel
 _ACCEPTED = (0x0000, 0xB000, 0xB006, 0xB007)  # success, and warnings: the object is kept (PS3.4 table B.2-1)
 _IMPLICIT, _EXPLICIT, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 _PLAIN = (_EXPLICIT, _IMPLICIT)
-"""Encodings offered for every class beside the best: PS3.5 section 10.1 demands Implicit VR Little Endian."""
+"""Encodings offered for every class besides the best: PS3.5 section 10.1 requires Implicit VR Little Endian."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class PacsArchive(Archive):
 
     Attributes:
         title, host, port: of the PACS.
-        tls: secures the connection where given.
+        tls: secures the connection if given.
 
     >>> PacsArchive.parse("PACS@10.0.0.5:104")
     PacsArchive(title='PACS', host='10.0.0.5', port=104)
@@ -42,7 +42,7 @@ class PacsArchive(Archive):
         """A PACS from `AE@HOST:PORT`.
 
         Raises:
-            UsageError: it is none.
+            UsageError: the address is invalid.
         """
         title, _, where = text.partition("@")
         host, _, port = where.rpartition(":")
@@ -71,7 +71,7 @@ class PacsArchive(Archive):
             return None
         association = self._associate(sender, set(kinds.values()))
         try:
-            # One whose every offer was refused is over, but has told what it is that it does not take.
+            # If every offer was refused, the association is over, but its contexts say what the archive does not take.
             if not association.is_established and not association.rejected_contexts:
                 return Trouble(self._silence(association))
             for path in kinds:
@@ -91,7 +91,7 @@ class PacsArchive(Archive):
         prepare_pynetdicom()
         entity = pynetdicom.AE(sender)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = PATIENCE_S
-        # The smallest encoding has a context of its own: of several in one, the archive may choose the largest.
+        # The smallest encoding gets its own context: from several in one, the archive may choose the largest.
         offers: set[tuple[str, tuple[str, ...]]] = {(storage, (_smallest(syntax),)) for storage, syntax in kinds}
         offers |= {(storage, _PLAIN) for storage, _ in kinds}
         contexts = [pynetdicom.build_context(storage, list(syntaxes)) for storage, syntaxes in sorted(offers)]
@@ -105,7 +105,7 @@ class PacsArchive(Archive):
         return f"{self} refuses this device ({reason})"
 
     def _deliver_one(self, association: Any, path: Path, answer: Callable[[Path, str | None], None]) -> str | None:
-        """Send a file; what is in the way of it and the rest."""
+        """Send a file; returns what keeps it and the rest from being sent."""
         try:
             parcel = Parcel.read(path)
             syntax = _accepted_syntax(association, parcel)
@@ -114,7 +114,7 @@ class PacsArchive(Archive):
                 return None
             dataset = parcel.encoded(syntax)
         except FileNotFoundError:
-            # Whoever keeps house has removed it.
+            # Housekeeping has removed it.
             return None
         except (InputError, OSError) as error:
             answer(path, str(error))
@@ -133,7 +133,7 @@ class PacsArchive(Archive):
 
 
 def _judge(response: Any, path: Path, answer: Callable[[Path, str | None], None]) -> str | None:
-    """Pass on what the archive answered; what is in the way of this file and the rest."""
+    """Pass on the archive's answer; returns what keeps this file and the rest from being sent."""
     if "Status" not in response:
         return "hung up"
     status = int(response.Status)
@@ -148,7 +148,7 @@ def _judge(response: Any, path: Path, answer: Callable[[Path, str | None], None]
 
 
 def _kinds(parcels: Sequence[Path], answer: Callable[[Path, str | None], None]) -> dict[Path, tuple[str, str]]:
-    """SOP class and transfer syntax by file; those that are no DICOM files are answered for."""
+    """SOP class and transfer syntax by file; files that are not DICOM are reported to `answer`."""
     import pydicom
 
     found: dict[Path, tuple[str, str]] = {}
@@ -160,19 +160,19 @@ def _kinds(parcels: Sequence[Path], answer: Callable[[Path, str | None], None]) 
             found[path] = str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
         except FileNotFoundError:
             continue
-        # Parsers of damaged files raise what they like.
+        # Parsers can raise anything for damaged files.
         except Exception as error:
             answer(path, f"{path.name}: damaged, or no DICOM file ({type(error).__name__})")
     return found
 
 
 def _smallest(syntax: str) -> str:
-    """The smallest encoding that a file of this one can be sent in."""
+    """The smallest encoding in which a file of this encoding can be sent."""
     return _DEFLATED if syntax in _PLAIN else syntax
 
 
 def _accepted_syntax(association: Any, parcel: Parcel) -> str | None:
-    """The smallest encoding that the archive takes this file in, if any."""
+    """The smallest encoding in which the archive takes this file, if any."""
     taken = {
         str(context.transfer_syntax[0])
         for context in association.accepted_contexts

@@ -1,4 +1,4 @@
-"""A DICOM file on its way: read whole or not at all, and encoded as its receiver takes it."""
+"""A DICOM file in transit: read whole or not at all, and encoded as its receiver accepts it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from edge_seg.errors import InputError
 _DELIMITER = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"  # Sequence Delimitation Item, PS3.5 section A.4
 _UNDEFINED = 0xFFFFFFFF
 _LAST_KEYWORDS = ("PixelData", "ContentSequence")
-"""What results end with; a file that was cut off between two attributes lacks it."""
+"""What results end with; a file cut off between two attributes lacks it."""
 
 
 @dataclass(frozen=True)
 class Parcel:
-    """A DICOM file that is whole.
+    """A complete DICOM file.
 
     Attributes:
         dataset: pydicom's, with its file meta information.
@@ -38,7 +38,7 @@ class Parcel:
         """Read a file.
 
         Raises:
-            InputError: it is empty, cut off, damaged, or lacks what it is known by.
+            InputError: it is empty, cut off, damaged, or lacks a UID that identifies it.
             OSError: it cannot be read.
         """
         import pydicom
@@ -49,12 +49,12 @@ class Parcel:
                 warnings.simplefilter("ignore")
                 dataset = pydicom.dcmread(io.BytesIO(data))
                 whole = _is_whole(dataset, data)
-                # All attributes decoded: raw ones would be written on in the file's own encoding.
+                # Decode all attributes: raw ones would be written in the file's original encoding.
                 for _ in dataset.iterall():
                     pass
                 storage, instance = str(dataset.get("SOPClassUID", "")), str(dataset.get("SOPInstanceUID", ""))
                 syntax = str(dataset.file_meta.get("TransferSyntaxUID", ""))
-        # Parsers of damaged files raise what they like, and each of it means that this one is damaged.
+        # Parsers can raise anything for damaged files; whatever it is, this file is damaged.
         except Exception as error:
             raise InputError(f"{path.name}: damaged, or no DICOM file ({type(error).__name__})") from error
         if not whole:
@@ -72,7 +72,7 @@ class Parcel:
         """The dataset in a transfer syntax: its own, or an uncompressed little-endian one.
 
         Raises:
-            InputError: its pixels are compressed in a way that is not undone here.
+            InputError: its pixels are compressed in a way that is not supported here.
         """
         import pydicom
         from pydicom.uid import UID
@@ -89,7 +89,7 @@ class Parcel:
 
 
 def _decompress(dataset: Any, syntax: str) -> None:
-    """Replace the JPEG frame of a colour picture by its pixels; that it was lossy stays said."""
+    """Replace the JPEG frame of a colour picture with its pixels; it stays marked as lossy."""
     import cv2
     import numpy as np
     from pydicom.encaps import generate_frames
@@ -108,7 +108,7 @@ def _decompress(dataset: Any, syntax: str) -> None:
 
 
 def _is_whole(dataset: Any, data: bytes) -> bool:
-    """Whether the file ends where its last attribute does; pydicom says nothing of one that was cut off."""
+    """Whether the file ends where its last attribute does; pydicom does not report a truncated one."""
     from pydicom.datadict import keyword_for_tag
 
     if not dataset:

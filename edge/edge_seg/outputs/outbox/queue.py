@@ -1,7 +1,7 @@
-"""The outbox: a folder of what waits for the archive, and the thread that sends it.
+"""The outbox: a folder of results waiting for the archive, and the thread that sends them.
 
-A result that waits is a link to its file in the folder `outbox`. What the archive will never take, and what is damaged,
-lies in `outbox/refused`, with the reason in `reasons.txt` there; moved back, it is sent again.
+A waiting result is a link in the folder `outbox` to its file. Damaged files and those that the archive will never take
+go to `outbox/refused`, with the reason in `reasons.txt` there; moved back, they are sent again.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble
 from edge_seg.storage import DRAFT_SUFFIX, flush_folder, write_atomically
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 300.0
-"""After a vain attempt the next comes after the first pause, then after twice as long, up to the longest."""
+"""Pauses after failed attempts: the first, then twice as long each time, up to the longest."""
 
 REASONS_NAME = "reasons.txt"
-"""Why files were set aside, a line each."""
+"""Why files were set aside, one line each."""
 
 _LONGEST_REASONS = 1_000_000
 _MOST_AT_ONCE = 500
@@ -31,11 +31,11 @@ _LOOK_EVERY_S = 1.0
 
 
 class Outbox:
-    """Sends results on from a thread of its own.
+    """Sends results from its own thread.
 
     Args:
-        folder: where what waits is kept; made if absent. On the disk of the results, or it holds copies.
-        archive: where to.
+        folder: holds waiting results; created if absent. On another disk than the results, it holds copies.
+        archive: the destination.
         ae_title: of this device.
 
     Attributes:
@@ -43,7 +43,7 @@ class Outbox:
         last_refusal: why the last file was set aside.
 
     Raises:
-        OutputError: the folder cannot be made.
+        OutputError: the folder cannot be created.
     """
 
     def __init__(self, folder: Path, archive: Archive, ae_title: str) -> None:
@@ -66,12 +66,12 @@ class Outbox:
         self._thread.start()
 
     def __len__(self) -> int:
-        """How many results wait."""
+        """How many results are waiting."""
         return len(self._waiting())
 
     @property
     def refused(self) -> int:
-        """How many results were set aside, and those that should be and cannot be moved."""
+        """How many results were set aside, including those that could not be moved."""
         held = sum(1 for reason in self._stuck.values() if reason)
         try:
             return held + sum(1 for path in (self.folder / "refused").iterdir() if path.name != REASONS_NAME)
@@ -80,16 +80,16 @@ class Outbox:
 
     @property
     def trouble(self) -> str | None:
-        """What is in the way, for a person; `None` where nothing is."""
+        """What prevents sending, for a person to read; `None` if nothing does."""
         if self._in_the_way is None and self._stuck:
             return f"{self.folder}: {len(self._stuck)} files that are done with cannot be moved away"
         return self._in_the_way
 
     def put(self, path: Path) -> None:
-        """Send a file on, now or when the archive answers; when this returns that lasts through a power cut.
+        """Send a file, now or when the archive answers; once this returns, not even a power cut loses it.
 
         Raises:
-            OutputError: no note can be taken of it.
+            OutputError: it cannot be queued.
         """
         target = self.folder / path.name
         draft = self.folder / f".{path.name}{DRAFT_SUFFIX}"
@@ -98,9 +98,9 @@ class Outbox:
             try:
                 os.link(path, draft)
             except OSError:
-                _copy(path, draft)  # FAT knows no links
+                _copy(path, draft)  # FAT has no links
             draft.replace(target)
-            # Of two links to one file, the replacement leaves both.
+            # Replacing one link to a file with another leaves both.
             draft.unlink(missing_ok=True)
             flush_folder(self.folder)
         except OSError as error:
@@ -108,12 +108,12 @@ class Outbox:
         self._news.set()
 
     def put_bytes(self, name: str, data: bytes) -> None:
-        """Send bytes on, under the name of a file; see `put`."""
+        """Send bytes under a file name; see `put`."""
         write_atomically(self.folder / name, data)
         self._news.set()
 
     def close(self) -> None:
-        """Send what waits while the archive takes it, then stop; the rest goes when an outbox is opened there again."""
+        """Send what is waiting while the archive takes it, then stop; the next outbox in this folder sends the rest."""
         while self._thread.is_alive() and not self._closing.is_set() and len(self) and self._in_the_way is None:
             self._news.set()
             time.sleep(0.05)
@@ -122,15 +122,15 @@ class Outbox:
         self._thread.join(PATIENCE_S)
 
     def _waiting(self) -> list[Path]:
-        """What is to be sent, the oldest first, but first what was never on its way when a connection broke."""
+        """What to send, oldest first, but last what was being sent when a connection broke."""
         found = []
         with suppress(OSError):
             for path in self.folder.iterdir():
-                # One that has just been sent, and a file that nobody may look at.
+                # It may just have been sent, or be unreadable.
                 with suppress(OSError):
                     facts = path.lstat()
                     key = path.name, facts.st_ino, facts.st_mtime_ns
-                    # No pipe or device is opened, and drafts are not whole.
+                    # Pipes and devices must not be opened, and drafts are incomplete.
                     if stat.S_ISREG(facts.st_mode) and not path.name.startswith(".") and key not in self._stuck:
                         found.append((self._interrupted.get(path.name, 0), facts.st_mtime_ns, path))
         return [path for _, _, path in sorted(found)]
@@ -141,7 +141,7 @@ class Outbox:
             self._news.clear()
             try:
                 self._in_the_way = self._send_some()
-            # Whatever happens here must not end the thread: nothing would be sent any more, and nobody would know.
+            # Nothing may end the thread: sending would stop without anyone noticing.
             except BaseException as error:
                 self._in_the_way = f"sending to {self.archive} failed ({type(error).__name__}: {error})"
             if self._in_the_way is None:
@@ -149,12 +149,12 @@ class Outbox:
                 if not len(self):
                     self._news.wait(_LOOK_EVERY_S)
                 continue
-            # New results do not hurry an archive that is away.
+            # New results do not shorten the wait for an archive that is down.
             self._closing.wait(pause)
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
     def _send_some(self) -> str | None:
-        """Send what can be sent at once; what is in the way of the rest."""
+        """Send one batch; returns what keeps the rest from being sent."""
         waiting = self._waiting()[:_MOST_AT_ONCE]
         if not waiting:
             return None
@@ -162,13 +162,13 @@ class Outbox:
         if trouble is None:
             return None
         if trouble.parcel is not None:
-            # Behind the others from now on: it may be what breaks the connection.
+            # It goes behind the others from now on: it may be what breaks the connection.
             name = trouble.parcel.name
             self._interrupted[name] = self._interrupted.get(name, 0) + 1
         return trouble.text
 
     def _settle(self, path: Path, reason: str | None) -> None:
-        """Take a file off the list: it was taken, or set it aside for a reason."""
+        """Take a delivered file off the queue, or set it aside if there is a reason."""
         self._interrupted.pop(path.name, None)
         if reason is None:
             self.sent += 1
@@ -190,7 +190,7 @@ class Outbox:
                 self._note(reason)
 
     def _note(self, reason: str) -> None:
-        """Add a reason to the file of reasons, as long as that is of a size that somebody reads."""
+        """Append a reason to the file of reasons, unless that is already too long to read."""
         path = self.folder / "refused" / REASONS_NAME
         if path.exists() and path.stat().st_size > _LONGEST_REASONS:
             return
@@ -201,7 +201,7 @@ class Outbox:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Copy a file, flushed."""
+    """Copy a file and flush it."""
     with source.open("rb") as read, target.open("wb") as written:
         shutil.copyfileobj(read, written)
         written.flush()

@@ -23,7 +23,7 @@ _ITS_OWN_FAULT = frozenset(
         HTTPStatus.UNPROCESSABLE_ENTITY,
     }
 )
-"""Answers that are about the record and not about the service or who asks."""
+"""Statuses that concern the record, not the service or the client."""
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class Webhook(Archive):
 
     Attributes:
         url: that records are posted to.
-        authorization: value of the header of that name, where the service wants one.
-        tls: what a service at `https://` is checked by; the authorities of the system where none is given.
+        authorization: value of the `Authorization` header, if the service wants one.
+        tls: verifies a service at `https://`; by default with the system's certificate authorities.
 
     >>> str(Webhook.parse("https://his.example/films"))
     'https://his.example/films'
@@ -48,7 +48,7 @@ class Webhook(Archive):
         """A webhook from its address.
 
         Raises:
-            UsageError: it is no address, or holds a password, which would stand in logs and process lists.
+            UsageError: it is not an address, or holds a password, which would appear in logs and process lists.
         """
         try:
             parts = urlsplit(text)
@@ -80,7 +80,7 @@ class Webhook(Archive):
         answer: Callable[[Path, str | None], None],
         is_closing: Callable[[], bool],
     ) -> Trouble | None:
-        """Post records over one connection, a request for each; see `Archive.deliver`."""
+        """Post records over one connection, one request each; see `Archive.deliver`."""
         connection = self._connection()
         try:
             for path, data in with_bytes(parcels, answer, is_closing):
@@ -107,7 +107,7 @@ class Webhook(Archive):
         path: Path,
         answer: Callable[[Path, str | None], None],
     ) -> str | None:
-        """Post a record; what is in the way of it and the rest."""
+        """Post a record; returns what keeps it and the rest from being sent."""
         parts = urlsplit(self.url)
         headers = {"Content-Type": "application/json", "User-Agent": sender, "Idempotency-Key": path.stem}
         if self.authorization is not None:
@@ -117,7 +117,7 @@ class Webhook(Archive):
             connection.request("POST", target, data, headers)
             response = connection.getresponse()
             response.read(1 << 16)
-            # The rest of a longer answer would be taken for the next one.
+            # The rest of a longer answer would be read as the next one.
             if not response.isclosed():
                 connection.close()
         except ssl.SSLError as error:

@@ -1,4 +1,4 @@
-"""Films from a camera: the newest frame, never a queue. A camera that fails is reported and opened again."""
+"""Films from a camera: the newest frame, never a queue. A camera that fails is reported and reopened."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CameraOptions:
     Attributes:
         light_box: the camera looks at a film on a light box: the film's border is found and the keystone undone.
         rotation: degrees by which pictures are first turned clockwise: 0, 90, 180 or 270.
-        every_s: least seconds between two films; 0 takes as many frames as the device can process.
+        every_s: minimum seconds between two films; 0 takes as many frames as the device can process.
         any_certificate: over HTTPS, also accept a certificate that no authority signed.
     """
 
@@ -90,7 +90,7 @@ class Camera(Source):
         self._due = -math.inf
         self._news = threading.Condition()
         self._newest: tuple[Feed, Any, float, datetime] | None = None
-        # The first is not yet reported as a failure; the second lasts until a good frame arrives.
+        # `_trouble` has not been reported as a failure yet; `_fault` lasts until a good frame arrives.
         self._trouble: str | None = None
         self._fault: str | None = None
         self._last: Any = None
@@ -152,7 +152,7 @@ class Camera(Source):
         film = Film(
             np.ascontiguousarray(grey),
             colour=colour_of(picture),
-            # One camera sends no two frames in a microsecond; the mark tells it from another.
+            # No camera sends two frames within a microsecond; the mark distinguishes cameras.
             name=f"camera-{self._mark}-{wall:%Y%m%dT%H%M%S%f}.png",
             unique_name=True,
             source=self._name,
@@ -175,12 +175,12 @@ class Camera(Source):
             except DeviceError:
                 trouble = "does not answer"
             except Exception as error:
-                # No exception of a driver may end the thread: the camera would stop without a report.
+                # A driver's exception must not end the thread: the camera would stop without a report.
                 _log.warning("the reader of a camera raised %s", type(error).__name__)
                 trouble = f"failed ({type(error).__name__})"
             finally:
                 self._let_go()
-            # Each fault is reported once, not at each attempt to open the camera again.
+            # Each fault is reported once, not at each attempt to reopen the camera.
             if self._good_at > began:
                 pause, told = FIRST_PAUSE_S, False
             self._fault = trouble
@@ -198,7 +198,7 @@ class Camera(Source):
                 feed.release()
 
     def _read(self, feed: Feed) -> str:
-        """Keep the newest frame until something goes wrong, and return what it is.
+        """Keep the newest frame until something goes wrong, and return what went wrong.
 
         Raises:
             FeedEnded: the camera sends no more frames.
@@ -226,12 +226,12 @@ def _same(one: Any, other: Any) -> bool:
 
 
 class DemoCamera(Source):
-    """A breathing synthetic chest in place of a camera, to try the path of a film without hardware.
+    """A breathing synthetic chest in place of a camera, for trying the pipeline without hardware.
 
     Args:
-        frames: stop after this number of films; `None` goes on, at the pace of a breath.
-        height, width: of each frame; by default frames of 1,024 pixels a side, painted beforehand.
-        seed: of the anatomy of other frames.
+        frames: stop after this number of films; `None` for no limit, at the pace of a breath.
+        height, width: of each frame; by default ready-made frames of 1,024 pixels a side.
+        seed: of the anatomy, if a size is given.
     """
 
     live = True

@@ -32,7 +32,7 @@ def open_feed(address: str, *, any_certificate: bool = False) -> Feed:
     """The camera at an address.
 
     Args:
-        address: an index (`0`), `picamera`, `auto` (picamera2 where there is one, else the first that sends a frame),
+        address: an index (`0`), `picamera`, `auto` (picamera2 if present, else the first device that sends a frame),
             a URL (`http://`, `https://`, `rtsp://`), or a path: `/dev/video0`, or a recording, played at its own pace.
         any_certificate: see `mjpeg.open_mjpeg`.
 
@@ -70,7 +70,7 @@ class OpenCVFeed:
         capture: an open capture.
         as_it_came: the property and value that make this kind of capture return JPEG frames undecoded: OpenCV's own
             decoder does not report damage.
-        pace: frames per second, for a recording that could be read faster than it was made; 0 for no pace.
+        pace: frames per second, for a recording that could be read faster than it was made; 0 for no limit.
     """
 
     def __init__(self, capture: Any, as_it_came: tuple[int, float], pace: float = 0.0) -> None:
@@ -141,7 +141,7 @@ class PicameraFeed:
 def _open_url(address: str, any_certificate: bool) -> Feed:
     shown = without_secrets(address)
     if address.startswith(("http://", "https://")):
-        # Python's HTTP takes 50 ms to load, which films from files need not wait for.
+        # Python's HTTP modules take 50 ms to import, and films from files do not need them.
         from edge_seg.sources.cameras.mjpeg import open_mjpeg
 
         feed = open_mjpeg(address, any_certificate=any_certificate)
@@ -181,7 +181,7 @@ def _first_that_works() -> Feed:
         except DeviceError:
             continue
         try:
-            # A Pi lists a dozen devices of its video codecs, which open and never send.
+            # A Pi lists a dozen video codec devices, which open but never send a frame.
             feed.read()
             return feed
         except FeedEnded:

@@ -9,7 +9,7 @@ from edge_seg.sources.cameras.stream import BrokenFrame
 from edge_seg.sources.header import picture_size
 
 MOST_PIXELS = 32_000_000
-"""Most pixels of a frame that is decoded: a few hundred bytes can announce thousands of millions."""
+"""Most pixels of a frame that is decoded: a few hundred bytes can announce billions."""
 
 
 def decode_jpeg(frame: bytes) -> np.ndarray:

@@ -8,17 +8,17 @@ import cv2
 import numpy as np
 
 _SIDE = 640
-"""Longest side, in pixels, of the copy in which the border is searched."""
+"""Longest side, in pixels, of the copy in which the border is sought."""
 
 _SMALLEST = 0.12
-"""Least share of the frame that a film covers."""
+"""Smallest share of the frame that a film may cover."""
 
 _LONGEST_TO_SHORTEST = 1.9
-"""Films are 18 x 24 to 35 x 43 cm: at most 1.4 times as long as wide; a camera at an angle makes it more."""
+"""Films are 18 x 24 to 35 x 43 cm: at most 1.4 times as long as wide; a camera at an angle stretches that."""
 
 _EDGE = 3  # pixels of the copy
-_STRAIGHT = 0.02  # of its circumference: how far a border may be from four straight lines
-_RIGHT = 0.5  # cosine of the sharpest corner that a keystone makes of a right angle
+_STRAIGHT = 0.02  # of its perimeter: how far a border may be from four straight lines
+_RIGHT = 0.5  # cosine of the sharpest corner that a keystone may make of a right angle
 
 
 def find_film(grey: np.ndarray) -> np.ndarray | None:
@@ -30,8 +30,8 @@ def find_film(grey: np.ndarray) -> np.ndarray | None:
         grey: `(height, width)` uint8 or uint16.
 
     Returns:
-        `(4, 2)` float32, x and y in pixels: upper left, upper right, lower right, lower left; `None` where there is no
-        such quadrangle.
+        `(4, 2)` float32, x and y in pixels: upper left, upper right, lower right, lower left; `None` if there is
+        none.
     """
     scale = min(1.0, _SIDE / max(grey.shape))
     small = cv2.resize(grey, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
@@ -59,7 +59,7 @@ def undo_keystone(grey: np.ndarray, corners: np.ndarray) -> np.ndarray:
 def _quadrangles(small: np.ndarray) -> Iterator[np.ndarray]:
     level, _ = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     frame = small.shape[0] * small.shape[1]
-    # A film is darker than the box around it and lighter than the room; exposure moves the levels between.
+    # A film is darker than the box around it and lighter than the room; exposure shifts the levels between them.
     for threshold in (level, (level + 255) / 2, level / 2, level / 4, level / 8):
         _, bright = cv2.threshold(small, threshold, 255, cv2.THRESH_BINARY)
         for mask in (bright, 255 - bright):
@@ -86,7 +86,7 @@ def _is_film(corners: np.ndarray) -> bool:
 
 
 def _lies_inside(corners: np.ndarray, shape: tuple[int, ...]) -> bool:
-    """Whether at most one corner touches the edge of the frame, which is straight as well."""
+    """Whether at most one corner touches the edge of the frame, which could itself pass for a straight border."""
     nearest = np.minimum(corners, np.array(shape[1::-1]) - 1 - corners).min(axis=1)
     return int((nearest <= _EDGE).sum()) <= 1
 

@@ -19,18 +19,18 @@ from edge_seg.sources.cameras.jpeg import decode_jpeg
 from edge_seg.sources.cameras.stream import PATIENCE_S, FeedEnded
 
 LARGEST_FRAME = 64 * 1024 * 1024
-"""Bytes of one frame; a server that sends more does not send pictures."""
+"""Largest frame, in bytes; a server that sends more is not sending pictures."""
 
 LONGEST_LINE = 8192
 MOST_HEADER_LINES = 64
-"""Limits of the header of one frame, as web servers have them."""
+"""Limits on the header of one frame, as in web servers."""
 
 
 class MjpegFeed:
     """JPEG frames over HTTP (`multipart/x-mixed-replace`).
 
     Args:
-        answer: response of the server, after its headers.
+        answer: the server's response, with its headers already read.
         boundary: between the frames, without its two dashes.
     """
 
@@ -50,7 +50,7 @@ class MjpegFeed:
         return self._take(end, deadline)
 
     def _content_length(self, deadline: float) -> int | None:
-        """Bytes of the frame, if its header says so."""
+        """Length of the frame in bytes, if its header gives it."""
         length = None
         for _ in range(MOST_HEADER_LINES):
             line = self._line(deadline).strip()
@@ -103,7 +103,7 @@ class MjpegFeed:
 
 
 def _length(text: bytes) -> int:
-    # Checked before it becomes a number: Python takes thousands of digits.
+    # Checked before conversion: Python accepts thousands of digits.
     if not text.isdigit() or len(text) > 12 or int(text) > LARGEST_FRAME:
         raise FeedEnded(f"announces a picture of {text[:20].decode('ascii', 'replace')} bytes")
     return int(text)
@@ -124,15 +124,15 @@ class _Digest(urllib.request.HTTPDigestAuthHandler):
 
 
 def open_mjpeg(address: str, *, any_certificate: bool = False) -> MjpegFeed | None:
-    """The feed of an MJPEG server; `None` if it sends something else, which FFMPEG may know.
+    """The feed of an MJPEG server; `None` if it sends something else, which FFMPEG may be able to read.
 
     Args:
         address: `http://` or `https://`, with user and password if the camera needs them. They are sent only when the
             camera asks (Digest, RFC 7616, or Basic), and never to another host that it redirects to.
-        any_certificate: also accept a self-signed certificate, as cameras make for themselves.
+        any_certificate: also accept a self-signed certificate, as cameras create for themselves.
 
     Raises:
-        DeviceError: nobody answers, or the server refuses.
+        DeviceError: the server does not answer, or refuses.
     """
     shown = without_secrets(address)
     try:
@@ -144,7 +144,7 @@ def open_mjpeg(address: str, *, any_certificate: bool = False) -> MjpegFeed | No
         if isinstance(getattr(error, "reason", None), ssl.SSLCertVerificationError):
             reason = "no authority signed its certificate: --any-certificate takes the camera's own"
         else:
-            # What the standard library says of an address that is none quotes it, with the secrets in it.
+            # The standard library's message about an invalid URL quotes it, secrets included.
             said = "it is no URL" if isinstance(error, InvalidURL) else error
             reason = f"nobody answers ({said}): check address and network"
         raise DeviceError(f"camera {shown}: {reason}") from error
@@ -152,7 +152,7 @@ def open_mjpeg(address: str, *, any_certificate: bool = False) -> MjpegFeed | No
     if answer.headers.get_content_type() != "multipart/x-mixed-replace" or not isinstance(boundary, str):
         answer.close()
         return None
-    # Some servers count the dashes as the boundary's own.
+    # Some servers include the dashes in the boundary.
     return MjpegFeed(answer, boundary.removeprefix("--").encode())
 
 

@@ -1,4 +1,4 @@
-"""Films from DICOM files: CR and DX, in every encoding that the installed codecs decode; a module for each subject."""
+"""Films from DICOM files: CR and DX, in every encoding that the installed codecs decode; one module per topic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Attributes of a DICOM header as they really come: empty, in lower case, with too many values, or with nonsense."""
+"""Attributes of a DICOM header as found in practice: empty, in lower case, with too many values, or nonsense."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Iterable
 from typing import Any
 
 LONGEST_TEXT = 64
-"""Characters of an attribute that are looked at: a code string has 16, a long string 64 (PS3.5 section 6.2)."""
+"""Characters of an attribute that are read: a code string has 16, a long string 64 (PS3.5 section 6.2)."""
 
-_MOST_VALUES = 16  # no attribute that is read here has more
+_MOST_VALUES = 16  # no attribute read here has more
 
 
 def raw(dataset: Any, keyword: str) -> Any:
-    """The value as pydicom gives it; `None` where it is absent, empty, or cannot be converted."""
+    """The value as pydicom gives it; `None` if it is absent, empty, or cannot be converted."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return dataset.get(keyword)
-    # pydicom converts when it is asked, and raises what it likes about values that are none.
+    # pydicom converts on access, and raises all kinds of exceptions for invalid values.
     except Exception:
         return None
 
 
 def texts(dataset: Any, keyword: str) -> tuple[str, ...]:
-    """The values, without blanks at their ends and never longer than `LONGEST_TEXT`; none where there is nothing."""
+    """The values, cut to `LONGEST_TEXT` and stripped; none if the attribute is absent or empty."""
     value = raw(dataset, keyword)
     if value is None:
         return ()
@@ -38,12 +38,12 @@ def texts(dataset: Any, keyword: str) -> tuple[str, ...]:
 
 
 def text(dataset: Any, keyword: str) -> str:
-    """The first value in capitals, empty where there is none: what a code string says."""
+    """The first value in capitals, as in a code string; empty if there is none."""
     return next(iter(texts(dataset, keyword)), "").upper()
 
 
 def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
-    """The values that are not empty; none at all where one of them is no finite number."""
+    """The values that are not empty; none at all if one of them is not a finite number."""
     found = []
     for value in texts(dataset, keyword):
         if not value:
@@ -56,17 +56,17 @@ def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
 
 
 def number(dataset: Any, keyword: str, default: float) -> float:
-    """The first value, or `default` where there is none."""
+    """The first value, or `default` if there is none."""
     return next(iter(numbers(dataset, keyword)), default)
 
 
 def is_nonsense(dataset: Any, keyword: str) -> bool:
-    """Whether there is a value that should be a number and is none."""
+    """Whether there is a value that should be a number but is not."""
     return keyword in dataset and any(texts(dataset, keyword)) and not numbers(dataset, keyword)
 
 
 def items(dataset: Any, keyword: str) -> tuple[Any, ...]:
-    """The items of a sequence; none where it is absent, empty, or no sequence."""
+    """The items of a sequence; none if it is absent, empty, or not a sequence."""
     value = raw(dataset, keyword)
     if value is None or isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
         return ()

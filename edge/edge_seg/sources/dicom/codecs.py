@@ -1,4 +1,4 @@
-"""Pixels of a DICOM film as they are stored, by the installed codecs."""
+"""The stored pixels of a DICOM film, decoded by the installed codecs."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 def decode_pixels(dataset: Any, path: str) -> np.ndarray:
-    """Stored values `(height, width)`, whole numbers of the type that the header says.
+    """Stored values `(height, width)`, whole numbers of the type given in the header.
 
-    The codecs see the few attributes that describe the pixels, put in order, and nothing else of the header.
+    Of the header, the codecs see only the few attributes that describe the pixels, put in order.
 
     Raises:
         InputError: damaged, or in an encoding that no installed codec decodes.
@@ -35,7 +35,7 @@ def decode_pixels(dataset: Any, path: str) -> np.ndarray:
             warnings.simplefilter("ignore")
             stored = _decode(described, syntax)
             return stored >> shift if shift else stored
-    # Codecs are many, some native, and raise what they like, PanicException among it, which is no Exception.
+    # The codecs, some of them native, may raise anything, even PanicException, which is not an Exception.
     except BaseException as error:
         if isinstance(error, _STOPS):
             raise
@@ -54,9 +54,9 @@ def decodable_syntaxes() -> list[str]:
         try:
             decoder = _decoder(syntax)
         except NotImplementedError:
-            # Video, and others that no film comes in.
+            # Video, and others not used for films.
             continue
-        # Films of this one have 12 bits, and others than gdcm decode 8 alone.
+        # Films in this syntax have 12 bits, and codecs other than gdcm decode only 8.
         usable = _in_order(decoder)
         if gdcm_frame.PLUGIN in usable if syntax == JPEGExtended12Bit else usable or not syntax.is_encapsulated:
             found.append(str(syntax))
@@ -64,15 +64,15 @@ def decodable_syntaxes() -> list[str]:
 
 
 def _refuse_other_size(described: Any, path: str) -> None:
-    """Refuse a frame that says of itself that it has another size: codecs believe it and ask for gigabytes.
+    """Refuse a frame whose own header gives another size: codecs trust it and allocate gigabytes.
 
     Raises:
-        InputError: it has, or does not say which.
+        InputError: the sizes differ, or the frame does not give its own.
     """
     from pydicom.encaps import generate_frames
 
     if described.file_meta.TransferSyntaxUID == _RLE:
-        # Its segments say nothing of the size.
+        # RLE segments do not contain the size.
         return
     try:
         size = picture_size(next(generate_frames(described.PixelData, number_of_frames=1)))
@@ -101,17 +101,17 @@ def _decode(described: Any, syntax: Any) -> np.ndarray:
 
 
 def _decode_by(plugin: str, decoder: Any, described: Any) -> np.ndarray:
-    # The codec of this encoding is written in Rust, and panics on damaged segments.
+    # The RLE codec is written in Rust, and panics on damaged segments.
     quiet = native_failures_quiet() if decoder.UID == _RLE else nullcontext()
     with quiet:
         return np.asarray(decoder.as_array(described, raw=True, decoding_plugin=plugin)[0])
 
 
 def _decoder(syntax: Any) -> Any:
-    """pydicom's decoder, which knows gdcm in a process of its own too.
+    """pydicom's decoder, with gdcm in a process of its own as one of its plugins.
 
     Raises:
-        NotImplementedError: a syntax of video, or none at all.
+        NotImplementedError: a video syntax, or not a transfer syntax.
     """
     from pydicom.pixels import get_decoder
 
@@ -122,16 +122,16 @@ def _decoder(syntax: Any) -> Any:
 
 
 def _in_order(decoder: Any) -> list[str]:
-    """The installed codecs that may decode in this process, fastest first: gdcm aborts on damaged frames."""
+    """The usable codecs, fastest first, without gdcm in this process: it aborts on damaged frames."""
     preferred = [gdcm_frame.PLUGIN, "pylibjpeg"]
     found = [plugin for plugin in decoder.available_plugins if plugin != "gdcm"]
     return sorted(found, key=lambda plugin: preferred.index(plugin) if plugin in preferred else len(preferred))
 
 
 def _decode_extended(described: Any) -> np.ndarray:
-    """JPEG Extended of 12 bits, which pydicom asks no codec for: values beyond Bits Stored would wrap around in gdcm.
+    """Decode 12-bit JPEG Extended without pydicom: values beyond Bits Stored would wrap around in gdcm.
 
-    They are decoded with all 12 bits and cut off here.
+    They are decoded with all 12 bits and clipped here.
     """
     from pydicom.encaps import generate_frames
 
@@ -145,9 +145,9 @@ def _decode_extended(described: Any) -> np.ndarray:
 
 
 def _described(dataset: Any) -> tuple[Any, int]:
-    """A dataset of the pixels and their description alone, and by how many bits the values are to be moved down.
+    """A dataset of only the pixels and their description, and by how many bits to shift the values right.
 
-    Values lie in the bits up to High Bit (PS3.5 section 8.1.1), which is the last of Bits Stored in all new films; in
+    Values are in the bits up to High Bit (PS3.5 section 8.1.1), which is the last of Bits Stored in all new films; in
     left-justified ones it is the last of Bits Allocated.
     """
     from pydicom.dataset import Dataset, FileMetaDataset

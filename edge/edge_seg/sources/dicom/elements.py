@@ -1,4 +1,4 @@
-"""How many elements a DICOM object has, before pydicom makes objects of them: each costs hundreds of bytes."""
+"""Counts the elements of a DICOM object before pydicom makes objects of them: each costs hundreds of bytes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import struct
 from edge_seg.errors import InputError
 
 MOST_ELEMENTS = 20_000
-"""Elements, items and fragments of an object; films have some hundreds."""
+"""Most elements, items and fragments of an object; films have some hundreds."""
 
 _ITEM, _SEQUENCE_END, _DELIMITERS, _PIXELS, _META = 0xFFFEE000, 0xFFFEE0DD, 0xFFFE, 0x7FE00010, 0x0002
 _UNDEFINED = 0xFFFFFFFF
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
-"""Representations with 32 bits of length after two bytes that are reserved (PS3.5 section 7.1.2)."""
+"""Value representations with a 32-bit length after two reserved bytes (PS3.5 section 7.1.2)."""
 
 
 def refuse_flood(data: bytes | memoryview, path: str) -> None:
-    """Refuse an object of more than `MOST_ELEMENTS`; where it is damaged, what stands before that counts.
+    """Refuse an object of more than `MOST_ELEMENTS`; in a damaged one, what precedes the damage counts.
 
     Args:
-        data: a DICOM file, or a dataset without what stands before it; not deflated.
+        data: a DICOM file, or a bare dataset; not deflated.
         path: what to call it.
 
     Raises:
@@ -27,13 +27,13 @@ def refuse_flood(data: bytes | memoryview, path: str) -> None:
     """
     at = 132 if bytes(data[128:132]) == b"DICM" else 0
     order, explicit, in_meta, fragments = "<", True, True, False
-    unknown = 0  # sequences that are open within an unknown one, which is always implicit (PS3.5 section 6.2.2)
+    unknown = 0  # open sequences within one of unknown VR, which is always implicit (PS3.5 section 6.2.2)
     for _ in range(MOST_ELEMENTS):
         if at + 8 > len(data):
             return
         group, element = struct.unpack_from(f"{order}HH", data, at)
         if in_meta and group != _META:
-            # What the meta information says of these two is often wrong, the dataset itself never.
+            # The meta information is often wrong about these two, the dataset itself never.
             in_meta, explicit = False, _is_representation(bytes(data[at + 4 : at + 6]))
             order = min("<", ">", key=lambda one: struct.unpack_from(f"{one}H", data, at)[0])
             group, element = struct.unpack_from(f"{order}HH", data, at)
@@ -56,7 +56,7 @@ def refuse_flood(data: bytes | memoryview, path: str) -> None:
 
 
 def _value(data: bytes | memoryview, at: int, order: str, explicit: bool) -> tuple[int, int]:
-    """Where the value of the element at an offset begins, and its length; the offset itself where it is none."""
+    """Start and length of the value of the element at an offset; the offset itself if there is no element."""
     if not explicit:
         return at + 8, struct.unpack_from(f"{order}I", data, at + 4)[0]
     representation = bytes(data[at + 4 : at + 6])

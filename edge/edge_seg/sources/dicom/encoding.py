@@ -1,4 +1,4 @@
-"""In which encoding the pixels of a DICOM file really are, whatever its meta information says, if it has any."""
+"""Finds the actual encoding of the pixels of a DICOM file, even if its meta information is wrong or missing."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _SEARCHED = 1 << 16
 _BASELINE, _EXTENDED, _LOSSLESS = "1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.70"
 _JPEG_LS, _JPEG_2000, _HIGH_THROUGHPUT = "1.2.840.10008.1.2.4.80", "1.2.840.10008.1.2.4.91", "1.2.840.10008.1.2.4.203"
 _RLE = "1.2.840.10008.1.2.5"
-# Markers of frames, ITU-T T.81 table B.1 and T.87; what stands between them and the start is skipped.
+# Frame markers, ITU-T T.81 table B.1 and T.87; anything before them is skipped.
 _FRAMES = {0xC0: _BASELINE, 0xC1: _EXTENDED, 0xC2: _EXTENDED, 0xC3: _LOSSLESS, 0xF7: _JPEG_LS}
 
-# Syntaxes that one decoder of a stream serves: what the file says of them is kept.
+# Syntaxes that share a decoder: within a family, what the file says is kept.
 _FAMILIES = (
     {_BASELINE, _EXTENDED},
     {_LOSSLESS, "1.2.840.10008.1.2.4.57"},
@@ -26,7 +26,7 @@ _FAMILIES = (
 
 
 def complete_meta(dataset: Any) -> Any:
-    """The file's meta information with the transfer syntax in which the pixels really are.
+    """The file's meta information, with the actual transfer syntax of the pixels.
 
     Args:
         dataset: pydicom's, just read.
@@ -54,7 +54,7 @@ def _uncompressed(dataset: Any) -> str:
 
 
 def _found(dataset: Any) -> str | None:
-    """The syntax of the pixels by their own first bytes; `None` where those do not tell."""
+    """The transfer syntax of the pixels by their own first bytes; `None` if those do not show it."""
     if "PixelData" not in dataset:
         return None
     value = dataset["PixelData"].value

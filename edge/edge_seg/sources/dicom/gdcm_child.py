@@ -1,4 +1,4 @@
-"""Decodes one frame with gdcm, as a program: description as arguments, the encoded frame comes in, its values go out.
+"""Decodes one frame with gdcm, as a program: description as arguments, encoded frame on stdin, values on stdout.
 
 It imports nothing but gdcm, so that it starts in a tenth of a second; see `gdcm_frame`.
 """
@@ -9,23 +9,23 @@ import sys
 from collections.abc import Sequence
 
 MOST_MEMORY = 500_000_000
-"""Bytes of address space; a film of 24 million pixels of 16 bits, the largest that is decoded, takes under 400 MB."""
+"""Bytes of address space; a film of 24 million 16-bit pixels, the largest that is decoded, takes under 400 MB."""
 
 
 def limit_memory() -> None:
-    """Have what a damaged frame asks for beyond `MOST_MEMORY` refused by the system, where it can do that."""
+    """Make the system refuse a damaged frame memory beyond `MOST_MEMORY`, if it can."""
     try:
         import resource
     except ImportError:  # Windows
         return
     try:
         resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY, MOST_MEMORY))
-    except (ValueError, OSError):  # a lower one is set, or the system (macOS) knows none
+    except (ValueError, OSError):  # a lower limit is set, or the system (macOS) has none
         return
 
 
 def decode(frame: bytes, words: Sequence[str]) -> bytes:
-    """Values of a frame, a row after the other, in the machine's byte order.
+    """Values of a frame, row by row, in the machine's byte order.
 
     Args:
         frame: the encoded frame.
@@ -48,12 +48,12 @@ def decode(frame: bytes, words: Sequence[str]) -> bytes:
     image.SetPhotometricInterpretation(gdcm.PhotometricInterpretation(kind))
     image.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.GetTSType(words[0])))
     image.SetPixelFormat(gdcm.PixelFormat(1, allocated, stored, stored - 1, signed))
-    # It gives bytes as text.
+    # gdcm returns bytes as text.
     return bytes(image.GetBuffer().encode("utf-8", "surrogateescape"))
 
 
 if __name__ == "__main__":
-    # The modules beside this one have everyday names, which would hide others.
+    # The modules beside this one have common names, which would shadow others.
     del sys.path[0]
     limit_memory()
     sys.stdout.buffer.write(decode(sys.stdin.buffer.read(), sys.argv[1:]))

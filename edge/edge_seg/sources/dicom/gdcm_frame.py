@@ -1,4 +1,4 @@
-"""gdcm in a process of its own, for pydicom: damaged frames make it abort, which ends the process that it is in."""
+"""gdcm in a process of its own, for pydicom: damaged frames make it abort, which kills the process it runs in."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from pathlib import Path
 from typing import Any
 
 PLUGIN = "gdcm-apart"
-"""Name under which pydicom knows it."""
+"""Name of the plugin in pydicom."""
 
-# Of films that are decoded in under a second; what takes longer is damaged.
+# Films decode in under a second; one that takes this long is damaged.
 _TIMEOUT_S = 60.0
 
 # UIDs: JPEG Baseline, Extended, Lossless, Lossless SV1, JPEG-LS lossless and near-lossless (PS3.5 section 10).
 _DECODED = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 57, 70, 80, 81)}
 
 DECODER_DEPENDENCIES = dict.fromkeys(_DECODED, ("python-gdcm",))
-"""What pydicom says is missing; it asks for the name."""
+"""What pydicom reports as missing; it requires this name."""
 
 
 def is_available(uid: str) -> bool:
-    """Whether frames of this transfer syntax can be decoded; pydicom asks for the name."""
+    """Whether frames of this transfer syntax can be decoded; pydicom requires this name."""
     return uid in _DECODED and importlib.util.find_spec("gdcm") is not None
 
 
 def decode_described(frame: bytes, syntax: str, size: tuple[int, int], format: tuple[int, int, int]) -> bytes:
-    """Values of an encoded frame, a row after the other.
+    """Values of an encoded frame, row by row.
 
     Args:
         frame: the encoded frame.
@@ -57,7 +57,7 @@ def decode_frame(frame: bytes, runner: Any) -> bytes:
     """
     syntax, stored, signed = str(runner.transfer_syntax), runner.bits_stored, runner.pixel_representation
     if runner.transfer_syntax.name.startswith("JPEG-LS"):
-        # The rules and the options are those of pydicom's own plugin for gdcm.
+        # The same rules and options as in pydicom's own plugin for gdcm.
         if stored in (6, 7) or (signed and stored < 8):
             raise ValueError("gdcm decodes JPEG-LS of few bits wrongly")
         stored = runner.get_option("jls_precision", stored)

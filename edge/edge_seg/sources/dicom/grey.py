@@ -1,6 +1,6 @@
 """From stored values to a film: padding, modality transform, VOI window or table, and which end is black.
 
-The steps of PS3.4 section N.2 one after another, on a table of all values that occur: films are then looked up in it.
+The steps of PS3.4 section N.2 run in order on a table of all values that occur; films are then looked up in it.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from edge_seg.sources.dicom.attributes import items, number, numbers, raw, text
 _BAND = 256
 _TOP = 65535
 _FEWEST = 0.01  # share of a film's pixels that a window must show as grey
-_NARROWEST = 0.02  # of a window that most of the film's values span
-_THINNEST_FRAME = 0.02  # of a side; an edge of one value that is thinner moves nothing
-_LEAST_FILM = 0.1  # of the pixels within a frame; where there is less, it is no film with a frame
+_NARROWEST = 0.02  # share of a window that most of the film's values must span
+_THINNEST_FRAME = 0.02  # of a side; a thinner edge of one value changes nothing
+_LEAST_FILM = 0.1  # share of the pixels inside a frame; with less, it is not a film with a frame
 _Window = tuple[float, float]
 _DAMAGED = (ValueError, TypeError, AttributeError, IndexError)
 
@@ -31,10 +31,10 @@ class Grey:
 
     Attributes:
         pixels: uint16, bone bright.
-        window: values to show as black and white, where the header has a window.
-        padding: where there is nothing of the film; `None` where it is all film.
-        polarity_known: whether the header says with one voice which end is black.
-        notes: what is to be known of them.
+        window: values to show as black and white, if the header has a window.
+        padding: true outside the film; `None` if it is all film.
+        polarity_known: whether the header says without contradiction which end is black.
+        notes: warnings about them.
     """
 
     pixels: np.ndarray
@@ -49,10 +49,10 @@ class _Rendering:
     """What each value is shown as.
 
     Attributes:
-        shown: whole numbers from 0 on.
+        shown: whole numbers from 0.
         windows: on that scale; one of them must leave something to see.
-        failed: what to say where none does.
-        is_table: whether a table has put the values where they are to be, so that no window is left to apply.
+        failed: notes for when none does.
+        is_table: whether a table has already mapped the values, so that no window is left to apply.
     """
 
     shown: np.ndarray
@@ -65,12 +65,12 @@ def grey_values(dataset: Any, stored: np.ndarray, path: str) -> Grey:
     """The film's grey values.
 
     Args:
-        dataset: pydicom's, of one that is a film.
+        dataset: pydicom's, of a film.
         stored: `(height, width)` whole numbers.
         path: what to call it.
 
     Raises:
-        InputError: a table of the header is damaged.
+        InputError: a table in the header is damaged.
     """
     padding, notes = _padding(dataset, stored)
     low, high = _ends(stored, padding)
@@ -95,7 +95,7 @@ def grey_values(dataset: Any, stored: np.ndarray, path: str) -> Grey:
 
 
 def _padding(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Where Pixel Padding Value (0028,0120) stands, or a value up to its Range Limit (0028,0121; PS3.3 C.7.5.1.1.2)."""
+    """Where Pixel Padding Value (0028,0120) occurs, or a value up to its Range Limit (0028,0121; PS3.3 C.7.5.1.1.2)."""
     ends = numbers(dataset, "PixelPaddingValue")[:1]
     if not ends:
         return _with_frame(stored, None), ()
@@ -108,7 +108,7 @@ def _padding(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray | None, tuple
 
 
 def _with_frame(stored: np.ndarray, padding: np.ndarray | None) -> np.ndarray | None:
-    """The padding, and what the header does not name of it: rows and columns at the edges, all of one value."""
+    """The padding, and any the header does not declare: rows and columns at the edges, all of one value."""
     height, width = stored.shape
     x, y, columns, rows = (0, 0, width, height) if padding is None else cv2.boundingRect((~padding).view(np.uint8))
     outer = box = y, y + rows, x, x + columns
@@ -129,7 +129,7 @@ def _with_frame(stored: np.ndarray, padding: np.ndarray | None) -> np.ndarray | 
 
 
 def _edge(plane: np.ndarray) -> int:
-    """How many of the first rows are all of one value; none where they are too few to matter."""
+    """How many of the first rows are all of one value; 0 if they are too few to matter."""
     value = plane[0, 0]
     if not (plane[0] == value).all():
         return 0
@@ -139,7 +139,7 @@ def _edge(plane: np.ndarray) -> int:
 
 
 def _as_stored(value: int, dataset: Any, stored: np.ndarray) -> int:
-    """A padding value in the type of the pixels, whichever its own value representation was taken for."""
+    """A padding value in the type of the pixels, whichever value representation it was read as."""
     bits = int(number(dataset, "BitsAllocated", 16))
     if stored.dtype.kind == "i" and value >= 1 << (bits - 1):
         return value - (1 << bits)
@@ -157,7 +157,7 @@ def _ends(stored: np.ndarray, padding: np.ndarray | None) -> tuple[int, int]:
 
 
 def _in_16_bits(stored: np.ndarray, low: int, high: int) -> tuple[np.ndarray, float, float]:
-    """Values that a table of 65,536 holds; what one of their steps is, and what the first of the table is."""
+    """Values that fit a table of 65,536 entries, the size of one step, and the value of the first entry."""
     if high - low <= _TOP:
         return stored, 1, low
     unit = (high - low) / _TOP
@@ -169,10 +169,10 @@ def _in_16_bits(stored: np.ndarray, low: int, high: int) -> tuple[np.ndarray, fl
 
 
 def _modality_values(dataset: Any, values: np.ndarray, path: str) -> tuple[np.ndarray, float]:
-    """What the stored values mean (PS3.3 C.11.1), and how far apart neighbours are.
+    """The modality values of the stored ones (PS3.3 C.11.1), and how far apart neighbours are.
 
     Raises:
-        InputError: the table that says it is damaged.
+        InputError: the modality table is damaged.
     """
     tables = items(dataset, "ModalityLUTSequence")
     if not tables:
@@ -186,7 +186,7 @@ def _modality_values(dataset: Any, values: np.ndarray, path: str) -> tuple[np.nd
 
 
 def _renderings(dataset: Any, real: np.ndarray, slope: float) -> Iterator[_Rendering]:
-    """The ways to show the values, the best first: a VOI table counts before a window (PS3.3 C.11.2.1 allows both)."""
+    """Ways to show the values, best first: a VOI table comes before a window (PS3.3 C.11.2.1 allows both)."""
     tables = items(dataset, "VOILUTSequence")
     if tables:
         failed = ("the VOI table in the header shows nothing of this film: not used",)
@@ -200,7 +200,7 @@ def _renderings(dataset: Any, real: np.ndarray, slope: float) -> Iterator[_Rende
     failed = ("the window in the header shows nothing of this film: percentiles of its pixels instead",)
     if text(dataset, "VOILUTFunction") == "SIGMOID" and windows:
         low, high = windows[0]
-        # PS3.3 C.11.2.1.3.1; what it gives is to be shown as it is.
+        # PS3.3 C.11.2.1.3.1; its result is shown as it is.
         steep = -4 * (real - (low + high) / 2) / (high - low)
         yield _Rendering(np.rint(_TOP / (1 + np.exp(steep.clip(-60, 60)))), [(0.0, float(_TOP))], failed)
         windows = []
@@ -209,7 +209,7 @@ def _renderings(dataset: Any, real: np.ndarray, slope: float) -> Iterator[_Rende
 
 
 def _from_zero(real: np.ndarray, slope: float, windows: list[_Window]) -> tuple[np.ndarray, list[_Window]]:
-    """Real values as whole numbers from 0 on: no finer than they were stored, no coarser than 16 bits make them."""
+    """Real values as whole numbers from 0: no finer than they were stored, no coarser than 16 bits require."""
     low, high = float(real.min()), float(real.max())
     scale = max(1.0, 1 / abs(slope))
     if high > low:
@@ -218,9 +218,9 @@ def _from_zero(real: np.ndarray, slope: float, windows: list[_Window]) -> tuple[
 
 
 def _apply_table(table: Any, values: np.ndarray) -> np.ndarray:
-    """A modality or VOI table (PS3.3 C.11.1.1 and C.11.2.1.1): values before its first and after its last take those.
+    """Apply a modality or VOI table (PS3.3 C.11.1.1 and C.11.2.1.1): values beyond its ends take the end entries.
 
-    Any depth from 8 to 16 bits is stored in 16 (PS3.3 C.11.1.1.1), some tables of 8 in bytes.
+    Any depth from 8 to 16 bits is stored in 16 (PS3.3 C.11.1.1.1), some 8-bit tables in bytes.
     """
     described = numbers(table, "LUTDescriptor")
     if len(described) != 3:
@@ -246,8 +246,8 @@ def _windows(dataset: Any, step: float) -> list[_Window]:
 
     Args:
         dataset: pydicom's.
-        step: that whole stored values make in real ones: the linear function's half and one are of values that are
-            whole numbers (PS3.3 C.11.2.1.2.1); LINEAR_EXACT and SIGMOID know neither (C.11.2.1.3).
+        step: between the real values of neighbouring stored ones: the linear function's offsets of one half and one
+            assume whole numbers (PS3.3 C.11.2.1.2.1); LINEAR_EXACT and SIGMOID have neither (C.11.2.1.3).
     """
     step = step if text(dataset, "VOILUTFunction") in ("", "LINEAR") else 0.0
     pairs = zip(numbers(dataset, "WindowCenter"), numbers(dataset, "WindowWidth"), strict=False)
@@ -270,10 +270,10 @@ def _shows(window: _Window, pixels: np.ndarray, padding: np.ndarray | None) -> b
 
 
 def _polarity(dataset: Any) -> tuple[bool, bool, tuple[str, ...]]:
-    """Whether the least value is white, whether the header is sure of it, and what is to be known.
+    """Whether the lowest value is white, whether the header is clear about it, and warnings.
 
-    Photometric Interpretation says it (PS3.3 C.7.6.3.1.2), and Presentation LUT Shape (2050,0020) of a DX says the
-    same: IDENTITY with MONOCHROME2, INVERSE with MONOCHROME1 (C.8.11.3.1.2). Some senders write INVERSE beside
+    Photometric Interpretation says so (PS3.3 C.7.6.3.1.2), and in a DX Presentation LUT Shape (2050,0020) says the
+    same: IDENTITY with MONOCHROME2, INVERSE with MONOCHROME1 (C.8.11.3.1.2). Some senders write INVERSE with
     MONOCHROME2 and mean it (C.11.6.1), others do not.
     """
     said, shape = text(dataset, "PhotometricInterpretation"), text(dataset, "PresentationLUTShape")

@@ -1,4 +1,4 @@
-"""Which DICOM objects are films, by class and modality, frames and colour; others are refused for their true reason."""
+"""Which DICOM objects are films, by class, modality, frames and colour; others are refused with the actual reason."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ FILM_MODALITIES = frozenset({"CR", "DX"})
 """Computed and digital radiography (PS3.3 C.7.3.1.1.1)."""
 
 CALLED_SO_TOO = FILM_MODALITIES | {"DR", "RG", ""}
-"""What objects of a film's own class are called by senders that heed no list of terms."""
+"""Modalities given to objects of a film's own class by senders that ignore the defined terms."""
 
 CAPTURE_MODALITIES = FILM_MODALITIES | {"DR", "RG", "OT"}
-"""What a secondary capture, by a film digitiser say, may be called."""
+"""Modalities that a secondary capture, from a film digitiser, say, may have."""
 
-_LARGEST_BYTES = 120_000_000  # of decoded pixels: they are in memory once as stored and once as a film
-_LARGEST_ENCODED = 24_000_000  # pixels in an encoding, whose codecs need five times their memory; detectors have 19
+_LARGEST_BYTES = 120_000_000  # of decoded pixels, which are in memory twice: as stored and as a film
+_LARGEST_ENCODED = 24_000_000  # encoded pixels: codecs need five times their memory; detectors have 19 million
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 
 
 def refuse_other_than_films(dataset: Any, path: str) -> None:
-    """Refuse DICOM objects that are no frontal film of one frame, by their header.
+    """Refuse, by their header, DICOM objects that are not a frontal film of one frame.
 
     Args:
         dataset: pydicom's.
         path: what to call it.
 
     Raises:
-        InputError: another modality, no pixels, several frames, colour, no frontal view, or of an unusable size.
+        InputError: another modality, no pixels, several frames, colour, not a frontal view, or an unusable size.
     """
     _refuse_other_objects(dataset, path)
     frames = numbers(dataset, "NumberOfFrames") or (1.0,)
@@ -67,7 +67,7 @@ def refuse_other_than_films(dataset: Any, path: str) -> None:
 
 
 def _is_encapsulated(dataset: Any) -> bool:
-    """Whether the pixels are fragments of an encoding (PS3.5 A.4); a listener has not read them yet."""
+    """Whether the pixels are encapsulated (PS3.5 A.4); a listener has not read them yet."""
     element = dataset.get_item("PixelData")
     return bool(getattr(element, "is_undefined_length", False)) or getattr(element, "length", 0) == _UNDEFINED_LENGTH
 

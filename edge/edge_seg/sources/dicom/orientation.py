@@ -1,10 +1,10 @@
-"""How a film lies, by its header.
+"""The orientation of a film, by its header.
 
-Patient Orientation (0020,0020) gives the direction in the patient of the rows and of the columns (PS3.3 C.7.6.1.1.1):
-`L\\F` is a frontal film as it is read, from the front, head up. Field of View Rotation and Horizontal Flip (0018,7032
-and 7034, PS3.3 C.8.11.4) say what was done to the pixels since they left the detector, not how the patient stood before
-it: Patient Orientation is of the pixels as they are, so nothing more is to be undone, and without it they tell nothing
-but that somebody turned the film.
+Patient Orientation (0020,0020) gives the direction of rows and columns in the patient (PS3.3 C.7.6.1.1.1): `L\\F` is a
+frontal film as it is read, from the front, head up. Field of View Rotation and Horizontal Flip (0018,7032 and 7034,
+PS3.3 C.8.11.4) say what was done to the pixels since they left the detector, not how the patient stood in front of it.
+Patient Orientation describes the pixels as they are, so nothing more has to be undone; without it, the other two only
+show that someone turned the film.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ _ACROSS, _ALONG, _THROUGH = "LR", "FH", "AP"
 
 
 def orientation_of(dataset: Any, path: str) -> tuple[Orientation, bool, tuple[str, ...]]:
-    """What sets the film upright, whether the header says so, and what is to be known of it.
+    """What turns the film upright, whether the header says so, and warnings about it.
 
     Raises:
-        InputError: the header says that it is no frontal film.
+        InputError: the header says that it is not a frontal film.
     """
     notes = _notes(dataset)
     said = [value.upper() for value in texts(dataset, "PatientOrientation")]
     if len(said) != 2 or not all(said):
         return UPRIGHT, False, (*notes, *_field_of_view(dataset))
-    # Oblique directions have their main one first.
+    # Oblique directions name their main one first.
     row, column = said[0][0], said[1][0]
     if _axes(row, column) == {_ALONG, _THROUGH}:
         raise InputError(f"{path}: a lateral film by its header (orientation {'/'.join(said)}): give a frontal one")
@@ -56,7 +56,7 @@ def _field_of_view(dataset: Any) -> tuple[str, ...]:
 
 
 def _notes(dataset: Any) -> tuple[str, ...]:
-    """A laterality (0020,0060 and 0020,0062) belongs to a film of one side."""
+    """Warn of a laterality (0020,0060 and 0020,0062), which means a film of one side."""
     side = text(dataset, "ImageLaterality") or text(dataset, "Laterality")
     name = {"L": "left", "R": "right"}.get(side[:1])
     return (f"by its header a film of the {name} side alone: check that both lungs are on it",) if name else ()

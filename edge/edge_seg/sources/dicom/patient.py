@@ -1,4 +1,4 @@
-"""Age of a patient and time of an exposure; neither name nor number is looked at."""
+"""The age of a patient and the time of an exposure; neither name nor ID is read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def years_of(dataset: Any) -> float | None:
 
 
 def taken_at(dataset: Any) -> str | None:
-    """ISO 8601 time of exposure as far as it is known."""
+    """ISO 8601 time of exposure, as far as known."""
     day = next((d for d in (text(dataset, f"{k}Date") for k in ("Acquisition", "Content", "Study")) if d), "")
     clock = next((c for c in (text(dataset, f"{k}Time") for k in ("Acquisition", "Content")) if c), "")
     if not re.fullmatch(r"\d{8}", day):

@@ -1,4 +1,4 @@
-"""A DICOM file as a film."""
+"""Reads DICOM files as films."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ _LONGEST_META = 4096
 _CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
 
 LARGEST_DATASET = 64 * 1024 * 1024
-"""Bytes that a deflated dataset may grow to."""
+"""Bytes to which a deflated dataset may grow."""
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether the bytes carry the DICOM mark (PS3.10 section 7.1)."""
+    """Whether the bytes have the DICOM prefix (PS3.10 section 7.1)."""
     return data[128:132] == b"DICM"
 
 
 def may_be_dataset(data: bytes) -> bool:
-    """Whether the bytes begin as a DICOM dataset does that lacks the mark: with an element of group 0002 or 0008."""
+    """Whether the bytes begin like a DICOM dataset without the prefix: with an element of group 0002 or 0008."""
     if len(data) < 16:
         return False
     for order in "<>":
@@ -72,7 +72,7 @@ def decode_dicom(data: bytes, path: Path) -> Film:
 
 
 def refuse_unusable(data: bytes, path: Path) -> None:
-    """Refuse by its header and length what `decode_dicom` would refuse, as far as these tell; no pixel is decoded.
+    """Refuse what `decode_dicom` would refuse, as far as header and length show it; no pixel is decoded.
 
     Raises:
         InputError: not a film, or cut off.
@@ -89,7 +89,7 @@ def refuse_unusable(data: bytes, path: Path) -> None:
 
 
 def inflate(data: bytes | memoryview, path: str) -> bytes:
-    """A deflated dataset as it was before (PS3.5 A.5).
+    """Inflate a deflated dataset (PS3.5 A.5).
 
     Raises:
         InputError: damaged, or it would grow beyond `LARGEST_DATASET`.
@@ -105,10 +105,10 @@ def inflate(data: bytes | memoryview, path: str) -> bytes:
 
 
 def _read(data: bytes, path: str) -> Any:
-    """The dataset, with a transfer syntax even where the file has none.
+    """The dataset, with a transfer syntax even if the file has none.
 
     Raises:
-        InputError: not a readable DICOM file, or one of too many elements.
+        InputError: not a readable DICOM file, or one with too many elements.
     """
     import pydicom
 
@@ -122,20 +122,20 @@ def _read(data: bytes, path: str) -> Any:
             return dataset
     except InputError:
         raise
-    # pydicom raises what it likes on damaged files; every one means that this one cannot be read.
+    # pydicom raises all kinds of exceptions on damaged files; any of them means that this one cannot be read.
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise InputError(f"{path}: not a readable DICOM file ({reason}): send it again") from error
 
 
 def _inflated(data: bytes, path: str) -> bytes:
-    """The file with its dataset inflated and marked so, where it is deflated: pydicom would inflate without limit."""
+    """The file, with a deflated dataset inflated and labelled so: pydicom would inflate without limit."""
     head = data[:_LONGEST_META]
     if not is_dicom(data) or _DEFLATED not in head:
         return data
     end = 132
     while data[end : end + 2] == b"\x02\x00" and end < _LONGEST_META:
-        # Explicit VR; those of the long form have 32 bits of length after two that are reserved (PS3.5 section 7.1.2).
+        # Explicit VR; the long form has a 32-bit length after two reserved bytes (PS3.5 section 7.1.2).
         long = data[end + 4 : end + 6] in (b"OB", b"OW", b"UN", b"UT", b"SQ")
         start = end + (12 if long else 8)
         end = start + struct.unpack("<I" if long else "<H", data[start - (4 if long else 2) : start])[0]
@@ -145,7 +145,7 @@ def _inflated(data: bytes, path: str) -> bytes:
 def _film(dataset: Any, path: Path) -> Film:
     where = str(path)
     stored = decode_pixels(dataset, where)
-    # As large as what was decoded of them, which comes beside them.
+    # They can be as large as the decoded pixels, and are no longer needed.
     del dataset[_PIXEL_DATA]
     grey = grey_values(dataset, stored, where)
     del stored
@@ -176,7 +176,7 @@ def _film(dataset: Any, path: Path) -> Film:
 
 
 def _header(dataset: Any) -> Any:
-    """The dataset without its pixels, and without what pydicom keeps of them."""
+    """The dataset without its pixels, and without what pydicom caches of them."""
     import pydicom
 
     tags = list(dataset.keys())

@@ -1,9 +1,9 @@
-"""How far apart a film's pixels are, and in which plane: the one place that decides it.
+"""The pixel spacing of a film and the plane in which it applies; decided nowhere else.
 
 PS3.3 section 10.7.1: Imager Pixel Spacing (0018,1164) is measured at the detector. Pixel Spacing (0028,0030) is the
-same where nothing was calibrated; where it differs, or a calibration type (0028,0A02) stands beside it, it is that in
-the patient. Estimated Radiographic Magnification Factor (0018,1114) is the distance of the detector from the source
-over that of the patient.
+same if nothing was calibrated; if it differs, or comes with a calibration type (0028,0A02), it applies in the patient.
+Estimated Radiographic Magnification Factor (0018,1114) is the distance from source to detector over that from source to
+patient.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from typing import Any
 
 from edge_seg.sources.dicom.attributes import is_nonsense, numbers, text
 
-_SQUARE = 0.01  # pixels of sides that differ by less are square: no outline moves by it
-_SKEWEST = 5.0  # times that a pixel may be longer than wide; the rest is a slip in the header
+_SQUARE = 0.01  # pixels whose sides differ by less count as square: no outline moves
+_SKEWEST = 5.0  # largest ratio of the sides of a pixel; more is an error in the header
 _SAME = 1e-3
-_MOST_MAGNIFIED = 3.0  # a chest lies nearer to the detector than to the source
+_MOST_MAGNIFIED = 3.0  # a chest is nearer to the detector than to the source
 
 
 @dataclass(frozen=True)
 class Spacing:
-    """What a header says of distances.
+    """What a header says about distances.
 
     Attributes:
-        mm: `(down a column, along a row)`, `None` where not known.
-        origin: attribute that they were taken from.
+        mm: `(down a column, along a row)`, `None` if unknown.
+        origin: attribute that `mm` was taken from.
         plane: `detector`, `patient` or `unknown`.
         aspect: height of a pixel over its width.
-        notes: what is to be known of them.
+        notes: warnings about them.
     """
 
     mm: tuple[float, float] | None = None
@@ -39,11 +39,11 @@ class Spacing:
 
 
 def spacing_of(dataset: Any) -> Spacing:
-    """What a film's header says of its spacing."""
+    """What a film's header says about its spacing."""
     wrong = tuple(
         f"{name} in the header is no pair of positive numbers: not used"
         for name in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio")
-        # Some scanners write zero where they know nothing.
+        # Some scanners write zero for unknown.
         if is_nonsense(dataset, name) or (any(numbers(dataset, name)) and _pair(dataset, name) is None)
     )
     found = _choose(dataset)
@@ -74,7 +74,7 @@ def _choose(dataset: Any) -> Spacing:
 
 
 def _at_detector(dataset: Any, mm: tuple[float, float], origin: str) -> Spacing:
-    """In the patient where the magnification is known, else at the detector."""
+    """Spacing in the patient if the magnification is known, else at the detector."""
     factors = numbers(dataset, "EstimatedRadiographicMagnificationFactor")
     if factors and 1 < factors[0] <= _MOST_MAGNIFIED:
         note = f"spacing corrected for an estimated magnification of {factors[0]:.3g}"

@@ -1,7 +1,7 @@
-"""The view of a film: PA or AP, in every spelling; laterals and obliques are refused, for the model knows neither.
+"""The view of a film: PA or AP, in every spelling; laterals and obliques are refused, as the model handles neither.
 
-View Position (0018,5101) is free in CR (PS3.3 C.8.1.1) and one of a list in DX (C.8.11.5), where View Code Sequence
-(0054,0220) says the same in codes of CID 4010.
+View Position (0018,5101) is free text in CR (PS3.3 C.8.1.1) and one of a list in DX (C.8.11.5), where View Code
+Sequence (0054,0220) gives the same as codes of CID 4010.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from edge_seg.errors import InputError
 from edge_seg.sources.dicom.attributes import items, text
 
-# CID 4010 "DX View" of PS3.16: SNOMED CT, and the SNOMED RT codes that stood there before 2019.
+# CID 4010 "DX View" of PS3.16: SNOMED CT, and the SNOMED RT codes it listed before 2019.
 _CODES = {
     "AP": {"399348003", "R-10206"},
     "PA": {"272479007", "R-10214", "R-40888"},
@@ -43,9 +43,9 @@ _REFUSED = {"lateral": "a lateral", "decubitus": "a decubitus", "oblique": "an o
 
 
 def view_of(dataset: Any) -> str | None:
-    """`PA`, `AP`, `lateral`, `decubitus` or `oblique`; what stands there where it is another; `None` without.
+    """`PA`, `AP`, `lateral`, `decubitus` or `oblique`; any other View Position as it is; `None` without one.
 
-    What is no frontal view counts before what is one, and View Position before the code.
+    A view that is not frontal takes precedence over a frontal one, and View Position over the code.
     """
     said = text(dataset, "ViewPosition")
     kinds = [_kind_of_text(said), *(_kind_of_code(item) for item in items(dataset, "ViewCodeSequence"))]
@@ -54,7 +54,7 @@ def view_of(dataset: Any) -> str | None:
 
 
 def refuse_other_views(dataset: Any, path: str) -> None:
-    """Refuse films that are no frontal view by their header.
+    """Refuse films that are not a frontal view by their header.
 
     Raises:
         InputError: a lateral, decubitus or oblique film.

@@ -1,4 +1,4 @@
-"""The page that shows a running session in a browser, and what monitors ask: `/healthz`, `/metrics`."""
+"""The page that shows a running session in a browser, and the routes for monitors: `/healthz`, `/metrics`."""
 
 from edge_seg.station.page.api import Api
 from edge_seg.station.page.correcting import Correcting

@@ -16,7 +16,7 @@ _HOST = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::[0-9]+)?")
 
 
 class Entry(Enum):
-    """How a request stands to the token."""
+    """Whether a request may enter, and by what."""
 
     REFUSED = "refused"
     KNOWN = "known"
@@ -24,21 +24,21 @@ class Entry(Enum):
 
 
 class Access:
-    """Decides about requests.
+    """Decides which requests may enter.
 
     Args:
-        token: who looks must know it; `None` where only this machine can look.
+        token: required of every viewer; `None` if only this machine can connect.
         secure: whether the page is served by TLS; browsers then send the cookie over TLS only.
     """
 
     def __init__(self, token: str | None, secure: bool) -> None:
         self._token = token
-        # Shows that a browser knew the token, and does not give the token away.
+        # Proves that a browser knew the token, without revealing it.
         self._session = "" if token is None else hmac.new(_bytes(token), b"edge-seg page", hashlib.sha256).hexdigest()
         self._attributes = "; HttpOnly; SameSite=Strict; Path=/" + ("; Secure" if secure else "")
 
     def entry(self, request: Request) -> Entry:
-        """Whether a request may look."""
+        """Whether a request may enter."""
         if self._token is None:
             return Entry.KNOWN
         if _one_is(self._token, request.query.get("token", [])):
@@ -50,12 +50,12 @@ class Access:
 
     @property
     def cookie(self) -> str:
-        """Value of Set-Cookie, for a request that brought the token and for no other."""
+        """Value of Set-Cookie, only for a request that brought the token."""
         return f"{_COOKIE}={self._session}{self._attributes}"
 
 
 def is_for_this_machine(request: Request) -> bool:
-    """Whether a request was meant for this machine by one of its own names.
+    """Whether a request addresses this machine by a loopback name.
 
     A web page whose host name was made to point here (DNS rebinding) must not read what only this machine may see.
     """
@@ -64,7 +64,7 @@ def is_for_this_machine(request: Request) -> bool:
 
 
 def is_from_elsewhere(request: Request) -> bool:
-    """Whether a browser sends a request for a page that lies elsewhere (`Origin`, RFC 6454)."""
+    """Whether a browser sends a request for a page from elsewhere (`Origin`, RFC 6454)."""
     origin = request.headers.get("origin")
     return origin is not None and origin.partition("://")[2] != request.headers.get("host", "")
 

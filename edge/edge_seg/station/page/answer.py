@@ -11,7 +11,7 @@ from typing import Any
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 PICTURES = {".jpg": "image/jpeg", ".png": "image/png"}
-"""Kinds of pictures that are sent, by the ending of their files."""
+"""Media types of pictures, by file suffix."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class Answer:
     """What is sent back.
 
     Attributes:
-        status: of HTTP.
-        body: bytes, or a file whose bytes they are.
+        status: HTTP status.
+        body: bytes, or the file that holds them.
         kind: media type.
     """
 
@@ -30,10 +30,10 @@ class Answer:
 
 
 def json_answer(content: dict[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Answer:
-    """An answer for programs."""
+    """A JSON answer for programs."""
     return Answer(status, json.dumps(content).encode(), JSON)
 
 
 def refusal(status: HTTPStatus, why: str) -> Answer:
-    """An answer for programs that says why there is nothing else."""
+    """A JSON answer for programs that says why a request is refused."""
     return json_answer({"error": " ".join(why.split())}, status)

@@ -1,6 +1,6 @@
 """The HTTP interface for other programs, below `/v1`: a film in, numbers or pictures out; models, films of the session.
 
-What is sent is segmented and answered, and kept in memory for the links of its answer: it enters no folder of results.
+The result of a sent film stays in memory for the links of its answer; it enters no folder of results.
 """
 
 from __future__ import annotations
@@ -55,11 +55,11 @@ class _Kept:
 
 
 class Api:
-    """Answers what is asked below `/v1`. May be called from several threads; films are segmented one at a time.
+    """Answers requests below `/v1`. Thread-safe; films are segmented one at a time.
 
     Args:
         health: of the session.
-        make_segmenter: makes the segmenter for films that are sent, when the first one is.
+        make_segmenter: makes the segmenter for sent films, when the first one arrives.
     """
 
     def __init__(self, health: Shown, make_segmenter: Callable[[], Segmenter]) -> None:
@@ -87,11 +87,11 @@ class Api:
         return refusal(HTTPStatus.NOT_FOUND, "there is nothing here: see /v1/openapi.json")
 
     def segment(self, data: bytes, accept: str) -> Answer:
-        """The answer to a film that was sent; takes as long as the film does.
+        """The answer to a sent film; takes as long as segmenting it.
 
         Args:
             data: bytes of a picture or DICOM file.
-            accept: the request's header.
+            accept: the request's `Accept` header.
         """
         kind = chosen_kind(accept)
         if kind is None:
@@ -161,7 +161,7 @@ class Api:
 
 
 def chosen_kind(accept: str) -> str | None:
-    """The first of `KINDS` that a header `Accept` takes with the greatest weight; `None` where it takes none.
+    """The first of `KINDS` that an `Accept` header gives the greatest weight; `None` if it accepts none.
 
     >>> chosen_kind("text/html, image/*;q=0.5"), chosen_kind(""), chosen_kind("text/html")
     ('image/png', 'application/json', None)
@@ -195,7 +195,7 @@ def _model(name: str) -> dict[str, Any]:
 
 
 def _files(result: Segmentation) -> dict[str, bytes]:
-    # A PNG of it would take longer than the film took to segment.
+    # Encoding it as PNG would take longer than segmenting the film.
     files = {"overlay.jpg": encode_jpeg(draw_overlay(result))}
     if result.quality.verdict != "reject":
         for name, mask in result.masks.items():
@@ -215,7 +215,7 @@ def _segmentation_object(result: Segmentation) -> bytes:
     """The DICOM segmentation of a result.
 
     Raises:
-        InputError: the film is no DICOM object, or was rejected.
+        InputError: the film is not a DICOM object, or was rejected.
         DeviceError: highdicom is not installed.
     """
     from edge_seg.outputs import dicom

@@ -1,4 +1,4 @@
-"""Putting outlines right on the page: a film to begin with, and what somebody says of it."""
+"""Correcting outlines on the page: serves films to start from, and takes corrections."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from edge_seg.station.shown import Shown
 CORRECTIONS = "/corrections"
 
 MOST_BYTES = 2_000_000
-"""Of what the editor sends; the outlines of a film are some ten thousand."""
+"""Limit for what the editor sends; the outlines of a film take some ten thousand."""
 
 _SMALL = 1024  # pixels of the longest side for a phone: a third of the bytes
 _SHEET = re.compile(r"/corrections/([0-9]{1,18})")
 _PICTURE = re.compile(r"/corrections/([0-9]{1,18})/(film|small)(?:/([0-9]{2,3})-([0-9]{2,3}))?")
-_LEAST_WINDOW, _MOST_WINDOW = 20, 300  # per cent, as the editor has them
+_LEAST_WINDOW, _MOST_WINDOW = 20, 300  # per cent, as in the editor
 
 
 class Correcting:
-    """Answers what is asked below `/corrections`. May be called from several threads.
+    """Answers requests below `/corrections`. Thread-safe.
 
     Args:
-        shown: knows films by number.
-        desk: where they are put right.
+        shown: finds films by number.
+        desk: where they are corrected.
     """
 
     def __init__(self, shown: Shown, desk: Desk) -> None:
@@ -42,7 +42,7 @@ class Correcting:
 
     @staticmethod
     def is_saved_at(path: str) -> bool:
-        """Whether something may be sent to a path."""
+        """Whether a path accepts corrections."""
         return _SHEET.fullmatch(path) is not None
 
     def get(self, path: str) -> Answer:
@@ -58,12 +58,12 @@ class Correcting:
         return refusal(HTTPStatus.NOT_FOUND, "there is nothing here")
 
     def post(self, path: str, body: bytes) -> Answer:
-        """The answer to a correction that was sent; it is kept when this says so."""
+        """The answer to a sent correction, which is saved once the answer says so."""
         asked = _SHEET.fullmatch(path)
         return self._told(partial(self._save, int(asked[1]), body)) if asked else self.get(path)
 
     def _list(self) -> Answer:
-        """The newest version of each film that is shown and was looked at, by its number; and what to look at next."""
+        """The newest version of each listed film that was reviewed, by its number, and what to review next."""
         newest = self._desk.store.newest()
         listed = [(film.number, self._shown.record(film.number)) for film in self._shown.recent()]
         records = {record.stem: (number, record) for number, record in reversed(listed) if record is not None}
@@ -93,7 +93,7 @@ class Correcting:
         return json_answer(_in_short(self._desk.save(record, body, self._as_shown(number))), HTTPStatus.CREATED)
 
     def _as_shown(self, number: int) -> bytes | None:
-        """Frames of cameras are nowhere but on the page; films are had from where they lie."""
+        """The picture of a camera frame, which exists only on the page; other films are read from their source."""
         record = self._shown.record(number)
         return self._shown.picture(number) if record is not None and record.film.sha256 is None else None
 

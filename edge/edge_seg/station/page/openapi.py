@@ -17,7 +17,7 @@ _LINKS = {"type": "object", "additionalProperties": {"type": "string"}}
 
 @cache
 def description() -> dict[str, Any]:
-    """The description, as `/v1/openapi.json` has it."""
+    """The description served at `/v1/openapi.json`."""
     done, definitions = _record()
     film = {
         "type": "object",
@@ -112,7 +112,7 @@ def _reference(name: str) -> dict[str, Any]:
 
 
 def _record() -> tuple[dict[str, Any], dict[str, Any]]:
-    """Schema of a result, and those that it names."""
+    """Schema of a result, and those that it refers to."""
     text = resources.files("edge_seg").joinpath("schemas", "record.json").read_text()
     record = json.loads(text.replace("#/$defs/", "#/components/schemas/"))
     done = record["oneOf"][0]

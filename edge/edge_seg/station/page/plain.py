@@ -1,4 +1,4 @@
-"""The page for browsers without JavaScript: the same films and numbers, as they were when it was asked for."""
+"""The page for browsers without JavaScript: the same films and numbers, as of the request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _STATES = {"done": "done", "check": "to check", "rejected": "rejected", "failed"
 
 
 def plain_page(state: HealthState) -> str:
-    """HTML of a session's state. Texts of films and senders are escaped."""
+    """HTML of a session's state. Text from films and senders is escaped."""
     counts = state.films
     summary = f"{counts.done} done, {counts.rejected} rejected, {counts.failed} failed"
     problems = "".join(f"<li>{html.escape(problem)}</li>" for problem in state.problems)

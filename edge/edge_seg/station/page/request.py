@@ -1,4 +1,4 @@
-"""What a browser asks for: the head of an HTTP request (RFC 9112), from bytes that anybody may have sent."""
+"""Parses the head of an HTTP request (RFC 9112) from bytes that anybody may have sent."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from urllib.parse import parse_qs, urlsplit
 _LINE = re.compile(rb"([A-Z]{1,16}) (\S+) HTTP/1\.[0-9]")
 
 _ONCE = frozenset({"host", "origin", "authorization", "content-length", "content-type", "transfer-encoding"})
-"""Headers by which is decided who may do what, and what is read: with two values they could mean one thing to a proxy
-and another one here (RFC 9112, sections 3.2 and 6.3)."""
+"""Headers that decide who may do what, and what is read: with two values they could mean one thing to a proxy and
+another here (RFC 9112, sections 3.2 and 6.3)."""
 
 
 class BadRequest(Exception):
-    """What came is no request."""
+    """The bytes are not a valid request."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """A request, its body left out.
+    """A request without its body.
 
     Attributes:
         method: `GET`, for example.
-        path: of its target, as it was sent.
+        path: of its target, as sent.
         query: values of each name in its target.
-        headers: by name in lower case; of a name that comes twice the last. Bytes that are no UTF-8 are escaped as
-            `surrogateescape` does, so that nothing is lost.
+        headers: by lower-case name; the last one if a name is repeated. Bytes that are not UTF-8 are escaped with
+            `surrogateescape`, so that nothing is lost.
     """
 
     method: str
@@ -37,25 +37,25 @@ class Request:
 
     @property
     def length(self) -> int | None:
-        """Bytes of the body that follows, `None` where that is not told: nothing is read in chunks here."""
+        """Bytes of the body that follows; `None` if not given, since chunked bodies are not read."""
         told = self.headers.get("content-length", "")
         plain = re.fullmatch("[0-9]{1,12}", told) is not None and "transfer-encoding" not in self.headers
         return int(told) if plain else None
 
     @property
     def has_body(self) -> bool:
-        """Whether a body follows, of whatever length."""
+        """Whether a body follows, of any length."""
         return "transfer-encoding" in self.headers or self.headers.get("content-length", "0") != "0"
 
 
 def parse_request(head: bytes) -> Request:
-    """A request from its head.
+    """Parse a request from its head.
 
     Args:
-        head: up to and with the empty line.
+        head: up to and including the empty line.
 
     Raises:
-        BadRequest: it is none.
+        BadRequest: it is not a valid request.
 
     >>> parse_request(b"GET /state?token=a%20b HTTP/1.1\\r\\nHost: device\\r\\n\\r\\n").query
     {'token': ['a b']}

@@ -1,4 +1,4 @@
-"""What the page answers. No path of a request names a file: films are asked for by number, assets by a table."""
+"""What the page answers. No request path names a file: films are looked up by number, assets in a table."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def health_answer(health: Shown) -> Answer:
 
 
 def answer(path: str, health: Shown) -> Answer:
-    """The answer to who may look; may wait for the disk."""
+    """The answer to a request that may enter; may wait for the disk."""
     if path in _ASSETS:
         name, kind = _ASSETS[path]
         return Answer(HTTPStatus.OK, resources.files(__package__).joinpath("assets", name).read_bytes(), kind)
@@ -46,7 +46,7 @@ def answer(path: str, health: Shown) -> Answer:
 
 
 def _of_film(what: str, number: int, health: Shown) -> Answer | None:
-    """A film's overlay, or one of its layers; `None` where there is none."""
+    """A film's overlay, or one of its layers; `None` if there is none."""
     if what == "film":
         picture = health.picture(number)
         return None if picture is None else Answer(HTTPStatus.OK, picture, PICTURES[".jpg"])

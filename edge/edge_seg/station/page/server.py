@@ -1,4 +1,4 @@
-"""Serves the page. Every request has a deadline as a whole, and no connection keeps another from being served."""
+"""Serves the page. Every request as a whole has a deadline, and no connection blocks another."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ _PART = 64 * 1024
 
 @dataclass(frozen=True)
 class PageLimits:
-    """What those who look may ask of this device.
+    """What viewers may demand of this device.
 
     Attributes:
-        request_s: seconds in which a request must have come as a whole.
-        answer_s: seconds in which its answer must have been taken as a whole.
-        body_bytes: of a film that is sent.
-        body_s: seconds in which it must have come as a whole.
-        segment_s: seconds in which it must be segmented.
-        linger_s: seconds for which what still comes of a request that was answered early is read and dropped.
-        films: that are sent and segmented at the same time; the others are asked to come again.
-        wrong_token_s: seconds that a wrong token waits for its answer, so that guessing takes years.
-        caps: connections at the same time.
+        request_s: seconds within which a whole request must arrive.
+        answer_s: seconds within which the peer must receive the whole answer.
+        body_bytes: most bytes of a sent film.
+        body_s: seconds within which the whole film must arrive.
+        segment_s: seconds within which it must be segmented.
+        linger_s: seconds for which the rest of a request that was answered early is read and dropped.
+        films: sent films received and segmented at a time; the others are told to retry.
+        wrong_token_s: seconds by which the answer to a wrong token is delayed, so that guessing takes years.
+        caps: on simultaneous connections.
     """
 
     request_s: float = 10.0
@@ -68,26 +68,26 @@ class PageLimits:
 
 
 class PageServer:
-    """Serves a session's page from threads of its own until `close`.
+    """Serves a session's page from its own threads until `close`.
 
     Args:
-        address: `[HOST:]PORT`; without a host only this machine can look. Port 0 takes any that is free.
+        address: `[HOST:]PORT`; without a host, only this machine can connect. Port 0 picks a free one.
         health: of the session.
-        token: who looks from elsewhere must know it; made up where none is given.
-        tls: certificate and key; without it the page is served in clear.
-        limits: to what may be asked.
-        api: answers what other programs ask; without it there is nothing below `/v1`.
-        correcting: takes outlines that somebody puts right; without it nothing can be changed.
+        token: required of viewers if other machines can connect; generated if not given.
+        tls: certificate and key; without it, the page is not encrypted.
+        limits: on what viewers may demand.
+        api: answers other programs; without it, nothing exists below `/v1`.
+        correcting: takes corrected outlines; without it, nothing can be changed.
 
     Attributes:
-        address: of the page as a browser elsewhere has it, without a token.
-        url: to open, with the token where one is needed.
-        port: that it listens at.
-        is_local: whether only this machine can look.
+        address: of the page as seen from another machine, without a token.
+        url: to open, with the token if one is needed.
+        port: that it listens on.
+        is_local: whether only this machine can connect.
 
     Raises:
-        UsageError: no such address.
-        DeviceError: the port cannot be had.
+        UsageError: the address is invalid.
+        DeviceError: the port is not available.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class PageServer:
         self.url = self.address + ("" if token is None else f"?token={quote(token, safe='')}")
 
     def close(self) -> None:
-        """Serve no more."""
+        """Stop serving."""
         self._server.close()
         for threads in (self._readers, self._workers):
             threads.shutdown(wait=False, cancel_futures=True)
@@ -147,7 +147,7 @@ class PageServer:
     async def _reply(
         self, connection: Connection, sent: Answer, headers: dict[str, str], *, with_body: bool = True, has_more: bool
     ) -> None:
-        """Send an answer and close; a peer that may still be sending is heard out first."""
+        """Send an answer and close; if the peer may still be sending, read the rest first."""
 
         async def reply() -> None:
             await _send(connection, sent, headers, with_body=with_body)
@@ -184,22 +184,22 @@ class PageServer:
         else:
             found = await loop.run_in_executor(self._readers, answer, request.path, self._health)
         if entry is Entry.BROUGHT_TOKEN:
-            # So that the address that is shown, and copied, need not hold the token for ever.
+            # So that the address that is shown and copied need not hold the token for ever.
             headers["Set-Cookie"] = self._access.cookie
         return found
 
     def _allowed(self, path: str) -> tuple[str, ...]:
-        """Methods by which a path may be asked."""
+        """Methods that a path allows."""
         if path == SEGMENT and self._api is not None:
             return ("POST",)
         saves = self._correcting is not None and self._correcting.is_saved_at(path)
         return ("GET", "HEAD", "POST") if saves else ("GET", "HEAD")
 
     async def _correct(self, request: Request, headers: dict[str, str], connection: Connection) -> Answer:
-        """The answer to outlines that somebody put right."""
+        """The answer to corrected outlines."""
         if (refused := _refused(request, "the correction as JSON", MOST_BYTES)) is not None:
             return refused
-        # No form of another page can send this, whatever a browser thinks of cookies.
+        # No form on another page can send this type, however the browser treats cookies.
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != JSON:
             return refusal(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send it as {JSON}")
         body = await self._body(request, connection)
@@ -213,7 +213,7 @@ class PageServer:
         return await within(self._limits.body_s, connection.reader.readexactly(request.length or 0))
 
     async def _segment(self, request: Request, headers: dict[str, str], connection: Connection) -> Answer:
-        """The answer to a film that is sent."""
+        """The answer to a sent film."""
         limits = self._limits
         if (refused := _refused(request, "the film's bytes", limits.body_bytes)) is not None:
             return refused
@@ -231,7 +231,7 @@ class PageServer:
             assert self._api is not None
             accept = request.headers.get("accept", "")
             work = asyncio.get_running_loop().run_in_executor(self._workers, self._api.segment, data, accept)
-            # A thread cannot be stopped: its place is free when it ends, not when nobody waits for it any more.
+            # A thread cannot be stopped: its slot is free when it ends, not when the request stops waiting.
             work.add_done_callback(let_go)
             held = False
             return await within(limits.segment_s, asyncio.shield(work))
@@ -245,7 +245,7 @@ class PageServer:
 
 
 def _refused(request: Request, what: str, most: int) -> Answer | None:
-    """Why a body is not taken; `None` where it is."""
+    """Why a body is refused; `None` if it is accepted."""
     if is_from_elsewhere(request):
         return refusal(HTTPStatus.FORBIDDEN, "a page of another machine may send nothing")
     if not request.length:
@@ -273,7 +273,7 @@ async def _send(connection: Connection, sent: Answer, headers: dict[str, str], *
 
 
 async def _close(connection: Connection) -> None:
-    """Close once everything is sent, over TLS with its own farewell."""
+    """Close once everything is sent; over TLS, with a closing alert."""
     connection.writer.close()
     await connection.writer.wait_closed()
 
@@ -281,8 +281,8 @@ async def _close(connection: Connection) -> None:
 async def _drop_the_rest(connection: Connection) -> None:
     """Read and drop what a peer still sends, until it closes.
 
-    A connection that is closed with unread bytes is reset, and a reset overtakes the answer: the peer would not learn
-    why it was refused (RFC 9112, section 9.6).
+    Closing a connection with unread bytes resets it, and the reset overtakes the answer: the peer would not learn why
+    it was refused (RFC 9112, section 9.6).
     """
     if connection.writer.can_write_eof():
         connection.writer.write_eof()

@@ -1,10 +1,10 @@
-// The editor of outlines: loaded when it is first opened. Texts of films and people reach it as text alone.
+// The outline editor, loaded when first opened. Strings from films and people are only ever inserted as text.
 "use strict";
 
 const Editor = (() => {
-  const NEAR = { mouse: 9, pen: 14, touch: 24 };  // CSS pixels within which something is taken hold of
-  const BRUSHED_SIDE = 1024;  // what a brush paints on; outlines are traced from it
-  const LEAST_RING = 60;  // of its pixels: smaller pieces are slips of the brush
+  const NEAR = { mouse: 9, pen: 14, touch: 24 };  // CSS pixels within which a pointer grabs something
+  const BRUSHED_SIDE = 1024;  // of the canvas that a brush paints on; outlines are traced from it
+  const LEAST_RING = 60;  // in its pixels: smaller pieces are slips of the brush
   const MOST_UNDONE = 100;
   const TWICE_MS = 350;
   const CORRECTED = "corrected", RIGHT = "right", CANNOT_JUDGE = "cannot be judged";
@@ -28,7 +28,7 @@ const Editor = (() => {
   const active = () => (chosen === null ? structures : [structures[chosen]]);
   const one = () => structures[chosen ?? selected?.structure ?? -1];
 
-  // --- what is there to see ---------------------------------------------------------------------------------------
+  // --- display ----------------------------------------------------------------------------------------------------
 
   function build() {
     canvas = make("canvas", { tabindex: "0", "aria-label": "Film with its outlines", "data-part": "canvas" });
@@ -88,12 +88,12 @@ const Editor = (() => {
     draw();
   }
 
-  // A phone loads the small picture first, and the large one when somebody looks closely.
+  // A phone loads the small picture first, and the large one on zooming in.
   function sharpen() {
     if (picture.dataset.kind === "small" && view.scale * (window.devicePixelRatio || 1) > 1.5 * picture.naturalWidth / sheet.width) load("film");
   }
 
-  // A picture has 8 bits a pixel: the device windows films that have more, when a slider is let go.
+  // Pictures have 8 bits per pixel: the device windows deeper films when a slider is released.
   function load(kind) {
     const wanted = sheet.bits > 8 ? levels() : [100, 100], next = new Image();
     picture.dataset.kind = kind;
@@ -108,7 +108,7 @@ const Editor = (() => {
 
   const levels = () => ["contrast", "brightness"].map((name) => Number(part(name).value));
 
-  // Until then the picture that is there is made lighter or darker.
+  // Until then, a filter makes the current picture lighter or darker.
   function shade() {
     const [contrast, brightness] = levels().map((one, i) => one / windowed[i]);
     picture.style.filter = `brightness(${brightness}) contrast(${contrast})`;
@@ -197,7 +197,7 @@ const Editor = (() => {
     draw();
   }
 
-  // --- what can be done -------------------------------------------------------------------------------------------
+  // --- actions ----------------------------------------------------------------------------------------------------
 
   const state = () => JSON.stringify(structures.map(({ rings, touched, absent }) => ({ rings, touched, absent })));
 
@@ -235,7 +235,7 @@ const Editor = (() => {
     const each = one();
     if (!each) return;
     each.absent = !each.absent;
-    // Taken back, it is where it was.
+    // Toggling back restores the outline.
     if (each.absent) { each.kept = each.rings; each.rings = []; } else each.rings = each.kept ?? [];
     each.touched = true;
     selected = null;
@@ -345,7 +345,7 @@ const Editor = (() => {
     const { structure, ring, handle } = hold.handle, each = structures[structure];
     const [x, y] = onFilm(point), held = each.rings[ring][handle];
     const [lx, ly] = onFilm(hold.last);
-    // By as much as the pointer moved: a finger beside a handle does not make it jump.
+    // Move by as much as the pointer did: a finger beside a handle does not make it jump.
     held[0] = Math.min(sheet.width, Math.max(0, held[0] + x - lx));
     held[1] = Math.min(sheet.height, Math.max(0, held[1] + y - ly));
     each.touched = true;
@@ -364,7 +364,7 @@ const Editor = (() => {
     tapped(event, held);
   }
 
-  // Twice on the line is a new handle, once on a handle chooses it.
+  // A double tap on the line adds a handle; a tap on a handle selects it.
   function tapped(event, held) {
     const twice = lastTap && event.timeStamp - lastTap.time < TWICE_MS && apart(lastTap.point, held.from) < 20;
     lastTap = twice ? null : { time: event.timeStamp, point: held.from };
@@ -386,7 +386,7 @@ const Editor = (() => {
   }
 
   function beginPinch() {
-    // What the first finger began was meant for two.
+    // What the first finger began was the start of a pinch.
     if (hold) { hold = null; restore(); }
     const [a, b] = [...pointers.values()];
     pinch = { distance: apart(a, b), middle: [(a[0] + b[0]) / 2, (a[1] + b[1]) / 2] };
@@ -445,7 +445,7 @@ const Editor = (() => {
     let does = null;
     if (event.ctrlKey || event.metaKey) does = control[key];
     else if (!typing && !event.altKey) does = plain[key] ?? (structures[Number(key) - 1] && (() => choose(Number(key) - 1)));
-    // A slider moves by its arrows.
+    // Arrow keys move a focused slider.
     if (!does || (event.target.type === "range" && key.startsWith("Arrow"))) return;
     event.preventDefault();
     does();

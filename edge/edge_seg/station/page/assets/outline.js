@@ -1,4 +1,4 @@
-// Closed outlines as splines: through few handles, fitted to a ring of points, traced from what a brush painted.
+// Closed outlines as splines: drawn through a few handles, fitted to a ring of points, traced from brush strokes.
 // Points are [x, y] in the film's pixels.
 "use strict";
 
@@ -6,9 +6,9 @@ const Outline = (() => {
   const STEPS = 12;  // points of a drawn curve between two handles
   const SAMPLES = 360;  // points of a ring that a curve is fitted to
   const FEWEST = 8, MOST = 40;  // handles of a fitted ring
-  const WORST = 0.0046;  // of the area: half of what lies between ring and curve, which is what Dice loses
+  const WORST = 0.0046;  // of the area: half the area between ring and curve, which is the loss in Dice
 
-  // Weights of four neighbouring handles at u in [0, 1] between the middle two: the uniform spline of Catmull and Rom.
+  // Weights of four neighbouring handles at u in [0, 1] between the middle two: the uniform Catmull-Rom spline.
   const weights = (u) => [u * (u * (2 - u) - 1) / 2, (u * u * (3 * u - 5) + 2) / 2, u * (u * (4 - 3 * u) + 1) / 2, u * u * (u - 1) / 2];
   const wrapped = (list, i) => list[(i + list.length) % list.length];
 
@@ -49,7 +49,7 @@ const Outline = (() => {
     return { points, step };
   }
 
-  // Handles by least squares, of knots among the points: `knots` are indices, rising.
+  // Least-squares handles for knots among the points: `knots` are ascending indices.
   function solved(points, knots) {
     const n = knots.length, rows = Array.from({ length: n }, () => new Float64Array(n + 2));
     const places = placesOf(points.length, knots);
@@ -62,7 +62,7 @@ const Outline = (() => {
         row[n + 1] += w[a] * y;
       }
     });
-    // A little pull to the points themselves, so that the equations always have one answer.
+    // A slight pull towards the points, so that the equations always have a unique solution.
     knots.forEach((knot, i) => { rows[i][i] += 1e-3; rows[i][n] += 1e-3 * points[knot][0]; rows[i][n + 1] += 1e-3 * points[knot][1]; });
     eliminate(rows, n);
     return { handles: rows.map((row, i) => [row[n] / row[i], row[n + 1] / row[i]]), places };
@@ -87,13 +87,13 @@ const Outline = (() => {
     }
   }
 
-  // The spline through knots that lies closest: its handles, how far it is off in all, and by segment.
+  // The closest spline with these knots: its handles, and how far off it is in total and by segment.
   function tried(points, step, knots) {
     const { handles, places } = solved(points, knots), off = new Float64Array(knots.length);
     let between = 0;
     points.forEach((point, i) => {
       const [x, y] = pointAt(handles, ...places[i]), [ax, ay] = wrapped(points, i - 1), [bx, by] = wrapped(points, i + 1);
-      // Beside the ring alone: along it a point may lie anywhere.
+      // Distance across the ring only: a point may be anywhere along it.
       const away = Math.abs((x - point[0]) * (by - ay) - (y - point[1]) * (bx - ax)) / (Math.hypot(bx - ax, by - ay) || 1);
       between += away * step;
       off[places[i][0]] += away * away;
@@ -101,7 +101,7 @@ const Outline = (() => {
     return { handles, between, off };
   }
 
-  // Handles of the spline that lies closest to a ring, as few as do.
+  // Handles of a spline close to a ring, as few as suffice.
   function fit(ring) {
     if (ring.length < 3) return ring.map((one) => [...one]);
     const { points, step } = resampled(ring, SAMPLES), allowed = 2 * WORST * Math.abs(area(points));
@@ -115,7 +115,7 @@ const Outline = (() => {
     return best.handles;
   }
 
-  // A knot more where the curve is farthest off, unless no point is left between two.
+  // Add a knot where the curve is farthest off, unless no points are left between knots.
   function split(knots, off) {
     const order = [...off.keys()].sort((a, b) => off[b] - off[a]);
     for (const segment of order) {
@@ -131,7 +131,7 @@ const Outline = (() => {
   // Rings along the edges of painted pixels, holes included. `inside(x, y)` says whether a pixel is painted.
   function trace(width, height, inside) {
     const seen = new Uint8Array(width * height), rings = [];
-    // Right, down, left, up; the painted pixel lies to the right hand.
+    // Right, down, left, up; the painted pixel is on the right.
     const ahead = [[[0, -1], [0, 0]], [[0, 0], [-1, 0]], [[-1, 0], [-1, -1]], [[-1, -1], [0, -1]]];
     const moves = [[1, 0], [0, 1], [-1, 0], [0, -1]];
     for (let y = 0; y < height; y++) {
@@ -153,7 +153,7 @@ const Outline = (() => {
     return rings;
   }
 
-  // Without the steps of single pixels.
+  // Removes single-pixel steps.
   function smooth(ring) {
     let points = ring.map((point, i) => [(point[0] + wrapped(ring, i + 1)[0]) / 2, (point[1] + wrapped(ring, i + 1)[1]) / 2]);
     for (let turn = 0; turn < 2; turn++) {
@@ -165,7 +165,7 @@ const Outline = (() => {
     return points;
   }
 
-  // The place on a curve nearest to a point: which segment, how far along, at what distance.
+  // The point on a curve nearest to a point: which segment, how far along, and at what distance.
   function nearest(handles, [x, y]) {
     let best = { distance: Infinity, segment: 0, u: 0 };
     if (handles.length < 3) return best;

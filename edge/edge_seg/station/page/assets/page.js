@@ -1,15 +1,15 @@
-// Texts of films and senders reach the page as text alone: nothing here parses them as HTML.
+// Strings from films and senders are only ever inserted as text: nothing here parses them as HTML.
 "use strict";
 
 const EVERY_MS = 1000, CORRECTIONS_EVERY_MS = 30000;
 const ZOOMS = [1, 1.5, 2, 3, 4, 6];
 const STATES = { done: "done", check: "to check", rejected: "rejected", failed: "failed" };
 const at = (id) => document.getElementById(id);
-let chosen = null;  // number of the film that somebody chose to look at; the newest otherwise
+let chosen = null;  // number of the film that the user chose; otherwise the newest is shown
 let shown = null;  // what the viewer shows, or is about to
 let listed = [];  // numbers of the films in the table, for the keyboard
 let zoom = 1;
-const left_out = new Set();  // names of structures whose outlines somebody switched off, for all films
+const left_out = new Set();  // names of structures whose outlines the user switched off, for all films
 
 function element(name, text, className) {
   const made = document.createElement(name);
@@ -18,7 +18,7 @@ function element(name, text, className) {
   return made;
 }
 
-// The page asks each second; what is the same stays, so that nothing is read out twice and no selection is lost.
+// The page polls every second; unchanged elements stay, so that nothing is read out twice and no selection is lost.
 function say(id, text, className) {
   if (at(id).textContent !== text) at(id).textContent = text;
   if (className !== undefined) at(id).className = className;
@@ -61,7 +61,7 @@ function title(film) {
   return named || shortName(film);
 }
 
-// A camera's frame is named by its microsecond, a received film by 45 digits: neither tells anybody anything.
+// A camera frame is named by its microsecond, a received film by 45 digits: neither means anything to a reader.
 function shortName(film) {
   if (film.source.startsWith("camera ")) return film.source + (film.frames > 1 ? ` × ${film.frames}` : "");
   if (film.name.length <= 24) return film.name;
@@ -99,11 +99,11 @@ function showFilm(film) {
   ]);
 }
 
-// --- outlines that somebody put right ---
+// --- corrected outlines ---
 
-let corrections = null;  // what the device knows of them, `null` where none can be made
+let corrections = null;  // those on the device, `null` if none can be made
 let current = null;  // the film that is shown
-let opened = null;  // scripts of the editor, once they were needed
+let opened = null;  // scripts of the editor, once needed
 
 async function askCorrections() {
   try {
@@ -123,7 +123,7 @@ function showCorrection(film) {
   say("corrected", known ? `${known.verdict}, by ${known.who}, ${moment(known.when)}` : "");
 }
 
-// Those that teach a model most; their numbers are those of the list of films.
+// The films that teach a model most, numbered as in the list of films.
 function showNext(films) {
   const next = (corrections ? corrections.next : []).map((one) => [one, films.find((film) => film.number === one.number)]).filter(([, film]) => film);
   at("next").hidden = next.length === 0;
@@ -178,7 +178,7 @@ async function showPicture(film) {
     drawOutlines(null, film);
     return;
   }
-  // Picture and outlines change at the same time: no film is ever seen with another one's.
+  // Picture and outlines change together: no film ever appears with another's outlines.
   const found = film.layers ? await layersOf(film) : await overlayOf(film);
   if (shown !== wanted) return;
   if (!found) { shown = undefined; return; }
@@ -286,7 +286,7 @@ at("frame").addEventListener("wheel", (event) => {
   zoomTo(zoom * Math.exp(-event.deltaY / 200), event.clientX, event.clientY);
 }, { passive: false });
 
-// Fingers scroll by themselves; a mouse takes hold of the film.
+// Touch scrolls natively; a mouse drags the film.
 at("frame").addEventListener("pointerdown", (event) => {
   if (event.pointerType !== "mouse" || event.button !== 0 || zoom === 1 || event.target === at("frame")) return;
   event.preventDefault();
@@ -393,9 +393,9 @@ async function refresh() {
   }
 }
 
-// The cookie is enough from now on: a token in the address bar is photographed and copied.
+// The cookie is enough from now on: a token in the address bar gets photographed and copied.
 if (location.search) history.replaceState(null, "", location.pathname);
 askCorrections().then(refresh);
 setInterval(refresh, EVERY_MS);
-// Films come, and others may put them right too.
+// New films arrive, and others may correct them too.
 setInterval(askCorrections, CORRECTIONS_EVERY_MS);
