@@ -1,1 +1,1 @@
-"""Quantisation: from a float run to the one-file int8 model. The only room that knows legacy Keras."""
+"""Quantisation: from a float run to the one-file int8 model. The only package that uses legacy Keras."""

@@ -1,4 +1,4 @@
-"""Acceptance: a quantised model is int8 all through and costs no more Dice than its budget, or it is refused."""
+"""Acceptance: a quantised model must be int8 throughout and lose no more Dice than its budget, or it is refused."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class AcceptanceReport:
 
     Attributes:
         films: number of validation films.
-        dice_float32, dice_ptq, dice_qat: mean Dice over films and their outlined structures, through the device's path.
-        budget: most Dice that may be lost.
+        dice_float32, dice_ptq, dice_qat: mean Dice over films and their outlined structures, by the on-device path.
+        budget: maximum Dice that may be lost.
         differing_pixels: share of mask pixels on which the fake-quantised Keras model and the flatbuffer differ,
             over `compared_films` films at the network's size.
-        violations: of contract "int8 all through"; empty in a model that passed.
-        made_from: what the model was made from, see `pipeline.origin_of`.
+        violations: of the contract "int8 all through"; empty in a model that passed.
+        made_from: what the model was made from, see `answers.origin_of`.
     """
 
     films: int
@@ -47,12 +47,12 @@ class AcceptanceReport:
         return self.dice_float32 - self.dice_qat
 
     def to_json(self) -> dict[str, Any]:
-        """As it stands in the manifest."""
+        """As stored in the manifest."""
         return {**asdict(self), "drop": self.drop}
 
     @classmethod
     def from_json(cls, raw: dict[str, Any]) -> AcceptanceReport:
-        """The report that `to_json` gave."""
+        """The report from the output of `to_json`."""
         values = {field.name: raw[field.name] for field in fields(cls) if field.name in raw}
         return cls(**{**values, "violations": tuple(raw["violations"])})
 
@@ -60,7 +60,7 @@ class AcceptanceReport:
         """Accept the model, or say why not.
 
         Raises:
-            ModelError: a score is not a number, the model is not int8 all through, or over the budget.
+            ModelError: a score is not finite, or the model is not int8 throughout or is over the budget.
         """
         scores = {"float32": self.dice_float32, "PTQ int8": self.dice_ptq, "QAT int8": self.dice_qat}
         wrong = [name for name, score in scores.items() if not math.isfinite(score)]
@@ -80,7 +80,7 @@ class AcceptanceReport:
 
 
 def mean_dice(segmenter: Segmenter, films: Sequence[LabelledFilm]) -> float:
-    """Mean Dice over films and what is outlined in each, derived regions too, at the films' own size."""
+    """Mean Dice over films and everything outlined on each, derived regions included, at the films' own size."""
     scores = []
     for labelled in films:
         film, outlines = labelled.load()
@@ -92,10 +92,10 @@ def mean_dice(segmenter: Segmenter, films: Sequence[LabelledFilm]) -> float:
 
 
 def check_measurable(films: Sequence[LabelledFilm], structures: Sequence[str]) -> None:
-    """Let validation films through that a model of these structures can be measured on.
+    """Check that a model of these structures can be measured on the validation films.
 
     Raises:
-        InputError: there are none, or none outlines any of the structures or a region that follows from them.
+        InputError: there are no films, or none outlines any of the structures or a region derived from them.
     """
     if not films:
         raise InputError(

@@ -1,4 +1,4 @@
-"""A model that was made of the same run with the same settings answers another budget without training."""
+"""Checks a model already made from the same run and settings against another budget, without training."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from edge_seg_quantize.own import OWN_NAME
 from edge_seg_quantize.settings import QuantizeSettings
 
 REFUSED = "refused"
-"""Form of a model that was not accepted, see `beside`."""
+"""Kind of a model that was not accepted, see `beside`."""
 
 _NOT_OF_THE_MODEL = ("dice_budget", "quiet")
 
 
 def origin_of(run: Path, settings: QuantizeSettings) -> str:
-    """A hash of all that decides the quantised model: the run's weights, and the settings but for the budget."""
+    """A hash of all that determines the quantised model: the run's weights, and the settings except the budget."""
     weights = next((path for path in (run / OWN_NAME, run / f"best.{WEIGHTS_NAME}") if path.is_file()), run)
     data = weights.read_bytes() if weights.is_file() else b""
     chosen = {name: value for name, value in asdict(settings).items() if name not in _NOT_OF_THE_MODEL}
@@ -32,26 +32,26 @@ def origin_of(run: Path, settings: QuantizeSettings) -> str:
 
 
 def beside(out: Path, kind: str) -> Path:
-    """Where another form of the model in `out` lies: `lungs.ptq.tflite` beside `lungs.tflite`."""
+    """Path of another form of the model in `out`: `lungs.ptq.tflite` beside `lungs.tflite`."""
     return out.with_name(f"{out.stem}.{kind}{out.suffix}")
 
 
 def made_before(out: Path, made_from: str) -> Path | None:
-    """The model of that origin which is there already, accepted or refused; `None` where there is none."""
+    """The existing model of that origin, accepted or refused; `None` if there is none."""
     return next((path for path in (out, beside(out, REFUSED)) if _made_from(path) == made_from), None)
 
 
 def answer(made: Path, out: Path, budget: float, say: Callable[[str], None]) -> AcceptanceReport:
-    """Hold a model that was made before against another budget, and put it where it then belongs.
+    """Check an existing model against another budget, and move it to where it then belongs.
 
     Args:
-        made: of `made_before`.
-        out: where it lies once it is accepted.
+        made: from `made_before`.
+        out: path of the model once it is accepted.
         budget: see `AcceptanceReport`.
-        say: told of each step.
+        say: receives progress messages.
 
     Raises:
-        ModelError: it is over that budget.
+        ModelError: the model is over that budget.
     """
     file = ModelFile.read(made)
     report = replace(AcceptanceReport.from_json(file.manifest.checks), budget=budget)
@@ -73,7 +73,7 @@ def _put(data: bytes, place: Path, other: Path) -> None:
 
 
 def _made_from(path: Path) -> str:
-    """What the model in a file was made from; empty where there is no such file, or something else in it."""
+    """What the model in a file was made from; empty if the file is missing or holds something else."""
     if not path.is_file():
         return ""
     try:

@@ -1,6 +1,6 @@
-"""Calibrates what a quantised model knows of itself: the film gate's eyes and the estimates of Dice.
+"""Calibrates a quantised model's film gate and its estimates of Dice.
 
-`python -m edge_seg_quantize.calibration MODEL DATASET...` does so for a model that is there already.
+`python -m edge_seg_quantize.calibration MODEL DATASET...` calibrates an existing model.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edge_seg_quantize.gate import calibrate_gate
 from edge_seg_quantize.observations import Observation, PackedFilm, observe, unpack
 
 HELD_OUT, TRAINED = 60, 120
-"""Most films of each data set that are observed, of the validation split and of the training split."""
+"""Maximum number of films observed per data set, in the validation split and in the training split."""
 
 
 def calibrate(
@@ -39,15 +39,15 @@ def calibrate(
     """The fields `trust` and `gate` of a model's manifest.
 
     Args:
-        model: that gives pooled features.
-        datasets: that it was trained on.
-        negatives: folders of pictures that its film gate should refuse.
-        cross_fitted: models of runs with `--hold-out`, one for each part: what each makes of the films that it held
-            out stands for what this model would make of them, had it not been trained on them.
+        model: one that outputs pooled features.
+        datasets: what it was trained on.
+        negatives: folders of pictures that its film gate should reject.
+        cross_fitted: models of runs with `--hold-out`, one for each part. On the films they held out, their results
+            stand in for this model's, which was trained on those films.
 
     Returns:
-        `None` for what the model cannot have: estimates without whole lungs; a gate where it expects no kind of film,
-        or where no pictures tell what else there is: then the film gate goes by how a film looks at a glance.
+        `None` for estimates if the model outlines no whole lungs. `None` for the gate if the model expects no kind of
+        film or there are no negatives; the film gate then goes by how a film looks at a glance.
 
     Raises:
         InputError: a film cannot be read, or a folder has no pictures.
@@ -66,7 +66,7 @@ def calibrate(
 
 
 def _cross_fitted(segmenter: Segmenter, films: Sequence[PackedFilm], models: Sequence[ModelFile]) -> list[Observation]:
-    """Films of data sets of which the segmenter's model held out none, each as a model sees it that held it out."""
+    """What models saw on films they held out, for data sets of which the segmenter's own model held out none."""
     own = {film.dataset for film in films if film.held_out}
     films = [film for film in films if film.dataset not in own]
     found = []
@@ -78,12 +78,12 @@ def _cross_fitted(segmenter: Segmenter, films: Sequence[PackedFilm], models: Seq
 
 
 def estimates_dice(manifest: Manifest) -> bool:
-    """Whether a model estimates its Dice: those that outline whole lungs do."""
+    """Whether a model estimates its Dice: only models that outline whole lungs do."""
     return "whole" in lung_definitions(manifest.structures)
 
 
 def trusted_region(outlines: Outlines) -> str:
-    """The region whose Dice is estimated: the whole lung, or the visible one; empty where neither is known."""
+    """The region whose Dice is estimated: the whole lung, or the visible one; empty if neither is known."""
     known = truth_regions(outlines)
     return next((name for name in REGIONS if name in known), "")
 
@@ -138,7 +138,7 @@ def main(model: Path, folders: tuple[str, ...], negatives: tuple[Path, ...], cro
     manifest = replace(file.manifest, trust=trust, gate=gate if negatives else file.manifest.gate)
     write_atomically(model, replace(file, manifest=manifest).to_bytes())
     others = trust["facts"]["cross_fitted_films"] if trust else 0
-    # None, where networks were given, means that they held out nothing that is missing here.
+    # Zero counts too: the networks given held out nothing that is missing here.
     said = f" with {counted(others, 'film')} that other networks held out" if cross_fitted else ""
     click.echo(f"{model}: calibrated{said}; edge-seg inspect shows what it was measured on")
 

@@ -1,4 +1,4 @@
-"""`edge-seg quantize`: thin over `edge_seg_quantize.pipeline.quantize`; loads no framework before it runs."""
+"""`edge-seg quantize`: a thin layer over `edge_seg_quantize.pipeline.quantize`; loads no framework until it runs."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def quantize(
     it; of a Keras model a run, too. Needs `pip install '.[train]'`.
     """
     if edgetpu:
-        # Known before hours of training, not after.
+        # Fail before hours of training, not after.
         find_compiler()
     settings = QuantizeSettings(
         name or out.name.split(".")[0], about=json.loads(_text(about) or "{}"), licence=_text(licence), **options

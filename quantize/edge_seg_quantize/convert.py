@@ -2,10 +2,10 @@
 
 Converting a frozen concrete function of static shape, not the Keras model, keeps SHAPE, PACK and STRIDED_SLICE out.
 
-Each flatbuffer of a U-Net but the post-training int8 one has two outputs: the logits `(1, height, width, outputs)`, and
-`(1, 1, 1, 2 * channels)` of the coarsest level, the mean and the maximum of each channel over the picture. The film
-gate and the estimate of Dice look at those. They are added here, not to the network: they have no weights, and a
-training does not need them.
+Every U-Net flatbuffer except the post-training int8 one has two outputs: the logits `(1, height, width, outputs)`, and
+pooled features `(1, 1, 1, 2 * channels)`, the mean and maximum over the picture of each channel of the coarsest level.
+The film gate and the estimate of Dice use the latter. They are added here, not to the network: they have no weights,
+and training does not need them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from edge_seg.quiet import native_libraries_quiet
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
 _BATCH = 8
-_WRAPPED = "quant_"  # what the names of quantised layers begin with
-_LEAST = 1e-3  # of a range
-_ROOM = 1.25  # for pictures that are no films
+_WRAPPED = "quant_"  # prefix of the names of quantised layers
+_LEAST = 1e-3  # smallest range
+_ROOM = 1.25  # headroom for pictures that are not films
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class PooledRanges:
 
 
 def pooled_ranges(model: Any, films: np.ndarray) -> PooledRanges:
-    """The ranges on films, with room for other pictures.
+    """The ranges on films, with headroom for other pictures.
 
     Args:
         model: float or quantization-aware model.
@@ -57,14 +57,14 @@ def to_float32(model: Any) -> bytes:
 
 
 def to_float16(model: Any) -> bytes:
-    """Flatbuffer with weights in float16, each through a DEQUANTIZE; input, output and all between stay float32."""
+    """Flatbuffer with weights in float16, each through a DEQUANTIZE; input, output and activations stay float32."""
     converter = _optimised(_converter(model))
     converter.target_spec.supported_types = [tf.float16]
     return _converted(converter)
 
 
 def to_dynamic_range(model: Any) -> bytes:
-    """Flatbuffer with weights in int8 and activations in float32, quantised as they come where a kernel can.
+    """Flatbuffer with int8 weights and float32 activations, quantised on the fly where a kernel supports it.
 
     The converter leaves weights of fewer than 1,024 values in float32, and all biases.
     """
@@ -72,10 +72,10 @@ def to_dynamic_range(model: Any) -> bytes:
 
 
 def to_int8_after_training(model: Any, representative: np.ndarray) -> bytes:
-    """Flatbuffer in int8 with ranges measured on a representative data set (PTQ), of the logits alone.
+    """Flatbuffer in int8 with ranges measured on a representative data set (PTQ), with the logits only.
 
-    Pooled features beside them would tie the ranges of three operators together, and the converter then computes with
-    what lies between in float.
+    Pooled features would tie the ranges of three operators together, and the converter would then compute everything
+    between them in float.
 
     Args:
         model: float model.
@@ -92,13 +92,13 @@ def to_int8(model: Any, ranges: PooledRanges) -> bytes:
 
     Args:
         model: quantization-aware model.
-        ranges: of the pooled features, which had no part in the training.
+        ranges: of the pooled features, which take no part in training.
     """
     return _converted(_int8(_converter(model, ranges)))
 
 
 def _converted(converter: Any) -> bytes:
-    """What the converter makes; what it says on the way concerns nobody, and what fails comes as an exception."""
+    """Convert quietly: the converter's messages help no one, and failures raise."""
     with warnings.catch_warnings(), native_libraries_quiet():
         warnings.filterwarnings("ignore", "Statistics for quantized inputs were expected", UserWarning)
         return bytes(converter.convert())
@@ -128,27 +128,28 @@ def _converter(model: Any, ranges: PooledRanges | None = None) -> Any:
 
 
 def _frozen(network: Callable[[Any], Any], model: Any) -> Any:
-    """A converter of what is computed from one film of the model's size."""
+    """A converter for a function of one film of the model's size."""
     spec = tf.TensorSpec((1, *model.input_shape[1:]), tf.float32, name="film")
     function = tf.function(network).get_concrete_function(spec)
-    # TensorFlow warns of this way, and the one that it advises leaves SHAPE and PACK in.
+    # TensorFlow warns about this route, but the one it recommends leaves SHAPE and PACK in.
     logging.getLogger("absl").setLevel(logging.ERROR)
     return tf.lite.TFLiteConverter.from_concrete_functions([convert_variables_to_constants_v2(function)])
 
 
 def _coarsest(model: Any) -> Any:
-    """What the decoder begins with: the input of the first upsampling, at the coarsest level; `None` without one."""
+    """The decoder's input: that of the first upsampling, at the coarsest level; `None` without one."""
     found = (layer.input for layer in model.layers if layer.name.removeprefix(_WRAPPED).startswith("up"))
     return next(found, None)
 
 
 def _pooled(coarse: Any, ranges: PooledRanges | None) -> Any:
-    """Mean and maximum of each channel, `(1, 1, 1, 2 * channels)`, by operators that an Edge TPU maps."""
+    """Mean and maximum of each channel, `(1, 1, 1, 2 * channels)`, using operators that an Edge TPU maps."""
     mean = tf.reduce_mean(coarse, [1, 2], keepdims=True)
     most = tf.nn.max_pool2d(coarse, coarse.shape[1:3], 1, "VALID")
     if ranges is None:
         return tf.concat([mean, most], axis=3)
-    # Means are far smaller than maxima: at one scale they would fill a few codes. Each its own, then brought to one.
+    # Means are far smaller than maxima and would fill only a few codes of a shared scale, so each is quantised at its
+    # own scale before both are brought to one.
     mean, most = _quantised(mean, ranges.mean), _quantised(most, ranges.most)
     return _quantised(
         tf.concat([_quantised(mean * (ranges.most / ranges.mean), ranges.most), most], axis=3), ranges.most

@@ -1,14 +1,14 @@
 """Calibrates the estimate of a film's Dice, and its lower bound, for each structure and region.
 
-Ridge regression on the logit of the Dice. Every figure is cross-fitted: estimates are judged on patients that had no
-part in the weights. The bound is a split conformal one (Papadopoulos et al. 2002), as wide as the data set that needs
-it widest, so that it holds on each of them and not on their mixture alone.
+Ridge regression on the logit of the Dice. Every figure is cross-fitted: estimates are judged on patients left out of
+the fit. The bound is a split conformal bound (Papadopoulos et al. 2002), as wide as the most demanding data set needs,
+so that it holds on each data set and not only on their mixture.
 
-A network outlines the films that it was trained on better than any film to come, so they teach little of doubt. Where
-networks of the same kind held them out (`edge-seg train --hold-out`), what those make of them stands in their place.
+A network outlines its training films better than any new film, so they say little about doubt. If networks of the same
+kind held them out (`edge-seg train --hold-out`), those networks' results replace the model's own.
 
-Films of another hospital are harder than any that a model is calibrated on. So the bound of the lungs, by which films
-are flagged, is wider still where that costs little: as wide as flags few good films.
+Films from another hospital are harder than any in the calibration. So the bound of the lungs, which decides what is
+flagged, is widened further where that costs little: until it flags a few good films.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ REACHED = 0.9
 """Share of films whose Dice reaches the bound."""
 
 GOOD, GOOD_FLAGGED = 0.95, 0.05
-"""Share of the films with a Dice above the first that the bound of the lungs may have flagged."""
+"""The bound of the lungs is widened until it flags the second, as a share of films with a Dice above the first."""
 
-_RIDGE, _POOLED_RIDGE = 0.02, 1.0  # of the mean square of a standardised signal
-_HELD_OUT_WEIGHT, _CLEAN_WEIGHT = 5.0, 2.0  # of a film that the network was not trained on, and of one as it is
+_RIDGE, _POOLED_RIDGE = 0.02, 1.0  # relative to the mean square of a standardised signal
+_HELD_OUT_WEIGHT, _CLEAN_WEIGHT = 5.0, 2.0  # of a held-out film, and of an uncorrupted one
 _FOLDS = 5  # of patients
-_FEWEST = 20  # rows of a data set that has a margin of its own
-_LOWEST, _HIGHEST = 0.02, 0.995  # Dice whose logits bound the fit
+_FEWEST = 20  # rows for a data set to have its own margin
+_LOWEST, _HIGHEST = 0.02, 0.995  # Dice is clipped to this range before taking logits
 _DIGITS = 5
 
 
 def calibrate_doubt(observations: Sequence[Observation]) -> Doubt | None:
-    """Calibrations for all regions that are outlined, without bounds where there are very few patients.
+    """Calibrations for all outlined regions, without bounds if there are very few patients.
 
     Args:
         observations: of films and corrupted copies of them.
 
     Returns:
-        `None` where nothing is outlined.
+        `None` if nothing is outlined.
     """
     crossed = {one.film.dataset for one in observations if one.crossed}
     observations = [one for one in observations if one.film.held_out or one.film.dataset not in crossed]
@@ -81,10 +81,10 @@ def _calibration(region: str, rows: Sequence[Observation]) -> Calibration:
         of_others = fold != k
         fitted = _fit(names, values[of_others], _logits(truth[of_others]), weights[of_others], ridge)
         crossed[~of_others] = [fitted.logit(row.signals[region]) for row in np.array(rows, object)[~of_others]]
-    # Where the network was trained on a film, its Dice is higher than it will be.
+    # On training films, Dice is higher than it will be on new ones.
     judged = held_out if held_out.sum() >= _FEWEST else np.ones(len(rows), bool)
     sets = np.array([row.film.dataset for row in rows])
-    # How right the mean is, the model itself must say; how far single films lie from it, others of its kind can.
+    # The mean must come from the model itself; the scatter around it may come from cross-fitted networks.
     itself = judged & clean & np.array([not row.crossed for row in rows])
     crossed += (shift := _shift(crossed, truth, sets, itself if itself.sum() >= _FEWEST else judged & clean))
     found = _fit(names, values, _logits(truth), weights, ridge)
@@ -117,7 +117,7 @@ def _fit(
 
 
 def _shift(crossed: np.ndarray, truth: np.ndarray, sets: np.ndarray, judged: np.ndarray) -> float:
-    """What is to be added to the logits so that the mean estimate is the mean Dice, all data sets counting alike."""
+    """Shift of the logits that makes the mean estimate equal the mean Dice, with all data sets counting equally."""
     low, high = -3.0, 3.0
     for _ in range(40):
         middle = (low + high) / 2
@@ -128,9 +128,9 @@ def _shift(crossed: np.ndarray, truth: np.ndarray, sets: np.ndarray, judged: np.
 
 
 def _margin(shortfall: np.ndarray, sets: np.ndarray, judged: np.ndarray, clean: np.ndarray) -> float:
-    """How far below its estimate the Dice of `REACHED` of films stays at most, in the data set that needs most.
+    """How far at most the Dice of `REACHED` of films falls below its estimate, in the data set that needs most.
 
-    Of films as they are, and of those together with corrupted copies.
+    Both for uncorrupted films, and for those together with corrupted copies.
     """
     groups = [shortfall[judged]]
     for name in sorted(set(sets)):
@@ -141,7 +141,7 @@ def _margin(shortfall: np.ndarray, sets: np.ndarray, judged: np.ndarray, clean: 
 
 
 def _conformal(shortfalls: np.ndarray) -> float:
-    """The quantile that `REACHED` of new films keep within, with one film more for the new one itself."""
+    """The quantile that `REACHED` of new films stay within; the extra film in the rank is the new one itself."""
     rank = min(len(shortfalls), int(np.ceil((len(shortfalls) + 1) * REACHED)))
     return float(np.sort(shortfalls)[rank - 1])
 
@@ -149,7 +149,7 @@ def _conformal(shortfalls: np.ndarray) -> float:
 def _facts(
     crossed: np.ndarray, margin: float, truth: np.ndarray, sets: np.ndarray, judged: np.ndarray
 ) -> dict[str, Any]:
-    """How well it does on films as they are, by data set, with the patients' own films left out of the weights."""
+    """Cross-fitted performance on uncorrupted films, by data set."""
     estimate, bound = _probability(crossed), _probability(crossed - margin)
     return {
         str(name): {

@@ -1,6 +1,6 @@
-"""Compilation for the Edge TPU by its vendor's compiler, where that is installed; the result rides in the model file.
+"""Compiles for the Edge TPU with the vendor's compiler, if installed, and stores the result in the model file.
 
-`python -m edge_seg_quantize.edge_tpu MODEL...` compiles models that were quantised before.
+`python -m edge_seg_quantize.edge_tpu MODEL...` compiles models that are already quantised.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ def find_compiler() -> str:
 
 
 def compile_model(model: ModelFile) -> ModelFile:
-    """The model with its network compiled for the Edge TPU riding along, and in its manifest what the compiler said.
+    """The model with its network for the Edge TPU added, and the compiler's figures in its manifest.
 
-    The network for the CPU stays what it is, and so does the checksum of it.
+    The network for the CPU and its checksum stay the same.
 
     Raises:
         DeviceError: the compiler is not installed.
-        ModelError: it refuses the network, or maps nothing of it.
+        ModelError: it refuses the network, or maps none of it.
     """
     compiler = find_compiler()
     with tempfile.TemporaryDirectory() as folder:
@@ -87,7 +87,7 @@ def compile_model(model: ModelFile) -> ModelFile:
 
 
 def read_log(text: str) -> dict[str, Any]:
-    """What the compiler's log says: `compiler`, operators by where they run, bytes on and off the chip, `on_cpu`.
+    """Figures from the compiler's log: `compiler`, operators by where they run, bytes on and off the chip, `on_cpu`.
 
     >>> read_log("Edge TPU Compiler version 16.0.384591198\\nNumber of operations that will run on Edge TPU: 41\\n")
     {'compiler': '16.0.384591198', 'operators_mapped': 41}
@@ -102,7 +102,7 @@ def read_log(text: str) -> dict[str, Any]:
     for name, pattern in _MEMORY.items():
         if found := re.search(pattern, text):
             facts[name] = round(float(found[1]) * _UNITS[found[2]])
-    # Of each operator: its name, how often, and why it is where it is.
+    # One row per operator: name, count, and why it runs where it does.
     rows = re.findall(r"^([A-Z][A-Z0-9_]+|[a-z][\w-]+)\s+(\d+)\s+(\S.*)$", text, re.MULTILINE)
     on_cpu = {name: {"count": int(count), "reason": why.strip()} for name, count, why in rows if "Mapped" not in why}
     return {**facts, "on_cpu": on_cpu} if on_cpu else facts
@@ -111,7 +111,7 @@ def read_log(text: str) -> dict[str, Any]:
 @click.command()
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 def main(models: tuple[str, ...]) -> None:
-    """Compile MODEL... (files, or names of shipped models) for the Edge TPU; the files are written anew."""
+    """Compile MODEL... (files, or names of shipped models) for the Edge TPU; the files are overwritten."""
     for name in models:
         path = find_model(name)
         write_atomically(path, compile_model(ModelFile.read(path)).to_bytes())

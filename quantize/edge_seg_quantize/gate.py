@@ -1,7 +1,7 @@
 """Fits the film gate's classifier of what the network sees, see `edge_seg.assessment.kinds`.
 
-Chest films are those of the training and validation splits, and corrupted copies of them. Of other kinds there are
-pictures made from chest films (turned, inverted, cut, outlines), pages that are drawn, and the pictures of folders that
+The chest films are those of the training and validation splits, and corrupted copies of them. The other kinds are
+pictures made from chest films (turned, inverted, cut, outlines), drawn pages, and the pictures in the folders that
 `--gate-negatives` names.
 """
 
@@ -36,24 +36,24 @@ _KINDS = {
     "dental": "bone",
     "MR": "CT",
 }
-"""Kinds of an index that are one for the gate; others keep their names."""
+"""Kinds in an index that the gate merges or renames; others keep their names."""
 
-_MADE_FROM = 300  # most films that other kinds are made from
+_MADE_FROM = 300  # maximum number of films that other kinds are made from
 _PHANTOMS = 12
-_FIRST_SEED = 2000  # none of the phantoms that are scored, or that set ranges
+_FIRST_SEED = 2000  # avoids the phantoms that are scored or set ranges
 _RIDGE = 2e-3
 _STEPS = 150
 _FOLDS = 5
 _LOST, _UNUSUAL = 0.001, 0.01  # shares of chest films that are refused, and called unusual
-_REFUSED = 0.995  # share of other pictures that lie below the limit wherever chest films allow it
-_HEAVIEST = 20.0  # most that one picture of a rare kind counts for
+_REFUSED = 0.995  # share of other pictures below the limit where chest films allow it
+_HEAVIEST = 20.0  # maximum weight of one picture of a rare kind
 _LEAST_SPREAD = 1e-2
 _PAGE = 224
 
 
 @dataclass(frozen=True)
 class Example:
-    """Pooled features `(features,)` of a picture, its kind, and what it must not be judged together with."""
+    """Pooled features `(features,)` of a picture, its kind, and the group that cross-validation keeps together."""
 
     kind: str
     group: str
@@ -65,9 +65,9 @@ def calibrate_gate(segmenter: Segmenter, observations: Sequence[Observation], ne
     """Fit the classifier.
 
     Args:
-        segmenter: with a model that gives pooled features, without its film gate.
+        segmenter: with a model that outputs pooled features, without film gate.
         observations: of chest films and corrupted copies.
-        negatives: folders of pictures that are none, see `read_negatives`.
+        negatives: folders of pictures that are not chest films, see `read_negatives`.
 
     Raises:
         InputError: a folder has no pictures.
@@ -90,10 +90,10 @@ def calibrate_gate(segmenter: Segmenter, observations: Sequence[Observation], ne
 
 
 def read_negatives(folder: Path) -> Iterator[tuple[Film, str, str]]:
-    """The pictures of a folder with their kinds and sources: by `index.csv` (`file`, `kind`, `source`), else by folder.
+    """A folder's pictures, kinds and sources: from `index.csv` (`file`, `kind`, `source`), else from folder names.
 
     Raises:
-        InputError: there are none.
+        InputError: the folder has no pictures.
     """
     index = folder / "index.csv"
     rows: dict[str, dict[str, str]] = {}
@@ -118,7 +118,7 @@ def read_negatives(folder: Path) -> Iterator[tuple[Film, str, str]]:
 
 
 def fit_kinds(examples: Sequence[Example]) -> Kinds:
-    """The classifier, with limits set on chest films of patients that had no part in the weights.
+    """The classifier, with limits set on chest films of patients left out of the fit.
 
     Args:
         examples: of chest films and of at least one other kind.
@@ -135,7 +135,7 @@ def fit_kinds(examples: Sequence[Example]) -> Kinds:
             odds[i] = fitted.sight(pooled[i]).odds
     clean = odds[[one.clean for one in examples]]
     strange, doubtful = (_limit(clean, share) for share in (_LOST, _UNUSUAL))
-    # Half-way to the other kinds where there is room: chest films of other hospitals are less like those seen here.
+    # Half-way to the other kinds if there is room: chest films from other hospitals look less like those seen here.
     others = float(np.quantile(odds[kinds > 0], _REFUSED))
     strange = min(strange, max(0.0, (strange + others) / 2))
     found = _fit(names, pooled, kinds)
@@ -160,7 +160,7 @@ def fit_kinds(examples: Sequence[Example]) -> Kinds:
 
 
 def _limit(odds: np.ndarray, share: float) -> float:
-    """Log odds that a share of chest films lies below; even odds where there are too few to tell."""
+    """Log odds below which a share of chest films falls; even odds if there are too few films."""
     return float(np.quantile(odds, share)) if len(odds) * share >= 0.5 else 0.0
 
 
@@ -202,7 +202,7 @@ def _rounded(values: np.ndarray) -> tuple[float, ...]:
 
 
 def _made(segmenter: Segmenter, films: Sequence[PackedFilm]) -> Iterator[Example]:
-    """Pictures of other kinds that can be made from chest films, or drawn."""
+    """Examples of other kinds, made from chest films or drawn."""
     for index, film in enumerate(films):
         for kind, picture in _kinds_of(film, index):
             made = Film(np.ascontiguousarray(picture), film.name)

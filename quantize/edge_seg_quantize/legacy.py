@@ -23,7 +23,7 @@ from edge_seg_train.network import NetworkConfig, build
 from edge_seg_train.pretrained import Pretrained, load_pretrained
 
 OWN = "own"
-"""Family of a network that somebody else built, see `own.adopt`."""
+"""Family of a network built elsewhere, see `own.adopt`."""
 
 
 def copy_weights(source: Any, target: Any) -> None:

@@ -1,4 +1,4 @@
-"""What a quantised model says about itself: structures, input, training data, settings and origin."""
+"""The manifest of a quantised model: structures, input, training data, settings and origin."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from edge_seg_quantize.legacy import OWN
 from edge_seg_quantize.settings import QuantizeSettings
 
 PIECES_FILMS = 400
-"""Most films that are looked at to decide whether structures are in one piece."""
+"""Maximum number of films checked to decide whether structures are in one piece."""
 
-_WHOLE = 0.95  # a structure counts as whole where its largest piece holds this share of it
-_CARELESS = 0.05  # share of films that may differ
+_WHOLE = 0.95  # a structure counts as whole if its largest piece holds this share of it
+_CARELESS = 0.05  # share of films that may be exceptions
 
 
 def make_manifest(config: TrainConfig, record: dict[str, Any], settings: QuantizeSettings, one_piece: bool) -> Manifest:
-    """The manifest of a run's models, less what differs between them.
+    """The manifest of a run's models, without the fields that differ between them.
 
     Args:
-        config, record: of the run, as `read_config` gives them.
+        config, record: of the run, as returned by `read_config`.
         settings: how the run is quantised.
         one_piece: whether smaller pieces of a structure may be dropped; see `in_one_piece`.
     """
@@ -65,24 +65,24 @@ def make_manifest(config: TrainConfig, record: dict[str, Any], settings: Quantiz
 
 
 def _network(raw: dict[str, Any]) -> dict[str, Any]:
-    """The network as it was configured; of one that somebody else built no more is known than what goes in and out."""
+    """The network's configuration; for one built elsewhere, only its input and output are known."""
     ends = ("family", "height", "width", "channels", "outputs")
     return {name: raw[name] for name in ends} if raw["family"] == OWN else raw
 
 
 def _settings(config: TrainConfig) -> dict[str, Any]:
-    """What a reader of the manifest wants of a run's settings: not the folders of the machine that trained it."""
+    """The run's settings that matter to a reader of the manifest, without the training machine's folders."""
     elsewhere = ("datasets", "network", "structures", "devices", "start", "teacher")
     settings = {name: value for name, value in config.to_json().items() if name not in elsewhere}
     return {**settings, "distill": [Path(run).name for run in config.distill]}
 
 
 def _started_from(config: TrainConfig) -> dict[str, Any]:
-    """The run whose weights this one began with, as far as it is still there, and the one before that."""
+    """The run whose weights this one started from, with its facts if they can still be read, and its predecessors."""
     if not config.start:
         return {}
     if config.start in shipped_weights():
-        # Whatever lies in the working directory under that name.
+        # Even if the working directory holds something of that name.
         return {"started_from": {"run": config.start}}
     try:
         before, record = read_config(Path(config.start))
@@ -101,9 +101,9 @@ def _started_from(config: TrainConfig) -> dict[str, Any]:
 
 
 def in_one_piece(labels: np.ndarray) -> bool:
-    """Whether every structure is one piece wherever it is outlined: only then may smaller pieces be dropped.
+    """Whether every structure is in one piece wherever it is outlined: only then may smaller pieces be dropped.
 
-    A mask of both lungs is two; a film in twenty may have more, or be outlined carelessly.
+    A mask of both lungs is two pieces. One film in twenty may have more, or careless outlines.
 
     Args:
         labels: `(films, height, width, structures)` uint8 of 0, 1 and 127.

@@ -1,6 +1,6 @@
-"""What a quantised model sees on outlined films and corrupted copies of them, and how right it is there.
+"""What a quantised model sees on outlined films and corrupted copies of them, and its true Dice there.
 
-Films are taken at the network's size, as training packs them: reading them again would take longer than all the rest.
+Films come at the network's size, as training packs them: rereading them would take longer than everything else.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from edge_seg_data.corruptions import CORRUPTIONS, SEVERITIES
 from edge_seg_data.scores import dice
 
 COPIES_HELD_OUT, COPIES_TRAINED = 4, 0
-"""Corrupted copies of each film that the network was not trained on, and of each that it was."""
+"""Corrupted copies of each held-out film and of each training film."""
 
-_AS_IT_IS = (0.0, 255.0)  # window: packed films are stretched already
+_AS_IT_IS = (0.0, 255.0)  # window: packed films are already stretched
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class PackedFilm:
 
     Attributes:
         name, patient, dataset: of the film.
-        held_out: whether the network was not trained on it.
+        held_out: whether it was held out of the network's training.
         grey: `(height, width)` uint8, without the letterbox's borders.
         outlines: `(height, width)` uint8 of 0, 1 and `IGNORE` by structure or region; only what is outlined.
     """
@@ -48,9 +48,9 @@ class Observation:
     """What the network saw on one film or copy.
 
     Attributes:
-        film: it, or what it is a copy of.
+        film: the film, or the original of the copy.
         corrupted: whether it is a copy.
-        crossed: whether a network of the same kind saw it, which was not trained on it as the model was.
+        crossed: whether a cross-fitted network, which held the film out of training, saw it in place of the model.
         signals: by region, see `doubt.signals`.
         pooled: `(features,)`.
         dice: true Dice by region.
@@ -67,7 +67,7 @@ class Observation:
 def unpack(
     grey: np.ndarray, labels: np.ndarray, names: Sequence[str], name: str, patient: str, dataset: str, held_out: bool
 ) -> PackedFilm | None:
-    """A film of `edge_seg_train.batches.PackedFilms`; `None` where nothing on it is outlined.
+    """A film of `edge_seg_train.packing.PackedFilms`; `None` if nothing on it is outlined.
 
     Args:
         grey: `(height, width)` uint8.
@@ -86,13 +86,12 @@ def unpack(
 
 
 def observe(segmenter: Segmenter, films: Sequence[PackedFilm], eyes: Segmenter | None = None) -> list[Observation]:
-    """Each film as it is, and corrupted copies of it.
+    """Observe each film, and corrupted copies of it.
 
     Args:
-        segmenter: with a model that gives pooled features, without its film gate.
+        segmenter: with a model that outputs pooled features, without film gate.
         films: outlined.
-        eyes: whose pooled features are taken, where those are not the segmenter's own: features of two networks have
-            nothing to do with each other.
+        eyes: supplies the pooled features instead of the segmenter, since features of two networks are not comparable.
     """
     see = partial(_observed, segmenter, eyes or segmenter)
     found = []

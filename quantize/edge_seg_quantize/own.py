@@ -1,4 +1,4 @@
-"""A Keras U-Net of one's own: checked layer by layer, and rebuilt in legacy Keras, which alone can be quantised.
+"""Your own Keras U-Net: checked layer by layer, and rebuilt in legacy Keras, since only that can be quantised.
 
 A functional model is read from its configuration; the weights are copied by layer name, and the outputs compared.
 """
@@ -26,7 +26,7 @@ from edge_seg_train.network import NetworkConfig
 from edge_seg_train.stored import refuse_other_settings, store_config
 
 OWN_NAME = "own.keras"
-"""File of the network in a run that was made of one."""
+"""File of the network in a run made by `adopt`."""
 
 _FIXES = {
     "Rescaling": "leave it out and give the network grey / 255, or put it first without an offset",
@@ -54,11 +54,11 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class OwnNetwork:
-    """A network that somebody else trained.
+    """A network trained elsewhere.
 
     Attributes:
-        model: legacy twin, float32, which gives logits.
-        output: `sigmoid` or `softmax`, as the last activation says; `sigmoid` where it has none.
+        model: legacy twin, float32, which outputs logits.
+        output: `sigmoid` or `softmax`, from the last activation; `sigmoid` if there is none.
     """
 
     model: Any
@@ -72,7 +72,7 @@ class OwnNetwork:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer of a configuration: its class, settings, and the names of the layers that it takes."""
+    """A layer of a configuration: its class, settings, and the names of its input layers."""
 
     name: str
     kind: str
@@ -86,7 +86,7 @@ def load_own(path: Path) -> OwnNetwork:
     """Read a functional Keras model that can be quantised.
 
     Raises:
-        ModelError: it cannot be read, or it has what cannot be quantised: each such layer is named, with the fix.
+        ModelError: it cannot be read, or has layers that cannot be quantised; the message names each with the fix.
     """
     keras.config.set_dtype_policy("float32")
     try:
@@ -114,12 +114,12 @@ def load_own(path: Path) -> OwnNetwork:
 
 
 def adopt(path: Path, data: Sequence[str], structures: Sequence[str], lung: str, run: Path) -> None:
-    """Make a run of a network that was trained elsewhere, as `quantize` takes it.
+    """Turn a network trained elsewhere into a run that `quantize` accepts.
 
     Args:
-        path: the model, as Keras saves it. It sees grey / 255, letterboxed, in each channel.
-        data: folders, each as `PATH` or `LAYOUT=PATH`: it is fine-tuned on their training films.
-        structures: names of its outputs, in order; may be left out where it has one, and the films outline one.
+        path: the model, as saved by Keras. Its input is grey / 255, letterboxed, in each channel.
+        data: folders, each as `PATH` or `LAYOUT=PATH`; fine-tuning uses their training films.
+        structures: names of its outputs, in order; optional if it has one output and the films outline one structure.
         lung: which lung the outlines show, see `TrainConfig`.
         run: folder of the run.
 
@@ -127,7 +127,7 @@ def adopt(path: Path, data: Sequence[str], structures: Sequence[str], lung: str,
         ModelError: a layer cannot be quantised.
         InputError: the films cannot be read.
         OutputError: the run cannot be written.
-        UsageError: the structures are not told, or `run` holds another run.
+        UsageError: the structures are not given, or `run` holds another run.
     """
     own = load_own(path)
     datasets = open_run_datasets(data, run)
@@ -164,7 +164,7 @@ def _config(
 
 
 def _absolute(dataset: str) -> str:
-    """The same data set from any working directory."""
+    """The data set with an absolute path, so that it works from any directory."""
     layout, path = split_name(dataset)
     return f"{layout}={path.resolve()}" if layout else str(path.resolve())
 
@@ -183,7 +183,7 @@ def _read(entry: Mapping[str, Any]) -> _Layer:
 
 
 def _histories(found: Any) -> Iterator[str]:
-    """Names of the layers whose tensors stand in the arguments of a call."""
+    """Names of the layers whose tensors are among the arguments of a call."""
     if isinstance(found, Mapping):
         history = (
             found.get("config", {}).get("keras_history") if found.get("class_name") == "__keras_tensor__" else None
@@ -196,12 +196,12 @@ def _histories(found: Any) -> Iterator[str]:
 
 
 def _names(ends: Any) -> list[str]:
-    """Names of a model's output layers: one output stands alone in a configuration, several in a list."""
+    """Names of a model's output layers: a configuration holds one output by itself, several in a list."""
     return [str(ends[0])] if ends and isinstance(ends[0], str) else [str(end[0]) for end in ends]
 
 
 def _without_last_activation(layers: list[_Layer], ends: list[str]) -> tuple[list[_Layer], str]:
-    """The layers up to the logits, the last one last, and the sigmoid or softmax that follows them, if one does."""
+    """The layers up to the logits, whose layer comes last, and the sigmoid or softmax that follows, if any."""
     last = next(layer for layer in layers if layer.name == ends[0])
     kind = "softmax" if last.kind == "Softmax" else str(last.settings.get("activation", "linear"))
     rest = [layer for layer in layers if layer is not last]
@@ -258,13 +258,13 @@ def _problems_of(layer: _Layer, by_name: Mapping[str, _Layer]) -> Iterator[str]:
 
 
 def _is_first_scale(layer: _Layer, by_name: Mapping[str, _Layer]) -> bool:
-    """Whether a layer only scales the input, which the weights of the one after it can do."""
+    """Whether a layer only scales the input, which the next layer's weights can absorb."""
     first = layer.kind == "Rescaling" and by_name[layer.takes[0]].kind == "InputLayer"
     return first and not np.any(layer.settings.get("offset", 0.0))
 
 
 def _settings(layer: _Layer, kind: Any) -> dict[str, Any]:
-    """The settings that legacy Keras knows; weights are copied, so how they began does not matter."""
+    """The settings that legacy Keras accepts; weights are copied, so initialisers do not matter."""
     known = signature(kind.__init__).parameters
     return {
         key: value
@@ -274,7 +274,7 @@ def _settings(layer: _Layer, kind: Any) -> dict[str, Any]:
 
 
 def _rebuilt(layers: list[_Layer]) -> Any:
-    """The legacy twin, in the order in which layers feed each other."""
+    """The legacy twin, built in the order in which layers feed each other."""
     by_name = {layer.name: layer for layer in layers}
     made: dict[str, Any] = {}
 
@@ -292,14 +292,14 @@ def _rebuilt(layers: list[_Layer]) -> Any:
                 made[name] = kind(**_settings(layer, kind))(taken if len(taken) > 1 else taken[0])
         return made[name]
 
-    for layer in layers:  # a chain of calls as deep as the network would be too deep for Python
+    for layer in layers:  # recursing from the output alone would be too deep for Python
         tensor(layer.name)
     first = next(layer.name for layer in layers if layer.kind == "InputLayer")
     return tf_keras.Model(made[first], made[layers[-1].name])
 
 
 def _scale(layers: list[_Layer]) -> tuple[str, float]:
-    """The layer that takes a scaled input, and by how much grey / 255 is scaled for it; empty where none does."""
+    """The layer that takes a scaled input, and the factor applied to grey / 255; empty if no layer does."""
     rescaling = next((layer for layer in layers if layer.kind == "Rescaling"), None)
     if rescaling is None:
         return "", 1.0
@@ -316,11 +316,11 @@ def _copy_weights(source: Any, twin: Any, scaled: str, scale: float) -> None:
 
 
 def _compare(source: Any, twin: Any, activation: str, grey: float, path: Path) -> None:
-    """Raise a ModelError where the twin does not give what the model gives.
+    """Raise a ModelError if the twin's output differs from the model's.
 
     Args:
         source, twin: models.
-        activation: that the twin leaves out at its end; empty for none.
+        activation: the final activation, which the twin leaves out; empty for none.
         grey: the model's input for white, where the twin's is 1.
         path: for the message.
     """

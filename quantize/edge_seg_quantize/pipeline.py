@@ -43,20 +43,20 @@ _BACKUP = "quantisation"  # folder in a run for the checkpoints of its fine-tuni
 def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[str], None] = print) -> AcceptanceReport:
     """Quantise a run and write `OUT`; beside it, `OUT` with `.float32`, `.float16`, `.dynamic` and `.ptq` in the name.
 
-    A model that is not accepted is written as `OUT` with `.refused` in the name, with what was measured in its
-    manifest. Asked again with another budget, the model that is there is held against it without training.
+    A model that is not accepted is written as `OUT` with `.refused` in the name and the measurements in its manifest.
+    A later call with another budget checks the existing model against it without training.
 
     Args:
-        run: folder of `edge-seg train`.
+        run: folder written by `edge-seg train`.
         out: path of the QAT int8 model; the others are written beside it.
-        settings: how.
-        say: told of each step.
+        settings: how to quantise it.
+        say: receives progress messages.
 
     Raises:
-        InputError: the run or its films cannot be read, or they do not let the model be measured.
+        InputError: the run or its films cannot be read, or the model cannot be measured on the films.
         ModelError: the model is not accepted.
         OutputError: a file cannot be written.
-        UsageError: the budget is not a number.
+        UsageError: the budget is not finite.
     """
     keep_freed_memory()
     check_place(out)
@@ -70,10 +70,10 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     model = load_run(run, config)
     datasets = datasets_of(config, run, settings.quiet)
     validation = _validation_films(datasets, settings.validation_films)
-    # What can be known is said before hours of fine-tuning, not after.
+    # Report problems before hours of fine-tuning, not after.
     check_measurable(validation, config.structures)
     say("reading films")
-    # What the network learned from others, it is its own best witness of now.
+    # A network that learned from teachers is now its own best teacher.
     films = pack_training_films(replace(config, distill=(str(run),) if config.distill else ()), datasets)
     manifest = make_manifest(config, record, settings, in_one_piece(films.labels[..., : len(config.structures)]))
     check_calibratable(manifest.structures, validation)
@@ -90,7 +90,7 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
 
 
 def check_place(out: Path) -> None:
-    """Let a path through at which files can be written.
+    """Check that files can be written at a path.
 
     Raises:
         OutputError: they cannot.
@@ -105,7 +105,7 @@ def check_place(out: Path) -> None:
 
 
 def check_calibratable(structures: tuple[Structure, ...], films: list[LabelledFilm]) -> None:
-    """Let validation films through that the trust score can be calibrated on, where the model has one.
+    """Check that the trust score, if the model has one, can be calibrated on the validation films.
 
     Raises:
         InputError: none outlines the lungs.
@@ -146,7 +146,7 @@ def _write(
     calibration: Callable[[], tuple[dict[str, Any] | None, dict[str, Any] | None]],
     say: Callable[[str], None],
 ) -> None:
-    """Write all forms with what was measured; the QAT model at its own place only where it is accepted.
+    """Write all forms with the measurements; the QAT model goes to `out` only if it is accepted.
 
     Raises:
         ModelError: it is not accepted.
@@ -157,7 +157,7 @@ def _write(
     except ModelError as error:
         refusal = error
     say("calibrating the film gate and the estimates of Dice")
-    # Of the model that ships; the others' outlines differ too little for a calibration of their own.
+    # For the model that ships; the others' outlines differ too little to need their own calibration.
     trust, gate = calibration()
     place = {"qat": out if refusal is None else beside(out, REFUSED)}
     for kind, file in models.items():
@@ -175,7 +175,7 @@ def _write(
 
 
 def export_float(run: Path, out: Path, settings: QuantizeSettings) -> None:
-    """Write a run's float32 model alone: a reference to measure against, without quantisation.
+    """Write only a run's float32 model: a reference to measure against, without quantisation.
 
     Raises:
         InputError: the run cannot be read.
@@ -212,14 +212,14 @@ def differing_pixels(aware: Any, segmenter: Segmenter, grey: np.ndarray) -> floa
 
 
 def _validation_films(datasets: list[Dataset], limit: int) -> list[LabelledFilm]:
-    """The films that acceptance is measured on, evenly spaced in each validation split; all where `limit` is 0."""
+    """The films that acceptance is measured on, evenly spaced in each validation split; all if `limit` is 0."""
     groups = [[film for film in dataset.split("val") if film.scored] for dataset in datasets]
     return [film for group in groups for film in evenly_spaced(group, limit or None)]
 
 
 def _batches(config: TrainConfig, films: PackedFilms, settings: QuantizeSettings) -> TrainingBatches:
     wanted = settings.films_per_epoch or config.films_per_epoch
-    # Other films than the float run saw in its first epochs.
+    # Draw other films than the float run saw in its first epochs.
     drawn = replace(config, films_per_epoch=wanted, seed=config.seed + 1)
     return TrainingBatches(training_drawing(drawn, films), config.network.channels)
 

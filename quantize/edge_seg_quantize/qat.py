@@ -15,7 +15,7 @@ from edge_seg.errors import ModelError
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.progress import keras_verbosity
 
-_WRAPPED = "quant_"  # what the names of quantised layers begin with
+_WRAPPED = "quant_"  # prefix of the names of quantised layers
 _BATCH = 8
 _LOGIT_LIMIT = 8.0
 _NARROWEST = 1e-3
@@ -38,26 +38,26 @@ def fine_tune(
     """Train a quantization-aware model in place; the learning rate falls to zero along a cosine.
 
     Args:
-        model: of `quantization_aware`.
+        model: from `quantization_aware`.
         batches: augmented films.
-        loss: of labels and logits, as `losses.training_loss` gives it.
+        loss: function of labels and logits, as returned by `losses.training_loss`.
         epochs: passes over the batches.
-        learning_rate: of Adam, at the start.
+        learning_rate: Adam's initial learning rate.
         quiet: no progress bar.
-        backup: folder for a checkpoint after each epoch; fine-tuning that was stopped goes on after the last one. It is
-            removed at the end.
+        backup: folder for a checkpoint after each epoch; stopped fine-tuning resumes from the last one. Removed at the
+            end.
 
     Raises:
-        ModelError: the loss is not a number any more.
+        ModelError: the loss is no longer finite.
     """
     steps = epochs * len(batches)
     schedule = tf_keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     model.compile(tf_keras.optimizers.Adam(schedule), loss=loss)
-    # TensorFlow traces a step that makes variables a second time.
+    # TensorFlow traces a step a second time if it creates variables.
     model.optimizer.build(model.trainable_variables)
 
     def endless() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        # After a stop, the films of the epoch that comes next.
+        # After a stop, continue with the films of the next epoch.
         batches.epoch = int(model.optimizer.iterations) // len(batches)
         while True:
             for index in range(len(batches)):
@@ -80,14 +80,14 @@ def fine_tune(
 
 
 class _RefuseNan(tf_keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops before a checkpoint is written with weights that are not numbers, and hours are spent on them."""
+    """Stops before a checkpoint with NaN weights is written and hours are spent on it."""
 
     def __init__(self, learning_rate: float) -> None:
         super().__init__()
         self.learning_rate = learning_rate
 
     def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:
-        """The loss is a mean over the epoch so far: once it is not a number, it stays so."""
+        """Raise if the loss is not finite: it is a running mean over the epoch, so it cannot recover."""
         if not np.isfinite((logs or {}).get("loss", 0.0)):
             raise ModelError(
                 f"fine-tuning: the loss is not a number any more: lower --learning-rate (now {self.learning_rate:g}), "
@@ -96,13 +96,13 @@ class _RefuseNan(tf_keras.callbacks.Callback):  # type: ignore[misc]
 
 
 def set_ranges(aware: Any, model: Any, films: np.ndarray) -> None:
-    """Begin with ranges that the float model's activations fill, since moving averages take thousands of steps there.
+    """Start from the ranges of the float model's activations; moving averages take thousands of steps to get there.
 
-    TensorFlow Model Optimization begins with -6 to 6 everywhere, which leaves half of the codes after a ReLU unused.
+    TensorFlow Model Optimization starts with -6 to 6 everywhere, which leaves half of the codes after a ReLU unused.
 
     Args:
-        aware: of `quantization_aware`.
-        model: the float model that it was made from.
+        aware: from `quantization_aware`.
+        model: the float model it was made from.
         films: `(films, height, width, channels)` float32.
     """
     ranged = {layer.name.removeprefix(_WRAPPED): layer for layer in aware.layers if _range_of(layer)}
@@ -113,7 +113,7 @@ def set_ranges(aware: Any, model: Any, films: np.ndarray) -> None:
         outputs = tf.nest.flatten(probe(films[start : start + _BATCH], training=False))
         found.append([(float(tf.reduce_min(one)), float(tf.reduce_max(one))) for one in outputs])
     low, high = np.moveaxis(np.array(found).mean(axis=0), -1, 0)
-    # Beyond it a probability is 0 or 1; finer steps near the outline are worth more.
+    # Beyond the limit a probability is 0 or 1; finer steps near the outline are worth more.
     limit = np.array([_LOGIT_LIMIT if name.startswith("logits") else np.inf for name in names])
     for name, least, most in zip(names, np.maximum(np.minimum(low, 0), -limit), np.minimum(high, limit), strict=True):
         lowest, highest = _range_of(ranged[name])
@@ -122,15 +122,15 @@ def set_ranges(aware: Any, model: Any, films: np.ndarray) -> None:
 
 
 def _range_of(layer: Any) -> list[Any]:
-    """The variables of a quantised layer that hold its output's lowest and highest value; none where it has none."""
+    """The variables that hold the lowest and highest value of a quantised layer's output, if it has any."""
     named = {variable.name.rpartition("/")[2].partition(":")[0]: variable for variable in layer.weights}
     return [named[key] for key in ("output_min", "output_max") if key in named]
 
 
 def keep_batch_statistics(model: Any) -> None:
-    """Use the float run's moving means and variances while fine-tuning: those of a few films would spoil them.
+    """Keep the float run's moving means and variances during fine-tuning: a few films' would spoil them.
 
-    All weights go on learning, to bear the quantisation.
+    All weights keep learning, to adapt to the quantisation.
     """
     for layer in model.layers:
         if layer.name.endswith("_norm"):
@@ -140,7 +140,7 @@ def keep_batch_statistics(model: Any) -> None:
 def pin_input_range(model: Any) -> None:
     """Set the input's range to exactly [0, 1], so that the int8 input is the grey value minus 128.
 
-    Films fill that range; the moving average ends a hair off it, and a hair off every pixel rounds.
+    Films fill that range; the moving average ends slightly off it, and then every pixel is rounded.
     """
     for layer in model.layers:
         if layer.__class__.__name__ == "QuantizeLayer":

@@ -1,4 +1,4 @@
-"""The films whose activations set the ranges of a PTQ model: of the training splits, or the phantom."""
+"""The representative data set that sets the ranges of a PTQ model: films of the training splits, or the phantom."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from edge_seg.structures import CHEST
 from edge_seg_data import Dataset, LabelledFilm, Outlines, evenly_spaced
 
 REPRESENTATIVE_FILMS = 128
-"""At most so many set the ranges."""
+"""Maximum number of films that set the ranges."""
 
-_PHANTOMS = 32  # a chest is drawn in a third of a second
+_PHANTOMS = 32  # drawing a chest takes a third of a second
 _PHANTOM_SHAPES = ((384, 384), (416, 340), (340, 448))
-_FIRST_SEED = 1000  # none of the chests that `edge-seg benchmark --data phantom` scores
+_FIRST_SEED = 1000  # avoids the chests that `edge-seg benchmark --data phantom` scores
 
 
 def evenly_of_each(origin: np.ndarray) -> np.ndarray:
-    """Indices of at most `REPRESENTATIVE_FILMS` evenly spaced films, as many of each data set.
+    """Indices of at most `REPRESENTATIVE_FILMS` evenly spaced films, equally many from each data set.
 
     Args:
         origin: `(films,)` index of the data set each film came from.
@@ -39,17 +39,17 @@ def evenly_of_each(origin: np.ndarray) -> np.ndarray:
 def representative_films(
     datasets: Sequence[Dataset], input_shape: tuple[int, int]
 ) -> tuple[np.ndarray, list[dict[str, Any]]]:
-    """Evenly spaced training films of each data set, at a network's size, and how many came from where.
+    """Evenly spaced training films of each data set, at a network's size, and the number from each.
 
     Args:
-        datasets: of their training splits films are taken.
+        datasets: films are taken from their training splits.
         input_shape: `(height, width)`.
 
     Returns:
         `(films, height, width)` uint8, and `{name, layout, films}` of each data set.
 
     Raises:
-        InputError: none has films to train on, or a film cannot be read.
+        InputError: no data set has training films, or a film cannot be read.
     """
     films = [(k, film) for k, dataset in enumerate(datasets) for film in dataset.split("train")]
     chosen = [films[i] for i in evenly_of_each(np.array([k for k, _ in films], np.int64))]
@@ -62,7 +62,7 @@ def representative_films(
 
 
 def phantoms() -> Dataset:
-    """Synthetic chests of several shapes, exposures and moments of the breath, for where there are no films."""
+    """Synthetic chests of several shapes, exposures and breathing phases, to use without real films."""
     films = tuple(
         LabelledFilm(f"phantom-{seed}", f"phantom-{seed}", "train", partial(_draw, seed))
         for seed in range(_FIRST_SEED, _FIRST_SEED + _PHANTOMS)

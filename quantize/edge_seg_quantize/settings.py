@@ -1,4 +1,4 @@
-"""How a run is quantised; needs no framework, so that the command line can show the defaults."""
+"""Quantisation settings; imports no framework, so the command line can show the defaults."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from edge_seg.version import __version__
 
 DICE_BUDGET = 0.002
-"""Most mean Dice that quantisation may cost on the validation films."""
+"""Maximum mean Dice that quantisation may cost on the validation films."""
 
 KERAS_SUFFIX = ".keras"
-"""Of files that Keras saves models in."""
+"""Suffix of saved Keras models."""
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class QuantizeSettings:
     """How a run is quantised.
 
     Attributes:
-        name, version: of the model, for its manifest.
-        epochs, films_per_epoch, learning_rate: of quantization-aware fine-tuning; `films_per_epoch` 0 is the run's own.
-        dice_budget: most validation Dice that int8 may lose.
-        validation_films: most films that acceptance is measured on; 0 is all.
-        single_component: see `Manifest`; it holds only where the training films' outlines are in one piece.
+        name, version: the model's, for its manifest.
+        epochs, films_per_epoch, learning_rate: for quantization-aware fine-tuning; `films_per_epoch` 0 uses the run's.
+        dice_budget: maximum validation Dice that int8 may lose.
+        validation_films: maximum number of films used to measure acceptance; 0 is all.
+        single_component: see `Manifest`; applies only if the training films' outlines are in one piece.
         about: additions to the model card (title, sources, licences, limits).
         licence: text of the model's licence.
-        negatives: folders of pictures that the film gate should refuse.
+        negatives: folders of pictures that the film gate should reject.
         quiet: no progress bars.
     """
 

@@ -1,4 +1,4 @@
-"""A network that nobody trained, as a model file: a reference whose time can be measured, and nothing else.
+"""An untrained network as a model file: a reference for timing only.
 
 `python -m edge_seg_quantize.untrained seed --out seed.float32.tflite`
 """

@@ -23,26 +23,26 @@ from edge_seg_quantize.representative import phantoms, representative_films
 
 
 def make_variants(name: str, datasets: Sequence[Dataset] = ()) -> dict[str, ModelFile]:
-    """A shipped model as `float32`, `float16`, `dynamic` and `ptq`, by these names.
+    """A shipped model as `float32`, `float16`, `dynamic` and `ptq`, keyed by these names.
 
-    What their manifests say is the shipped one's, less the scores and checks, which were of the shipped network. The
-    weights were stored in float16: against the run they came from, the float32 model is off by that rounding.
+    Their manifests are the shipped one's, less the scores and checks, which belong to the shipped network. The weights
+    were stored in float16, so the float32 model differs from the run it came from by that rounding.
 
     Args:
-        name: of a shipped model whose float weights come with the trainer.
-        datasets: whose training films set the ranges of the PTQ model; none takes the phantom.
+        name: a shipped model whose float weights come with the trainer.
+        datasets: their training films set the ranges of the PTQ model; without any, the phantom does.
 
     Raises:
         UsageError: no such model.
-        InputError: the data sets have no films to train on, or one cannot be read.
+        InputError: the data sets have no training films, or a film cannot be read.
         ModelError: the shipped model cannot be read.
     """
     check_name(name)
     shipped, found = ModelFile.read(name), read_pretrained(name)
-    # Before a framework is loaded, since it is quick to say what is wrong with a folder.
+    # Before a framework is loaded, to report a bad folder quickly.
     grey, films = representative_films(datasets or [phantoms()], shipped.manifest.input_shape)
 
-    from edge_seg_quantize.legacy import load_shipped  # isort: skip  (chooses legacy Keras before TensorFlow is imported)
+    from edge_seg_quantize.legacy import load_shipped  # isort: skip  (chooses legacy Keras before TensorFlow loads)
 
     from edge_seg_train.packing import network_input
     from edge_seg_train.stored import code_version
@@ -66,7 +66,7 @@ def make_variants(name: str, datasets: Sequence[Dataset] = ()) -> dict[str, Mode
 
 
 def check_name(name: str) -> None:
-    """Let the name of a shipped model with float weights through.
+    """Check that a shipped model with float weights has this name.
 
     Raises:
         UsageError: there is no such model.
@@ -86,7 +86,7 @@ def _origin(shipped: ModelFile) -> dict[str, Any]:
 
 
 def _variant(shipped: ModelFile, quantisation: str, flatbuffer: bytes, facts: dict[str, Any]) -> ModelFile:
-    # How the shipped model was fine-tuned to int8 says nothing of the others.
+    # The shipped model's int8 fine-tuning does not apply to the others.
     training = {key: value for key, value in shipped.manifest.training.items() if key != "quantisation"}
     manifest = replace(
         shipped.manifest,
@@ -111,7 +111,7 @@ def _variant(shipped: ModelFile, quantisation: str, flatbuffer: bytes, facts: di
 )
 def main(name: str, out: Path, folders: tuple[str, ...]) -> None:
     """Write the shipped model NAME as float32, float16, dynamic range, PTQ int8, and as it is (QAT int8)."""
-    # What can be wrong is said before the work.
+    # Report errors before the work.
     check_name(name)
     datasets = [open_dataset(folder) for folder in folders]
     try:
