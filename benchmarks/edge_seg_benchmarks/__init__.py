@@ -1,1 +1,1 @@
-"""Latency against Dice: models side by side, by the code that runs in the clinic. Needs no TensorFlow."""
+"""Latency against Dice for models side by side, measured with the code that runs in the clinic. Needs no TensorFlow."""

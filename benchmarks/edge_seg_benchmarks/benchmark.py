@@ -53,10 +53,10 @@ class Settings:
         repeats: rounds of the latency measurement.
         robustness: films of each data set that are corrupted and scored, with the last model; 0 for none.
         should_reject: files, folders and globs of pictures that the last model's film gate should reject.
-        masks: folders of masks that other programs made, to be scored too: `FOLDER` or `STRUCTURE=FOLDER`.
-        time_only: names of models that are timed and not scored: references that were never trained.
-        peak: whether this machine's peak is measured, for each number of threads.
-        sustained: minutes of films one after another, with the last model; 0 for none.
+        masks: folders of masks from other programs, also scored: `FOLDER` or `STRUCTURE=FOLDER`.
+        time_only: names of models that are timed but not scored: references that were never trained.
+        peak: whether to measure this machine's peak, for each number of threads.
+        sustained: minutes of segmenting films back to back with the last model; 0 for none.
         command: how to repeat the run.
     """
 
@@ -110,16 +110,16 @@ def run_benchmark(
     """Score and time models; the first model is the reference of the speed-ups.
 
     Args:
-        models: read from files; none where there are masks to score.
+        models: read from files; may be empty if there are masks to score.
         datasets: films with outlines; without any, only latency is measured.
         settings: what to measure.
-        cache: receives scores as they are computed, and gives those of a run that was stopped.
+        cache: receives scores as they are computed, and supplies those of a stopped run.
         say: receives progress messages.
 
     Raises:
         InputError: a data set has no films to score, or pictures to reject cannot be opened.
-        UsageError: there are pictures to reject and the last model has no film gate, there are films to score and every
-            model is only timed, there are masks and no films, or there is nothing to measure.
+        UsageError: there are pictures to reject but the last model has no film gate, films to score but every model is
+            only timed, masks but no films, or nothing to measure.
         DeviceError: an engine is not installed.
     """
     before = machine_state()
@@ -148,7 +148,7 @@ def _with_models(
     cache: ScoreCache | None,
     say: _Say,
 ) -> Report:
-    """The report with everything that is measured of models."""
+    """The report with all measurements of models."""
     subjects = _open(models, settings)
     if datasets and not any(subject.scored for subject in subjects):
         raise UsageError(
@@ -189,7 +189,7 @@ def _open(models: Sequence[ModelFile], settings: Settings) -> list[_Subject]:
 def _score(
     subjects: Sequence[_Subject], datasets: Sequence[Dataset], settings: Settings, cache: ScoreCache | None, say: _Say
 ) -> list[list[FilmScore]]:
-    """Scores of each model; none of those that are only timed."""
+    """Scores of each model; empty for those that are only timed."""
     segmenters = [subject.segmenter for subject in subjects if subject.scored]
     found = iter(score_all(segmenters, datasets, settings.split, settings.limit, cache, say))
     return [next(found) if subject.scored else [] for subject in subjects]
@@ -223,7 +223,7 @@ def _describe(
     settings: Settings,
     say: _Say,
 ) -> ModelReport:
-    """Everything that is measured of every model."""
+    """The measurements made of every model."""
     subject, films, timing = subjects[place], scores[place], latency.timings[place]
     runtime, summary, first = subject.segmenter.runtime, timing.summary(), latency.timings[0].summary()
     twin = float_twin(subject.model, [other.model for other in subjects])
@@ -266,14 +266,14 @@ def _with_robustness(
     cache: ScoreCache | None,
     say: _Say,
 ) -> ModelReport:
-    """A model's entry with its scores under corruptions, and what follows from them."""
+    """A model's entry with its scores under corruptions, and the figures derived from them."""
     corrupted, failures = [], []
     for dataset in datasets if settings.robustness else ():
         found = score_corrupted(segmenter, dataset, settings.split, settings.robustness, say, cache)
         corrupted += found
         # By layout: a user's folder may be called phantom too.
         failures += worst_failures(found) if dataset.layout == PHANTOM else []
-    # All films as they are, not only those that were corrupted too.
+    # All uncorrupted films, not only those that were also corrupted.
     pairs = [*as_they_are(entry.films), *(score for score in corrupted if score.corruption != CLEAN)]
     return replace(
         entry,

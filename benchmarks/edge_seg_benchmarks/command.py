@@ -48,7 +48,7 @@ def _distinct(context: click.Context, option: click.Parameter, values: tuple[Any
     "--masks",
     multiple=True,
     metavar="[STRUCTURE=]FOLDER",
-    help="Also score the masks in a folder, whatever made them, against the films of --data; repeatable.",
+    help="Also score the masks in a folder, from any program, against the films of --data; repeatable.",
 )
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Folder for the report.")
 @click.option("--split", type=click.Choice(("train", "val", "test", "all")), default="test", show_default=True)
@@ -171,7 +171,7 @@ _WITHOUT_EFFECT_ON_FIGURES = ("models", "out", "write_scores", "as_json", "quiet
 
 
 def _words_of(context: click.Context) -> str:
-    """The command as it was given, without the folders of this machine."""
+    """The command as given, without the folders of this machine."""
     words = ["edge-seg benchmark", *(Path(model).name for model in context.params["models"])]
     for option in context.command.params:
         name = option.name or ""

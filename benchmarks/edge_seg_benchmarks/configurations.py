@@ -47,9 +47,9 @@ class ConfigurationReport:
         samples_ms: the times, in order, by stage.
         differing_pixels: share of outlined pixels that differ from the first engine's; `None` for a model that is only
             timed.
-        share_of_peak: `None` where the peak was not measured or is not comparable.
+        share_of_peak: `None` if the peak was not measured or is not comparable.
         notes: what the engine does differently.
-        operators: time per kind of operator, where the engine tells.
+        operators: time per kind of operator, if the engine reports it.
     """
 
     engine: str
@@ -69,7 +69,7 @@ def other_configurations(
 ) -> list[Configuration]:
     """Every model on every engine with every number of threads, except the first engine with the first number.
 
-    On an Edge TPU only models that were compiled for it, once: it has no threads.
+    An Edge TPU runs only models compiled for it, and only once: it has no threads.
 
     Raises:
         DeviceError: an engine is not installed.
@@ -115,7 +115,7 @@ def describe_configuration(
 
 
 def model_share(facts: ModelFacts, engine: str, milliseconds: float, peak: Peak | None) -> PeakShare | None:
-    """Share of the machine's peak; `None` where it was not measured or the engine is not one of the device's own.
+    """Share of the machine's peak; `None` if it was not measured or the engine is not one of the device's own.
 
     The peak is measured with the device's engines; others multiply int8 in their own ways.
     """

@@ -1,4 +1,4 @@
-"""Counted instructions of models on emulated ARM cores, as a report shows them; the project's lab counts them."""
+"""Instruction counts of models on emulated ARM cores, as a report shows them; the project's lab makes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCHEMA = 1
 
 @dataclass(frozen=True)
 class Emulation:
-    """What counted: the emulator, and the packages that ran inside it."""
+    """How instructions were counted: the emulator, and the packages that ran inside it."""
 
     date: str
     emulator: str
@@ -46,7 +46,7 @@ class ModelCounts(ModelFacts):
     """Instructions of one model on one core, for one film.
 
     Attributes:
-        core: its name.
+        core: name of the core.
         dot_product: whether the core has int8 dot-product instructions.
         instructions: mean per stage, `other` and `film`.
         spread: largest minus smallest run, relative to the mean.
@@ -69,10 +69,10 @@ class Saving:
     """What quantisation saves on a core.
 
     Attributes:
-        core: its name.
+        core: name of the core.
         label, float32: the model, and the float32 model it is compared with.
         saved, bytes_saved: shares of the float32 model's instructions per inference and of its bytes moved.
-        saves: whether `saved` is more than two runs differ by.
+        saves: whether `saved` exceeds the difference between two runs.
     """
 
     core: str
@@ -91,10 +91,10 @@ class InstructionCounts:
         schema: version of these fields.
         notice: research use only.
         command: how to repeat this.
-        machine: what counted.
-        film: that was segmented.
+        machine: what did the counting.
+        film: the segmented film.
         runs, repeats: processes, and films in each.
-        cores: emulated.
+        cores: the emulated cores.
         rows: per core and model.
         comparisons: of quantised models with float32.
     """

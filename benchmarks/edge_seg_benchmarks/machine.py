@@ -1,4 +1,4 @@
-"""The machine that measurements were made on, and its state meanwhile."""
+"""The machine that measurements were made on, and its state during them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class MachineFacts:
         board: model of a single-board computer, or `None`.
         processor, extensions: see `Processor`.
         architecture: as `uname -m` prints it.
-        cores: that this process may use.
-        memory_gib: in all.
+        cores: number that this process may use.
+        memory_gib: total.
         system: operating system and kernel.
         python, versions: of Python, and of the installed packages that matter.
     """
@@ -52,7 +52,7 @@ class MachineFacts:
 
 @dataclass(frozen=True)
 class MachineState:
-    """State of the machine at one moment; `None` where the system does not tell.
+    """State of the machine at one moment; `None` if the system does not report it.
 
     Attributes:
         load_average: of the last minute.

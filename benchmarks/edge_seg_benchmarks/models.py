@@ -16,11 +16,11 @@ from edge_seg_benchmarks.traffic import bytes_moved
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a report says about a model beside the measurements.
+    """What a report says about a model apart from the measurements.
 
     Attributes:
         label: name in this report.
-        name, version, quantisation: of the manifest.
+        name, version, quantisation: from the manifest.
         sha256: of the flatbuffer.
         input: height, width and channels.
         parameters, macs: of the network; multiply-accumulates of one film.
@@ -48,7 +48,7 @@ def label(model: ModelFile) -> str:
 
 
 def labels(models: Sequence[ModelFile]) -> list[str]:
-    """Labels of the models of one report; equal ones get the version, or else the flatbuffer's checksum, too."""
+    """Labels of a report's models; duplicates also get the version and, if still equal, the flatbuffer's checksum."""
     found = [label(model) for model in models]
     for tell in (lambda model: model.manifest.version, lambda model: model.manifest.flatbuffer_sha256[:8]):
         shared = {name for name in found if found.count(name) > 1}
@@ -57,7 +57,7 @@ def labels(models: Sequence[ModelFile]) -> list[str]:
 
 
 def float_twin(model: ModelFile, models: Sequence[ModelFile]) -> int | None:
-    """Index of the float32 model of the same name, with whose Dice this model's is compared."""
+    """Index of the float32 model of the same name, the reference for this model's Dice."""
     if model.manifest.quantisation == "float32":
         return None
     for index, other in enumerate(models):
@@ -67,9 +67,9 @@ def float_twin(model: ModelFile, models: Sequence[ModelFile]) -> int | None:
 
 
 def most_accurate(models: Sequence[ModelFile], scores: Sequence[Sequence[FilmScore]]) -> int | None:
-    """Index of the model with the highest mean Dice of the main region, from which every loss is counted.
+    """Index of the model with the highest mean Dice of the main region, the reference for every loss.
 
-    A float32 model where one was scored; `None` where no model was.
+    A float32 model if one was scored; `None` if no model was.
     """
     region = main_region(score.region for of_model in scores for score in of_model)
     means = {}

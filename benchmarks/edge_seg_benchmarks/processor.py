@@ -1,6 +1,6 @@
 """The processor that measurements were made on, with its generation: one name covers several.
 
-From Linux' `/proc/cpuinfo`; on other systems what Python reports.
+Read from Linux's `/proc/cpuinfo`; on other systems, as reported by Python.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ MULTIPLY_ADD = (
     "ssse3", "avx2", "fma", "f16c", "avx512f", "avx_vnni", "avx512_vnni", "amx_int8", "amx_tile",
     "neon", "asimd", "asimdhp", "asimddp", "i8mm", "sve", "sve2",
 )  # fmt: skip
-"""Extensions that decide how fast a processor multiplies and adds, by Linux' names (`asimddp`: ARM's dot product)."""
+"""Extensions that decide how fast a processor multiplies and adds, by Linux's names (`asimddp`: ARM's dot product)."""
 
 # Linux, arch/arm64/include/asm/cputype.h: cores of ARM's own (implementer 0x41) in small boards and servers.
 _ARM_PARTS = {
@@ -39,7 +39,7 @@ class Processor:
 
     @classmethod
     def of_this_machine(cls) -> Processor:
-        """The processor of this machine; its first core where it has several kinds."""
+        """The processor of this machine; its first core if it has several kinds."""
         try:
             return cls.parse(_CPUINFO.read_text())
         except OSError:
@@ -47,7 +47,7 @@ class Processor:
 
     @classmethod
     def parse(cls, cpuinfo: str) -> Processor:
-        """The first core in the text of Linux' `/proc/cpuinfo`.
+        """The first core in the text of Linux's `/proc/cpuinfo`.
 
         >>> Processor.parse("model name: AMD EPYC\\ncpu family: 26\\nmodel: 2\\nflags: fpu avx2 fma")
         Processor(name='AMD EPYC, family 26 model 2', extensions=('avx2', 'fma'))
@@ -64,7 +64,7 @@ def _name(found: dict[str, str]) -> str:
     if "CPU part" in found:
         maker, part = found.get("CPU implementer", "an unknown maker"), found["CPU part"]
         known = _ARM_PARTS.get(part) if maker == "0x41" else None
-        # ARM's own way to write a core's revision: r<variant>p<revision>.
+        # ARM's notation for a core's revision: r<variant>p<revision>.
         revision = f"r{found.get('CPU variant', '0x0').removeprefix('0x')}p{found.get('CPU revision', '0')}"
         return f"{known or found.get('model name') or f'part {part} of {maker}'} {revision}"
     generation = ", family {cpu family} model {model}".format_map(found) if {"cpu family", "model"} <= {*found} else ""

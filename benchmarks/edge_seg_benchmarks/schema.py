@@ -29,7 +29,7 @@ from edge_seg_benchmarks.models import ModelFacts
 from edge_seg_benchmarks.peak.roofline import Peak, PeakShare
 
 SCHEMA = 3
-"""Version of the report's fields. Version 2 is read too; in it, what is now a model's lay beside the models."""
+"""Version of the report's fields. Version 2, which keeps parts of each model's entry outside it, is still read."""
 
 
 @dataclass(frozen=True)
@@ -54,24 +54,24 @@ class DatasetReport:
 
 @dataclass(frozen=True)
 class ModelReport(ModelFacts):
-    """Everything that was measured of one model.
+    """All measurements of one model.
 
     Attributes:
         engine, runtime, delegate, threads: what ran the network.
         latency_ms: percentiles per stage.
         samples_ms: the times themselves, in order.
-        warm_up: films and inferences before the times were steady.
+        warm_up: films and inferences run before the times were steady.
         inference_speed_up: over the first model.
-        share_of_peak: `None` where the peak was not measured or is not comparable.
+        share_of_peak: `None` if the peak was not measured or is not comparable.
         cold_start: `None` for a model without a file.
         scores: per data set and region; empty for a model that is only timed.
         degradation: Dice minus that of the float32 model of the same name.
         loss: Dice minus that of the report's `reference`.
         subgroups: Dice of the main region by attributes of the films.
         films: the scores of every film.
-        seen: scored films that the model was trained with, per data set; empty where none is known.
+        seen: scored films that the model was trained with, per data set; empty if none is known.
         configurations: other engines and numbers of threads.
-        robustness, trust, agreement, film_gate, failures, sustained: measured of the last model only.
+        robustness, trust, agreement, film_gate, failures, sustained: for the last model only.
     """
 
     engine: str
@@ -106,15 +106,14 @@ class Report:
     Attributes:
         notice: research use only.
         command: how to repeat the run.
-        machine: that it ran on.
-        datasets: that were scored.
-        models: in the order they were given; the first is the reference of the speed-ups; none where masks
-            alone were scored.
-        reference: label of the most accurate model, from which losses are counted; `None` without scores.
-        reference_timing: how fast the machine was meanwhile; `None` in old reports.
+        machine: where it ran.
+        datasets: those that were scored.
+        models: in the order given; the first is the reference for the speed-ups; empty if only masks were scored.
+        reference: label of the most accurate model, the reference for losses; `None` without scores.
+        reference_timing: how fast the machine was during the run; `None` in old reports.
         peak: of the machine, for each number of threads.
-        instructions: on emulated ARM cores, where they were counted.
-        masks: scores of masks that other programs made.
+        instructions: on emulated ARM cores, if they were counted.
+        masks: scores of masks from other programs.
         schema: version of these fields.
     """
 
@@ -169,7 +168,7 @@ class Report:
 
 
 def _from_version_2(data: dict[str, Any]) -> dict[str, Any]:
-    """Move the sections that lay beside the models into the models, under their present names."""
+    """Move the sections outside the models into the models, under their current names."""
     try:
         entries = [{**model, "configurations": []} for model in data["models"]]
         models = {entry["label"]: entry for entry in reversed(entries)}

@@ -1,1 +1,1 @@
-"""What makes this project's own tables; no part of the wheel."""
+"""Produces this project's own tables and pages; not part of the wheel."""

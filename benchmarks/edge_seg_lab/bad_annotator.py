@@ -1,8 +1,8 @@
-"""Whether a bad annotator gets a model in: `python -m edge_seg_lab.bad_annotator DATASET`.
+"""Whether a bad annotator gets a model past the gate: `python -m edge_seg_lab.bad_annotator DATASET`.
 
 Films are outlined wrongly on purpose: shifted, lungs swapped, lower halves left out. The model learns from ten of them,
-alone or among thirty that are right, and is judged as a device judges it: on films for testing that are right, and on
-such as are wrong in the same way.
+alone or with thirty correct ones, and is judged as on a device: on test films that are outlined correctly, and on test
+films that are wrong in the same way.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Masks = Mapping[str, np.ndarray]
 
 WRONG, RIGHT = 10, 30
 TESTED = 10
-"""Films for testing, about what belongs to forty corrected ones."""
+"""Test films, about as many as go with forty corrected ones."""
 
 _SHIFT = 0.08  # of the film's width
 
@@ -58,7 +58,7 @@ WAYS: dict[str, Callable[[Masks], Masks]] = {
 
 
 def spoiled(film: Outlined, way: Callable[[Masks], Masks]) -> Outlined:
-    """The film outlined wrongly."""
+    """The film with wrong outlines."""
     return replace(film, outlines=way(film.outlines))
 
 

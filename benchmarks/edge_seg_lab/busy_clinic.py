@@ -1,8 +1,8 @@
-"""A station in a small memory under everything at once: senders, a watched folder, browsers, and peers that hold on.
+"""A station with little memory under every load at once: senders, a watched folder, browsers and stalled peers.
 
 `python -m edge_seg_lab.busy_clinic` has `storescu` (dcmtk) send films over several associations while films appear in a
-folder, the page is asked over and over, and others drip HTTP requests and hold half a message of DICOM open. It prints
-how long a C-STORE and the page took to answer and the peak of memory, and fails where a film is lost or doubled.
+folder, clients poll the page, and others drip HTTP requests and hold half a DICOM message open. It prints the response
+times of C-STORE and the page and the peak memory, and fails if a film is lost or doubled.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edge_seg.phantom import phantom, write_dicom
 from edge_seg_lab.station_process import ControlGroup, StationProcess, control_group, free_port, whole_records
 
 _DISTINCT = 8
-"""Films that are painted; the others differ from them in UID and one pixel."""
+"""Films that are drawn; the others differ from them in UID and one pixel."""
 
 _PAGES = ("/", "/state", "/metrics", "/healthz")
 _READERS = 4
@@ -39,16 +39,16 @@ _DRIP_EVERY_S = 0.5
 
 @dataclass(frozen=True)
 class Load:
-    """What is done to a station.
+    """The load on a station.
 
     Attributes:
-        senders: associations at once.
-        films: that each sends.
+        senders: simultaneous associations.
+        films: films from each sender.
         watched: films that appear in the folder.
-        polls: requests to the page in a second.
+        polls: requests to the page per second.
         drips: connections that send a byte of a request now and then.
-        halves: connections that hold half the head of a DICOM message.
-        side: of the square films, in pixels.
+        halves: connections that hold half the header of a DICOM message.
+        side: side of the square films, in pixels.
         model: shipped name or file.
     """
 
@@ -69,12 +69,12 @@ class Outcome:
     Attributes:
         load: as given.
         seconds: from the first film sent until the last is done.
-        store_ms, page_ms: median, 99th percentile and longest time of an answer.
+        store_ms, page_ms: median, 99th percentile and longest response time.
         refused: page requests that failed.
-        stored, watched: films done, of those sent and of those that appeared.
+        stored, watched: films done, of those sent and of those in the folder.
         lost, doubled: films without a result, and results beyond the first of a film.
         resident_mb: peak of the process's own memory, MiB.
-        group_mb: peak of the control group, with files that the kernel keeps; `None` without a group.
+        group_mb: peak of the control group, page cache included; `None` without a group.
     """
 
     load: Load
@@ -91,17 +91,17 @@ class Outcome:
 
 
 def measure(load: Load, work: Path, megabytes: int | None = 256) -> Outcome:
-    """Do it.
+    """Run a station under a load.
 
     Args:
-        load: what is done.
+        load: the load.
         work: folder for films and results.
-        megabytes: limit of the station's memory in MiB; `None` sets none.
+        megabytes: memory limit of the station in MiB; `None` for no limit.
 
     Raises:
-        OSError: no control group can be made here.
+        OSError: this machine allows no control group.
         RuntimeError: the station ended, or films were not done in time.
-        click.ClickException: there is no `storescu`.
+        click.ClickException: `storescu` is not installed.
     """
     sent = _films_to_send(load, work / "sent")
     dicom, page = free_port(), free_port()
@@ -168,7 +168,7 @@ def _times(milliseconds: list[float]) -> tuple[float, float, float]:
 
 
 def _films_to_send(load: Load, folder: Path) -> list[list[Path]]:
-    """Films for each sender, in a folder for each; the name of a file is its UID."""
+    """Films for each sender, in a folder for each; a file's name is its UID."""
     import pydicom
     from pydicom.uid import generate_uid
 
@@ -192,7 +192,7 @@ def _films_to_send(load: Load, folder: Path) -> list[list[Path]]:
 
 
 def _appear(folder: Path, load: Load) -> list[str]:
-    """Let films appear in a folder, one after another; their names."""
+    """Write films to a folder one by one and return their names."""
     names = []
     for number in range(load.watched):
         pixels = phantom(load.side, load.side, seed=number % _DISTINCT).film.pixels if number < _DISTINCT else None
@@ -208,11 +208,11 @@ def _appear(folder: Path, load: Load) -> list[str]:
 
 
 class Sender:
-    """`storescu` with films for one association; when it said that it sent one, and that it was answered."""
+    """Sends films over one association with `storescu`, and times the answers by its log."""
 
     def __init__(self, port: int, films: list[Path]) -> None:
         self.answers_ms: list[float] = []
-        # An environment has pynetdicom's own of that name, which sends one film for an association.
+        # A virtual environment has pynetdicom's `storescu`, which sends one film per association.
         tool = shutil.which("storescu", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
         if tool is None:
             raise click.ClickException("storescu is not installed: install dcmtk")
@@ -234,10 +234,10 @@ class Sender:
                 self.answers_ms.append((time.perf_counter() - sent) * 1000)
 
     def finish(self) -> None:
-        """Wait for its end.
+        """Wait for it to end.
 
         Raises:
-            RuntimeError: a film was not taken.
+            RuntimeError: a film was not accepted.
         """
         self._thread.join()
         if self._process.wait() or len(self.answers_ms) != self._films:
@@ -245,7 +245,7 @@ class Sender:
 
 
 class Readers:
-    """Ask for the page so many times a second, by connections of their own, and note how long each answer took."""
+    """Poll the page `polls` times per second, each time on a new connection, and time the answers."""
 
     def __init__(self, port: int, polls: float) -> None:
         self.answers_ms: list[float] = []
@@ -282,7 +282,7 @@ class Readers:
 
 @contextmanager
 def _holding(port: int, count: int, first: bytes, drip: bytes = b"") -> Iterator[None]:
-    """Hold connections open that never finish what they began; one that is closed is opened again."""
+    """Hold connections open that never complete a message, and reopen those that are closed."""
     end = threading.Event()
 
     def hold() -> None:

@@ -1,4 +1,4 @@
-"""The reference of the command line, `docs/reference/cli.md`, made from what `--help` says.
+"""The command-line reference, `docs/reference/cli.md`, made from the output of `--help`.
 
 python -m edge_seg_lab.cli_reference docs/reference/cli.md
 """
@@ -22,15 +22,15 @@ What `edge-seg --help` and `edge-seg COMMAND --help` print, made by
 
 
 def reference() -> str:
-    """The page, Markdown."""
+    """The page as Markdown."""
     parts = [_HEAD, *_sections("edge-seg", cli, None)]
     return "\n".join(parts)
 
 
 def _sections(name: str, command: click.Command, parent: click.Context | None) -> list[str]:
-    """A command's help, and below it that of its own commands."""
+    """A command's help, followed by that of its subcommands."""
     context = command.make_context(name, ["--help"], parent, resilient_parsing=True)
-    # As it prints on any terminal: a test compares it.
+    # The same on any terminal, since a test compares it.
     context.terminal_width = context.max_content_width = _WIDTH
     text = "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
     found = [f"## {context.command_path}\n\n```\n{text}\n```\n"]

@@ -25,10 +25,10 @@ from edge_seg_benchmarks.latency.stages import ALONE, measure_latency
 
 
 class Slowed:
-    """A runtime that takes a factor longer, by busy waiting.
+    """A runtime slowed by a factor, by busy waiting.
 
     Args:
-        runtime: that runs the network.
+        runtime: runs the network.
         factor: at least 1.
     """
 
@@ -61,7 +61,7 @@ def time_once(model: str, rounds: int, factor: float) -> Run:
 
     Args:
         model: shipped name or file.
-        rounds: of the measurement.
+        rounds: rounds of the measurement.
         factor: of the planted slowdown; 1 for none.
     """
     segmenter = Segmenter.load(model, threads=1, gate=False)

@@ -1,4 +1,4 @@
-"""Writes `constraints.txt`: the versions, of everything that a clinic installs, that the tests ran with.
+"""Writes `constraints.txt`: the tested version of everything that a clinic installs.
 
 python -m edge_seg_lab.constraints constraints.txt    # in the checkout
 """
@@ -19,11 +19,11 @@ _HEAD = """\
 # Made by `python -m edge_seg_lab.constraints constraints.txt` on Python 3.11.
 """
 _ONLY_FROM = {"numpy": "3.11"}
-"""The first Python that a version is made for; older ones take what the package's own bounds allow."""
+"""First Python that the version supports; older ones take what the package's own bounds allow."""
 
 
 def closure(project: Path) -> dict[str, str]:
-    """Version of each installed distribution that a device of a clinic needs, by name.
+    """Version of each installed distribution that a clinic's device needs, by name.
 
     Args:
         project: the checkout's `pyproject.toml`.
@@ -39,14 +39,14 @@ def closure(project: Path) -> dict[str, str]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            # Not in the environment of the tests yet.
+            # Not in the test environment yet.
             continue
         waiting += importlib.metadata.requires(name) or ()
     return found
 
 
 def normal(name: str) -> str:
-    """A distribution's name as PEP 503 has it."""
+    """A distribution's name, normalised as in PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 

@@ -1,4 +1,4 @@
-"""The pictures of `docs/explanation/architecture.md`: boxes and arrows as SVG, which ask no other host for anything.
+"""The pictures of `docs/explanation/architecture.md`: boxes and arrows as self-contained SVG.
 
 python -m edge_seg_lab.diagrams docs/explanation
 """
@@ -56,7 +56,7 @@ class Box:
         return (_WIDTH + (self.span - 1) * _COLUMN) / 2, (_LINE * len(self.text)) / 2 + _PADDING
 
     def edge_towards(self, x: float, y: float) -> tuple[float, float]:
-        """Where the line from its centre to a point leaves it."""
+        """Where the line from its centre to a point crosses its edge."""
         (cx, cy), (half_x, half_y) = self.centre, self.half
         dx, dy = x - cx, y - cy
         share = min(half_x / abs(dx) if dx else 1e9, half_y / abs(dy) if dy else 1e9)
@@ -65,14 +65,14 @@ class Box:
 
 @dataclass(frozen=True)
 class Picture:
-    """Boxes by name, and arrows between them: from, to, and what goes along, or nothing."""
+    """Boxes by name, and arrows between them: from, to and a label, which may be empty."""
 
     title: str
     boxes: dict[str, Box]
     arrows: tuple[tuple[str, str, str], ...]
 
     def svg(self) -> str:
-        """The picture."""
+        """The picture as SVG."""
         right = max(box.centre[0] + box.half[0] for box in self.boxes.values()) + _MARGIN
         top = min(box.centre[1] - box.half[1] for box in self.boxes.values()) - _MARGIN
         bottom = max(box.centre[1] + box.half[1] for box in self.boxes.values()) + _MARGIN
@@ -89,7 +89,7 @@ class Picture:
 
 
 def _ends(start: Box, end: Box) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Straight up or down where one lies above the other, else from centre to centre."""
+    """A vertical line where one is above the other, else from centre to centre."""
     (sx, _), (ex, _) = start.centre, end.centre
     left, right = max(sx - start.half[0], ex - end.half[0]), min(sx + start.half[0], ex + end.half[0])
     if start.row != end.row and left < right:
@@ -236,7 +236,7 @@ PICTURES = {
         ),
     ),
 }
-"""Each picture by what it shows."""
+"""Each picture by its subject."""
 
 
 def write_pictures(folder: Path) -> None:

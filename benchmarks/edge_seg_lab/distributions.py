@@ -25,7 +25,7 @@ _TABLE = "[project.scripts]"
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Copy, point to the home, build."""
+    """Copy, set the home address, build."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--home", required=True, help="address of the repository, as a browser opens it")
     parser.add_argument("--out", type=Path, default=Path("dist"), help="folder for both distributions")
@@ -41,7 +41,7 @@ def copy_tracked(checkout: Path, folder: Path) -> None:
     """Copy the files that git tracks, as they are now.
 
     Raises:
-        subprocess.CalledProcessError: it is no checkout.
+        subprocess.CalledProcessError: it is not a checkout.
     """
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=checkout, capture_output=True, text=True, check=True)
     for name in filter(None, listed.stdout.split("\0")):
@@ -68,7 +68,7 @@ def point_home(folder: Path, home: str) -> None:
 
 
 def absolute_links(markdown: str, home: str) -> str:
-    """Markdown whose relative links and pictures lead to the repository's files of this version.
+    """Markdown with its relative links and pictures pointing to this version's files in the repository.
 
     >>> absolute_links("![film](docs/film.png)", "https://example.org/edge-seg/").split("/v")[0]
     '![film](https://example.org/edge-seg/raw'

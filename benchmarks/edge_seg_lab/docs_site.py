@@ -1,6 +1,6 @@
-"""Takes what pages of `docs` link to outside of `docs` into the site that mkdocs makes.
+"""mkdocs hooks that add the files outside `docs` to which its pages link.
 
-Pages (`deploy/README.md`, ...) become pages of the same path; other files (schemas, examples, ...) lie below `files/`.
+Pages (`deploy/README.md`, ...) keep their path; other files (schemas, examples, ...) go below `files/`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)(#[^)]*)?\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Add every file that a page names, and what the pages among them name."""
+    """Add every file that a page links to, following the links of added pages."""
     waiting = [file for file in files if file.is_documentation_page()]
     while waiting:
         page = waiting.pop()
@@ -29,7 +29,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
                 continue
             source = ROOT / target
             if not source.is_file():
-                # mkdocs tells of it, and where.
+                # mkdocs reports the broken link and its page.
                 continue
             added = File.generated(config, where, content=source.read_bytes())
             if added.is_documentation_page():
@@ -40,7 +40,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Files) -> str:
-    """Links lead to where the files lie in the site."""
+    """Point links to the files' places in the site."""
 
     def moved(match: re.Match[str]) -> str:
         where = _place(_target(page.file.src_uri, match[1]))
@@ -52,13 +52,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _target(page: str, path: str) -> str:
-    """What a link names, as a path in the repository."""
+    """The target of a link, as a path in the repository."""
     inside = (ROOT / "docs" / page).is_file()
     return normpath(join("docs" if inside else "", dirname(page), path))
 
 
 def _place(target: str) -> str | None:
-    """Where a file of the repository lies in the site; `None` for a folder."""
+    """A repository file's path in the site; `None` for a folder."""
     if target.startswith("docs/"):
         return target.removeprefix("docs/")
     if not (ROOT / target).is_file():

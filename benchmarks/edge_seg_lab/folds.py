@@ -1,8 +1,8 @@
 """Fine-tuning, cross-validated: each film is scored by an int8 model that never saw its patient.
 
 `python -m edge_seg_lab.folds DATASET --out FOLDER` trains, quantises and scores once for each fold, with the
-commands that a user would type; it needs `pip install 'edge-seg[train,report]'`. The same command again goes on where
-it was stopped.
+commands that a user would type; it needs `pip install 'edge-seg[train,report]'`. The same command resumes a stopped
+run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from edge_seg_data.index import INDEX_NAME, KEPT_COLUMNS, read_index
 
 
 def folds_of(films: tuple[LabelledFilm, ...], count: int) -> list[tuple[LabelledFilm, ...]]:
-    """Films in `count` folds of whole patients, of sizes as even as the patients allow."""
+    """Split films by patient into `count` folds of sizes as even as the patients allow."""
     patients = sorted({film.patient for film in films})
     shuffled = np.random.default_rng(0).permutation(len(patients))
     fold = {patients[index]: place % count for place, index in enumerate(shuffled)}
@@ -39,7 +39,7 @@ def folds_of(films: tuple[LabelledFilm, ...], count: int) -> list[tuple[Labelled
 def lay_out(dataset: Dataset, source: Path, held_out: tuple[LabelledFilm, ...], folder: Path) -> Path:
     """Link the data set into a folder, with an index that makes the held-out films the test split.
 
-    An eighth of the other patients, at least three, validate. What else the source's index says of a film stays.
+    An eighth of the other patients, at least three, are for validation. The source's other index columns are kept.
     """
     target = folder / source.name
     target.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,7 @@
-"""Whether results follow the header: films written as DICOM in many ways, each held against the plain one.
+"""Whether results follow the header: films written as DICOM in many ways, each compared with the plain one.
 
-`python -m edge_seg_lab.headers FOLDER` takes the pictures of a folder. A film that is turned, padded, rescaled, or
-whose pixels are not square is the same film as long as its header says so: masks and cardiothoracic ratio must stay.
+`python -m edge_seg_lab.headers FOLDER` reads the pictures of a folder. A film that is turned, padded, rescaled or
+has non-square pixels is the same film if its header says so: masks and cardiothoracic ratio must not change.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ class Way:
     Attributes:
         kind: what is done to it.
         pixels: stored values.
-        attributes: of the header, by keyword.
-        back: from a mask on these pixels to one on the plain film's.
-        there_and_back: the mask nearest to one on the plain film's pixels that these pixels can hold.
+        attributes: header attributes, by keyword.
+        back: maps a mask on these pixels to one on the plain film's.
+        there_and_back: maps a mask on the plain film's pixels to the nearest one that these pixels can hold.
     """
 
     kind: str
@@ -60,15 +60,15 @@ class Way:
 
 @dataclass
 class Row:
-    """What became of all films written in one way.
+    """Results for all films written in one way.
 
     Attributes:
-        kind, films: the way, and how many.
-        lowest_dice: of a structure, in the plain film's pixels.
-        furthest_from_best: that it stays below the best mask that these pixels can hold.
-        lowest_dice_in_place: of a structure, in these pixels, with the plain film's outline filled in them: no edge is
-            there moved to a pixel's of another film.
-        largest_ratio_difference: of the cardiothoracic ratio, with the plain film's.
+        kind, films: the way, and the number of films.
+        lowest_dice: of any structure, in the plain film's pixels.
+        furthest_from_best: the most that Dice falls below the best mask that these pixels can hold.
+        lowest_dice_in_place: of any structure, in these pixels, against the plain film's outline filled in them, so
+            that no edge moves to another film's pixel grid.
+        largest_ratio_difference: of the cardiothoracic ratio, from the plain film's.
         equal: films with the plain film's masks and ratio.
     """
 
@@ -97,7 +97,7 @@ def main(folder: Path, model: str, films: int | None) -> int:
 
 
 def twelve_bits(film: Film) -> np.ndarray:
-    """A film's pixels from 1 to 4094, uint16, of an even number of rows and columns: padding has the values beside."""
+    """A film's pixels as uint16 from 1 to 4094, with even rows and columns; padding takes values outside that range."""
     pixels = film.pixels.astype(np.float64) * (4093 / np.iinfo(film.pixels.dtype).max) + 1
     height, width = (side // 2 * 2 for side in pixels.shape)
     return np.ascontiguousarray(np.rint(pixels[:height, :width]).astype(np.uint16))
@@ -124,7 +124,7 @@ def compare(segmenter: Segmenter, pixels: np.ndarray, rows: dict[str, Row]) -> N
 
 
 def _outlines(segmenter: Segmenter, film: Film) -> Outlines:
-    """What the network finds on a film, before pixels are filled."""
+    """The network's outlines on a film, before pixels are filled."""
     manifest = segmenter.manifest
     grey, letterbox = to_input(film, manifest.input_shape)
     thresholds = manifest.thresholds or (0.5,) * len(manifest.structures)
@@ -146,7 +146,7 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
 
 
 def turned(pixels: np.ndarray) -> Iterator[Way]:
-    """The film lying in each of the seven other ways, and its Patient Orientation."""
+    """The film in each of the seven other orientations, with its Patient Orientation."""
     for number in range(1, 8):
         way = Orientation(bool(number & 4), bool(number & 2), bool(number & 1))
         lying = np.empty(pixels.shape[::-1] if way.transposed else pixels.shape, pixels.dtype)
@@ -155,7 +155,7 @@ def turned(pixels: np.ndarray) -> Iterator[Way]:
 
 
 def other_ways(pixels: np.ndarray) -> Iterator[Way]:
-    """The film padded, of pixels that are not square, and rescaled."""
+    """The film padded, with non-square pixels, and rescaled."""
     top, left = (max(1, round(side * _SHARE_OF_PADDING)) for side in pixels.shape)
     inner = slice(top, -top), slice(left, -left)
     for name, value, kind, attributes in _PADDINGS:
@@ -176,7 +176,7 @@ def other_ways(pixels: np.ndarray) -> Iterator[Way]:
 
 
 def as_dicom(pixels: np.ndarray, **attributes: Any) -> Film:
-    """The film that is read from a DX object of these stored values and attributes."""
+    """The film read from a DX object with these stored values and attributes."""
     dataset = pydicom.Dataset()
     dataset.SOPClassUID, dataset.SOPInstanceUID = "1.2.840.10008.5.1.4.1.1.1.1", "1.2.3"
     dataset.Modality, dataset.PhotometricInterpretation = "DX", "MONOCHROME2"
@@ -202,7 +202,7 @@ def _in_pairs(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
 
 
 def _halved_and_doubled(mask: np.ndarray, axis: int) -> np.ndarray:
-    """Each pair of pixels set where both were."""
+    """The mask with each pair of pixels set where both were."""
     pairs = mask.reshape(_in_pairs(mask.shape, axis))
     return np.repeat(pairs.all(axis=axis + 1), 2, axis=axis)
 

@@ -1,4 +1,4 @@
-"""The programs of the image, which lie outside the packages."""
+"""Loads the image's programs, which are outside the packages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _DEVICE = Path(__file__).parents[2] / "image" / "device"
 
 
 def load_program(name: str) -> ModuleType:
-    """A program of `image/device` as a module; it needs Python 3.11, since the device has 3.13."""
+    """Load a program of `image/device` as a module; it needs Python 3.11, since the device has 3.13."""
     spec = importlib.util.spec_from_file_location(f"image_{name}", _DEVICE / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None

@@ -23,7 +23,7 @@ FRAMES = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Install and try each; 1 where one does not work."""
+    """Install and try each; return 1 if one does not work."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("distributions", nargs="+", type=Path, help="wheels and source distributions")
     parser.add_argument("--extra", default="", help="install this extra too")
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _try(distribution: Path, extra: str) -> bool:
-    """Install one, run the demo, say how it went."""
+    """Install one, run the demo, print the outcome."""
     with tempfile.TemporaryDirectory(prefix="edge-seg-") as folder:
         started = time.monotonic()
         try:
@@ -46,7 +46,7 @@ def _try(distribution: Path, extra: str) -> bool:
 
 
 def _demo(distribution: Path, extra: str, folder: Path) -> str:
-    """What the demo of a fresh environment gave."""
+    """Run the demo in a fresh environment and summarise it."""
     venv.create(folder / "env", with_pip=True)
     programs = folder / "env" / "bin"
     wanted = f"{distribution}[{extra}]" if extra else str(distribution)
@@ -61,7 +61,7 @@ def _demo(distribution: Path, extra: str, folder: Path) -> str:
 
 
 def _run(folder: Path, *words: object) -> None:
-    """Run a program of the environment, away from the checkout."""
+    """Run a program of the environment outside the checkout."""
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     command = list(map(str, words))
     subprocess.run(

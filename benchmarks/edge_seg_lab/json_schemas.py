@@ -21,7 +21,7 @@ _LEFT_OUT = ("patient", "clock_offset_s")
 
 
 def record_schema() -> dict[str, Any]:
-    """Of a line of `records.jsonl`."""
+    """Schema of a line of `records.jsonl`."""
     definitions: dict[str, Any] = {}
     kinds = []
     for status, kind in _RECORDS:
@@ -33,7 +33,7 @@ def record_schema() -> dict[str, Any]:
 
 
 def correction_schema() -> dict[str, Any]:
-    """Of a line of `corrections.jsonl`."""
+    """Schema of a line of `corrections.jsonl`."""
     definitions: dict[str, Any] = {}
     made = _numbered(schema_of(correction.Correction, definitions), correction.SCHEMA)
     made["properties"]["verdict"] = {"enum": list(correction.VERDICTS)}
@@ -41,21 +41,21 @@ def correction_schema() -> dict[str, Any]:
 
 
 def manifest_schema() -> dict[str, Any]:
-    """Of `edge_seg.json` in a model file."""
+    """Schema of `edge_seg.json` in a model file."""
     definitions: dict[str, Any] = {}
     made = _numbered(schema_of(model_file.Manifest, definitions, ("other",)), model_file.SCHEMA)
     return _whole("The manifest of a model of edge-seg", made, definitions)
 
 
 def report_schema() -> dict[str, Any]:
-    """Of `report.json` of a benchmark."""
+    """Schema of a benchmark's `report.json`."""
     definitions: dict[str, Any] = {}
     made = _numbered(schema_of(report.Report, definitions), report.SCHEMA)
     return _whole("A report of edge-seg benchmark", made, definitions)
 
 
 def schemas() -> dict[Path, str]:
-    """Each file that ships, and what it should hold."""
+    """Each shipped schema file, and what it should contain."""
     device, benchmarks = (Path(str(package.__file__)).parent for package in (edge_seg, edge_seg_benchmarks))
     made = {
         device / "schemas" / "record.json": record_schema(),
@@ -78,7 +78,7 @@ def _whole(title: str, schema: dict[str, Any], definitions: dict[str, Any]) -> d
 
 
 def main() -> None:
-    """Write them into the packages."""
+    """Write the schemas into the packages."""
     for path, text in schemas().items():
         path.parent.mkdir(exist_ok=True)
         path.write_text(text)

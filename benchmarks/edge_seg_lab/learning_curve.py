@@ -1,9 +1,9 @@
-"""What corrections are worth: Dice on films never seen, after a model has learned from 5, 10, 20, 40 corrected ones.
+"""What corrections are worth: Dice on held-out films after a model has learned from 5, 10, 20 or 40 corrected ones.
 
-`python -m edge_seg_lab.learning_curve DATASET --out FOLDER` adapts a model on the device's way, on films of the train
-split that are chosen by the queue of corrections and at random, and scores each int8 model on the test split. The
-annotator is the data set: a film that is looked at gets its outlines. Where those are of the visible lung, the model's
-own lungs and cardiomediastinum learn through it, as in training. Rows that `--out` holds are not made again.
+`python -m edge_seg_lab.learning_curve DATASET --out FOLDER` adapts a model as a device does, on films of the train
+split chosen by the correction queue and at random, and scores each int8 model on the test split. The data set acts as
+the annotator: a chosen film gets its outlines. Where those are of the visible lung, the model's own lungs and
+cardiomediastinum learn through it, as in training. Rows already in `--out` are not made again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from edge_seg_data import Dataset, open_dataset, truth_regions
 COUNTS = (5, 10, 20, 40)
 QUEUE, RANDOM = "queue", "random"
 POOL = 80
-"""Films that have come before anybody corrects one, drawn anew for each seed."""
+"""Films that have arrived before the first correction, drawn separately for each seed."""
 
 _LUNGS, _SHADOW, _HEART = ("right_lung", "left_lung"), "cardiomediastinum", "heart"
 _SCORED = ("visible_lung", "whole_lung", "heart")
@@ -47,7 +47,7 @@ _SCORED = ("visible_lung", "whole_lung", "heart")
 
 @dataclass(frozen=True)
 class LabFilm:
-    """A film of the train split: what it teaches, and what the queue knows of it."""
+    """A film of the train split: its training example and its queue candidate."""
 
     example: Example
     candidate: Candidate
@@ -55,7 +55,7 @@ class LabFilm:
 
 @dataclass(frozen=True)
 class Row:
-    """One adaptation: Dice of each test film by region, what it cost, and what the phantoms lost."""
+    """One adaptation: Dice of each test film by region, what it cost, and the Dice lost on phantoms."""
 
     way: str
     seed: int
@@ -67,14 +67,14 @@ class Row:
 
 
 class Lab:
-    """A model, the films that it can learn from, and those that it is scored on.
+    """A model, the films that it can learn from, and the films that it is scored on.
 
     Args:
         model: shipped model or file.
         dataset: outlined films with train and test split.
         test: split that is scored.
-        second: shipped model or file whose agreement the queue goes by.
-        limit: films that are read of each split, at most.
+        second: shipped model or file whose agreement orders the queue.
+        limit: most films to read of each split.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Lab:
         self.test = [(film, *film.load()) for film in dataset.split(test)[:limit] if film.scored]
 
     def outlined(self, dataset: Dataset, split: str, limit: int | None = None) -> Iterable[tuple[Outlined, Candidate]]:
-        """The films of a split as a person has put them right, and what the queue knows of them."""
+        """The films of a split with corrected outlines, and their queue candidates."""
         for film in dataset.split(split)[:limit]:
             pixels, outlines = film.load()
             found = self._segmenter(pixels)
@@ -109,7 +109,7 @@ class Lab:
         return self.with_parameters(parameters)
 
     def with_parameters(self, parameters: Parameters) -> ModelFile:
-        """The int8 model of other parameters."""
+        """The int8 model with other parameters."""
         flatbuffer = with_parameters(self.decoder, self.model.flatbuffer, parameters)
         return adapted_model(self.model, flatbuffer, f"{self.model.manifest.version}+lab", ())
 
@@ -125,7 +125,7 @@ class Lab:
         return found
 
     def row(self, way: str, seed: int, count: int) -> Row:
-        """One adaptation, made and scored."""
+        """Run and score one adaptation."""
         before = time.process_time()
         chosen = self.chosen(way, seed, count)
         model = self.adapted([film.example for film in chosen], seed) if chosen else self.model
@@ -135,7 +135,7 @@ class Lab:
         return Row(way, seed, count, self.score(model), round(cpu, 2), round(peak), lost)
 
     def chosen(self, way: str, seed: int, count: int) -> list[LabFilm]:
-        """The films that a person corrects, of the pool of this seed."""
+        """The films to correct, from the pool of this seed."""
         order = np.random.default_rng(seed).permutation(len(self.train))[:POOL]
         if way == RANDOM:
             return [self.train[i] for i in order[:count]]
@@ -159,15 +159,15 @@ class Lab:
 
 
 def corrected(found: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The model's outlines as a person puts them right who knows what a data set says.
+    """The model's outlines as corrected by a person who has the data set's.
 
-    Structures that it outlines are taken from it. Of visible lungs, all that is visible belongs to the lung and none of
-    it to the cardiomediastinum. What the model calls lung and is not visible lies behind the cardiomediastinum, which
-    grows where it is nearer than the lung's outer edge, or is no lung.
+    Structures that the data set outlines are taken from it. Where it outlines visible lungs, all that is visible
+    belongs to the lung and none of it to the cardiomediastinum. What the model calls lung but is not visible is behind
+    the cardiomediastinum, which grows by it, if that is nearer than the lung's outer edge, and otherwise is not lung.
 
     Args:
         found: the model's masks, bool.
-        truth: the data set's, bool, among them those of the model's structures or of visible right and left lung.
+        truth: the data set's masks, bool, including the model's structures or the visible right and left lung.
     """
     made = {name: truth.get(name, mask) for name, mask in found.items()}
     sides = {name: truth[f"visible_{name}"] for name in _LUNGS if f"visible_{name}" in truth and name not in truth}
@@ -184,13 +184,13 @@ def corrected(found: Mapping[str, np.ndarray], truth: Mapping[str, np.ndarray]) 
 
 
 def _distance(mask: np.ndarray) -> np.ndarray:
-    """Of each pixel to a mask, in pixels."""
+    """Distance of each pixel to a mask, in pixels."""
     found: np.ndarray = cv2.distanceTransform((~mask).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return found
 
 
 def _per_film(rows: Sequence[Row], way: str, count: int, region: str) -> np.ndarray:
-    """Dice of each test film, the mean over seeds."""
+    """Dice of each test film, averaged over seeds."""
     found: np.ndarray = np.mean([row.dice[region] for row in rows if (row.way, row.films) == (way, count)], axis=0)
     return found
 

@@ -1,7 +1,7 @@
-"""A station with years of records: how soon it starts, in how much memory, and how it removes old results.
+"""A station with years of records: how fast it starts, in how much memory, and how it removes old results.
 
-`python -m edge_seg_lab.long_records` makes an output folder of so many films, starts a station without its index and
-again with it, asks for the page, and has half of the results removed, while it kills the station now and then.
+`python -m edge_seg_lab.long_records` fills an output folder, starts a station without its index and again with it,
+requests the page, and has half of the results removed while it kills the station a few times.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _REQUESTS = 200
 
 @dataclass(frozen=True)
 class Start:
-    """A start of a station, to the record of its first film.
+    """A station's start, up to the record of its first film.
 
     Attributes:
-        seconds, processor_s: on the clock, and of the processor, which other programs do not lengthen.
-        resident_mb: MiB that its memory reached by then.
+        seconds, processor_s: wall-clock time, and processor time, which other programs do not lengthen.
+        resident_mb: peak memory until then, in MiB.
     """
 
     seconds: float
@@ -53,11 +53,11 @@ class Outcome:
         records: in the folder, half of them old.
         journal_mb: size of their file in MB.
         first: start without an index; later: start with it.
-        page_ms: 99th percentile of an answer of the page.
-        kills: of the station while old results were removed.
+        page_ms: 99th percentile of the page's response time.
+        kills: times the station was killed while removing old results.
         retention_s: seconds until all old results were removed, starts after kills included.
-        retention_mb: MiB that its memory reached meanwhile.
-        wrong: old results that stayed, young ones that went, and films that did not stay done.
+        retention_mb: peak memory in that time, in MiB.
+        wrong: old results that stayed, new ones that were removed, and films that did not stay done.
     """
 
     records: int
@@ -72,11 +72,11 @@ class Outcome:
 
 
 def measure(records: int, kills: int, work: Path, model: str = "lungs-nano") -> Outcome:
-    """Measure it.
+    """Run the measurement.
 
     Args:
         records: films in the folder.
-        kills: of the station while it removes half of their results.
+        kills: times to kill the station while it removes half of their results.
         work: folder for films and results.
         model: shipped name or file.
 
@@ -91,7 +91,7 @@ def measure(records: int, kills: int, work: Path, model: str = "lungs-nano") -> 
     words = ["--watch", str(watched), "--model", model, "--view", str(port), "--no-gate"]
     starts = []
     for number in range(2):
-        # Given by name: a film in a watched folder is left to settle first.
+        # Given by name, since a film in a watched folder must settle first.
         station = StationProcess(out, [str(_film(work, number)), *words])
         starts.append(_first_film(station))
         page_ms = _page_ms(port)
@@ -113,7 +113,7 @@ def measure(records: int, kills: int, work: Path, model: str = "lungs-nano") -> 
 
 
 def fill(out: Path, count: int, model: str) -> None:
-    """An output folder of so many films, the first half of them old; each has an overlay."""
+    """Write an output folder of `count` films, the first half old, each with an overlay."""
     output = OutputFolder(out)
     plain = output.write(Segmenter.load(model)(phantom(_SIDE, _SIDE, seed=0).film)).to_json()
     output.close()
@@ -158,7 +158,7 @@ def _page_ms(port: int) -> float:
 
 
 def _at_most(left: int, out: Path, records: int) -> bool:
-    """Whether no more old results are there; they go in order, so their number is found by halving."""
+    """Whether at most `left` old results remain; they are removed in order, so bisection counts them."""
     low, high = 0, records // 2
     while low < high:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""How often a mirrored film without a header is found, and how often a plain one is called mirrored.
+"""How often a mirrored film without a header is detected, and how often a plain one is called mirrored.
 
 `python -m edge_seg_lab.mirrored DATASET... --split test`
 """
@@ -19,14 +19,14 @@ from edge_seg_data import open_dataset
 
 @dataclass
 class Counts:
-    """Of the films of a split.
+    """Counts over the films of a split.
 
     Attributes:
-        films: how many.
-        called: plain ones that are called mirrored.
-        found: mirrored ones that are found.
-        refused: mirrored ones that the film gate refuses; nothing is measured on them.
-        read, wrong: plain ones whose side markers are read, and say the other side.
+        films: number of films.
+        called: plain films called mirrored.
+        found: mirrored films detected.
+        refused: mirrored films that the film gate rejects; nothing is measured on them.
+        read, wrong: plain films whose side marker is read, and those where it is on the wrong side.
     """
 
     films: int = 0
@@ -38,7 +38,7 @@ class Counts:
 
 
 def count(films: Iterable[Film], segmenter: Segmenter) -> Counts:
-    """Each film plain and mirrored; no header says how they lie."""
+    """Segment each film plain and mirrored, with its orientation unknown."""
     counts = Counts()
     for film in films:
         plain = replace(film, orientation_known=False)

@@ -1,7 +1,7 @@
 """Tables of the shipped models, from their manifests: figures are never copied by hand.
 
-`python -m edge_seg_lab.models_table README.md docs/reference/models.md` puts a row for each model between the marks of
-the first file and writes every score to the second.
+`python -m edge_seg_lab.models_table README.md docs/reference/models.md` writes a row for each model between the markers
+in the first file and every score to the second.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _COLUMNS = (
     ("jsrt", "heart"),
     ("montgomery", "visible_lung"),
 )
-"""Sets and regions of the short table; the two definitions of lung stand in columns of their own."""
+"""Data sets and regions of the short table; the two definitions of the lung have separate columns."""
 
 
 def short_table() -> str:
-    """Markdown: a row for each shipped model, fastest first."""
+    """Markdown with a row for each shipped model, fastest first."""
     models = sorted(
         (ModelFile.read(name) for name in shipped_models()), key=lambda model: _measured(model)["inference_ms_p50"]
     )
@@ -59,13 +59,13 @@ def short_table() -> str:
 
 
 def full_table() -> str:
-    """Markdown page: each score of each shipped model, and the commands that measured them."""
+    """Markdown page with every score of every shipped model, and the commands that measured them."""
     lines = [
         "# Scores of the shipped models",
         "",
         f"Written by `python -m edge_seg_lab.models_table README.md docs/reference/models.md`. {RESEARCH_USE}.",
         "`minus float` is the int8 model less its float32 original, film by film. Subgroups, robustness, trust and",
-        "known failures stand in each model's card: `edge-seg inspect MODEL --card`.",
+        "known failures are in each model's card: `edge-seg inspect MODEL --card`.",
         "",
         "| model | data | region | Dice (95 % interval) | worst film | films (patients) | minus float |",
         "|---|---|---|---|---|---|---|",

@@ -1,7 +1,7 @@
-"""Films a second of `edge-seg run` on a folder, and how long a single film takes, of several checkouts in turns.
+"""Films per second of `edge-seg run` on a folder, and the latency of a single film, for several checkouts in turn.
 
 `python -m edge_seg_lab.overlap BEFORE AFTER` gives each checkout the same synthetic films, a share in every round, so
-that drift of the machine affects all alike. Each works in a process of its own that stays from round to round.
+that drift of the machine affects all alike. Each checkout keeps one process for all rounds.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
 
 _DISTINCT = 20
-"""Films that are painted; the others are copies under other names, since painting takes longer than reading."""
+"""Films that are drawn; the others are copies under other names, since drawing takes longer than reading."""
 
 _SINGLE = 10
-"""Films a round that are taken one by one."""
+"""Films per round that are segmented one by one."""
 
 _ROOTS = ("edge", "train", "quantize", "benchmarks")
 _WORKER = Path(__file__).with_name("overlap_worker.py")
@@ -38,12 +38,12 @@ _WORKER = Path(__file__).with_name("overlap_worker.py")
 
 @dataclass
 class Rates:
-    """What was measured of a checkout, a value for each round, or for each film that was taken alone.
+    """Measurements of a checkout: a value for each round, or for each film segmented alone.
 
     Attributes:
-        films_per_second: of `run` on many films, from the first one read to the last record on the disk.
-        cpu_ms_per_film: of the same, of all threads.
-        single_ms: per stage, and `end_to_end` from the file to the record on the disk.
+        films_per_second: of `run` on many films, from reading the first to the last record on disk.
+        cpu_ms_per_film: of the same runs, over all threads.
+        single_ms: per stage, and `end_to_end` from the file to the record on disk.
     """
 
     films_per_second: list[float] = field(default_factory=list)
@@ -63,13 +63,13 @@ class Worker:
     """A process that segments films with the code of a checkout.
 
     Raises:
-        InputError: the process ends before its time.
+        InputError: the process ended early.
     """
 
     def __init__(self, checkout: Path, model: str) -> None:
         self._checkout = checkout
         roots = os.pathsep.join(str(checkout.resolve() / root) for root in _ROOTS)
-        # Python would look for modules beside the script first, and there lie this checkout's.
+        # Python would look beside the script first, and find this checkout's modules.
         environment = {**os.environ, "PYTHONPATH": roots, "PYTHONSAFEPATH": "1"}
         self._process = subprocess.Popen(
             [sys.executable, str(_WORKER), model],
@@ -80,7 +80,7 @@ class Worker:
         )
 
     def do(self, work: str, films: Sequence[Path], out: Path) -> dict[str, Any]:
-        """Segment films together (`run`) or one by one (`single`), and give what was measured."""
+        """Segment films together (`run`) or one by one (`single`), and return the measurements."""
         pipe_in, pipe_out = self._process.stdin, self._process.stdout
         assert pipe_in is not None
         assert pipe_out is not None
@@ -106,8 +106,8 @@ def measure_overlap(
     """Rates of each checkout, by its path.
 
     Args:
-        checkouts: each the root of a working tree.
-        films: for each checkout.
+        checkouts: roots of working trees.
+        films: number of films for each checkout.
         rounds: parts that the films are divided into.
         model: shipped name or file.
         side: of the square 8-bit PNG films, in pixels.

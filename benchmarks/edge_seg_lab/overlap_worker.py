@@ -1,4 +1,4 @@
-"""What `overlap` measures, in a process whose `edge_seg` is the checkout's: a line of JSON in, a line of JSON out."""
+"""Measures for `overlap` in a process with the checkout's `edge_seg`: one line of JSON in, one line of JSON out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from edge_seg.station.session import run_session
 
 
 def together(segmenter: Segmenter, films: list[str], out: Path) -> dict[str, float]:
-    """Wall and processor seconds of `edge-seg run` on films, with its counts of attempts."""
+    """Wall and processor seconds of `edge-seg run` on films, including its counts of attempts."""
     start, cpu = time.perf_counter(), time.process_time()
     summary = run_session(open_source(films, state=out), segmenter, OutputFolder(out))
     spent = {"seconds": time.perf_counter() - start, "cpu_seconds": time.process_time() - cpu}
@@ -26,7 +26,7 @@ def together(segmenter: Segmenter, films: list[str], out: Path) -> dict[str, flo
 
 
 def one_by_one(segmenter: Segmenter, films: list[str], out: Path) -> list[dict[str, float]]:
-    """Milliseconds of each film, by stage and from the file to the record on the disk."""
+    """Milliseconds of each film, by stage and from the file to the record on disk."""
     output = OutputFolder(out)
     found = []
     for film in films:
@@ -39,7 +39,7 @@ def one_by_one(segmenter: Segmenter, films: list[str], out: Path) -> list[dict[s
 
 
 def main(model: str) -> None:
-    """Answer until the input ends."""
+    """Answer requests until the input ends."""
     with native_libraries_quiet():
         segmenter = Segmenter.load(model)
     for line in sys.stdin:

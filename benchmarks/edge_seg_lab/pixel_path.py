@@ -1,7 +1,7 @@
 """What a film costs outside the network, on one thread: `python -m edge_seg_lab.pixel_path`.
 
-Films of a camera's size and of a large detector's take turns in groups, so that drift of the machine hits both alike,
-and a film follows one of its own size, as on a device. No film is decoded.
+Films the size of a camera's and of a large detector's take turns in groups, so that drift of the machine affects both
+alike, and each film follows one of its own size, as on a device. No film is decoded.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _Function = tuple[str, int, str]
 
 
 def measure_stages(segmenter: Segmenter, films: Sequence[Film], repeats: int) -> list[dict[str, np.ndarray]]:
-    """Milliseconds of each stage, and of the way in and out together, per film; films take turns in groups.
+    """Milliseconds of each stage, and of pixels in and out together, per film; films take turns in groups.
 
     Returns:
         Per film `{stage: (repeats,) float64}`, with `pixels_in + pixels_out` last.
@@ -52,13 +52,13 @@ def measure_stages(segmenter: Segmenter, films: Sequence[Film], repeats: int) ->
 
 
 def own_times(segmenter: Segmenter, film: Film, repeats: int) -> dict[str, float]:
-    """Milliseconds per film that each function takes itself, by Python's profiler, the longest first.
+    """Each function's own time in milliseconds per film, by Python's profiler, longest first.
 
     Functions of other packages are named with the function of this package that called them: `value_range > calcHist`.
     """
     profile = cProfile.Profile()
     for _ in range(repeats):
-        # The result is freed before the next film: new memory costs more than memory that is reused.
+        # The result is freed before the next film: fresh memory costs more than reused memory.
         profile.runcall(segmenter, film)
     calls = pstats.Stats(profile).stats  # type: ignore[attr-defined]
     found: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""Whether two checkouts give the same results, byte for byte: masks, overlays, DICOM pixels, records, a tiny training.
+"""Whether two checkouts give byte-identical results: masks, overlays, DICOM pixels, records, a tiny training run.
 
 `python -m edge_seg_lab.same_results BEFORE AFTER --data FOLDER` runs both on the same films, real ones and phantoms,
 with every product, then trains and quantises a tiny network with both. A redesign must change none of it.
@@ -61,7 +61,7 @@ def main(before: Path, after: Path, data: Path | None, films: int, training: boo
 
 
 def write_films(folder: Path, count: int, data: Path | None) -> int:
-    """Lay out films: half of them real where there are any, the others phantoms as PNG and DICOM.
+    """Lay out films: half of them real if there are any, the rest phantoms as PNG and DICOM.
 
     Returns:
         How many were written.
@@ -90,13 +90,13 @@ def _real_films(data: Path, count: int) -> list[Path]:
 
 
 def run_checkout(checkout: Path, work: Path, name: str) -> Path:
-    """Results of a checkout's `edge-seg run` on the films, every product."""
+    """Results of a checkout's `edge-seg run` on the films, with every product."""
     _run(checkout, work, ["run", "films", "--out", name, "--save", "mask,overlay,record,dicom", "--threads", "1", "-q"])
     return work / name
 
 
 def compare_files(before: Path, after: Path) -> Iterator[str]:
-    """Pictures that differ in a byte, DICOM objects that differ in a pixel, files that one of both lacks."""
+    """Pictures whose bytes differ, DICOM objects whose pixels differ, and files that either lacks."""
     names = {path.name for out in (before, after) for path in out.iterdir() if path.suffix in (".png", ".jpg", ".dcm")}
     for name in sorted(names):
         one, other = before / name, after / name
@@ -107,7 +107,7 @@ def compare_files(before: Path, after: Path) -> Iterator[str]:
 
 
 def _content(path: Path) -> Any:
-    """What must be the same: UIDs and times of DICOM objects are new each time, their pixels are not."""
+    """What must be the same: DICOM objects get new UIDs and times in each run, but the same pixels."""
     if path.suffix != ".dcm":
         return path.read_bytes()
     dataset = pydicom.dcmread(path)
@@ -115,7 +115,7 @@ def _content(path: Path) -> Any:
 
 
 def compare_records(before: Path, after: Path) -> Iterator[str]:
-    """Fields of records that changed or went; new fields are no difference."""
+    """Fields of records that changed or disappeared; new fields do not count."""
     known = _records(after)
     for source, record in _records(before).items():
         if source not in known:
@@ -127,7 +127,7 @@ def compare_records(before: Path, after: Path) -> Iterator[str]:
 def _records(out: Path) -> dict[str, dict[str, Any]]:
     records = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
     for record in records:
-        # DICOM objects have new UIDs, and so another checksum, each time.
+        # DICOM objects have new UIDs, hence another checksum, in each run.
         record["files"] = [file["name"] for file in record.get("files", [])]
     return {record["source"]: {key: record[key] for key in record if key not in _VOLATILE} for record in records}
 
@@ -151,7 +151,7 @@ def write_data_set(folder: Path, films: int) -> None:
 
 
 def train_tiny(checkout: Path, work: Path, run: str) -> dict[str, str]:
-    """Checksums of the float weights and the quantised flatbuffer of a tiny run of a checkout."""
+    """Checksums of the float weights and the quantised flatbuffer of a checkout's tiny run."""
     import h5py
 
     _run(checkout, work, ["train", "set", "--out", run, *_TINY_RUN])

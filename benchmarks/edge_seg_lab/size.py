@@ -1,6 +1,6 @@
-"""How large the code is: lines of each package, untyped dictionaries, long functions.
+"""Size of the code: lines of each package, untyped dictionaries, long functions.
 
-`python -m edge_seg_lab.size CHECKOUT...` counts checkouts, such as worktrees of two commits, beside each other.
+`python -m edge_seg_lab.size CHECKOUT...` counts several checkouts, for example worktrees of two commits.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ _UNTYPED = "dict[str, Any]"
 
 @dataclass(frozen=True)
 class Size:
-    """What is counted in one package.
+    """Counts of one package.
 
     Attributes:
         lines: of all Python files, blank ones and comments included.
         untyped: occurrences of `dict[str, Any]`.
-        long_functions: with more than `LONG` lines, decorators not counted.
+        long_functions: functions with more than `LONG` lines, not counting decorators.
     """
 
     lines: int = 0

@@ -1,4 +1,4 @@
-"""A station as its own process, in a control group of its own if need be: what is measured of it, and how it dies."""
+"""Runs a station as a separate process, optionally in its own control group, to measure, stop or kill it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 from edge_seg.outputs.journal import RECORDS_NAME
 
 PATIENCE_S = 1800.0
-"""What must happen may take this long on a busy machine."""
+"""How long to wait for an event on a busy machine."""
 
 _ROOT = Path("/sys/fs/cgroup")
 _INTERRUPTED = 130  # exit code of a run that was asked to stop
@@ -26,11 +26,11 @@ _INTERRUPTED = 130  # exit code of a run that was asked to stop
 
 @dataclass(frozen=True)
 class ControlGroup:
-    """A control group with a limit of memory and no swap.
+    """A control group with a memory limit and no swap.
 
     Attributes:
-        folder: of the group.
-        peak_file: holds the bytes that it reached.
+        folder: the group's folder.
+        peak_file: file with its peak memory in bytes.
     """
 
     folder: Path
@@ -38,16 +38,16 @@ class ControlGroup:
 
     @property
     def peak_mb(self) -> float:
-        """MiB that its processes have reached, with what the kernel keeps of their files."""
+        """Peak memory of its processes in MiB, page cache included."""
         return int(self.peak_file.read_text()) / 2**20
 
 
 @contextmanager
 def control_group(megabytes: int) -> Iterator[ControlGroup]:
-    """A control group of so many MiB, removed afterwards; of version 1 or 2, whichever the machine has.
+    """A control group with a limit in MiB, removed afterwards; version 1 or 2, whichever the machine has.
 
     Raises:
-        OSError: none can be made here.
+        OSError: this machine does not allow it.
     """
     old = (_ROOT / "memory" / "memory.limit_in_bytes").exists()
     folder = (_ROOT / "memory" if old else _ROOT) / f"edge-seg-{os.getpid()}"
@@ -63,11 +63,11 @@ class StationProcess:
     """`edge-seg run` as a process that writes to a folder.
 
     Args:
-        out: folder of results.
+        out: results folder.
         words: other arguments of `edge-seg run`.
-        group: that it runs in.
-        log: file for what it says, at its end; a pipe, which holds 64 KiB, unless given.
-        before: command that becomes the station, which it is given as further words.
+        group: control group to run in.
+        log: file that its standard error is appended to; by default a pipe, which holds 64 KiB.
+        before: wrapper that runs the station's command, which is appended to it.
     """
 
     def __init__(
@@ -97,33 +97,33 @@ class StationProcess:
 
     @property
     def resident_mb(self) -> float:
-        """MiB of memory at their highest."""
+        """Peak resident memory in MiB."""
         return self._status("VmHWM") / 1024
 
     @property
     def now_mb(self) -> float:
-        """MiB of memory at this moment."""
+        """Current resident memory in MiB."""
         return self._status("VmRSS") / 1024
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs."""
+        """Whether it is running."""
         return self._process.poll() is None
 
     @property
     def processor_s(self) -> float:
-        """Seconds of the processor that it has had."""
+        """Processor time used so far, in seconds."""
         facts = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
 
     @property
     def threads(self) -> int:
-        """Threads that it has."""
+        """Number of threads."""
         return self._status("Threads")
 
     @property
     def descriptors(self) -> int:
-        """Files and sockets that it has open."""
+        """Number of open files and sockets."""
         return sum(1 for _ in Path(f"/proc/{self._process.pid}/fd").iterdir())
 
     def _status(self, name: str) -> int:
@@ -131,7 +131,7 @@ class StationProcess:
         return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))
 
     def wait_for(self, done: Callable[[], bool], what: str) -> None:
-        """Return once something has happened.
+        """Wait until `done()` is true.
 
         Raises:
             RuntimeError: the process ended first, or it took longer than `PATIENCE_S`.
@@ -145,7 +145,7 @@ class StationProcess:
             time.sleep(0.01)
 
     def wait_for_port(self, port: int) -> None:
-        """Return once something listens at a port."""
+        """Wait until something listens on a port."""
 
         def listens() -> bool:
             try:
@@ -157,15 +157,15 @@ class StationProcess:
         self.wait_for(listens, f"something listens at port {port}")
 
     def kill(self) -> None:
-        """Kill -9."""
+        """Kill it with SIGKILL."""
         self._process.kill()
         self._process.communicate()
 
     def stop(self) -> None:
-        """Ask it to end, as systemd does.
+        """Stop it with SIGTERM, as systemd does.
 
         Raises:
-            RuntimeError: it ended otherwise.
+            RuntimeError: it exited with another code than a stopped run.
         """
         self._process.send_signal(signal.SIGTERM)
         said = self._process.communicate(timeout=PATIENCE_S)[1]
@@ -181,14 +181,14 @@ class StationProcess:
 
 
 def free_port() -> int:
-    """A port that nothing listens at."""
+    """A port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 def whole_records(out: Path) -> list[dict[str, Any]]:
-    """Every whole line of the records of a folder; none before the first film is done."""
+    """The records of a folder's complete lines; none before the first film is done."""
     path = out / RECORDS_NAME
     whole = path.read_text().rpartition("\n")[0] if path.exists() else ""
     return [json.loads(line) for line in whole.splitlines()]

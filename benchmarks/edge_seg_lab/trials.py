@@ -1,4 +1,4 @@
-"""Trials: a training run for each row of a plan, measured alike, as a table with the command that repeats each row.
+"""Trials: a training run for each row of a plan, measured alike, in a table with the command that repeats each row.
 
 `python -m edge_seg_lab.trials benchmarks/edge_seg_lab/plans/search.json --data FOLDER --out trials --table TABLE`
 trains, quantises and benchmarks with the commands that a user would type; it needs `pip install
@@ -89,7 +89,7 @@ class Plan:
             raise InputError(f"{path}: not a plan of trials ({error}): see benchmarks/edge_seg_lab/plans") from error
 
     def words(self, row: str, folder: Path) -> list[str]:
-        """Words of a row's `edge-seg train` command, with its data in `folder`."""
+        """Arguments of a row's `edge-seg train` command, with its data in `folder`."""
         return [*(str(folder / name) for name in self.data), *shlex.split(f"{self.train} {self.rows[row]}")]
 
 
@@ -97,8 +97,8 @@ def run_row(plan: Plan, row: str, data: Path, folder: Path) -> Row:
     """Train, quantise and score one row, unless its result exists already.
 
     Args:
-        plan: with that row.
-        row: its name.
+        plan: plan that has the row.
+        row: name of the row.
         data: folder of the data sets.
         folder: for run, models, reports and the result (`result.json`).
 
@@ -125,10 +125,10 @@ def _dice(model: Path, scored: Scored, data: Path, folder: Path) -> RowDice:
 
 
 def time_together(folders: list[Path]) -> Report:
-    """Time the models of finished rows in turns in one run, so that they compare on a busy machine too.
+    """Time the models of finished rows in turn in one run, so that they are comparable on a busy machine too.
 
     Args:
-        folders: of the rows; the report is written beside them.
+        folders: folders of the rows; the report is written beside them.
 
     Returns:
         A report whose `models` are in the order of `folders`.

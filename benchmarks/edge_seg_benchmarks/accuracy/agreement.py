@@ -22,7 +22,7 @@ _FEWEST = 3  # films for limits of agreement
 
 @dataclass(frozen=True)
 class RatioPair:
-    """One ratio on one film; `predicted` is `None` where the model withholds it."""
+    """One ratio on one film; `predicted` is `None` if the model withholds it."""
 
     film: str
     patient: str
@@ -37,7 +37,7 @@ class RatioAgreement:
 
     Attributes:
         absolute_difference, bias: means of the absolute and of the signed difference (predicted minus true) with 95 %
-            intervals over patients; `None` where the ratio was withheld on every film.
+            intervals over patients; `None` if the ratio was withheld on every film.
         limits: lower and upper limit of agreement, the bias with 1.96 standard deviations on either side; `None` for
             fewer than three films.
         withheld: films on which the model gives no ratio.
@@ -63,11 +63,11 @@ def measure_agreement(
 ) -> list[RatioAgreement]:
     """Ratios of predicted against true outlines, on films with both lungs and a heart outlined.
 
-    Predictions are measured as the truth is: by whole or visible lungs, with the same heart.
+    Predictions are measured like the truth: by whole or visible lungs, with the same heart.
 
     Args:
         segmenter: without film gate.
-        datasets: skipped where they outline less, or only a heart that the model does not outline.
+        datasets: skipped if they outline less, or only a heart that the model does not outline.
         split: of their films.
         limit: at most this many films of each, evenly spaced.
         say: receives progress messages.
@@ -113,7 +113,7 @@ def _compare_film(
 
 
 def true_measurements(outlines: Outlines, film: Film) -> Measurements:
-    """Measurements of a film by its true outlines."""
+    """Measurements of a film from its true outlines."""
     return measure({name: plane == 1 for name, plane in outlines.items()}, film)
 
 

@@ -1,4 +1,4 @@
-"""Known failures: the corruptions that cost a model most Dice, and the films they cost it on."""
+"""Known failures: the corruptions that cost a model the most Dice, and the worst film under each."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _COUNT = 3
 
 @dataclass(frozen=True)
 class KnownFailure:
-    """A corruption in its worst dose, and the film that it costs most.
+    """A corruption at its worst dose, and the film with the lowest Dice.
 
     Attributes:
         film: name of the film.
         corruption, title, severity, dose: see `edge_seg_data.corruptions.Corruption`.
         dice: of this film.
-        mean: Dice over `n` films.
+        mean: mean Dice over `n` films.
     """
 
     film: str

@@ -20,7 +20,7 @@ from edge_seg_benchmarks.accuracy.scores import scored_films
 
 @dataclass(frozen=True)
 class FindingCount:
-    """On how many films the gate had a finding (`code`), and the verdict that it leads to."""
+    """Number of films on which the gate had a finding (`code`), and the verdict that it leads to."""
 
     code: str
     verdict: str

@@ -1,4 +1,4 @@
-"""Scores of masks in a folder, which any program may have made."""
+"""Scores of masks in a folder, from any program."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from edge_seg_benchmarks.accuracy.scores import (
 
 @dataclass(frozen=True)
 class MaskReport:
-    """Everything that was measured of the masks of one folder.
+    """All measurements of the masks in one folder.
 
     Attributes:
         label: name in this report.
-        how_read: what the values of the masks were taken to mean.
-        missing: films to score that have no mask; they are not in the figures.
+        how_read: how the values of the masks were interpreted.
+        missing: films to score that have no mask; the figures exclude them.
         scores: per data set and region.
         subgroups: Dice of the main region by attributes of the films.
         films: the scores of every film.
@@ -52,7 +52,7 @@ class MaskReport:
 def score_masks(
     given: str, datasets: Sequence[Dataset], split: str, limit: int | None, say: Callable[[str], None]
 ) -> MaskReport:
-    """Score the masks of a folder, `FOLDER` or `STRUCTURE=FOLDER`, by the figures that models are scored by.
+    """Score the masks of a folder, `FOLDER` or `STRUCTURE=FOLDER`, with the same figures as models.
 
     Raises:
         InputError: they cannot be read or understood, or hold nothing that the data sets outline.

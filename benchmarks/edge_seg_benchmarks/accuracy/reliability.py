@@ -12,7 +12,7 @@ from edge_seg_benchmarks.accuracy.robustness import CLEAN, CorruptedScore
 from edge_seg_benchmarks.accuracy.statistics import Interval, area_under_curve, bootstrap, spearman
 
 REGIONS = ("whole_lung", "visible_lung")
-"""The region whose Dice is looked at: the first of these that a data set outlines."""
+"""The region whose Dice is compared: the first of these that a data set outlines."""
 
 GOOD = 0.95
 """A film with a Dice above this should not be flagged."""
@@ -50,16 +50,16 @@ class Reliability:
 
     Attributes:
         films, patients: how many.
-        with_corruptions: pairs: the films as they are and under every corruption.
+        with_corruptions: number of pairs: the films uncorrupted and under every corruption.
         poor: share of the pairs whose Dice is below `low_trust`.
-        flagged: share whose bound is below it, or whose estimate is where there is no bound.
-        spearman: rank correlation with its interval; `None` where it is not defined.
-        auroc: of finding poor films by a low estimate, with its interval; `None` where it is not defined.
+        flagged: share whose bound, or estimate if there is no bound, is below it.
+        spearman: rank correlation with its interval; `None` if undefined.
+        auroc: for detecting poor films by a low estimate, with its interval; `None` if undefined.
         mean_absolute_error: of the estimate.
-        bins: tenths by rising estimate.
+        bins: tenths by increasing estimate.
         covered: share of the pairs whose Dice reaches its bound; `None` without bounds.
-        region: whose Dice it is.
-        bias: mean estimate less mean Dice.
+        region: the scored region.
+        bias: mean estimate minus mean Dice.
         poor_flagged: share of the poor pairs that are flagged; `None` without any.
         good_flagged: share of the pairs over `GOOD` that are flagged; `None` without any.
     """
@@ -87,10 +87,10 @@ class TrustFigures:
     """Reliability on every data set.
 
     Attributes:
-        low_trust: a film with a lower bound is flagged, or with a lower estimate where there is no bound.
-        datasets: a row each.
+        low_trust: a film is flagged if its bound, or its estimate if there is no bound, is below this.
+        datasets: one row each.
         pairs: what the rows were computed from.
-        uncorrupted: a row for each, of the films as they are.
+        uncorrupted: one row each, for the uncorrupted films.
     """
 
     low_trust: float
@@ -100,10 +100,10 @@ class TrustFigures:
 
 
 def measure_reliability(scores: Sequence[CorruptedScore], low_trust: float = LOW_TRUST) -> TrustFigures | None:
-    """Estimated against true Dice of the lungs, on films as they are and corrupted.
+    """Estimated against true Dice of the lungs, on uncorrupted and corrupted films.
 
     Args:
-        scores: of films as they are and under corruptions; those without an estimate or of other regions are skipped.
+        scores: of uncorrupted and corrupted films; those without an estimate or of other regions are skipped.
 
     Returns:
         `None` without any estimate.
@@ -136,7 +136,7 @@ def summarise_reliability(
     Args:
         pairs: of one data set and split, at least one.
         low_trust: see `TrustFigures`.
-        region: whose Dice it is.
+        region: the scored region.
     """
     patients = [pair.patient for pair in pairs]
     estimate = np.array([pair.estimate for pair in pairs], np.float64)

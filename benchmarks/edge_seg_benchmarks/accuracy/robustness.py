@@ -1,4 +1,4 @@
-"""Robustness: Dice under named corruptions in five doses."""
+"""Robustness: Dice under named corruptions at five doses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLEAN = "none"
 class CorruptedScore:
     """Dice of one region on one film under one corruption, and the model's own estimate of it.
 
-    `bound` is the lower bound of the estimate; both are `None` where the model has none.
+    `bound` is the lower bound of the estimate; both are `None` if the model has none.
     """
 
     dataset: str
@@ -40,7 +40,7 @@ class CorruptedScore:
 
 @dataclass(frozen=True)
 class CorruptedDice(Estimate):
-    """Mean Dice of one region on one data set under one corruption in one dose; `corruption` is `none` without one."""
+    """Mean Dice of one region on one data set under one corruption at one dose; `corruption` is `none` without one."""
 
     dataset: str
     split: str
@@ -58,7 +58,7 @@ def score_corrupted(
     say: Callable[[str], None],
     cache: ScoreCache | None = None,
 ) -> list[CorruptedScore]:
-    """Dice of every region on films as they are and under every corruption in every dose.
+    """Dice of every region on uncorrupted films and under every corruption at every dose.
 
     Args:
         segmenter: without film gate, so that every film is scored.

@@ -1,4 +1,4 @@
-"""Scores on disk as they are computed, so that a stopped benchmark resumes where it was."""
+"""Scores on disk as they are computed, so that a stopped benchmark resumes where it left off."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from edge_seg.version import __version__
 
 
 class ScoreCache:
-    """Values by key in a file of JSON lines; each entry is flushed to the disk as it is added.
+    """Values by key in a file of JSON lines; each entry is flushed to disk as it is added.
 
     Args:
-        path: of the file; read if it exists. A last line that was cut off is dropped.
+        path: of the file; read if it exists. A truncated last line is dropped.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp()) / "scores.jsonl"

@@ -19,7 +19,7 @@ from edge_seg_benchmarks.accuracy.statistics import Estimate, bootstrap_mean
 _MAIN_REGIONS = ("whole_lung", "visible_lung", "tumour", "object")
 
 METRICS = ("dice", "iou", "hd95_px", "asd_px", "hd95_mm", "asd_mm")
-"""The metrics of a region; those in mm cover only the films whose spacing is known."""
+"""The metrics of a region; those in mm cover only films with known spacing."""
 
 FAILED_DICE = 0.5
 """A film with a lower Dice counts as failed."""
@@ -36,9 +36,9 @@ class FilmScore:
         dataset, split, film, patient, region: what was scored.
         dice, iou: see `edge_seg_data.scores`.
         hd95_px, asd_px: 95th-percentile Hausdorff and average surface distance, in pixels of the film.
-        spacing_mm: side of a pixel; `None` where it is unknown or pixels are not square.
-        attributes: what the data set knows about the film (`view`, `finding`).
-        estimate, bound: the model's own estimate of `dice` and its lower bound; `None` where it has none.
+        spacing_mm: side of a pixel; `None` if it is unknown or pixels are not square.
+        attributes: what the data set records about the film (`view`, `finding`).
+        estimate, bound: the model's own estimate of `dice` and its lower bound; `None` if it has none.
     """
 
     dataset: str
@@ -76,7 +76,7 @@ class MetricSummary(Estimate):
 
 @dataclass(frozen=True)
 class RegionScores:
-    """Scores of one region on one data set; `None` where no film has a known spacing.
+    """Scores of one region on one data set; `None` if no film has a known spacing.
 
     Attributes:
         failed: films with Dice below `FAILED_DICE`.
@@ -127,7 +127,7 @@ def scored_films(dataset: Dataset, split: str, limit: int | None) -> list[Labell
 
 
 def score_film(segmenter: Segmenter, dataset: str, film: LabelledFilm) -> list[FilmScore]:
-    """Scores of every region that the film has an outline of and the model predicts."""
+    """Scores of every region that the film outlines and the model predicts."""
     picture, outlines = film.load()
     return score_result(segmenter(picture), dataset, film, truth_regions(outlines))
 
@@ -143,14 +143,14 @@ def score_result(
 
 @dataclass(frozen=True)
 class NoEstimate:
-    """What a model without an estimate says of a region."""
+    """Stands in for the estimate of a model that has none."""
 
     dice: None = None
     bound: None = None
 
 
 def own_estimate(result: Segmentation, region: str) -> DiceEstimate | NoEstimate:
-    """The model's estimate for a region; older models have one, of both whole lungs."""
+    """The model's estimate for a region; older models have a single one, for both whole lungs."""
     own = result.estimates.get(region)
     if own is None and region == "whole_lung":
         own = result.estimates.get(LUNGS)
@@ -171,7 +171,7 @@ def score_regions(
         dataset: name of the data set.
         film: the film's labels.
         picture: the film itself, for its spacing.
-        truths: `truth_regions` of its outlines; regions in only one of both are not scored.
+        truths: `truth_regions` of its outlines; regions in only one of the two are not scored.
     """
     spacing, scores = _pixel_side(picture), []
     for region, (truth, valid) in truths.items():
@@ -256,7 +256,7 @@ def _mean_dice(scores: Sequence[FilmScore]) -> Estimate:
 
 
 def main_region(regions: Iterable[str]) -> str | None:
-    """The region that a summary is about: whole lung where it was scored, else the first region that was."""
+    """The region that a summary is about: the first of `_MAIN_REGIONS` that was scored, else the first scored one."""
     scored = list(regions)
     return next((name for name in _MAIN_REGIONS if name in scored), scored[0] if scored else None)
 

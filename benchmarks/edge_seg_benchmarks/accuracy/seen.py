@@ -1,4 +1,4 @@
-"""Scored films that a model has seen: of patients in the splits that it was trained with."""
+"""Scored films that a model has seen: those of patients in its training and validation splits."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from edge_seg_benchmarks.accuracy.scores import FilmScore
 
 @dataclass(frozen=True)
 class SeenFilms:
-    """Scored films of one data set that training had: their Dice says little of new films.
+    """Scored films of one data set that were used in training: their Dice says little about new films.
 
     Attributes:
-        films: that were scored.
-        trained, validated: of them, those of patients in the model's training split and in its validation split.
+        films: number scored.
+        trained, validated: those of patients in the model's training split and in its validation split.
     """
 
     dataset: str
@@ -30,7 +30,7 @@ class SeenFilms:
 def seen_films(model: ModelFile, scores: Iterable[FilmScore]) -> list[SeenFilms]:
     """Films that a model has seen, per data set; only sets with any.
 
-    Patients are known by name where the data set names them, and by the film's content otherwise.
+    Patients are identified by name if the data set names them, otherwise by the film's content.
 
     Raises:
         ModelError: the splits in the model cannot be read.

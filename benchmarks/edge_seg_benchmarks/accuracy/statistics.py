@@ -48,14 +48,14 @@ def bootstrap_mean(values: Sequence[float], patients: Sequence[str]) -> Estimate
 
 
 def bootstrap(figure: Callable[[np.ndarray], float | None], patients: Sequence[str]) -> Interval | None:
-    """A figure of weighted films with its interval, which resamples patients, each with all of their films.
+    """A figure over weighted films; its interval resamples patients, each with all of their films.
 
     Args:
-        figure: computes the figure from one weight per film, `None` where it is not defined.
+        figure: computes the figure from one weight per film, `None` if undefined.
         patients: the patient of each film.
 
     Returns:
-        `None` where the figure is not defined on the films themselves. Resamples where it is not are skipped.
+        `None` if the figure is undefined on the films themselves. Resamples on which it is undefined are skipped.
     """
     value = figure(np.ones(len(patients)))
     if value is None:
@@ -77,7 +77,7 @@ def spearman(first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> floa
         weights: `(n,)`, how often each value counts.
 
     Returns:
-        `None` where one of them is constant.
+        `None` if one of them is constant.
     """
     centred = []
     for values in (first, second):
@@ -99,7 +99,7 @@ def area_under_curve(scores: np.ndarray, positive: np.ndarray, weights: np.ndarr
         weights: `(n,)`, how often each value counts.
 
     Returns:
-        `None` where all or none are positive.
+        `None` if all or none are positive.
     """
     pairs = float(weights[positive].sum() * weights[~positive].sum())
     if not pairs:
@@ -123,7 +123,7 @@ def _ranked(values: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.nda
 def rank_test(first: Sequence[float], second: Sequence[float]) -> float:
     """Two-sided p-value of the Mann-Whitney U test (Mann & Whitney 1947) that neither sample tends to be larger.
 
-    1 where a sample has fewer than two values or all values are equal.
+    1 if a sample has fewer than two values or all values are equal.
     """
     if len(first) < 2 or len(second) < 2 or len({*first, *second}) == 1:
         return 1.0

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 BROKEN = 1
-"""Exit code where a report exceeds a --fail-if."""
+"""Exit code if a report exceeds a --fail-if limit."""
 
 
 @click.command(epilog="Example: edge-seg benchmark compare old/report.json new/report.json --fail-if 'dice_drop>0.002'")

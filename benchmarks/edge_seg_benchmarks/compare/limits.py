@@ -12,7 +12,7 @@ from edge_seg.errors import UsageError
 from edge_seg_benchmarks.compare.reports import Comparison, CostComparison, Pair
 
 _KEPT = {">": operator.le, ">=": operator.lt}
-"""What a figure that keeps the limit is to it; what is not a number keeps none."""
+"""How a figure compares with a limit that it keeps; NaN keeps none."""
 
 _TIMES = ("least", "p50", "p95")
 _RATIOS = (*_TIMES, "cold_start", "peak_rss", "file_bytes")
@@ -25,9 +25,9 @@ class Limit:
     """A limit that a later report must not exceed.
 
     Attributes:
-        figure: `dice_drop`, the mean Dice lost on the same films; or a ratio to the base (`1.1x`): `least` (the least
-            tenth of the times, as they are or relative to the reference timing, whichever grew less), `p50` and `p95`
-            of inference, `cold_start`, `peak_rss`, `file_bytes`.
+        figure: `dice_drop`, the mean Dice lost on the same films; or a ratio to the base (`1.1x`): `least` (the
+            shortest tenth of the times, as measured or relative to the reference timing, whichever grew less), `p50`
+            and `p95` of inference, `cold_start`, `peak_rss`, `file_bytes`.
         sign: `>` or `>=`.
         value: the number.
     """
@@ -38,7 +38,7 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> Limit:
-        """Read a limit as the command line gives it.
+        """Parse a limit from the command line.
 
         Raises:
             UsageError: it is not a limit, or its figure is unknown.
@@ -62,7 +62,7 @@ class Limit:
         return cls(figure, sign, value)
 
     def broken(self, comparison: Comparison) -> list[str]:
-        """A line for each figure that exceeds the limit, and for each of the base that could not be compared."""
+        """A line for each figure that exceeds the limit, and for each figure of the base that could not be compared."""
         exceeded = [
             f"{self.figure} of {name} is {value:.4g}, {self.sign} {self.value:g}"
             for name, value in self._values(comparison)
@@ -71,7 +71,7 @@ class Limit:
         return exceeded + [f"{self.figure} could not be compared: {gap}" for gap in self._gaps(comparison)]
 
     def _gaps(self, comparison: Comparison) -> list[str]:
-        """What the limit was not held against: it would pass a renamed model, or other data."""
+        """What the limit could not be checked on: otherwise a renamed model or other data would pass."""
         if self.figure in _DIFFERENCES:
             return list(comparison.dice_gaps)
         missing = [f"{label} is only in the base" for label in comparison.missing]

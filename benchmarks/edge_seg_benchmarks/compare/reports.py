@@ -1,10 +1,10 @@
 """Comparison of two reports: what is significantly slower, faster, worse or better.
 
-Other work on a machine adds time, in bursts and in spells of minutes, so the least times show what a network itself
-takes (Chen & Revels 2016, arXiv:1608.04295); not the very least, since clocks are raised for moments. A model is slower
-where the least tenth of its times differs (Mann-Whitney) and their median is longer by more than machines repeat
-themselves: as it is, and in proportion to the reference timing of the same rounds. The first ratio alone would call a
-model slower because the machine was; the second alone would call a model faster that waits for memory while the clock
+Other work on a machine adds time, in bursts and in spells of minutes, so the shortest times show what a network itself
+takes (Chen & Revels 2016, arXiv:1608.04295); not the single shortest, since clocks are boosted briefly. A model is
+slower if the shortest tenth of its times differs (Mann-Whitney) and their median is longer by more than a machine's own
+variation, both as measured and relative to the reference timing of the same rounds. The first ratio alone would call a
+model slower because the machine was; the second alone would call a model faster if it waits for memory while the clock
 is low.
 """
 
@@ -22,16 +22,16 @@ from edge_seg_benchmarks.latency.stages import ALONE
 from edge_seg_benchmarks.schema import ModelReport, Report
 
 SIGNIFICANT = 0.01
-"""Below this p-value two times differ."""
+"""Two times differ below this p-value."""
 
 LEAST_RATIO = 1.04
-"""Smaller ratios of times are ignored: no machine repeats itself better."""
+"""Smaller ratios of times are ignored: no machine is more repeatable than that."""
 
 _LEAST = 0.1
-"""Share of the times that are taken as undisturbed."""
+"""Share of the times taken as undisturbed."""
 
 _FEWEST = 5
-"""Fewest values for a verdict: five that are all below five others have p = 0.008."""
+"""Minimum number of values for a verdict: five that are all below five others give p = 0.008."""
 
 _MOST_LOST = 0.0005
 """A smaller loss of Dice is not called worse, however certain it is."""
@@ -47,7 +47,7 @@ class TimeRatios:
     """Ratios of times, other to base.
 
     Attributes:
-        least: of the medians of the least tenth.
+        least: of the medians of the shortest tenth.
         over_machine: `least` divided by the ratio of the reference times.
         p50, p95: of these percentiles.
     """
@@ -63,10 +63,10 @@ class TimeComparison:
     """Two sets of times of the same inference.
 
     Attributes:
-        least_ms, p50_ms, p95_ms: median of the least tenth, and percentiles.
+        least_ms, p50_ms, p95_ms: median of the shortest tenth, and percentiles.
         ratio: other to base.
         slowdown: the smaller of `ratio.least` and `ratio.over_machine`.
-        p: of the least tenths, the reference timing's ratio taken out.
+        p: for the shortest tenths, corrected for the reference timing's ratio.
         verdict: `slower`, `faster`, `same`, or `too few`.
     """
 
@@ -98,7 +98,7 @@ class AccuracyComparison(DiceDifference):
 
 @dataclass(frozen=True)
 class CostComparison:
-    """Costs of one model; `None` where one of both reports lacks them."""
+    """Costs of one model; `None` if either report lacks them."""
 
     label: str
     cold_start_s: Pair | None
@@ -112,15 +112,15 @@ class Comparison:
 
     Attributes:
         name: of the other report.
-        same_machine: whether both were measured on one.
-        machine_ratio: of the reference times, other to base; `None` where they are not comparable.
+        same_machine: whether both were measured on the same one.
+        machine_ratio: of the reference times, other to base; `None` if they are not comparable.
         latency: per model, engine and number of threads.
         accuracy: per model, data set and region.
         costs: per model.
-        alone: labels of models that only one report has.
-        missing: labels of models that only the base has.
-        dice_gaps: why Dice of models in the base could not be compared; empty where all of it was.
-        time_gaps: the same of times of models that both have.
+        alone: labels of models that are in only one report.
+        missing: labels of models that are only in the base.
+        dice_gaps: why Dice of models in the base could not be compared; empty if all of it was.
+        time_gaps: the same for times of models in both reports.
     """
 
     name: str
@@ -136,11 +136,11 @@ class Comparison:
 
 
 def compare_reports(base: Report, other: Report, name: str = "") -> Comparison:
-    """Compare a later report, or one of another device, with a base.
+    """Compare a later report, or one from another device, with a base.
 
     Args:
         base, other: the reports.
-        name: of the other one.
+        name: of the other report.
     """
     same = all(getattr(base.machine, fact) == getattr(other.machine, fact) for fact in _SAME_MACHINE)
     ratio = machine_ratio(base.reference_timing, other.reference_timing) if same else None
@@ -183,7 +183,7 @@ def _timed(report: Report) -> dict[tuple[str, str, int], tuple[float, ...]]:
 
 
 def machine_ratio(base: ReferenceTimes | None, other: ReferenceTimes | None) -> float | None:
-    """Ratio of the least reference times; `None` where one is missing or they timed different arithmetic."""
+    """Ratio of the shortest reference times; `None` if one is missing or they timed different arithmetic."""
     if base is None or other is None or base.what != other.what:
         return None
     ours, theirs = (np.median(_least(np.sort(times.samples_ms))) for times in (base, other))
@@ -191,7 +191,7 @@ def machine_ratio(base: ReferenceTimes | None, other: ReferenceTimes | None) -> 
 
 
 def _least(times: np.ndarray) -> np.ndarray:
-    """The undisturbed ones of sorted times."""
+    """The undisturbed part of sorted times."""
     return times[: max(_FEWEST, round(len(times) * _LEAST))]
 
 

@@ -1,1 +1,1 @@
-"""How long things take: a film stage by stage, a cold start, films one after another for minutes."""
+"""Latency: a film stage by stage, a cold start, films back to back for minutes."""

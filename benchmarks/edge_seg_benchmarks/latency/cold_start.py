@@ -36,7 +36,7 @@ print(json.dumps({"peak_rss_bytes": memory("VmHWM"), "model_bytes": model}))
 
 @dataclass(frozen=True)
 class ColdStart:
-    """What a new process takes for its first film.
+    """What a new process needs for its first film.
 
     Attributes:
         seconds: from start-up to the end of the first film.

@@ -1,7 +1,7 @@
-"""Reference timing: a fixed product of matrices, timed between the networks, shows how fast the machine is meanwhile.
+"""Reference timing: a fixed matrix product, timed between the networks, shows how fast the machine is at the time.
 
 Clock changes and other work on the machine change the time of the same network by several per cent within minutes. They
-change the time of the matrix product as much, so a comparison can tell them from a change of the network.
+change the time of the matrix product by as much, so a comparison can tell them from a change of the network.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ReferenceTiming:
 
     def measure(self) -> None:
         """Add one time."""
-        # The first product is not timed: the caches hold what ran before.
+        # The first product is not timed: the caches still hold what ran before.
         np.dot(self._left, self._right, out=self._product)
         start = time.perf_counter()
         for _ in range(_PRODUCTS):

@@ -1,4 +1,4 @@
-"""How long a film takes, stage by stage; models take turns, so that drift of the machine affects all alike."""
+"""How long a film takes, stage by stage; models take turns, so that machine drift affects all of them equally."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from edge_seg.sources import read_film
 from edge_seg_benchmarks.latency.reference_timing import ReferenceTimes, ReferenceTiming
 
 STAGES = ("decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure", "write", "end_to_end")
-"""The timed stages of a film; `write` is masks, overlay and record, flushed to the disk."""
+"""The timed stages of a film; `write` is masks, overlay and record, flushed to disk."""
 
 FILM_SIDE = 1024
 """Side of the square 8-bit PNG film that is read and segmented, in pixels."""
 
 ALONE = "inference_alone"
-"""Inference of a network that runs again and again on the same input, by which networks and engines are compared."""
+"""Inference repeated on the same input, the basis for comparing networks and engines."""
 
 _FEWEST_TURNS, _MOST_TURNS = 10, 300  # of the networks in a round
-_ROUND_S = 0.4  # other work on a machine comes in spells of seconds; a comparison needs times outside of them
+_ROUND_S = 0.4  # other work on a machine comes in spells of seconds; a comparison needs times outside them
 _SAY_EVERY = 10
 _STEADY = 0.05  # largest relative difference of the medians of two successive runs of `_LOOK` samples
 _LOOK = 3
 _MOST_WARM_UP = 20
-_PATIENCE_S = 15.0  # work that took this long in all stops
-_FEWEST = 3  # after at least this many samples
+_PATIENCE_S = 15.0  # work stops once it has taken this long in total
+_FEWEST = 3  # but not before this many samples
 
 
 @dataclass(frozen=True)
@@ -52,8 +52,8 @@ class Timing:
     """Times of one model on one engine.
 
     Attributes:
-        samples_ms: per stage, in the order of the rounds: one value a round, ten and more of `inference_alone`.
-        warm_up: films and inferences before the times were steady, which are not counted.
+        samples_ms: per stage, in the order of the rounds: one value per round, ten or more of `inference_alone`.
+        warm_up: uncounted films and inferences before the times were steady.
     """
 
     samples_ms: dict[str, list[float]] = field(default_factory=dict)
@@ -81,13 +81,13 @@ def measure_latency(
     repeats: int,
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Timing], list[Timing], ReferenceTimes]:
-    """Time segmenters that take turns, forth and back (A B B A), after each has become steady.
+    """Time segmenters that take turns, back and forth (A B B A), once each is steady.
 
     Args:
-        whole: timed from the file to results on the disk, and in inference alone.
-        alone: timed in inference alone.
-        repeats: rounds. A round is a film of each model, then inferences in turns: ten of each, and more until 0.4 s
-            are over or 300 are done. A model or network that took 15 s in all stops after three samples.
+        whole: timed from the file to results on disk, and for inference alone.
+        alone: timed for inference alone.
+        repeats: number of rounds. A round is a film per model, then inferences in turns: ten of each, and more until
+            0.4 s have passed or 300 are done. A model or network that took 15 s in total stops after three samples.
         say: receives progress messages.
 
     Returns:
@@ -127,7 +127,7 @@ class _Work:
 
 
 def _round(films: Sequence[_Work], networks: Sequence[_Work], reference: ReferenceTiming, number: int) -> bool:
-    """A film of each model, then inferences in turns; whether anything was left to time."""
+    """Time a film per model, then inferences in turns; returns whether anything was left to time."""
     start = time.perf_counter()
     any_left = _take_turns(films, number)
     for turn in range(_MOST_TURNS):
@@ -141,7 +141,7 @@ def _round(films: Sequence[_Work], networks: Sequence[_Work], reference: Referen
 
 
 def _take_turns(works: Sequence[_Work], number: int) -> bool:
-    """Each work once, in reverse order where the number is odd; whether any was left to do."""
+    """Do each work once, in reverse order if the number is odd; returns whether any was left to do."""
     any_left = False
     for work in works if number % 2 == 0 else reversed(works):
         if work.spent_s > _PATIENCE_S and work.done >= _FEWEST:

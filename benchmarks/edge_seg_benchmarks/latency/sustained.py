@@ -1,4 +1,4 @@
-"""Sustained load: films one after another for minutes, with clock and temperature."""
+"""Sustained load: films back to back for minutes, with clock and temperature."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class SustainedPoint(MachineState):
     """A point of the curve, with the state of the machine at its end.
 
     Attributes:
-        minute: at its end.
-        films_per_second: since the point before.
+        minute: when it ends.
+        films_per_second: since the previous point.
         end_to_end_ms, inference_ms: of these films.
     """
 
@@ -44,7 +44,7 @@ def measure_sustained(segmenter: Segmenter, minutes: float, say: Callable[[str],
         say: receives progress messages.
 
     Returns:
-        The curve, a point for every 60th of the time but at least 2 s.
+        The curve, one point per 60th of the time, each covering at least 2 s.
     """
     curve: list[SustainedPoint] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,1 +1,1 @@
-"""What the machine can do at most, and how near to it a network comes."""
+"""The machine's peak performance, and how close a network comes to it."""

@@ -1,7 +1,7 @@
 """Work that may reach the machine's peak, run in a new process: `python -m edge_seg_benchmarks.peak.candidates`.
 
 Takes the number of threads and the names of candidates. Prints the rate of each as a line of JSON (`Message`) as soon
-as it is known, so that no rate is lost where a later candidate runs out of memory.
+as it is known, so that no rate is lost if a later candidate runs out of memory.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ _CACHES_COPIED, _FEWEST_CACHES_COPIED = 8, 2
 stores that bypass the caches at eight."""
 
 _SMALLEST_COPY, _LARGEST_COPY = 2**26, 2**29
-"""Bytes of that array, where memory allows."""
+"""Bytes of that array, if memory allows."""
 
 _SMALLEST_PIECE = 2**20
-"""Bytes copied at once: short enough that some copies are not interrupted, and long against the clock."""
+"""Bytes copied at once: short enough that some copies are not interrupted, and long relative to the clock."""
 
 _USUAL_CACHE = 2**23
-"""Assumed bytes of the last-level cache where the processor does not tell: more than single-board computers have."""
+"""Assumed bytes of the last-level cache if the processor does not report it: more than single-board computers have."""
 
 _CACHES = Path("/sys/devices/system/cpu")
 
@@ -61,11 +61,11 @@ class Work:
 
 @dataclass(frozen=True)
 class Message:
-    """A line of this process: a candidate begins (neither `rate` nor `failed`), reached a rate, or failed.
+    """A line of output: a candidate begins (neither `rate` nor `failed`), reached a rate, or failed.
 
     Attributes:
         candidate: its name.
-        rate: amount a second.
+        rate: amount per second.
         how: the work, in words.
         failed: why it did not run.
     """
@@ -77,7 +77,7 @@ class Message:
 
 
 def convolution(threads: int, dtype: str, side: int, channels: int, outputs: int) -> Work:
-    """A 1 x 1 convolution by the device's engine.
+    """A 1 x 1 convolution run by the device's engine.
 
     Raises:
         DeviceError: no engine is installed.
@@ -94,19 +94,19 @@ def convolution(threads: int, dtype: str, side: int, channels: int, outputs: int
 
 
 def matrix_product(threads: int, side: int) -> Work:
-    """A product of square float32 matrices by numpy's library of linear algebra."""
+    """A product of square float32 matrices by numpy's linear algebra library."""
     rng = np.random.default_rng(0)
     a, b = (_random(rng, (side, side), "float32") for _ in range(2))
     return Work(partial(np.matmul, a, b, out=np.empty_like(a)), side**3, f"numpy, float32 matrices {side} x {side}")
 
 
 def copy(threads: int, whole: bool) -> Work:
-    """A copy between arrays well beyond the caches, as a `whole` or in pieces.
+    """A copy between arrays much larger than the caches, `whole` or in pieces.
 
-    Counts bytes read and written, as STREAM does, not what a cache fetches before it is overwritten.
+    Counts bytes read and written, as STREAM does, not what a cache fetches before overwriting it.
 
     Raises:
-        DeviceError: too little memory is free for arrays beyond the caches.
+        DeviceError: too little memory is free for arrays larger than the caches.
     """
     source, target = _arrays(threads)
     piece = threads * max(_SMALLEST_PIECE, last_level_cache(threads) // 4)
@@ -137,7 +137,7 @@ CANDIDATES: dict[str, tuple[str, Callable[[int], Work]]] = {
 CANDIDATES |= {f"matrix product {n} x {n}": (FP32, partial(matrix_product, side=n)) for n in _MATRICES}
 CANDIDATES |= {"copy": (BYTES, partial(copy, whole=True)), "copy by pieces": (BYTES, partial(copy, whole=False))}
 """The resource that each candidate measures, and a function that makes its work for a number of threads. The candidates
-that need most memory come last."""
+that need the most memory come last."""
 
 
 def last_level_cache(threads: int) -> int:
@@ -166,7 +166,7 @@ def reached(work: Work, seconds: float) -> float:
 
 def main(threads: int, names: list[str]) -> None:
     """For each candidate and turn, print that it begins, then its rate or why it failed."""
-    # Where memory runs out, the kernel should end this process, not the benchmark that waits for it.
+    # If memory runs out, the kernel should kill this process, not the benchmark that waits for it.
     with contextlib.suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text("1000")
     made: dict[str, Work] = {}

@@ -1,7 +1,7 @@
 """Writes a TFLite network of one 1 x 1 convolution: a known amount of work for an engine.
 
 Field numbers are those of TensorFlow Lite's schema.fbs, version 3. The fields are written one by one, since
-tflite-runtime, which is measured too, does not bring the classes that LiteRT generates from the schema.
+tflite-runtime, which is measured too, does not include the classes that LiteRT generates from the schema.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import flatbuffers
 import numpy as np
 
 INPUT_SCALE = WEIGHT_SCALE = 1 / 128
-"""Of the int8 network: real values of inputs and weights lie within 1; zero points are 0."""
+"""Scales of the int8 network: real values of inputs and weights are between -1 and 1; zero points are 0."""
 
 _FLOAT32, _INT32, _INT8 = 0, 2, 9  # enum TensorType
 _CONV_2D, _CONV_2D_OPTIONS = 3, 1  # enum BuiltinOperator, union BuiltinOptions
-_ALIGNMENT = 16  # of a buffer's data, as the schema asks
+_ALIGNMENT = 16  # of a buffer's data, as the schema requires
 
 _Field = tuple[int, str, int]
 
@@ -30,7 +30,7 @@ def write_convolution(weights: np.ndarray, side: int) -> bytes:
         side: of the square input, in pixels.
 
     Returns:
-        The flatbuffer. Input and output are of the weights' type; for int8 the output's scale is `output_scale`.
+        The flatbuffer. Input and output have the weights' type; for int8 the output's scale is `output_scale`.
     """
     builder = flatbuffers.Builder(weights.nbytes + 4096)
     inputs, (outputs, channels) = 0, weights.shape

@@ -1,4 +1,4 @@
-"""Memory that this process can still allocate: of the machine, of its control group, of its own limit."""
+"""Memory that this process can still allocate: within the limits of the machine, its control group and the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What this machine can do at most, and what share of it a network uses (the roofline model)."""
+"""This machine's peak, and the share of it that a network uses (the roofline model)."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ class PeakSources:
     """What reached each peak.
 
     Attributes:
-        fp32_macs_per_s, int8_macs_per_s, bytes_per_s: the work that did, in words; `None` where no candidate ran.
+        fp32_macs_per_s, int8_macs_per_s, bytes_per_s: the work that did, in words; `None` if no candidate ran.
         rates: of all candidates.
         failed: why candidates did not run.
-        seconds: the whole measurement took.
+        seconds: duration of the whole measurement.
     """
 
     fp32_macs_per_s: str | None
@@ -55,10 +55,10 @@ class PeakSources:
 
 @dataclass(frozen=True)
 class Peak:
-    """The machine's peak with a number of threads; a rate is `None` where nothing could measure it.
+    """The machine's peak with a number of threads; a rate is `None` if nothing could measure it.
 
     Attributes:
-        threads: that were used.
+        threads: number used.
         fp32_macs_per_s, int8_macs_per_s: multiply-accumulates.
         bytes_per_s: read and written.
         how: what reached each.
@@ -77,7 +77,7 @@ class Peak:
 
 @dataclass(frozen=True)
 class PeakShare:
-    """How much of the machine's peak a network uses; `None` where the peak was not measured.
+    """How much of the machine's peak a network uses; `None` if the peak was not measured.
 
     Attributes:
         compute, bandwidth: shares of the peak. A bandwidth above 1 means that tensors stayed in the caches.
@@ -184,7 +184,7 @@ def run_candidates(threads: int, names: list[str]) -> tuple[list[Message], str]:
     """Run some of `CANDIDATES` in a new process, whose libraries use that many threads.
 
     Returns:
-        The process's messages in order, and why it ended early; empty where it did not.
+        The process's messages in order, and why it ended early; empty if it did not.
     """
     command = [sys.executable, "-m", "edge_seg_benchmarks.peak.candidates", str(threads), *names]
     environment = {**os.environ, **dict.fromkeys(_THREADS_OF_LIBRARIES, str(threads))}

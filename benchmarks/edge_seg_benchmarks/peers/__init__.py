@@ -1,4 +1,4 @@
-"""Other engines for the same network, measured beside LiteRT; `pip install '.[peers]'`."""
+"""Other engines for the same network, measured alongside LiteRT; `pip install '.[peers]'`."""
 
 from __future__ import annotations
 

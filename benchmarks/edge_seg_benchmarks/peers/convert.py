@@ -1,14 +1,14 @@
 """Translates a TFLite network to ONNX: the same operators, channels first, int8 in QDQ form.
 
-Every int8 operator is written as DequantizeLinear, the operator on real numbers, QuantizeLinear, with the scales and
-zero points of the .tflite. ONNX Runtime fuses the three to one int8 kernel
+Every int8 operator is written as DequantizeLinear, the operator on real numbers, then QuantizeLinear, with the scales
+and zero points of the .tflite. ONNX Runtime fuses the three into one int8 kernel
 (onnxruntime.ai/docs/performance/model-optimizations/quantization.html). Dimensions are reordered only at the network's
 input and output.
 
-tf2onnx 1.17 was tried in its place (x86-64, onnxruntime 1.32, one thread, the shipped models). It gives the same masks,
+tf2onnx 1.17 was tried instead (x86-64, onnxruntime 1.32, one thread, the shipped models). It gives the same masks,
 but imports TensorFlow, which a device does not have; ONNX Runtime refuses its optimised int8 graph at the usual level
-("Attempt to replace the existing tensor"); and its int8 graph that does run, not optimised, takes 24 ms for `lungs`
-where this one takes 15, and 5.3 ms for `lungs-nano` where this one takes 2.3.
+("Attempt to replace the existing tensor"); and its unoptimised int8 graph, which does run, takes 24 ms for `lungs`
+(this one 15 ms) and 5.3 ms for `lungs-nano` (this one 2.3 ms).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def to_onnx(network: Network, metadata: Mapping[str, str] = MappingProxyType({})
 
     Args:
         network: to translate.
-        metadata: texts that the model carries, by name (`metadata_props`).
+        metadata: texts to store in the model, by name (`metadata_props`).
 
     Raises:
         DeviceError: `onnx` is not installed.

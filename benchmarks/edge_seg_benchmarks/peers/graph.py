@@ -1,4 +1,4 @@
-"""Writes an ONNX graph, and knows which of its values holds each tensor of a TFLite network."""
+"""Writes an ONNX graph, tracking which of its values holds each tensor of a TFLite network."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _UNSIGNED = 128  # added to int8
 class GraphWriter:
     """Nodes of an ONNX graph, channels first.
 
-    An int8 tensor is stored as uint8, 128 higher: ONNX Runtime has 8-bit kernels on x86-64 for no other type.
+    An int8 tensor is stored as uint8, 128 higher: on x86-64, ONNX Runtime has 8-bit kernels for no other type.
 
     Raises:
         DeviceError: `onnx` is not installed.
@@ -52,7 +52,7 @@ class GraphWriter:
         self.store(name, tensor)
 
     def finish(self, source: NetworkTensor, result: NetworkTensor, metadata: Mapping[str, str]) -> bytes:
-        """The whole model, serialised, with the network's own input and output, channels last, and named texts."""
+        """The whole model, serialised, with the network's own input and output, channels last, and the metadata."""
         name = self.node("Transpose", [self._stored[result.index]], OUTPUT, perm=_CHANNELS_LAST)
         if result.dtype == "int8":
             name = self.node("DequantizeLinear", [name, *self._scale(result, _UNSIGNED)], OUTPUT)
@@ -156,7 +156,7 @@ class GraphWriter:
         assert tensor.quantisation is not None
         scales, zero_points = tensor.quantisation.scales, tensor.quantisation.zero_points + shift
         zero_points = zero_points.astype(np.uint8 if shift else tensor.dtype)
-        if len(scales) == 1:  # a vector of one would be the scale of one channel
+        if len(scales) == 1:  # a vector of length one would be the scale of one channel
             return [self.constant(scales[0]), self.constant(zero_points[0])]
         return [self.constant(scales), self.constant(zero_points)]
 
@@ -171,7 +171,7 @@ def label(tensor: NetworkTensor) -> str:
 
 
 def _codes(tensor: NetworkTensor, bounds: Bounds) -> Bounds:
-    """Bounds as they are stored; `None` where those of the type are as narrow."""
+    """Bounds as stored codes; `None` if those of the type are as narrow."""
     assert tensor.quantisation is not None
     scale, zero_point = float(tensor.quantisation.scales[0]), int(tensor.quantisation.zero_points[0]) + _UNSIGNED
     low, high = (None if bound is None else round(bound / scale) + zero_point for bound in bounds)

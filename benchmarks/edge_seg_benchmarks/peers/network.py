@@ -24,7 +24,7 @@ class Quantisation:
     Attributes:
         scales: float32 `(1,)`, or one for each index along `axis`.
         zero_points: int64, of the same length.
-        axis: the dimension with a scale for each index; unused where there is one scale.
+        axis: the dimension with a scale for each index; unused if there is one scale.
     """
 
     scales: np.ndarray
@@ -82,7 +82,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Network:
-    """Operators in order that lead from the input to the logits; an output of pooled features is left out."""
+    """The operators from the input to the logits, in order; an output of pooled features is left out."""
 
     steps: tuple[Step, ...]
     input: NetworkTensor

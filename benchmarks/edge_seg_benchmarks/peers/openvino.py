@@ -83,12 +83,12 @@ class OpenVinoRuntime:
 
 def _infer(request: Any, tensor: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     request.infer([np.ascontiguousarray(tensor)], share_inputs=True)
-    # A network may have an output of pooled features beside the logits.
+    # A network may output pooled features besides the logits.
     found = next(output for output in request.output_tensors if tuple(output.shape) == shape)
     return np.array(found.data)
 
 
 def _sums_saturate() -> bool:
-    """Whether this is an x86-64 processor without VNNI; false where the system does not tell."""
+    """Whether this is an x86-64 processor without VNNI; false if the system does not report it."""
     has = Processor.of_this_machine().extensions
     return "ssse3" in has and not any("vnni" in extension for extension in has)

@@ -14,7 +14,7 @@ def load_package(module: str, distribution: str = "") -> Any:
 
     Args:
         module: what to import.
-        distribution: that holds it, where it does not come with `[peers]`.
+        distribution: the one that provides it, if it does not come with `[peers]`.
 
     Raises:
         DeviceError: it is not installed, or cannot be imported.

@@ -10,7 +10,7 @@ import numpy as np
 from edge_seg.runtime import Runtime
 
 WARM_UP = 3
-"""Runs before those that are timed."""
+"""Untimed runs before the timed ones."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def operator_profile(runtime: Runtime, tensor: np.ndarray, runs: int) -> list[Pr
         runs: at least 1.
 
     Returns:
-        `None` where the engine has no profiler: LiteRT and tflite-runtime offer none in Python (their
+        `None` if the engine has no profiler: LiteRT and tflite-runtime offer none in Python (their
         `experimental_force_delegate_node_profiling` needs a profiler that only C++ can set).
     """
     if not isinstance(runtime, Profiled):

@@ -92,8 +92,8 @@ def with_scores(
 def _manifest_scores(entry: ModelReport, before: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """An entry for each data set, region and metric, as a manifest holds them.
 
-    Where the float model was not measured beside it this time, the difference to it stays that of before, as long as
-    the same films have the same score.
+    If the float model was not measured this time, the previous difference from it is kept as long as the same films
+    have the same score.
     """
     known = {_identity(score): score["minus_float32"] for score in before if "minus_float32" in score}
     lost = {(row.dataset, row.split, row.region): row for row in entry.degradation}

@@ -15,7 +15,7 @@ from edge_seg_benchmarks.accuracy.failures import REGION, KnownFailure
 from edge_seg_benchmarks.report.pictures import FOUND, TRUTH, outlines_of
 
 _HEIGHT = 168  # pixels: the pictures must add little to a model file
-_GREYS = 14  # with two colours 16, four bits a pixel
+_GREYS = 14  # with two colours 16, four bits per pixel
 
 
 def draw_failure(segmenter: Segmenter, phantoms: Dataset, failure: KnownFailure) -> bytes:
@@ -23,7 +23,7 @@ def draw_failure(segmenter: Segmenter, phantoms: Dataset, failure: KnownFailure)
 
     Args:
         segmenter: the model, without film gate.
-        phantoms: the data set that it was found on.
+        phantoms: the data set the failure was observed on.
         failure: of this model.
     """
     labelled = next(film for film in phantoms.films if film.name == failure.film)

@@ -36,7 +36,7 @@ def write_report(
 
     Args:
         report: of `run_benchmark`.
-        out: folder, made if absent.
+        out: folder, created if absent.
         segmenters: the models, in the report's order.
         datasets: as scored.
         pictures: `films` shows the best, median and worst film of each data set, `phantom` only those of the phantom,
@@ -94,7 +94,7 @@ def _facts(report: Report, region: str | None, plots: set[str]) -> dict[str, obj
 
 
 def _facts_of_scores(report: Report, region: str | None) -> dict[str, object]:
-    """What is shown whether there are models or masks alone."""
+    """Facts shown for any report, with models or only masks."""
     return {
         "report": report,
         "region": region,
@@ -139,7 +139,7 @@ def render(template: str, facts: Mapping[str, object], package: str = "edge_seg_
 
 
 def _panels(report: Report, region: str | None) -> list[Picture]:
-    """The plot of each data set by itself: on a phone they stand below each other."""
+    """The plot of each data set by itself: on a phone they stack vertically."""
     if region is None or report.reference is None:
         return []
     panels = []

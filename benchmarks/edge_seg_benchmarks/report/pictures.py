@@ -42,17 +42,17 @@ def plot_pareto(
 ) -> bytes | None:
     """Median inference time against Dice lost on one region, a panel for each data set; bars are 95 % intervals.
 
-    The line joins the models that no other model beats in both.
+    The line joins the models that no other model beats on both.
 
     Args:
         models: of a report.
         region: to plot.
-        reference: label of the model that losses are counted from.
+        reference: label of the reference model for losses.
         form: `png` or `svg`.
-        only: a data set, for its panel alone.
+        only: a data set, to draw its panel alone.
 
     Returns:
-        `None` where no model was scored.
+        `None` if no model was scored.
     """
     points = [(m, row) for m in models for row in m.loss if row.region == region and only in (None, row.dataset)]
     if not points:
@@ -74,7 +74,7 @@ def plot_pareto(
 
 @dataclass(frozen=True)
 class _Styles:
-    """A colour for each name of a model, a marker for each form of quantisation."""
+    """A colour for each model name, a marker for each form of quantisation."""
 
     names: list[str]
     forms: list[str]
@@ -130,10 +130,10 @@ def front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def plot_sustained(curve: Sequence[SustainedPoint], model: str) -> bytes:
-    """PNG: time of a film over the minutes, with the temperature where the machine tells it.
+    """PNG: time per film over the minutes, with the temperature if the machine reports it.
 
     Args:
-        curve: of `measure_sustained`.
+        curve: from `measure_sustained`.
         model: its label.
     """
     figure, axis = plt.subplots(figsize=(7.2, 3.2), dpi=130, layout="constrained")
@@ -153,9 +153,9 @@ def plot_sustained(curve: Sequence[SustainedPoint], model: str) -> bytes:
 
 
 def plot_reliability(trust: TrustFigures) -> bytes:
-    """PNG: true against estimated Dice, a panel for each data set; a point is one film under one corruption."""
+    """PNG: true against estimated Dice, a panel for each data set; each point is one film under one corruption."""
     low = trust.low_trust
-    # From the lowest tenth that holds a point: most films lie close to 1.
+    # Start at the lowest tenth that holds a point: most films are close to 1.
     lowest = min(low, *(min(pair.estimate, pair.dice) for pair in trust.pairs))
     limits = np.floor(lowest * 10) / 10, 1.0
     figure, axes = plt.subplots(
@@ -193,8 +193,8 @@ def draw_examples(segmenter: Segmenter, dataset: Dataset, films: Sequence[tuple[
     Args:
         segmenter: the model.
         dataset: of the films.
-        films: `(name, Dice)` of all of them.
-        region: whose outline is drawn.
+        films: `(name, Dice)` of all films.
+        region: the one whose outline is drawn.
     """
     ordered = sorted(films, key=lambda item: item[1])
     chosen = (("best", ordered[-1]), ("median", ordered[len(ordered) // 2]), ("worst", ordered[0]))
@@ -217,7 +217,7 @@ def draw_examples(segmenter: Segmenter, dataset: Dataset, films: Sequence[tuple[
 
 def _save(figure: Figure, form: str) -> bytes:
     buffer = io.BytesIO()
-    # Without a date and random names, an SVG of the same figures is the same file.
+    # Without a date or random names, the same figures give the same SVG file.
     with matplotlib.rc_context({"svg.hashsalt": "edge-seg"}):
         figure.savefig(buffer, format=form, metadata={"Date": None} if form == "svg" else None)
     plt.close(figure)

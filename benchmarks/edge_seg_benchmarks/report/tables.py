@@ -1,4 +1,4 @@
-"""Rows of a report's tables, in the order in which people compare, for the templates."""
+"""Rows of a report's tables for the templates, in the order in which people compare."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_seg_benchmarks.schema import ModelReport
 
 @dataclass(frozen=True)
 class SetDice:
-    """Dice of a region on one data set, and its difference from the model's float32; `None` where not scored."""
+    """Dice of a region on one data set, and its difference from the model's float32; `None` if not scored."""
 
     dice: MetricSummary | None
     lost: DiceDifference | None
@@ -38,7 +38,7 @@ class EngineRow:
     """A model on one engine: times and share of the peak by number of threads.
 
     Attributes:
-        differing_pixels: the largest share of all numbers of threads.
+        differing_pixels: the largest share over all numbers of threads.
     """
 
     runtime: str
@@ -77,7 +77,7 @@ class RegionTable:
 
 @dataclass(frozen=True)
 class CorruptionLine:
-    """One corruption on one data set: Dice without it and in each dose."""
+    """One corruption on one data set: Dice without it and at each dose."""
 
     name: str
     title: str

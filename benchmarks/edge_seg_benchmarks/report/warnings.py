@@ -1,4 +1,4 @@
-"""What a reader must know before the scores of a report: films that a model has seen, films that have no mask."""
+"""What a reader must know before reading a report's scores: films that a model has seen, films without a mask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ _SHOWN = 5
 
 
 def warnings_of(report: Report) -> list[str]:
-    """One sentence for each thing that makes scores of this report mean less than they seem to."""
+    """One sentence for each reason why this report's scores mean less than they seem to."""
     found = []
     for model in report.models:
         for seen in model.seen:

@@ -1,4 +1,4 @@
-"""What a station on a board sees of it: boot, uptime, clock, and a partition for its results."""
+"""A simulated board as a station sees it: boot, uptime, clock, and a partition for its results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 DAY_S = 86_400.0
 
-# A board's own boot, uptime and /run, and a clock that is told from outside.
+# The board's own boot ID, uptime and /run, and a clock set from outside.
 AS_A_BOARD = """
 mount --bind "$1/boot_id" /proc/sys/kernel/random/boot_id && mount --bind "$1/uptime" /proc/uptime &&
 mount --bind "$1/system" /run || exit 75
@@ -22,7 +22,7 @@ WRONG_CLOCK=$1/offset LD_PRELOAD=$1/wrong_clock.so; export WRONG_CLOCK LD_PRELOA
 
 
 def what_is_missing() -> str | None:
-    """Why no week can be had here, `None` where it can."""
+    """Why a week cannot run here; `None` if it can."""
     if sys.version_info < (3, 11):
         return "the device's programs need Python 3.11"
     if os.geteuid() != 0:
@@ -34,10 +34,10 @@ def what_is_missing() -> str | None:
 
 
 class Board:
-    """What a station on a board sees of it: boot, uptime, clock and whether a time server has set it.
+    """A board as a station sees it: boot, uptime, clock and whether a time server has set it.
 
     Args:
-        folder: for the files that stand for these.
+        folder: for the files that simulate these.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -52,26 +52,26 @@ class Board:
 
     @property
     def day(self) -> float:
-        """Of the week."""
+        """Days since the start of the week."""
         return self._passed_s / DAY_S
 
     def boot(self) -> None:
-        """Start anew, ten minutes later."""
+        """Reboot, ten minutes later."""
         self._boots += 1
         self._up_since = self._passed_s
         (self.folder / "boot_id").write_text(f"00000000-0000-4000-8000-{self._boots:012d}\n")
         self.go_on(self._passed_s + 600)
 
     def go_on(self, passed_s: float, wrong_days: float = 0.0) -> None:
-        """Let it be so many seconds of the week, by a clock that is wrong by so many days."""
+        """Move the time to `passed_s` seconds into the week, with the clock wrong by `wrong_days`."""
         self._passed_s, self._wrong_s = passed_s, wrong_days * DAY_S
         offset = self._started + passed_s + self._wrong_s - time.time()
-        # In place, since a mount holds the file, and of one length, since it may be read meanwhile.
+        # In place, since the file is mounted, and at a fixed length, since it may be read meanwhile.
         _overwrite(self.folder / "uptime", f"{passed_s - self._up_since + 60:020.2f} 0.00\n".encode())
         _overwrite(self.folder / "offset", round(offset * 1e9).to_bytes(8, sys.byteorder, signed=True))
 
     def synchronise(self) -> None:
-        """A time server has set the clock."""
+        """Mark the clock as set by a time server."""
         (self.folder / "system" / "systemd" / "timesync" / "synchronized").touch()
 
 
@@ -85,10 +85,10 @@ def _overwrite(path: Path, data: bytes) -> None:
 
 @contextmanager
 def partition(folder: Path, megabytes: int) -> Iterator[Path]:
-    """A file system of its own, made and mounted as that of a device is.
+    """A separate file system, made and mounted as on a device.
 
     Raises:
-        OSError: it cannot be had here.
+        OSError: it cannot be made or mounted here.
     """
     image, place = folder / "data.ext4", folder / "data"
     place.mkdir()

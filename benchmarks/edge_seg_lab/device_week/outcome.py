@@ -1,4 +1,4 @@
-"""What comes in a week, how it went, and what of it is not flat."""
+"""The load of a week, how the week went, and what did not stay flat."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from edge_seg.outputs.journal import REMOVED_NAME
 
 DAYS = 7
 MEMORY_MB = 4.0
-"""Growth of the memory in use that is none: what an allocator does."""
+"""Growth of resident memory in MiB that is put down to the allocator."""
 _IN_HAND = 8
-"""Files that may be open, and threads that may flush them, at one moment and not at another: a leak is one a film."""
+"""Open files, and threads that flush them, that may come and go; a leak would be one per film."""
 _TOMBSTONE_BYTES = 1000
-"""What is kept at most of a film whose results were removed."""
+"""Most bytes kept of a film whose results were removed."""
 _LOG_A_DAY = 64_000
 
 
 @dataclass(frozen=True)
 class Load:
-    """What comes in a week.
+    """The load of a week.
 
     Attributes:
-        films: of the week.
-        side: of the square films, in pixels.
+        films: films in the week.
+        side: side of the square films, in pixels.
         disk_mb: MiB of the data partition; a device has some gigabytes, which fill before the week's second day.
-        free_gb: what retention keeps free, `None` as the image has it.
-        full_days: days in whose middle another file fills the disk.
-        jumps: day, and days by which the clock is then wrong; from `synchronised` on a time server has set it.
-        synchronised: day from which a time server is there; the clock is 40 days behind before.
-        model: shipped name or file, `None` as the image has it.
-        save: products, separated by commas, `None` as the image has them; DICOM results are most of the work.
+        free_gb: what retention keeps free; `None` for the image's setting.
+        full_days: days in the middle of which another file fills the disk.
+        jumps: day, and days by which the clock is wrong from then on; from `synchronised` on a time server has set it.
+        synchronised: day from which a time server is available; until then the clock is 40 days behind.
+        model: shipped name or file; `None` for the image's setting.
+        save: products, separated by commas; `None` for the image's setting; DICOM results are most of the work.
     """
 
     films: int = 20_000
@@ -57,12 +57,12 @@ class Sample:
 
     Attributes:
         day: of the week, from 0.
-        memory_mb: MiB resident.
-        threads, descriptors: that it has.
-        used_mb: MiB of the partition in use, the file that fills it not counted.
-        files: on the partition.
-        records, removed: bytes of the journal and of what stays of removed results.
-        log: bytes that it has said so far.
+        memory_mb: resident memory in MiB.
+        threads, descriptors: number of threads and of open descriptors.
+        used_mb: MiB of the partition in use, without the file that fills it.
+        files: number of files on the partition.
+        records, removed: bytes of the journal and of the list of removed results.
+        log: bytes logged so far.
     """
 
     day: float
@@ -82,17 +82,17 @@ class Outcome:
 
     Attributes:
         load: as given.
-        seconds: that it took.
-        acknowledged, again: films whose sender heard of success, and those sent once more.
-        refused: films that a full disk did not take, and that were sent again.
+        seconds: time that it took.
+        acknowledged, again: films acknowledged to their sender as stored, and films sent a second time.
+        refused: films refused because the disk was full, and sent again.
         lost, doubled, failed: acknowledged films without a record, with more than one, and those set aside.
         removed: films whose results retention removed.
-        processor_s: that the station took for all films, of one core.
-        restart_s: from the power cut to a page that answers.
-        group_mb: peak of the control group, with files that the kernel keeps.
-        problems: what the page told in the week, without numbers.
-        faults: what is not as it should be, empty where all is.
-        samples: by time.
+        processor_s: processor time of the station for all films, on one core.
+        restart_s: time from the power cut until the page answers.
+        group_mb: peak of the control group, page cache included.
+        problems: what the page reported in the week, without numbers.
+        faults: what went wrong; empty if nothing did.
+        samples: in order of time.
     """
 
     load: Load
@@ -112,7 +112,7 @@ class Outcome:
     samples: list[Sample] = field(default_factory=list, repr=False)
 
     def table(self) -> str:
-        """The days, a line each: the middle of memory, the most of what is used, and the last of what is written."""
+        """One line per day: median memory, the most of what is used, and the last size of what is written."""
         lines = ["day  films  memory MiB  threads  descriptors  disk MiB  files  records kB  removed kB  log kB"]
         for number in range(DAYS):
             of_day = day_of(self.samples, number)
@@ -131,19 +131,19 @@ class Outcome:
 
 
 def day_of(samples: list[Sample], number: int) -> list[Sample]:
-    """Those of a day."""
+    """The samples of one day."""
     return [one for one in samples if number <= one.day < number + 1]
 
 
 def memory_of(samples: list[Sample]) -> float:
-    """The middle of their memory in MiB."""
+    """Median memory of the samples, in MiB."""
     return statistics.median(one.memory_mb for one in samples)
 
 
 def grown(load: Load, samples: list[Sample]) -> list[str]:
-    """What is not flat: the last two days against the second and the third, by when the disk has filled once.
+    """What does not stay flat: the last two days against the second and third, by when the disk has filled once.
 
-    What stays of a removed result grows by design, by so many bytes a film.
+    The list of removed results grows by design, by up to `_TOMBSTONE_BYTES` per film.
     """
     early = day_of(samples, 1) + day_of(samples, 2)
     late = day_of(samples, DAYS - 2) + day_of(samples, DAYS - 1)
@@ -153,7 +153,7 @@ def grown(load: Load, samples: list[Sample]) -> list[str]:
     limits = {"threads": _IN_HAND, "descriptors": _IN_HAND, "used_mb": 0.0, "files": 0, "records": 0}
     for name, more in limits.items():
         before, after = (max(getattr(one, name) for one in some) for some in (early, late))
-        # A twentieth: when retention looks is chance.
+        # A margin of a twentieth, since the timing of retention is random.
         if after > before * 1.05 + more:
             found.append(f"{name}: {before:.0f}, then {after:.0f}")
     removed = late[-1].removed

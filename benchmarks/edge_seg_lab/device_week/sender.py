@@ -1,4 +1,4 @@
-"""The other side: films that are sent as a modality sends them, and a ledger of what became of each."""
+"""The sending side: films sent as by a modality, and a ledger of what became of each."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from edge_seg.phantom import phantom, write_dicom
 from edge_seg_lab.device_week.outcome import Load
 
 _DISTINCT = 16
-"""Films that are painted; the others differ from them in UID and one pixel."""
+"""Films that are drawn; the others differ from them in UID and one pixel."""
 _ASSOCIATION = 50
 
 
 class Ledger:
-    """Every record that was ever written, though retention removes them: the journal is followed as it grows.
+    """Every record ever written, even those that retention removed: it follows the journal as it grows.
 
     Args:
-        out: folder of results.
+        out: results folder.
     """
 
     def __init__(self, out: Path) -> None:
@@ -34,10 +34,10 @@ class Ledger:
         self.failed: set[str] = set()
 
     def follow(self) -> int:
-        """Read what is new; how many records there were so far."""
+        """Read new records and return the number seen so far."""
         with suppress(FileNotFoundError), self._path.open("rb") as file:
             if (file_id := os.fstat(file.fileno()).st_ino) != self._file_id:
-                # Its beginning was cut off: what was read before is known by its film and time.
+                # The journal's beginning was cut off; records read before are recognised by film and time.
                 self._file_id, self._read = file_id, 0
             file.seek(self._read)
             lines = file.read().rpartition(b"\n")[0]
@@ -57,12 +57,12 @@ class Ledger:
 
 
 class Scanner:
-    """Sends films over associations of some dozen, and again what was refused, as a modality does.
+    """Sends some dozens of films per association, and refused ones again, as a modality does.
 
     Args:
         port: of the station.
-        load: what is sent.
-        folder: for the films that are painted.
+        load: what to send.
+        folder: for the drawn films.
     """
 
     def __init__(self, port: int, load: Load, folder: Path) -> None:
@@ -82,13 +82,13 @@ class Scanner:
         self._sent = 0
 
     def uid(self, number: int) -> Any:
-        """Of a film."""
+        """UID of a film."""
         from pydicom.uid import generate_uid
 
         return generate_uid(entropy_srcs=[f"device week {number}"])
 
     def send(self, number: int) -> bool:
-        """Whether the station acknowledged a film."""
+        """Send a film and return whether the station acknowledged it."""
         dataset, uid = self._painted[number % len(self._painted)], self.uid(number)
         dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = uid
         dataset.PixelData = number.to_bytes(4, "little") + dataset.PixelData[4:]

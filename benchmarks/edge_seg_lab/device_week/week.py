@@ -22,24 +22,24 @@ from edge_seg_lab.station_process import StationProcess, control_group, free_por
 
 _PROJECT = Path(__file__).parents[3]
 _WAITING = 40
-"""Films that wait for their result at most: a sender that does not wait would only lengthen the queue."""
+"""Most films that wait for a result; a sender that does not wait would only lengthen the queue."""
 _AGAIN_EVERY = 100
-"""Films from one that is sent twice to the next."""
+"""One film in this many is sent twice."""
 _SAMPLES_A_DAY = 24
 _PATIENCE_S = 1200.0
 _TOKEN = "a long word for a week"
 
 
 def measure(load: Load, work: Path, *, limited: bool = True) -> Outcome:
-    """Have a week.
+    """Run a week.
 
     Args:
-        load: of the week.
+        load: load of the week.
         work: folder for everything.
-        limited: whether the station gets the memory of its unit and no more.
+        limited: whether the station is held to its unit's memory limit.
 
     Raises:
-        OSError: no partition or control group can be had here.
+        OSError: no partition or control group can be made here.
         RuntimeError: the station ended, or films were not done in time.
     """
     with ExitStack() as stack:
@@ -56,7 +56,7 @@ class Week:
     """A station and what happens to it.
 
     Args:
-        load: of the week.
+        load: load of the week.
         work: folder for everything.
         disk: mounted partition.
         group: control group of the station, `None` without one.
@@ -80,7 +80,7 @@ class Week:
         self.outcome = Outcome(load)
 
     def _settings(self) -> Path:
-        """What the program of the image makes of the card's settings, but for ports, token, and free space if told."""
+        """The settings that the image's program makes from the card, with free ports, a token and any given free_gb."""
         card = self._work / "card"
         card.mkdir()
         text = (_PROJECT / "image" / "edge-seg.toml").read_text()
@@ -105,14 +105,14 @@ class Week:
         return station
 
     def pass_by(self) -> None:
-        """Send all films, each in its minute, with all that happens between them."""
+        """Send all films, each at its time, with the events in between."""
         begun = time.monotonic()
         for number in range(self.load.films):
             self._board.go_on(number * DAYS * DAY_S / self.load.films, self._wrong_days)
             self._happen()
             self._deliver(number)
             if number % _AGAIN_EVERY == 0:
-                # A sender that did not hear the answer.
+                # As from a sender that missed the answer.
                 self.outcome.again += 1
                 self._deliver(number)
             self._wait_for_results(number + 1 - _WAITING)
@@ -138,7 +138,7 @@ class Week:
             self._sample()
 
     def _fill(self) -> None:
-        """Leave no byte to films; the first that is refused frees the disk again, ten attempts later."""
+        """Leave no room for films; the first film refused frees the disk again, ten attempts later."""
         with self._filler.open("wb") as file:
             size = 1 << 28
             while size >= 1 << 12:
@@ -169,7 +169,7 @@ class Week:
             if time.monotonic() > end or not self._station.is_alive:
                 raise RuntimeError(f"{count} films are not done: {self._log.read_text()[-1000:]}")
             if self._filler.exists():
-                # The station waits with a film in hand, and nobody else has to be refused for it.
+                # The station waits for space with a film in hand; no further refusal is needed.
                 self._note_problems()
                 self._filler.unlink()
             time.sleep(0.02)
@@ -206,7 +206,7 @@ class Week:
                     self.outcome.problems.append(plain)
 
     def _cut_power(self) -> None:
-        """Kill it with films in hand and start it in another boot: it does nothing twice, and takes the next film."""
+        """Kill it with films in hand and start it in another boot: it repeats nothing and takes the next film."""
         count = self.load.films
         for number in range(count, count + 5):
             self._deliver(number)
@@ -241,12 +241,12 @@ class Week:
         outcome.faults += grown(self.load, outcome.samples)
 
     def end(self) -> None:
-        """Leave nothing running."""
+        """Kill the station."""
         self._station.kill()
 
 
 def memory_of_unit() -> int:
-    """MiB that the service may have, by its unit."""
+    """Memory limit of the service in MiB, from its unit."""
     found = re.search(r"(?m)^MemoryMax=(\d+)M$", (_PROJECT / "deploy" / "edge-seg.service").read_text())
     assert found is not None
     return int(found[1])

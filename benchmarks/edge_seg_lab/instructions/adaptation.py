@@ -1,6 +1,7 @@
 """What learning costs on ARM: `python -m edge_seg_lab.instructions.adaptation lungs --work FOLDER`.
 
-Counts the instructions of reading a film's activations and of one look at it, forward and back, on an emulated core.
+Counts the instructions for a film's activations and for one training pass over it, forward and backward, on an
+emulated core.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def main(model: str, work: Path, core: str) -> None:
 
 
 def count(counter: str, model: str) -> dict[str, int]:
-    """Instructions of reading a film's activations and of each look at it but the first. Runs inside the emulator."""
+    """Instructions for a film's activations and for each pass over it after the first. Runs inside the emulator."""
     read, file = read_counter(Path(counter)), ModelFile.read(Path(model))
     decoder, made = find_decoder(file.flatbuffer), phantom(512, 512, seed=0)
     encoder, outlined = Encoder(file, decoder), Outlined("one", "one", made.film, made.masks)

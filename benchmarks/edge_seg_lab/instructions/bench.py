@@ -21,7 +21,7 @@ from edge_seg_lab.instructions.emulator import Arm64Python
 
 _WARM_UP = 2
 _LONGEST = 3600
-"""Seconds for one process; float32 is slow, since the emulator computes each number by itself."""
+"""Time limit of one process in seconds; float32 is slow, since the emulator computes each number separately."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Counted:
 
     Attributes:
         versions: of Python and its packages.
-        films: of each film, instructions by stage, and of the whole `film`.
+        films: instructions of each film by stage, and of the whole as `film`.
     """
 
     versions: dict[str, str]
@@ -38,10 +38,10 @@ class Counted:
 
 
 class Bench:
-    """Counts models on one film.
+    """Counts the instructions of models on one film.
 
     Args:
-        python: to emulate with.
+        python: the emulated Python.
         folder: an empty folder, for all inputs and outputs.
         pixels: of the film, `(height, width)` uint8 or uint16, bone white.
 
@@ -67,7 +67,7 @@ class Bench:
         """Run `workload.main` in a new process.
 
         Raises:
-            DeviceError: it failed or does not end.
+            DeviceError: the process fails or does not end.
             UsageError: the core is unknown.
         """
         self._model.write_bytes(model.to_bytes())

@@ -80,8 +80,8 @@ class Core:
     """A processor core.
 
     Attributes:
-        name: of the emulator, with what is switched on or off (`max,sme=off`).
-        features: as Linux calls them.
+        name: the emulator's name for it, with features switched on or off (`max,sme=off`).
+        features: by their Linux names.
         midr: the main identification register: maker, part and revision.
     """
 
@@ -91,7 +91,7 @@ class Core:
 
     @classmethod
     def from_registers(cls, name: str, hwcap: int, hwcap2: int, midr: int) -> Core:
-        """A core from the registers that Linux shows a program."""
+        """A core from the registers that Linux exposes to programs."""
         found = [feature for bit, feature in enumerate(_FEATURES) if hwcap >> bit & 1]
         found += [feature for bit, feature in enumerate(_FEATURES_2) if hwcap2 >> bit & 1]
         return cls(name, tuple(found), midr)
@@ -102,7 +102,7 @@ class Core:
         return "asimddp" in self.features
 
     def write_stand_ins(self, root: Path) -> None:
-        """Write the files of one core that LiteRT's cpuinfo library reads: `/proc/cpuinfo` and the list of cores.
+        """Write one core's files that LiteRT's cpuinfo library reads: `/proc/cpuinfo` and the list of cores.
 
         QEMU 7.2 shows the host's files instead, on which the library crashes. XNNPACK selects its kernels by these
         files and the features.
@@ -130,7 +130,7 @@ class Core:
 
 
 def split_cores(text: str) -> list[str]:
-    """Names of cores between commas; a word with an equals sign belongs to the core before it.
+    """Split core names at commas; a word with an equals sign belongs to the core before it.
 
     >>> split_cores("cortex-a72,max,sme=off")
     ['cortex-a72', 'max,sme=off']

@@ -1,4 +1,4 @@
-"""Builds the emulator's plugin that counts instructions, and reads the file in which it counts."""
+"""Builds the emulator's plugin that counts instructions, and reads its counter file."""
 
 from __future__ import annotations
 

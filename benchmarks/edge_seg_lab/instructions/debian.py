@@ -11,7 +11,7 @@ from pathlib import Path
 from edge_seg.errors import DeviceError
 
 RELEASE = "bookworm"
-"""Its QEMU takes plugins of version 1, and its Python has wheels of everything that a device needs."""
+"""Its QEMU accepts version 1 plugins, and its Python has wheels for everything that a device needs."""
 
 _SOURCE = f"deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://deb.debian.org/debian {RELEASE} main"
 
@@ -21,7 +21,7 @@ def unpack(packages: Sequence[str], architecture: str, into: Path) -> None:
 
     Args:
         packages: names.
-        architecture: as Debian calls it (`amd64`, `arm64`).
+        architecture: Debian's name for it (`amd64`, `arm64`).
         into: folder, made if absent.
 
     Raises:
@@ -33,7 +33,7 @@ def unpack(packages: Sequence[str], architecture: str, into: Path) -> None:
     into.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=into.parent, prefix=".apt-") as name:
         state = Path(name)
-        # A state of its own, in which nothing is installed, so that apt downloads every dependency.
+        # A separate, empty apt state, so that apt downloads every dependency.
         for folder in ("lists/partial", "archives/partial"):
             (state / folder).mkdir(parents=True)
         (state / "status").touch()
@@ -63,7 +63,7 @@ def run_tool(words: Sequence[str]) -> str:
     """Standard output of a command.
 
     Raises:
-        DeviceError: it failed, with the last line that it said.
+        DeviceError: it failed; the message quotes its last line of output.
     """
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:

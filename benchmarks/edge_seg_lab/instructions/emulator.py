@@ -1,4 +1,4 @@
-"""Python for 64-bit ARM on a machine of another kind: QEMU's user-mode emulator, Debian's Python, wheels from PyPI.
+"""Python for 64-bit ARM on other machines: QEMU's user-mode emulator, Debian's Python, wheels from PyPI.
 
 Needs Debian or Ubuntu (apt); no root, no container, no chroot.
 """
@@ -29,7 +29,7 @@ _PYTHON_PACKAGES = (
     "python3.11-minimal", "libpython3.11-stdlib", "libstdc++6", "libgomp1", "libatomic1", "zlib1g",
 )  # fmt: skip
 _GLIBC_TAGS = ("2014", "_2_17", "_2_24", "_2_26", "_2_27", "_2_28", "_2_31", "_2_34", "_2_35", "_2_36")
-"""Of the manylinux wheels that run on Debian bookworm, whose glibc is 2.36."""
+"""Tags of the manylinux wheels that run on Debian bookworm, whose glibc is 2.36."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Arm64Python:
     """Python for 64-bit ARM; made by `prepare`.
 
     Attributes:
-        folder: of everything below.
-        emulator: command of QEMU, without options.
+        folder: holds everything below.
+        emulator: QEMU's command, without options.
         site: folder of the wheels.
     """
 
@@ -52,10 +52,10 @@ class Arm64Python:
         return run_tool([*self.emulator, "-version"]).splitlines()[0]
 
     def core(self, name: str) -> Core:
-        """The emulated core of a name, as its registers describe it.
+        """The emulated core with this name, as its registers describe it.
 
         Raises:
-            UsageError: the emulator knows no such core.
+            UsageError: the emulator has no such core.
         """
         # QEMU exits with 1 after printing the list.
         listed = subprocess.run([*self.emulator, "-cpu", "help"], capture_output=True, text=True).stdout
@@ -72,12 +72,12 @@ class Arm64Python:
         """The command that runs Python with these arguments.
 
         Args:
-            core: name of the emulated core, with what is switched on or off (`max,sme=off`).
+            core: name of the emulated core, with features switched on or off (`max,sme=off`).
             words: arguments of Python.
-            plugin: of the emulator, with its options.
+            plugin: emulator plugin with its options.
 
         Raises:
-            UsageError: the emulator knows no such core.
+            UsageError: the emulator has no such core.
         """
         root = self.folder / "cores" / core
 
@@ -107,7 +107,7 @@ class Arm64Python:
 
 
 def device_requirements() -> list[str]:
-    """Requirements of the device part, in the versions that are installed here."""
+    """Requirements of the device part, in the versions installed here."""
     wanted = ["numpy>=2,<3", "click", "flatbuffers"]
     for name in ("ai-edge-litert", "opencv-python-headless"):
         try:
@@ -122,7 +122,7 @@ def prepare(folder: Path, requirements: Sequence[str]) -> Arm64Python:
 
     Args:
         folder: for everything; several sets of requirements share the emulator and Python.
-        requirements: of pip; they need wheels for 64-bit ARM and Python 3.11.
+        requirements: pip requirements with wheels for 64-bit ARM and Python 3.11.
 
     Raises:
         DeviceError: this machine has no apt or no pip, or a download fails.
@@ -145,7 +145,7 @@ def prepare(folder: Path, requirements: Sequence[str]) -> Arm64Python:
 def _unpack_emulator(draft: Path) -> None:
     if shutil.which("dpkg") is None:
         raise DeviceError("dpkg is not here: packages for the emulation come from Debian, use Debian or Ubuntu")
-    # The dynamically linked one: a statically linked QEMU loads no plugin.
+    # The dynamically linked one: a statically linked QEMU cannot load plugins.
     unpack(["qemu-user"], run_tool(["dpkg", "--print-architecture"]).strip(), draft)
     for other in (draft / "usr" / "bin").glob("qemu-*"):
         if other.name != _EMULATOR:
@@ -160,7 +160,7 @@ def _install(requirements: Sequence[str], site: Path) -> None:
 
 
 def _make_once(folder: Path, path: Path, make: Callable[[Path], None]) -> None:
-    """Make a folder atomically, also where two processes want it at the same time."""
+    """Make a folder atomically, even if two processes want it at the same time."""
     if path.exists():
         return
     with (folder / ".lock").open("w") as lock:

@@ -35,10 +35,10 @@ from edge_seg_lab.instructions.emulator import Arm64Python, device_requirements,
 
 FILM_SIDE = 1024
 STAGES = ("pixels_in", "gate", "inference", "pixels_out", "trust", "measure")
-"""As in `Segmentation.timings_ms`, without `decode`: the film is read before."""
+"""As in `Segmentation.timings_ms`, without `decode`: the film is already decoded."""
 
 REPEATABLE = 0.005
-"""Two runs differ by less than this share, so a larger difference is one between models."""
+"""Two runs differ by less than this share, so a larger difference is between models."""
 
 _MOST_DIFFERING = 0.01
 
@@ -53,21 +53,21 @@ def count_instructions(
     command: str = "",
     say: Callable[[str], None] = lambda text: None,
 ) -> InstructionCounts:
-    """Count what one film costs each model on each core, on one thread.
+    """Count the instructions of one film for each model on each core, on one thread.
 
     Args:
         models: to count.
-        cores: names of cores that the emulator knows, with what is switched on or off (`max,sme=off`).
+        cores: names of the emulator's cores, with features switched on or off (`max,sme=off`).
         folder: keeps the emulator and its Python; filled the first time.
-        runs: processes for each model and core, two or more; the counts give their spread.
-        repeats: films counted in each process, whose mean is taken.
-        command: how to repeat this.
+        runs: processes for each model and core, two or more; the counts report their spread.
+        repeats: films counted and averaged in each process.
+        command: command that repeats this.
         say: receives progress messages.
 
     Raises:
-        DeviceError: the emulator cannot be installed, or a core computes other masks than this machine.
+        DeviceError: the emulator cannot be installed, or a core's masks differ from this machine's.
         ModelError: a model cannot run, or its film gate rejects the phantom's film.
-        UsageError: the emulator knows no such core.
+        UsageError: the emulator has no such core.
     """
     say("the emulator")
     python = prepare(folder, device_requirements())
@@ -96,7 +96,7 @@ def count_instructions(
 
 @dataclass(frozen=True)
 class _Cases:
-    """What is counted: every model on every core, in `runs` processes of `repeats` films; masks that are expected."""
+    """What to count: every model on every core, in `runs` processes of `repeats` films, with the expected masks."""
 
     models: Sequence[ModelFile]
     cores: Sequence[Core]
@@ -125,7 +125,7 @@ def _count_all(
 
 
 def compare_with_float32(models: Sequence[ModelFile], core: str, rows: Sequence[ModelCounts]) -> list[Saving]:
-    """What quantisation saves on a core: each model against the float32 model of its name, where there is one."""
+    """What quantisation saves on a core: each model against the float32 model of the same name, if any."""
     of_core = [row for row in rows if row.core == core]
     found = []
     for index, model in enumerate(models):
@@ -139,7 +139,7 @@ def compare_with_float32(models: Sequence[ModelFile], core: str, rows: Sequence[
 
 
 def _outlines(model: ModelFile, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    """The masks on this machine, which those of the emulated cores are compared with."""
+    """The masks on this machine, to compare with those of the emulated cores."""
     result = Segmenter(model, TFLiteRuntime(model.flatbuffer, threads=1))(pixels)
     if result.quality.verdict == REJECT:
         reason = result.quality.findings[0].text
@@ -160,7 +160,7 @@ def _differing(model: ModelFile, core: Core, ours: dict[str, np.ndarray], theirs
 
 
 def _mean(films: Sequence[dict[str, int]]) -> dict[str, float]:
-    """Mean over the films of one process; `other` is what belongs to no stage."""
+    """Mean over the films of one process; `other` is the rest outside all stages."""
     mean = {name: statistics.fmean(film[name] for film in films) for name in (*STAGES, "film")}
     other = mean["film"] - sum(mean[stage] for stage in STAGES)
     # If the segmenter's clock were not the counter, the stages would be microseconds.

@@ -12,7 +12,7 @@ _HWCAP, _HWCAP2 = 16, 26
 _READ_MIDR = bytes.fromhex("000038d5 c0035fd6")
 """`mrs x0, midr_el1; ret`: the main identification register, which Linux lets a program read (HWCAP_CPUID).
 
-The code is called as soon as it is written, which an emulator notices; a real core would need a cache flush.
+The code is called as soon as it is written, which an emulator handles; a real core would need a cache flush.
 """
 
 

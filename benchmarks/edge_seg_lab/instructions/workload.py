@@ -17,19 +17,19 @@ from edge_seg import Segmenter, segmenter
 from edge_seg_lab.instructions.counter import read_counter
 
 _PER_SECOND = 1_000_000
-"""Instructions a second of the clock that the segmenter gets."""
+"""Instructions per second of the clock that replaces the segmenter's."""
 
 
 def main(counter: str, model: str, film: str, masks: str, warm_up: str, repeats: str) -> None:
     """Print the counts as a line of JSON.
 
     Args:
-        counter: file in which the emulator counts.
+        counter: the emulator's counter file.
         model: path of a model file.
         film: `.npy` of its pixels.
         masks: `.npz` to write the masks to, to check that the model did its work.
-        warm_up: films before the first that is counted.
-        repeats: films that are counted.
+        warm_up: films before counting starts.
+        repeats: films to count.
     """
     count = read_counter(Path(counter))
     cv2.setNumThreads(1)
