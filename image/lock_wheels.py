@@ -1,4 +1,4 @@
-"""Turns a report of `pip install --dry-run` into pinned requirements with checksums, our own wheel left out."""
+"""Turns a report of `pip install --dry-run` into pinned requirements with checksums, without our own wheel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What tests of several packages share: where the real films are, the shipped model, and a model made on the spot."""
+"""Fixtures shared by several packages' tests: the folder of real films, the shipped model, and a tiny model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 
-# Before numpy is loaded: tests run beside each other, and the threads of small products wait for each other.
+# Before numpy is loaded: tests run in parallel, and the threads of small matrix products wait for each other.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import edge_seg.phantom
@@ -23,7 +23,7 @@ from edge_seg.model_file import COMPILED_NAME, Manifest, ModelFile, shipped_mode
 from edge_seg.structures import CHEST
 from hypothesis import HealthCheck, settings
 
-# How long an example takes says how busy the machine is, not whether the code is right.
+# The time that an example takes shows how busy the machine is, not whether the code is right.
 settings.register_profile(
     "edge-seg",
     deadline=None,
@@ -35,14 +35,14 @@ settings.load_profile("edge-seg")
 
 # What `--fast` leaves out, and what it hides so that no test imports it by accident.
 SLOW_MARKS = {"slow", "training", "device", "data"}
-# JAX is not hidden: scipy asks whether it was imported, and takes what hides it for the module.
+# JAX is not hidden: scipy checks whether it was imported, and would take the placeholder for the module.
 FRAMEWORKS = ("tensorflow", "keras", "tf_keras", "tensorflow_model_optimization")
 
-# Hundreds of tests paint the same few chests, each for a tenth of a second of processor time: they get copies.
+# Hundreds of tests draw the same few chests, at a tenth of a second of processor time each: they get copies.
 _painted = lru_cache(maxsize=128)(edge_seg.phantom.phantom)
 edge_seg.phantom.phantom = lambda *words, **options: deepcopy(_painted(*words, **options))
 
-# The lab is outside the distribution: commands that tests start find it in the checkout.
+# The lab is not in the distribution: commands started by tests find it in the checkout.
 os.environ["PYTHONPATH"] = os.pathsep.join(
     filter(None, [str(Path(__file__).parents[1] / "benchmarks"), os.environ.get("PYTHONPATH")])
 )
@@ -54,14 +54,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hide the frameworks from a fast run: modules that need them skip themselves before they load anything."""
+    """Hide the frameworks from a fast run: modules that need them skip themselves before loading anything."""
     if config.getoption("--fast"):
         for framework in FRAMEWORKS:
             sys.modules[framework] = None  # type: ignore[assignment]
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out of a fast run what is marked; begin with the files that take long, so that none is left at the end."""
+    """Leave marked tests out of a fast run; start with the slowest files, so that none is left for the end."""
     slow = Counter(item.path for item in items if SLOW_MARKS & {mark.name for mark in item.iter_markers()})
     items.sort(key=lambda item: -slow[item.path])
     if config.getoption("--fast"):
@@ -72,7 +72,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session")
 def films_folder() -> Path:
-    """The folder of real radiographs, or a skip that says why."""
+    """The folder of real radiographs, or a skip with the reason."""
     named = os.environ.get("EDGE_SEG_DATA")
     folder = Path(named) if named else Path(__file__).parents[2] / "shared" / "data"
     if not (folder / "README.md").is_file():
@@ -88,7 +88,7 @@ def lungs() -> ModelFile:
 
 @pytest.fixture(scope="session")
 def make_flatbuffer() -> Callable[..., bytes]:
-    """Makes a network of one 1 x 1 convolution, in int8 unless told otherwise; see `flatbuffer_of_one_convolution`."""
+    """Makes a network of one 1 x 1 convolution, int8 by default; see `flatbuffer_of_one_convolution`."""
     return flatbuffer_of_one_convolution
 
 
@@ -100,7 +100,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def compiled_model(make_flatbuffer: Callable[..., bytes]) -> ModelFile:
-    """A model with a network for the CPU and one whose one operator the Edge TPU's delegate alone knows."""
+    """A model with a network for the CPU and one whose only operator needs the Edge TPU's delegate."""
     compiled = make_flatbuffer(operator="CUSTOM", custom="edgetpu-custom-op")
     facts = {"sha256": hashlib.sha256(compiled).hexdigest(), "operators_mapped": 1}
     manifest = Manifest("compiled", "1", CHEST[:3], 64, 64, thresholds=(0.5, 0.5, 0.5), edge_tpu=facts)
@@ -110,7 +110,7 @@ def compiled_model(make_flatbuffer: Callable[..., bytes]) -> ModelFile:
 
 @pytest.fixture(scope="session")
 def stub_delegate(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A stand-in for the Edge TPU's library; the variable STUB_DELEGATE says whether it works, crashes or hangs."""
+    """A stand-in for the Edge TPU's library; the variable STUB_DELEGATE sets whether it works, crashes or hangs."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         pytest.skip("no C compiler to make the stand-in with")
@@ -136,9 +136,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture
 def uncompiled() -> Iterator[None]:
-    """Training steps run operation by operation: to trace and compile a step costs as much as a hundred small ones.
+    """Run training steps eagerly: tracing and compiling a step costs as much as a hundred small steps.
 
-    For runs of a few steps whose claim is not about those. The others compile theirs.
+    For runs of a few steps in tests that are not about the steps. Other tests compile theirs.
     """
     import tensorflow as tf
 
@@ -148,7 +148,7 @@ def uncompiled() -> Iterator[None]:
 
 
 def make_tiny_model(folder: Path) -> Path:
-    """A model file of 64 x 64 pixels that takes what is bright for each structure of the chest."""
+    """Write a model file of 64 x 64 pixels that outlines bright pixels as each structure of the chest."""
     manifest = Manifest("tiny", "1", CHEST[:3], 64, 64, quantisation="int8-ptq", thresholds=(0.5, 0.5, 0.5))
     path = folder / "tiny.tflite"
     path.write_bytes(ModelFile(manifest, flatbuffer_of_one_convolution(), "# Card", "Licence").to_bytes())
@@ -164,15 +164,15 @@ def flatbuffer_of_one_convolution(
     operator: str = "CONV_2D",
     custom: str = "",
 ) -> bytes:
-    """A TFLite flatbuffer, written with the schema that LiteRT brings: `(batch, 64, 64, 1)` to three logits.
+    """A TFLite flatbuffer, written with LiteRT's schema: `(batch, 64, 64, 1)` to three logits.
 
     Args:
         dtype: of input and output, `int8` or `float32`.
         batch: first dimension of both.
         per_channel: whether the weights have a scale for each output channel.
-        moving: whether the batch is left open in the tensors' signature.
+        moving: whether the batch dimension is left open in the tensors' signature.
         operator: what the one operator claims to be; only CONV_2D can be run.
-        custom: name of the custom operator that CUSTOM is.
+        custom: name of the custom operator for CUSTOM.
     """
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema

@@ -1,4 +1,4 @@
-"""What a clinic installs cannot rot: the unit runs a command that exists, the page names options that do."""
+"""What a clinic installs cannot rot: the unit runs an existing command, the page names existing options."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_service_runs_a_command_that_exists(line: str) -> None:
     start = unit()["ExecStart"]
     assert start.startswith("/opt/edge-seg/bin/edge-seg run $EDGE_SEG_RUN ")
     rest = shlex.split(start.partition("$EDGE_SEG_RUN")[2])
-    # Parsed, not run: an option that is none, or a value it refuses, ends here.
+    # Parsed, not run: an unknown option or a refused value fails here.
     context = run.make_context("run", [*shlex.split(line), *rest])
     assert context.params["listener_address"]
     assert context.params["results_folder"] == Path("/var/lib/edge-seg")
@@ -81,7 +81,7 @@ def test_the_unit_is_watched_limited_and_shut_in() -> None:
     assert service["User"] != "root"
     assert service["StateDirectoryMode"] == "0700"
     assert int(service["TimeoutStartSec"]) >= 300
-    # The page says the same numbers.
+    # The page has the same numbers.
     assert f"{service['MemoryMax'][:-1]} MB" in PAGE
 
 
@@ -91,5 +91,5 @@ def test_systemd_finds_no_fault_in_the_unit() -> None:
         pytest.skip("systemd is not here")
     seen = subprocess.run([tool, "verify", str(DEPLOY / "edge-seg.service")], capture_output=True, text=True)
     complaints = [line for line in seen.stderr.splitlines() if "edge-seg.service" in line]
-    # The program is installed on the device alone.
+    # The program is installed only on the device.
     assert [line for line in complaints if "/opt/edge-seg" not in line and "Unknown user" not in line] == []

@@ -1,4 +1,4 @@
-"""What people are given: a wheel and a source distribution that an index takes, under licences that allow it."""
+"""What people get: a wheel and a source distribution that an index accepts, under licences that allow it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_seg_lab.constraints import closure
 ROOT = Path(__file__).parents[1]
 HOME = "https://example.org/radiology/edge-seg"
 FREE = ("apache", "bsd", "mit", "isc", "psf", "python software", "mpl", "mozilla", "hpnd", "zlib", "cmu", "0bsd")
-"""Licences beside whose programs Apache-2.0 can stand; MPL asks for nothing but its own files' sources."""
+"""Licences compatible with Apache-2.0; MPL requires only the sources of its own files."""
 
 
 def tool(*words: object) -> str:

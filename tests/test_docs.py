@@ -1,4 +1,4 @@
-"""README and docs cannot rot: their commands parse, their figures are those of the models, their Python runs."""
+"""README and docs cannot rot: their commands parse, their figures match the models, their Python runs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PAGES = sorted(
 
 
 def spoken(page: str) -> list[str]:
-    """Every command of a page: the lines of its shell blocks, and what stands between backticks."""
+    """Every command of a page: the lines of its shell blocks, and the text between backticks."""
     text = (ROOT / page).read_text()
     blocks = [block for kind, block in re.findall(r"```(\w*)\n(.*?)```", text, re.DOTALL) if kind in ("", "sh")]
     lines = [line.strip() for block in blocks for line in block.replace("\\\n", " ").splitlines()]
@@ -39,7 +39,7 @@ def spoken(page: str) -> list[str]:
 
 
 def commands(pattern: str) -> list[tuple[str, str, str]]:
-    """Page, first group and second group of each command that the pattern fits."""
+    """Page, first group and second group of each command that the pattern matches."""
     return sorted(
         {(page, found[1], found[2]) for page in PAGES for line in spoken(page) if (found := re.match(pattern, line))}
     )
@@ -51,7 +51,7 @@ MAKE_COMMANDS = commands(r"make ((?:-f \S+ )?)([a-z]\S*)")
 
 
 def refused(command: click.Command, words: str) -> str | None:
-    """What a command says of options that it does not have, or that lack their value. Nothing is run or opened."""
+    """A command's error about unknown options, or options without their value. Nothing is run or opened."""
     context = click.Context(command)
     try:
         command.make_parser(context).parse_args(shlex.split(words, comments=True))

@@ -1,4 +1,4 @@
-"""Every example runs as its first line says, is short, and stands in docs/reference/api.md as it is."""
+"""Every example runs as its first line says, is short, and appears unchanged in docs/reference/api.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ships holds together: schemas, constraints, metadata, the container, and how more of it is installed."""
+"""What ships is consistent: schemas, constraints, metadata, the container, and how to install more of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The documentation as a site: it builds without a warning, holds every page, and asks no other host for anything."""
+"""The documentation as a site: it builds without a warning, has every page, and loads nothing from other hosts."""
 
 from __future__ import annotations
 
@@ -51,6 +51,6 @@ def test_every_file_that_a_page_shows_or_leads_to_is_there(site: Path) -> None:
 @pytest.mark.slow
 def test_no_page_loads_anything_from_another_host(site: Path) -> None:
     loads = r"""<(script|img|iframe)[^>]* src="(https?:)?//|<link[^>]* rel="(stylesheet|preload)"[^>]* href="https?:"""
-    # The theme fetches what draws these from a content delivery network.
+    # The theme would fetch the code that draws these from a content delivery network.
     loads += r"""|class="mermaid\""""
     assert {page.name: found for page in site.rglob("*.html") if (found := re.findall(loads, page.read_text()))} == {}

@@ -1,4 +1,4 @@
-"""Address, QR code and state of the device on its own screen, drawn anew every few seconds on a Linux console."""
+"""Shows address, QR code and state of the device on its own Linux console, redrawn every few seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MOST_PROBLEMS = 4
 
 
 def own_addresses() -> list[str]:
-    """IPv4 addresses by which this machine is reached (proc(5), `fib_trie`: each local one is a /32 host)."""
+    """IPv4 addresses at which this machine is reached (proc(5), `fib_trie`: each local one is a /32 host)."""
     found: list[str] = []
     lines = Path("/proc/net/fib_trie").read_text().splitlines()
     for before, line in pairwise(lines):
@@ -34,9 +34,9 @@ def own_addresses() -> list[str]:
 
 
 def state_of(url: str, token: str) -> dict[str, Any] | None:
-    """What the station says of itself, `None` while it says nothing."""
+    """The state that the station reports; `None` while it does not answer."""
     request = urllib.request.Request(f"{url}state", headers={"Authorization": f"Bearer {token}"})
-    # Its own certificate, on this very machine.
+    # The station's own certificate, on this very machine: nothing to verify.
     context = ssl._create_unverified_context() if url.startswith("https") else None
     try:
         with urllib.request.urlopen(request, timeout=10, context=context) as answer:
@@ -55,8 +55,8 @@ def drawing(
         name: of the device.
         addresses: of this machine.
         settings: of the station, by group and name.
-        state: what the station says of itself.
-        now: date and time as they are shown.
+        state: as the station reports it.
+        now: date and time as shown.
     """
     view, listener = settings["view"], settings["listener"]
     port = view["address"].rpartition(":")[2]
@@ -90,14 +90,14 @@ def _state_lines(state: dict[str, Any] | None) -> Iterable[str]:
 
 
 def qr_code(text: str) -> str:
-    """A QR code in half blocks, light on dark as the console is."""
+    """A QR code in half blocks, light on dark like the console."""
     out = io.StringIO()
     segno.make(text, micro=False).terminal(out=out, compact=True, border=2)
     return out.getvalue()
 
 
 def main() -> None:
-    """As the service runs it."""
+    """Run as the service does."""
     while True:
         try:
             settings = tomllib.loads((RUN / "station.toml").read_text())

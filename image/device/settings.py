@@ -1,7 +1,7 @@
-"""Settings of the device, from a file that somebody wrote on a laptop to what the system and the station read.
+"""Turns a settings file written on a laptop into what the system and the station read.
 
-Run at each start by edge-seg-settings.service. Nothing in the file can keep the device from starting: what is wrong is
-written beside the file and shown on the page, and the settings that worked last hold on.
+Run at each start by edge-seg-settings.service. Nothing in the file can keep the device from starting: errors are
+written beside the file and shown on the page, and the last working settings stay in force.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _LEAST_WIFI_PASSWORD, _MOST_WIFI_PASSWORD, _MOST_WIFI_NAME = 8, 63, 32
 
 @dataclass(frozen=True)
 class Device:
-    """What the system is told; text as the file has it.
+    """Settings of the system; text as in the file.
 
     Attributes:
-        name: of the host, and by mDNS with `.local`.
+        name: of the host; with `.local`, its mDNS name.
         time_zone: of the tz database.
-        wifi_name, wifi_password, wifi_country: of a wireless network, `None` for the cable alone.
-        address, gateway, dns: fixed IPv4 address with its network; DHCP where there is none.
+        wifi_name, wifi_password, wifi_country: of a wireless network; `None` for cable only.
+        address, gateway, dns: fixed IPv4 address with its network; DHCP without one.
         time_server: host name or address.
     """
 
@@ -92,17 +92,17 @@ def _check_address(name: str, value: str | None, kind: type, example: str) -> No
 
 @dataclass(frozen=True)
 class Settings:
-    """All of a file: the device's own, and the station's by group and name."""
+    """All settings in a file: the device's own, and the station's by group and name."""
 
     device: Device
     station: dict[str, dict[str, Any]]
 
 
 def read(data: bytes) -> Settings:
-    """Settings as a file has them: UTF-8, with or without a byte order mark, lines as any system ends them.
+    """Parse a settings file: UTF-8, with or without a byte order mark, any line endings.
 
     Raises:
-        UsageError: what is wrong, by its line or its name.
+        UsageError: what is wrong, by line or name.
     """
     try:
         groups = tomllib.loads(data.decode("utf-8-sig"))
@@ -126,7 +126,7 @@ def read(data: bytes) -> Settings:
 
 @dataclass(frozen=True)
 class Places:
-    """Where things lie. `card` is what a laptop sees, `data` the partition of results, `run` in memory."""
+    """Where things are. `card` is what a laptop sees, `data` the partition of results, `run` in memory."""
 
     card: Path = Path("/boot")
     data: Path = Path("/data")
@@ -134,15 +134,15 @@ class Places:
 
     @property
     def kept(self) -> Path:
-        """What the device itself keeps of settings, for root alone."""
+        """The settings that the device itself keeps, for root only."""
         return self.data / "settings"
 
 
 def apply(places: Places) -> list[str]:
-    """Write what the station reads, and say what is wrong with the settings.
+    """Write what the station reads, and report what is wrong with the settings.
 
     Returns:
-        A line for each thing that is wrong, as `problems.txt` has it too.
+        One line per problem, as in `problems.txt`.
     """
     problems: list[str] = []
     places.run.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def _missing(places: Places) -> list[str]:
 
 
 def _written(data: bytes, places: Places) -> Settings:
-    """Settings, once the station has found no fault in them and they lie where it reads them."""
+    """Settings, once the station accepts them and they are where it reads them."""
     settings = read(data)
     groups = {name: {**_DEFAULTS.get(name, {}), **settings.station.get(name, {})} for name in _DEFAULTS}
     groups = {**settings.station, **groups}
@@ -199,7 +199,7 @@ def _written(data: bytes, places: Places) -> Settings:
 
 
 def _bring_files(groups: dict[str, dict[str, Any]], places: Places) -> None:
-    """Certificates and keys that lie beside the settings, to where the service may read them."""
+    """Copy certificates and keys from beside the settings to where the service may read them."""
     for key in keys():
         name = groups.get(key.group, {}).get(key.name)
         if key.kind is Path and isinstance(name, str) and name == Path(name).name:
@@ -211,7 +211,7 @@ def _bring_files(groups: dict[str, dict[str, Any]], places: Places) -> None:
 
 
 def _own_token(places: Places) -> str:
-    """One that stays the same from start to start, where there is a place to keep it."""
+    """A token that stays the same across starts, if it can be stored."""
     path = places.kept / "token"
     try:
         return path.read_text().strip() or secrets.token_urlsafe(9)
@@ -223,7 +223,7 @@ def _own_token(places: Places) -> str:
 
 
 def _as_toml(groups: dict[str, dict[str, Any]]) -> str:
-    """Groups as TOML; JSON writes text, numbers, truth and lists as TOML does."""
+    """Groups as TOML; JSON writes strings, numbers, booleans and lists as TOML does."""
     return "".join(
         f"[{json.dumps(group)}]\n"
         + "".join(f"{json.dumps(name)} = {json.dumps(value, ensure_ascii=False)}\n" for name, value in values.items())
@@ -232,7 +232,7 @@ def _as_toml(groups: dict[str, dict[str, Any]]) -> str:
 
 
 def _tell_system(device: Device, places: Places) -> None:
-    """What the network, the clock and the screen read, all of it in memory."""
+    """Write what the network, the clock and the screen read, all of it in memory."""
     (places.run / "environment").write_text(f"TZ={device.time_zone}\n")
     (places.run / "name").write_text(f"{device.name}\n")
     network, time_server, wifi = network_of(device), time_server_of(device), wifi_of(device)
@@ -245,7 +245,7 @@ def _tell_system(device: Device, places: Places) -> None:
 
 
 def network_of(device: Device) -> str | None:
-    """A drop-in for systemd.network(5) with the fixed address, `None` without one."""
+    """A drop-in for systemd.network(5) with the fixed address; `None` without one."""
     if device.address is None:
         return None
     lines = ["[Network]", "DHCP=no", f"Address={device.address}"]
@@ -260,7 +260,7 @@ def time_server_of(device: Device) -> str | None:
 
 
 def wifi_of(device: Device) -> str | None:
-    """The configuration of wpa_supplicant, `None` for the cable alone. Names go in as bytes, which need no quoting."""
+    """The configuration of wpa_supplicant; `None` for cable only. Names are written in hex, which needs no quoting."""
     if device.wifi_name is None:
         return None
     lines = [f"country={device.wifi_country}"] if device.wifi_country else []
@@ -274,7 +274,7 @@ def wifi_of(device: Device) -> str | None:
 
 
 def _replace(path: Path, data: bytes, mode: int, *, for_service: bool = False) -> None:
-    """Write a file whole, flushed, and with its mode from the first moment on."""
+    """Write a file atomically, flushed, and with its mode from the start."""
     draft = path.with_name(f".{path.name}.new")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -288,12 +288,12 @@ def _replace(path: Path, data: bytes, mode: int, *, for_service: bool = False) -
 
 
 def write_errors(card: Path, problems: list[str], writable: contextlib.AbstractContextManager[object]) -> None:
-    """Say on the card what is wrong, and nothing where nothing is; a card that says so already is left alone.
+    """Write the problems to the card, or remove the file if there are none; an up-to-date card is left alone.
 
     Args:
         card: folder of the settings.
-        problems: one a line.
-        writable: makes the card writable meanwhile.
+        problems: one per line.
+        writable: context in which the card is writable.
     """
     path = card / ERRORS_NAME
     text = "".join(f"{line}\r\n" for line in problems).encode()
@@ -310,7 +310,7 @@ def write_errors(card: Path, problems: list[str], writable: contextlib.AbstractC
 
 
 class Writable:
-    """A mounted partition, writable for a moment."""
+    """A context in which a mounted partition is writable."""
 
     def __init__(self, place: Path) -> None:
         self._place = place
@@ -327,7 +327,7 @@ class Writable:
 
 
 def main() -> None:
-    """As the service runs it."""
+    """Run as the service does."""
     places = Places()
     problems = apply(places)
     for line in problems:

@@ -1,4 +1,4 @@
-"""The benchmark: statistics that can be checked by hand, and a report that stands alone."""
+"""The benchmark: statistics that can be checked by hand, and a self-contained report."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a benchmark also meets: one film, a structure that is absent, other structures, models that are only timed."""
+"""Edge cases of a benchmark: one film, an absent structure, other structures, models that are only timed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_one_film_with_a_structure_that_is_absent(tiny_model: Path, tmp_path: Pa
     rows = {row["region"]: row for row in entry["scores"]}
     assert rows["right_lung"]["dice"]["n"] == 1
     assert rows["right_lung"]["dice"]["low"] == rows["right_lung"]["dice"]["high"]
-    # The model outlines what is bright on every film: absent in truth alone scores 0 and the film's diagonal.
+    # The model outlines bright pixels on every film: absent from the truth only scores 0 and the film's diagonal.
     assert rows["left_lung"]["dice"]["mean"] == 0
     assert rows["left_lung"]["hd95_px"]["mean"] == pytest.approx(np.hypot(120, 100))
     assert rows["left_lung"]["failed"] == 1

@@ -1,4 +1,4 @@
-"""A processor is named with its generation, and what it multiplies with is known, from what Linux says of it."""
+"""A processor's name, generation and multiply instructions are read from what Linux reports."""
 
 from __future__ import annotations
 

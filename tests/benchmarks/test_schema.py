@@ -1,4 +1,4 @@
-"""Reports are read as they were written, those of the version before too; what does not fit is refused by its field."""
+"""Reports are read as written, also those of the previous version; a wrong value is refused by its field."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STATE = {"load_average": 0.5, "clock_mhz": None, "governor": None, "temperature_
 
 
 def version_2() -> dict[str, Any]:
-    """A report as version 2 laid it out: runs and the last model's sections beside the models."""
+    """A report in version 2's layout: runs and the last model's sections beside the models."""
     model = {
         "label": "m int8", "name": "m", "version": "1", "quantisation": "int8-qat", "sha256": "0", "input": [64, 64, 1],
         "parameters": 1, "macs": 1, "bytes_moved": 1, "file_bytes": 1, "int8_violations": [], "engine": "litert",

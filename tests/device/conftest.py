@@ -3,7 +3,7 @@
     mmdebstrap --variant=important --include=sudo,systemd,ca-certificates,nano,openssl trixie ROOT
     EDGE_SEG_ROOT=ROOT python -m pytest tests/device -k "installation_page or container"
 
-The folder stays as it is. It needs root.
+The folder is not changed. Needs root.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ CHECKOUT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def fresh_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A copy of the fresh system with the checkout in `/root/edge-seg`; what is done to it is gone afterwards."""
+    """A copy of the fresh system with the checkout in `/root/edge-seg`; changes to it are discarded afterwards."""
     fresh = os.environ.get("EDGE_SEG_ROOT")
     if not fresh:
         pytest.skip("EDGE_SEG_ROOT names no fresh root file system")
@@ -41,7 +41,7 @@ def fresh_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @contextmanager
 def overlay(fresh: Path, folder: Path) -> Iterator[Path]:
-    """The fresh system with a layer above it that takes every change."""
+    """The fresh system under an overlay that takes every change."""
     upper, work, root = (folder / name for name in ("upper", "work", "root"))
     for made in (upper, work, root):
         made.mkdir()

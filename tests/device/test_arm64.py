@@ -1,7 +1,7 @@
 """The masks of the shipped model are the same bytes on 64-bit ARM.
 
 Needs Python for arm64: `edge_seg_lab.instructions.arm64` emulates it on Debian and Ubuntu, and
-EDGE_SEG_ARM64_PYTHON may name another command that takes a working folder, `--`, and Python's arguments, and heeds REQ
+EDGE_SEG_ARM64_PYTHON may name another command that takes a working folder, `--`, and Python's arguments, and reads REQ
 (pip requirements) and EXTRA (folders for PYTHONPATH).
 """
 
@@ -95,8 +95,8 @@ def lines(text: str, word: str) -> list[list[str]]:
 def environment(emulator: list[str], name: str, requirements: str) -> tuple[list[str], dict[str, str], dict[str, str]]:
     """Command of a Python for arm64 with these requirements and this checkout; its environment, and ours.
 
-    Our own keeps several sets of requirements in one folder, which the tests of benchmarks have too; of another command
-    that is not known, so it gets a folder by `name`.
+    Our own emulation keeps several sets of requirements in one folder, shared with the benchmark tests; another command
+    may not, so it gets a folder by `name`.
     """
     home = Path(__file__).parents[2] / "edge"
     folder = name if os.environ.get("EDGE_SEG_ARM64_PYTHON") else "emulation"

@@ -1,6 +1,6 @@
-"""The steps of the Dockerfile, done one by one on a fresh Debian without a container engine; `conftest.py` says how.
+"""The Dockerfile's steps, run one by one on a fresh Debian without a container engine; see `conftest.py` for setup.
 
-Python's image is Debian trixie with a Python of its own in place of Debian's, which is of the same version.
+Python's image is Debian trixie with its own Python in place of Debian's, which has the same version.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def done(root: Path, command: str) -> None:
 
 @pytest.fixture(scope="module")
 def container(fresh_system: Path) -> dict[str, str]:
-    """What the steps leave: the last of each word, with the file system that they made."""
+    """Result of the steps: the last value of each instruction, with the file system that they made."""
     done(fresh_system, "apt-get -qq update && apt-get -qq install --yes --no-install-recommends python3-venv")
     done(fresh_system, 'test "$(python3 -c "import sys; print(sys.version_info[1])")" = 13')
     done(fresh_system, "ln -s /usr/bin/python3 /usr/local/bin/python")

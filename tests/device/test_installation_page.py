@@ -1,4 +1,4 @@
-"""The installation page, followed line by line on a fresh system; `conftest.py` says how that is given."""
+"""The installation page, followed line by line on a fresh system; see `conftest.py` for setup."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.device, pytest.mark.slow, pytest.mark.timeout(3600)]
 CHECKOUT = Path(__file__).parents[2]
 PAGE = (CHECKOUT / "deploy" / "README.md").read_text()
 PI_ONLY = "python3-picamera2"
-"""A package of Raspberry Pi OS alone."""
+"""A package that only Raspberry Pi OS has."""
 
 
 STAND_INS = """
@@ -31,19 +31,19 @@ sudo() {
 systemctl() { test "$1" = status && SYSTEMD_OFFLINE=1 command systemctl is-enabled "$2"; }
 pip() { /opt/edge-seg/bin/pip "$@"; }
 """
-"""A person looks at a file and leaves it as it is; nothing was booted that could be reloaded, started or asked, which
-the other test does; and the device's own pip stands for that of a machine with internet."""
+"""A person opens a file and leaves it unchanged; nothing was booted that could be reloaded, started or queried, which
+the other test does; and the device's own pip stands in for that of a machine with internet."""
 
 
 def lines() -> list[str]:
-    """What the page has a person type, in its order."""
+    """The lines that the page has a person type, in order."""
     blocks = [block.replace("\\\n", " ") for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)]
     return [line for block in blocks for line in block.splitlines() if not line.startswith("EDGE_SEG_RUN=")]
 
 
 @pytest.fixture(scope="module")
 def device(fresh_system: Path) -> Path:
-    """The fresh system; an empty package stands in for what Raspberry Pi OS has and Debian has not."""
+    """The fresh system; an empty package stands in for the one that Raspberry Pi OS has and Debian lacks."""
     empty = fresh_system / "srv" / "pi" / PI_ONLY / "DEBIAN"
     empty.mkdir(parents=True)
     (empty / "control").write_text(
@@ -60,7 +60,7 @@ def device(fresh_system: Path) -> Path:
 
 
 def typed(root: Path, line: str) -> str:
-    """Type a line in the checkout's folder on the device; it must end well."""
+    """Type a line in the checkout's folder on the device; it must succeed."""
     environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root"}
     done = subprocess.run(
         ["chroot", str(root), "/bin/bash", "-c", f"{STAND_INS} cd /root/edge-seg && {line}"],

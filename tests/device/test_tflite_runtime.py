@@ -1,4 +1,4 @@
-"""`edge-seg run` with tflite-runtime in place of LiteRT, in an environment of its own."""
+"""`edge-seg run` with tflite-runtime in place of LiteRT, in a separate environment."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from edge_seg.sources import read_film
 
 pytestmark = [pytest.mark.device, pytest.mark.slow]
 
-# OpenCV from 4.12 on wants numpy 2.
+# OpenCV from 4.12 on needs numpy 2.
 PACKAGES = ("numpy<2", "tflite-runtime==2.14.0", "opencv-python-headless<4.12", "click", "flatbuffers", "pydicom")
 LARGEST_DIFFERENCE = 0.005
 
 
 @pytest.fixture(scope="module")
 def python() -> Path:
-    """Python of an environment with tflite-runtime, kept between runs; or a skip that says why there is none."""
+    """Python of an environment with tflite-runtime, kept between runs; or a skip with the reason."""
     if sys.version_info >= (3, 12):
         pytest.skip("tflite-runtime has no wheel for Python 3.12 and later")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edge-seg-tests"
@@ -44,7 +44,7 @@ def python() -> Path:
 
 
 def run(python: Path, films: list[Path], out: Path) -> None:
-    """`edge-seg run` in that environment, the engine left to choose itself; checks which one really ran."""
+    """`edge-seg run` in that environment with automatic choice of engine; checks which engine really ran."""
     home = str(Path(__file__).parents[2] / "edge")
     command = [str(python), "-m", "edge_seg.cli.main", "run", *map(str, films), "--out", str(out), "-q"]
     done = subprocess.run(command, env={**os.environ, "PYTHONPATH": home}, capture_output=True, text=True)
@@ -55,7 +55,7 @@ def run(python: Path, films: list[Path], out: Path) -> None:
 
 
 def differences(lungs: ModelFile, films: list[Path], out: Path) -> list[float]:
-    """Share of pixels in which each mask differs from LiteRT's."""
+    """Share of pixels in which each mask differs from LiteRT's, for each film."""
     segmenter = Segmenter(lungs, TFLiteRuntime(lungs.flatbuffer, engine="litert"))
     differing = []
     for path in films:

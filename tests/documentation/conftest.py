@@ -1,4 +1,4 @@
-"""A folder with all that the commands of the documentation name: films, DICOM, data sets with outlines, networks."""
+"""A folder with everything that the documentation's commands name: films, DICOM, data sets with outlines, networks."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STRUCTURES = ("right_lung", "left_lung", "cardiomediastinum", "heart")
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory, make_flatbuffer: Callable[..., bytes], tiny_model: Path) -> Path:
-    """The folder that commands are typed in."""
+    """The folder in which the commands run."""
     folder = tmp_path_factory.mktemp("world")
     chests = [phantom(200, 180, seed=seed) for seed in range(10)]
     for place in ("films", "more", "inbox", "docs/reference", "shared", "home", "old", "new"):

@@ -1,4 +1,4 @@
-"""Every command of README and docs is executed in a folder with data, or stands in a table that says why it is not."""
+"""Every command of README and docs is run in a folder with data, or is in a table that gives the reason why not."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ NOT_EXECUTED = {
     ),
     r"edge-seg quantize run ": "rows of the experiments as well",
 }
-"""What is not executed here, and why."""
+"""Commands that are not executed here, and why."""
 
 SHORTER = {
     r"edge-seg train ": "--size 64 --epochs 1 --films-per-epoch 8 --batch-size 4 --validation-films 2 "
@@ -61,18 +61,18 @@ SHORTER = {
     r"edge-seg archive run .*--workers": "--workers 1",
     r"python -m edge_seg_data\.phantom\.brain_set": "--films 4 --patients 2",
 }
-"""What is added to a command, since the last option of a name counts: fewer films, a smaller network."""
+"""Options appended to a command, since the last option of a name counts: fewer films, a smaller network."""
 
 ENDLESS = r"edge-seg run .*--(listen|watch|config)|edge-seg run --camera demo$"
 TALKS = r"storescu |curl "
-"""What is said to a station that runs."""
+"""Commands that talk to a running station."""
 
 _PROGRAMS = r"(?:[A-Z_]+=\S+ )?(?:\S*bin/)?(?:edge-seg|python3?|pip|make|curl|unzip|sudo|sbatch|storescu|apt-get) "
 _FORM = r"[A-Z]{4,}|\.\.\."
 
 
 def commands(page: str) -> list[str]:
-    """The commands of a page, in its order: the lines of its shell blocks, and whole ones between backticks."""
+    """The commands of a page, in order: the lines of its shell blocks, and whole commands between backticks."""
     found: list[str] = []
     for kind, block, quoted in re.findall(r"```(\w*)\n(.*?)```|`([^`]+)`", (ROOT / page).read_text(), re.DOTALL):
         if kind in ("", "sh") and block:
@@ -124,7 +124,7 @@ def test_the_commands_of_training_do_what_they_say(
     train = loop.train
 
     def train_one(config: Any, out: Path, **given: Any) -> Path:
-        """One run is trained; the others end where their first step would begin, and have its weights."""
+        """Train only one run; the others stop before their first step and get its weights."""
         if out.name == "mine":
             return train(config, out, **given)
         shutil.copytree(world / "runs" / "mine", out)
@@ -134,7 +134,7 @@ def test_the_commands_of_training_do_what_they_say(
     monkeypatch.chdir(world)
     for line in HERE["docs/how-to/train.md"]:
         if line.startswith(("edge-seg train", "edge-seg quantize")):
-            # In this process, where TensorFlow is loaded once.
+            # In this process, so that TensorFlow is loaded only once.
             assert cli.main(shlex.split(f"{line} {shorter(line)}")[1:], standalone_mode=False) in (None, 0), line
         else:
             execute(line, world)
@@ -145,7 +145,7 @@ def shorter(command: str) -> str:
 
 
 def execute(command: str, world: Path) -> None:
-    """Type the command in the world's folder; it must end well, or be ready for films and end at Ctrl-C."""
+    """Run the command in the world's folder; it must succeed, or be ready for films and stop on Ctrl-C."""
     if re.match(TALKS, command):
         if shutil.which(command.split()[0]) is None:
             pytest.skip(f"{command.split()[0]} is not here")
@@ -158,13 +158,13 @@ def execute(command: str, world: Path) -> None:
         prepare(command, world)
         typed(f"{command} {shorter(command)}", world, {})
     if "--data phantom" in command:
-        # The page compares such reports, of two devices or versions.
+        # The page compares two such reports, from two devices or versions.
         for place in ("old", "new"):
             shutil.copy(world / "report" / "report.json", world / place)
 
 
 def prepare(command: str, world: Path) -> None:
-    """What the page has a person do by hand before this command."""
+    """Do what the page asks a person to do by hand before this command."""
     if command.endswith("--model unet.tflite"):
         path = world / "unet.edge_seg.json"
         manifest = json.loads(path.read_text())
@@ -183,7 +183,7 @@ def typed(command: str, world: Path, ports: dict[str, int]) -> None:
 
 @contextmanager
 def started(command: str, world: Path) -> Iterator[dict[str, int]]:
-    """A station while it runs, and the ports that it has in place of the page's; ended by Ctrl-C, it must say so."""
+    """A running station, and the ports that it has in place of the page's; stopped by Ctrl-C, it must say so."""
     ports = {port: free_port() for port in ("11112", "8080", "104", "4242")}
     said = world / "said.txt"
     with said.open("w") as file:
@@ -194,7 +194,7 @@ def started(command: str, world: Path) -> Iterator[dict[str, int]]:
             env=environment(world),
             stdout=file,
             stderr=file,
-            # A shell's background job hands down SIGINT ignored; a terminal, which these tests stand for, does not.
+            # A shell's background job inherits an ignored SIGINT; a terminal, which these tests stand for, does not.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
         try:
@@ -212,7 +212,7 @@ def started(command: str, world: Path) -> Iterator[dict[str, int]]:
 
 
 def here(command: str, world: Path, ports: dict[str, int]) -> str:
-    """The command with what belongs to this machine: free ports, loopback, the world in place of a network disk."""
+    """The command adapted to this machine: free ports, loopback, the world in place of a network disk."""
     for port, free in ports.items():
         command = re.sub(rf"(?<=[: ]){port}\b", str(free), command)
     command = command.replace("~/edge-seg/bin/", "")

@@ -1,4 +1,4 @@
-"""The boundary around a film: whatever it raises is its failure, and what stops the program still stops it."""
+"""The boundary around a film: any error is that film's failure, and what stops the program still stops it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge_seg.station.session import run_session
 
 
 class PanicException(BaseException):
-    """As native codecs raise it: no `Exception` at all."""
+    """As native codecs raise it: not an `Exception`."""
 
 
 RAISED = [
@@ -107,7 +107,7 @@ def test_a_session_goes_on_whatever_a_film_raises_and_wherever(
 
 
 def broken_lock() -> None:
-    """What an interrupt leaves that comes while a condition lets go of its lock."""
+    """The state after an interrupt while a condition releases its lock."""
     try:
         raise KeyboardInterrupt
     finally:

@@ -1,4 +1,4 @@
-"""Names of patients in the encodings that DICOM has, and in those that devices write."""
+"""Patient names in DICOM's encodings, and in those that devices write."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ STANDARD: list[tuple[list[str], bytes, str]] = [
     (["ISO_IR 166"], "ไทย".encode("tis_620"), "ไทย"),
     (["ISO_IR 203"], "Œuvre €".encode("iso8859_15"), "Œuvre €"),
     (["ISO 2022 IR 6", "ISO 2022 IR 159"], b"\x1b$(DB@\x1b(B", "晪"),
-    # A delimiter takes back what an escape sequence said.
+    # A delimiter cancels an escape sequence.
     (["ISO 2022 IR 100", "ISO 2022 IR 149"], b"J\xe4ger=\x1b$)C\xfb\xf3^\xe4", "Jäger=洪^ä"),
     (["ISO 2022 IR 100", "ISO 2022 IR 144"], b"J\xe4ger\x1b-L\xbb\xee\xda", "JägerЛюк"),
     ([], b"Plain^Name", "Plain^Name"),
@@ -62,7 +62,7 @@ def test_names_as_the_standard_encodes_them(terms: list[str], data: bytes, text:
 @pytest.mark.parametrize(
     ("terms", "data", "text"),
     [
-        # Without the escape sequences that the standard asks for.
+        # Without the escape sequences that the standard requires.
         (["", "ISO 2022 IR 58"], b"Zhang^XiaoDong=\xd5\xc5^\xd0\xa1\xb6\xab", "Zhang^XiaoDong=张^小东"),
         (["ISO 2022 IR 149"], b"Hong=\xfb\xf3", "Hong=洪"),
         (["ISO 2022 IR 87"], b"\x1b$B;3ED\x1b(B", "山田"),

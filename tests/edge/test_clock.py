@@ -1,4 +1,4 @@
-"""The clock that is believed: whatever the date says, nothing is older than the machine can know."""
+"""The trusted clock: whatever the date says, nothing is older than the machine can tell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ START = 1_800_000_000.0
 
 
 class Machine:
-    """A machine whose clock can be set, and which can be started again."""
+    """A machine whose clock can be set, and which can be restarted."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, path: Path) -> None:
         self.wall, self.up, self.boot, self.synchronised = START, 100.0, "one", False
@@ -89,7 +89,7 @@ def test_time_between_boots_counts_where_the_clock_is_synchronised_on_both_sides
     clock = machine.start(synchronised=True)
     before = machine.recorded(clock)
     clock.close()
-    # Starts with the old date, as a board without a battery does, and hears the time a minute later.
+    # Starts with the old date, as a board without a battery does, and gets the time a minute later.
     clock = machine.start("two", machine.wall + 1)
     machine.run(clock, 30)
     unsure = machine.recorded(clock)

@@ -1,4 +1,4 @@
-"""Connections from peers: deadlines of what is asked of them."""
+"""Connections from peers: deadlines for work on them."""
 
 from __future__ import annotations
 

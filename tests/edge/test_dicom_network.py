@@ -1,4 +1,4 @@
-"""Associations while somebody sets the clock."""
+"""Associations while the clock is set."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DAY_S = 86_400.0
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """The date, which can be set by `wrong_s` while the kernel counts on."""
+    """The date, which `wrong_s` shifts while the kernel's clock runs on."""
     right, told = time.time, SimpleNamespace(wrong_s=0.0)
     monkeypatch.setattr(time, "time", lambda: right() + told.wrong_s)
     return told
@@ -36,7 +36,7 @@ def test_an_association_goes_on_when_the_clock_is_set(tmp_path: Path, clock: Sim
         association = entity.associate("127.0.0.1", listener.port, ae_title="EDGESEG")
         assert association.send_c_store(film).Status == 0
         clock.wrong_s = days * DAY_S
-        # Its threads look at their timers every few milliseconds.
+        # Its threads check their timers every few milliseconds.
         time.sleep(0.5)
         assert association.is_established
         assert association.send_c_store(film).Status == 0

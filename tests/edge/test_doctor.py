@@ -1,4 +1,4 @@
-"""The doctor on boards that these tests are not run on: hot, underpowered, with a clock of 1970, a port taken."""
+"""The doctor on simulated boards: hot, underpowered, with a clock in 1970, with a port taken."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def found(subject: str) -> list[Check]:
 
 @pytest.fixture
 def pi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The files in which a Raspberry Pi says how it is."""
+    """The files in which a Raspberry Pi reports its state."""
     (tmp_path / "thermal_zone0").mkdir()
     (tmp_path / "thermal_zone0" / "temp").write_text("48312\n")
     (tmp_path / "model").write_text("Raspberry Pi 5 Model B Rev 1.0\0")
@@ -39,7 +39,7 @@ def test_a_board_that_is_well(pi: Path) -> None:
 
 def test_a_board_in_a_warm_case_with_a_weak_supply(pi: Path) -> None:
     (pi / "thermal_zone0" / "temp").write_text("84100\n")
-    # Now under-voltage and throttled; since the start also the temperature limit.
+    # Now under-voltage and throttled; since boot also the temperature limit.
     (pi / "get_throttled").write_text(f"{0b1101 << 16 | 0b0101:x}\n")
     assert found("temperature")[0].state == "missing"
     power = {finding.detail: finding for finding in found("power")}
@@ -100,7 +100,7 @@ def test_a_port_that_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     ids=["a camera", "none", "broken"],
 )
 def test_what_libcamera_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: str, state: str, said: str) -> None:
-    """By a stand-in for picamera2."""
+    """With a stand-in for picamera2."""
     source = f"class Picamera2:\n    @staticmethod\n    def global_camera_info():\n        {seen}\n"
     (tmp_path / "picamera2.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))

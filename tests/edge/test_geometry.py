@@ -19,7 +19,7 @@ INPUT = (192, 192)
 
 
 def laid_down(plane: np.ndarray, lies: Orientation) -> np.ndarray:
-    """An upright plane as it lies on a film of that orientation."""
+    """An upright plane turned to an orientation."""
     height, width = plane.shape
     laid = np.empty((width, height) if lies.transposed else (height, width), plane.dtype)
     lies.upright(laid)[:] = plane

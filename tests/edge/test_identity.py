@@ -1,4 +1,4 @@
-"""Records say whose study a film is of, and the patient's name only where somebody asked for it."""
+"""Records identify a film's study, and name the patient only on request."""
 
 from __future__ import annotations
 

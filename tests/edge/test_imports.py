@@ -45,5 +45,5 @@ def test_help_takes_well_under_a_second_of_the_processor() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     subprocess.run([sys.executable, "-m", "edge_seg.cli.main", "--help"], capture_output=True, check=True)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # Processor time, because a busy machine says nothing about us.
+    # Processor time, which does not depend on how busy the machine is.
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.7

@@ -1,4 +1,4 @@
-"""The Python interface: whatever holds a film goes in, and results show, save and describe themselves."""
+"""The Python interface: it takes a film in any form, and results show, save and describe themselves."""
 
 from __future__ import annotations
 

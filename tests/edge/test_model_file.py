@@ -1,4 +1,4 @@
-"""The one-file model: what rides along, and that nothing damaged is ever opened."""
+"""The one-file model: what it includes, and that a damaged one is never opened."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_flipped_bit_in_the_network_is_refused(bit: int) -> None:
 
 @pytest.mark.slow
 def test_a_flipped_bit_behind_the_network_is_refused_or_changes_nothing_that_runs() -> None:
-    # All of them: a few in ten thousand make zipfile ask for a password or seek before the file.
+    # Every bit: a few in ten thousand make zipfile ask for a password or seek before the file.
     manifest = ModelFile.from_bytes(WHOLE).manifest
     for bit in range(len(FLATBUFFER) * 8, len(WHOLE) * 8):
         damaged = bytearray(WHOLE)

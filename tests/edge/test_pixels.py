@@ -31,7 +31,7 @@ def test_a_letterbox_fits_is_centred_and_keeps_the_aspect(height: int, width: in
 
 
 def area_weights(edges: np.ndarray, target: int) -> np.ndarray:
-    """Share of each target pixel that each source cell fills, `(target, cells)`; float64."""
+    """Share of each target pixel filled by each source cell, `(target, cells)`; float64."""
     source = edges[-1]
     low = np.arange(target)[:, None] * source / target
     overlap = np.minimum(low + source / target, edges[1:]) - np.maximum(low, edges[:-1])
@@ -77,7 +77,7 @@ def test_the_brightest_film_is_not_too_bright_to_be_shrunk_to_a_pixel() -> None:
     np.testing.assert_array_equal(resampling.resample(np.full((700, 1100), 65535, np.uint16), 1, 1), 65535.0)
 
 
-# Whole numbers that the size of a block, half of them rounded down, divides: there the blocks lose nothing.
+# Whole numbers divisible by the block size (half of them, rounded down): there the blocks lose nothing.
 whole = st.sampled_from([1, 2, 3, 4, 6, 8])
 
 
@@ -92,7 +92,7 @@ def test_shrinking_by_whole_numbers_is_the_mean_of_each_tile(
 
 
 def plain_area_average(film: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The definition in whole numbers: sums of blocks, then what of each a target pixel covers; float64."""
+    """The definition in whole numbers: sums of blocks, then the part of each that a target pixel covers; float64."""
 
     def blocks(values: np.ndarray, target: int) -> tuple[np.ndarray, np.ndarray, int]:
         source = len(values)
@@ -140,11 +140,11 @@ def test_a_film_lies_in_memory_as_it_likes() -> None:
 
 
 @given(st.integers(1, 3000), st.sampled_from([8, 16]), st.integers(1, 65536), seeds)
-@example(500, 16, 65536, 0)  # 2.5 and 497.5: each lies between two ranks
+@example(500, 16, 65536, 0)  # 2.5 and 497.5: each is between two ranks
 @settings(max_examples=100)
 def test_black_and_white_are_the_values_of_the_nearest_rank(count: int, bits: int, levels: int, seed: int) -> None:
     sample = np.random.default_rng(seed).integers(0, min(levels, 2**bits), count).astype(f"uint{bits}")
-    # Of two ranks that are as near, the even one: that is how Python rounds a fraction.
+    # Ties go to the even rank, as Python rounds fractions.
     ranks = [max(1, round(Fraction(count * share, 200))) for share in (1, 199)]
     found = pixels._closest_observations(sample[None], pixels.ROBUST_PERCENTILES)
     assert found == [float(np.sort(sample)[rank - 1]) for rank in ranks]
@@ -153,7 +153,7 @@ def test_black_and_white_are_the_values_of_the_nearest_rank(count: int, bits: in
 def plain_masks(
     logits: np.ndarray, box: pixels.Letterbox, thresholds: tuple[float, ...], single_component: bool
 ) -> np.ndarray:
-    """Every plane enlarged as a whole, then compared."""
+    """Every plane upsampled as a whole, then thresholded."""
     masks = []
     for k, threshold in enumerate(thresholds):
         fixed = np.rint(np.clip(logits[(*box.content, k)], -31, 31) * np.float32(1024)).astype(np.int16)
@@ -189,7 +189,7 @@ def test_masks_are_those_of_enlarging_everything(
     seed: int,
 ) -> None:
     rng = np.random.default_rng(seed)
-    # From noise, where every pixel is at an outline, to a few blobs that may reach the edges, and none at all.
+    # From noise, where every pixel is on an outline, to a few blobs that may reach the edges, or none at all.
     logits = np.stack([cv2.GaussianBlur(rng.normal(0, 3 * blur, shape), (0, 0), blur) for _ in thresholds], axis=2)
     logits = np.rint(logits * 12 + level).astype(np.float32) / 3
     box = pixels.Letterbox.fit((height, width), shape)
@@ -204,7 +204,7 @@ def test_enlarging_and_cutting_is_opencvs_to_the_pixel(
 ) -> None:
     rng = np.random.default_rng(seed)
     plane = rng.integers(-reach, reach + 1, (height, width)).astype(np.int16)
-    # Few values above the cut, so that there is a rectangle around them to be missed by a pixel.
+    # Few values above the cut, so that an error of one pixel in their bounding rectangle shows.
     plane[rng.random(plane.shape) < rng.choice([0, 0.9, 0.99])] = -reach
     cut = int(rng.choice([0, -1, 1, reach // 2, -reach, reach - 1, reach, 40_000]))
     mask = np.zeros((to_height, to_width), bool)
@@ -232,7 +232,7 @@ def test_masks_of_a_large_film_are_those_of_enlarging_everything() -> None:
 
 
 def coverage_logits(mask: np.ndarray, box: pixels.Letterbox) -> np.ndarray:
-    """What a perfect network would say: how much of each input pixel the structure covers, -8 to 8."""
+    """A perfect network's logits: how much of each input pixel the structure covers, -8 to 8."""
     share = resampling.resample(mask.astype(np.uint8) * np.uint8(200), box.height, box.width) / 200
     logits = np.full((*box.input_shape, 1), -8, np.float32)
     logits[(*box.content, 0)] = (share - 0.5) * 16
@@ -265,7 +265,7 @@ def test_masks_of_a_deep_film_of_any_shape_lie_where_they_should(seed: int, heig
         assert mask.shape == (height, width)
         assert dice(mask, truth) > 0.99
         assert np.abs(centre(mask) - centre(truth)).max() < min(0.5, 0.1 * max(step, 1))
-        # A tip thinner than two pixels of the input may be lost, and nothing else: the rest must be there.
+        # Only a tip thinner than two input pixels may be lost: the rest must be there.
         size = int(np.ceil(2 * step)) + 1
         kernel = cv2.getStructuringElement(cv2.MORPH_RECT, (size, size))
         thick = cv2.morphologyEx(truth.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0
@@ -284,7 +284,7 @@ def test_labels_laid_in_the_input_come_back_where_they_were(seed: int, height: i
     found = pixels.to_masks(np.where(laid == 1, 8.0, -8.0).astype(np.float32), box, (0.5,) * len(made.masks))
     step = max(height, width) / 192
     for mask, truth in zip(found, made.masks.values(), strict=True):
-        # Labels are yes or no for each pixel of the input, which costs a lung about 2 % of Dice at this size.
+        # Labels are binary for each input pixel, which costs a lung about 2 % of Dice at this size.
         assert dice(mask, truth) > 0.96
         assert np.abs(centre(mask) - centre(truth)).max() < 0.5 * max(step, 1)
 
@@ -340,7 +340,7 @@ def test_the_percentiles_of_a_film_of_square_pixels_are_those_of_every_so_many_r
 def test_rows_or_columns_that_are_each_there_several_times_change_no_bit_of_the_input(
     shape: tuple[int, int], times: int, axis: int, lies: Orientation
 ) -> None:
-    # Hardly a value is there twice: whoever takes others finds other percentiles.
+    # Hardly any value occurs twice, so other pixels would give other percentiles.
     film = np.random.default_rng(shape[0]).permutation(np.arange(shape[0] * shape[1]) % 60_000).astype(np.uint16)
     plain = Film(film.reshape(shape), orientation=lies)
     finer = replace(plain, pixels=plain.pixels.repeat(times, axis), aspect=float(times) ** (2 * axis - 1))

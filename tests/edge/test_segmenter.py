@@ -14,7 +14,7 @@ from edge_seg.structures import CHEST, LUNG_DEFINITIONS, regions, structures_nam
 
 
 class BrightRuntime:
-    """A network that takes what is brighter than middle grey for every structure."""
+    """A network whose every structure is the pixels brighter than middle grey."""
 
     notes: tuple[str, ...] = ()
     name, delegate, threads = "fake 1", "cpu", 1
@@ -36,7 +36,7 @@ def test_a_film_becomes_masks_areas_and_timings() -> None:
     assert mask.shape == film.shape
     assert mask.dtype == bool
     assert abs(int(mask.sum()) - 10_000) < 400
-    assert result.areas["right_lung"].cm2 == pytest.approx(36, abs=1.44)  # 60 mm wide: under 50 is no thorax
+    assert result.areas["right_lung"].cm2 == pytest.approx(36, abs=1.44)  # 60 mm wide: under 50 is not a thorax
     assert {"decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure"} == set(result.timings_ms)
     assert not result.regions["visible_lung"].any()
 
@@ -93,7 +93,7 @@ def test_the_visible_lung_is_the_whole_lung_without_the_heart() -> None:
         np.testing.assert_array_equal(visible.masks[name], whole.masks[name] & ~whole.masks["cardiomediastinum"])
         assert visible.areas[name].pixels < whole.areas[name].pixels
     np.testing.assert_array_equal(visible.regions["visible_lung"], whole.regions["visible_lung"])
-    # What was left out is gone: nothing may be called whole lung any more.
+    # Part of the lung is left out: nothing may be called whole lung any more.
     assert "whole_lung" not in visible.regions
     assert "whole_lung" not in visible.areas
     assert [s.definition for s in visible.structures[:2]] == [LUNG_DEFINITIONS["visible"]] * 2

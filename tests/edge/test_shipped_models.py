@@ -1,4 +1,4 @@
-"""The family that ships: what its members promise by their names, read from their own files."""
+"""The shipped family: what its members' names promise, read from their own files."""
 
 from __future__ import annotations
 
@@ -52,6 +52,6 @@ def test_each_keeps_within_its_size_and_time() -> None:
     assert inspect_model(ModelFile.read("lungs-nano")).parameters <= 100_000
     assert inspect_model(ModelFile.read("lungs")).file_bytes <= 1_000_000
     assert inspect_model(ModelFile.read("lungs-large")).file_bytes <= 1_000_000
-    # As their own cards say, measured on one machine: nothing is timed here.
+    # From their own cards, measured on one machine: nothing is timed here.
     assert measured_ms("lungs-nano") <= 0.4 * measured_ms("lungs")
     assert measured_ms("lungs") < measured_ms("lungs-large")

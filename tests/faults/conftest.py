@@ -1,4 +1,4 @@
-"""What tests of faults share: they take seconds of processor time each, and need a disk that fills."""
+"""Shared by the fault tests, which take seconds of processor time each and need a disk that fills up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test of this folder as slow: most start the program several times."""
+    """Mark every test in this folder as slow: most start the program several times."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent):
             item.add_marker(pytest.mark.slow)
@@ -20,7 +20,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[str], None]]]:
-    """A disk of half a MB in memory, and what gives it another size; or a skip that says why there is none."""
+    """A disk of half a MB in memory and a function that resizes it, or a skip with the reason."""
     if os.geteuid() != 0:
         pytest.skip("a small disk can be mounted by root alone")
     place = tmp_path / "disk"

@@ -23,7 +23,7 @@ _WITHOUT_FLUSH = 2
 
 @contextlib.contextmanager
 def disk(image: Path, place: Path, megabytes: int) -> Iterator[Path]:
-    """A file system of its own in a file."""
+    """A separate file system in a file."""
     if os.geteuid() != 0:
         pytest.skip("a disk can be mounted by root alone")
     if not image.exists():
@@ -43,14 +43,14 @@ def disk(image: Path, place: Path, megabytes: int) -> Iterator[Path]:
 
 
 def remount(place: Path, how: str, deadline: float) -> None:
-    """Refused while a file is open for writing, so asked again."""
+    """Remount, trying again while the kernel refuses because a file is open for writing."""
     while subprocess.run(["mount", "-o", f"remount,{how}", str(place)], capture_output=True).returncode:
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
 
 def pull(place: Path) -> None:
-    """Leave an ext4 file system in the state in which the kernel leaves it when its disk is pulled."""
+    """Leave an ext4 file system in the state that it has when its disk is pulled."""
     descriptor = os.open(place, os.O_RDONLY)
     try:
         fcntl.ioctl(descriptor, _EXT4_IOC_SHUTDOWN, struct.pack("I", _WITHOUT_FLUSH))

@@ -1,6 +1,6 @@
 """Runs sessions in which the n-th write, flush, rename or removal fails, for each n; prints what went wrong.
 
-Started with `native/faults.c` preloaded: `python sweep.py MODEL FOLDER STEP START`.
+Run with `native/faults.c` preloaded: `python sweep.py MODEL FOLDER STEP START`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ shim.faults_met.restype = ctypes.c_long
 
 
 def run(segmenter: Segmenter, films: Path, out: Path) -> bool:
-    """Whether a session came through to its end."""
+    """Run a session; whether it came to its end."""
     try:
         output = OutputFolder(out)
         run_session(open_source([str(films)]), segmenter, output)
@@ -35,7 +35,7 @@ def run(segmenter: Segmenter, films: Path, out: Path) -> bool:
 
 
 def check(films: Path, out: Path) -> None:
-    """After a run without faults every film is done, once, and what its record lists is whole."""
+    """Check that after a run without faults every film is done once and the files in its record are whole."""
     lines = [json.loads(line) for line in (out / "records.jsonl").read_text().splitlines()]
     done = [record for record in lines if record["status"] == "done"]
     assert {record["name"] for record in done} == {path.name for path in films.iterdir()}
@@ -51,7 +51,7 @@ def check(films: Path, out: Path) -> None:
 
 
 def main(model: str, folder: str, step: int, start: int) -> None:
-    """Sweep; exit code 1 where a promise was broken."""
+    """Sweep; exit code 1 if a promise was broken."""
     segmenter = Segmenter.load(model, threads=1, gate=False)
     films, root = Path(folder) / "films", Path(folder) / "out"
     faults = broken = 0

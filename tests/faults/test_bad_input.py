@@ -16,7 +16,7 @@ from edge_seg.phantom import phantom, write_dicom
 
 
 def huge_png() -> bytes:
-    """A PNG that claims 20,000 x 20,000 pixels, whole and small because it is empty."""
+    """A PNG that claims 20,000 x 20,000 pixels, valid and small because it is empty."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -31,7 +31,7 @@ def huge_png() -> bytes:
 
 
 def spoil(folder: Path) -> dict[str, str]:
-    """Bad films of every kind, and a word that the line about each must hold."""
+    """Write bad films of every kind; returns a word that the line about each must have."""
     whole = cv2.imencode(".png", phantom(400, 300).film.pixels)[1].tobytes()
     write_dicom(phantom(128, 128, bits=16), folder / "whole.dcm")
     dicom = (folder / "whole.dcm").read_bytes()

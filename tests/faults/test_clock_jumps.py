@@ -1,4 +1,4 @@
-"""A board whose clock starts in another month: results keep the age that somebody could vouch for."""
+"""A board whose clock starts in another month: results keep the age that can be verified."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ FAKETIME=$3 LD_PRELOAD=$(echo {LIBRARY}); export FAKETIME LD_PRELOAD; shift 3; e
 
 
 class Board:
-    """Boots that each segment another two films into one folder, where results older than 30 days go."""
+    """Boots that each segment two more films into one folder, from which results older than 30 days are removed."""
 
     def __init__(self, folder: Path, model: Path) -> None:
         self.folder, self.model, self.boots = folder, model, 0
 
     def boot(self, shift: str, clock: str = "untrusted") -> str:
-        """Run with the clock shifted; what it wrote to standard error."""
+        """Run with the clock shifted and return its standard error."""
         self.boots += 1
         films = self.folder / str(self.boots)
         films.mkdir()
@@ -46,7 +46,7 @@ class Board:
 
     @property
     def films(self) -> set[int]:
-        """Films whose results are there."""
+        """Films that have results."""
         return {int(path.name.partition(".")[0]) for path in (self.folder / "out").glob("*.right_lung.png")}
 
 

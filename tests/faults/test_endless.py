@@ -1,4 +1,4 @@
-"""Thousands of frames of a camera, and of films in a watched folder: nothing grows.
+"""Thousands of camera frames, and of films in a watched folder: nothing grows.
 
 The numbers are small here; `EDGE_SEG_FRAMES` and `EDGE_SEG_WATCHED` raise them.
 """
@@ -23,12 +23,12 @@ FRAMES = int(os.environ.get("EDGE_SEG_FRAMES", "1000"))
 WATCHED = int(os.environ.get("EDGE_SEG_WATCHED", "100"))
 PATIENCE_S = 1800
 IN_HAND = 8
-"""Files that may be open, and threads that may flush them, at one moment and not at another: a leak is one a film."""
+"""Open files, and threads that flush them, that may come and go; a leak would be one per film."""
 
 
 @pytest.fixture
 def camera() -> Iterator[str]:
-    """An MJPEG camera on loopback, as fast as it is read."""
+    """An MJPEG camera on loopback that sends as fast as it is read."""
     chance = np.random.default_rng(0)
     frames = [cv2.imencode(".jpg", chance.integers(0, 255, (64, 64), np.uint8))[1].tobytes() for _ in range(7)]
 
@@ -58,7 +58,7 @@ def camera() -> Iterator[str]:
 
 
 def watch_it(station: StationProcess, count: int) -> None:
-    """Fail if it has grown between the first tenth of so many films and the last; a record stands for a film."""
+    """Fail if it grows between the first tenth of `count` films and the last, counting a film per record."""
     records, deadline = station.out / "records.jsonl", time.monotonic() + PATIENCE_S
     seen = []
     for goal in (count // 10, count):
@@ -93,7 +93,7 @@ def test_nothing_grows_over_thousands_of_watched_films(tmp_path: Path, tiny_mode
     watched.mkdir()
     picture = phantom(64, 64, seed=0).film.pixels
     for number in range(WATCHED):
-        # Each has a content of its own.
+        # Each has different content.
         picture.reshape(-1)[:4] = np.frombuffer(number.to_bytes(4, "little"), np.uint8)
         (watched / f"{number}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
     words = ["--watch", str(watched), "--model", str(tiny_model), "--save", "mask,record", "--view", "0", "--no-gate"]

@@ -1,4 +1,4 @@
-"""Hostile DICOM peers: whoever stalls, lies about lengths or floods keeps no other sender out, and takes no memory."""
+"""Hostile DICOM peers: one that stalls, lies about lengths or floods blocks no other sender and takes no memory."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def associate(port: int, **more: Any) -> Any:
 
 
 def store(port: int, dataset: pydicom.Dataset, **more: Any) -> int | None:
-    """The status of a film that is sent."""
+    """Send a film and return its status."""
     association = associate(port, **more)
     if not association.is_established:
         return None
@@ -100,7 +100,7 @@ def echo_command(dataset_type: int = 0x0101) -> bytes:
 
 
 def open_association(port: int) -> socket.socket:
-    """An association that another program has opened."""
+    """An association opened as by another program."""
     peer = socket.create_connection(("127.0.0.1", port), timeout=20)
     peer.sendall(request_pdu())
     head = receive(peer, 6)
@@ -351,7 +351,7 @@ def test_over_tls_both_sides_know_each_other(
     listener = listen(server_context(cert, key, ca=cert))
     known = client_context(cert, cert, key)
     assert store(listener.port, film, tls_args=(known, "localhost")) == 0
-    # In clear, or without a certificate, nobody is heard.
+    # Unencrypted, or without a certificate, every peer is refused.
     assert store(listener.port, film) is None
     assert store(listener.port, film, tls_args=(client_context(cert), "localhost")) is None
     assert store(listener.port, film, tls_args=(known, "localhost")) == 0

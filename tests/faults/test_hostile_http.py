@@ -1,4 +1,4 @@
-"""Hostile browsers: whoever drips, stalls or never reads keeps nobody else from the page."""
+"""Hostile browsers: one that drips, stalls or never reads does not block the page for others."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def status(page: PageServer, path: str = "/healthz") -> int:
 
 
 class Drip(threading.Thread):
-    """Opens connections and sends a byte of a request on each, now and then, until it is told to stop."""
+    """Opens connections and sends a byte of a request on each now and then, until stopped."""
 
     def __init__(self, port: int, count: int, every_s: float = 0.2) -> None:
         super().__init__(daemon=True)
@@ -105,7 +105,7 @@ def test_an_answer_has_a_deadline_and_is_not_kept_in_memory(serve: Serve) -> Non
         peer = socket.create_connection(("127.0.0.1", page.port), timeout=10)
         peer.sendall(b"GET /overlay/1 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         readers.append(peer)
-    # Nobody reads; the others are served meanwhile, with the same picture too.
+    # These never read; the others are served meanwhile, even with the same picture.
     assert status(page) == 200
     assert status(page, "/overlay/1") == 200
     time.sleep(2.5)
@@ -159,7 +159,7 @@ def test_what_is_no_request_is_told_so_and_hurts_nobody(serve: Serve, sent: byte
         try:
             said = peer.recv(100)
         except ConnectionError:
-            # It had not read all of it.
+            # The server had not read all of it.
             said = b""
         assert said == b"" or said.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 403 ", b"HTTP/1.1 405 "))
     assert status(page) == 200
@@ -191,7 +191,7 @@ def test_over_tls(serve: Serve, certificate: tuple[Path, Path]) -> None:
     cert, key = certificate
     page = serve(tls=server_context(cert, key), limits=PageLimits(caps=Caps(handshake_s=1.0)))
     assert page.url.startswith("https://")
-    # Half-open handshakes keep nobody out, and end.
+    # Half-open handshakes block nobody, and end.
     held = [socket.create_connection(("127.0.0.1", page.port), timeout=10) for _ in range(20)]
     trusted = ssl.create_default_context(cafile=cert)
     with urllib.request.urlopen(f"https://localhost:{page.port}/healthz", timeout=10, context=trusted) as answer:

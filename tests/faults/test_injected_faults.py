@@ -1,4 +1,4 @@
-"""Every call that changes a file fails in turn: nothing is torn, lost or doubled, and the next run goes on.
+"""Every call that changes a file fails in turn: nothing is torn, lost or doubled, and the next run continues.
 
 `EDGE_SEG_FAULT_STEP=1` takes each call; the default takes every fifth.
 """
@@ -21,7 +21,7 @@ STEP = int(os.environ.get("EDGE_SEG_FAULT_STEP", "5"))
 
 @pytest.fixture(scope="session")
 def shim(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The library that makes calls fail."""
+    """Path of the library that makes calls fail."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None or not sys.platform.startswith("linux"):
         pytest.skip("no C compiler, or no Linux, to make calls fail with")

@@ -43,7 +43,7 @@ KILLS = int(os.environ.get("EDGE_SEG_KILLS", "4"))
 CUTS = int(os.environ.get("EDGE_SEG_CUTS", "3"))
 SENDERS = 4
 PATIENCE_S = 300
-"""What must happen may take this long on a busy machine."""
+"""How long to wait for an event on a busy machine."""
 SYNTAXES = (ExplicitVRLittleEndian, RLELossless, JPEG2000Lossless)
 
 
@@ -102,7 +102,7 @@ class Device:
         self.process.wait()
 
     def wait_for_second_attempts(self) -> None:
-        """Return once no film is tried again: killed from outside three times, it would be set aside."""
+        """Wait until no film is being retried: one that is killed from outside three times would be set aside."""
         deadline = time.monotonic() + PATIENCE_S
         while any((self.out / "inbox" / "received").iterdir()) and any(self._tried_again()):
             assert time.monotonic() < deadline
@@ -125,7 +125,7 @@ class Device:
 
     def wait_for(self, count: int, seconds: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + seconds
-        # A draft that a disk of read-only files keeps is swept away at the next start.
+        # A draft left on a read-only disk is removed at the next start.
         while len(self.records()) < count or any((self.out / "inbox" / "received").glob("*.dcm")):
             assert time.monotonic() < deadline, len(self.records())
             assert self.process.poll() is None, self.process.stderr and self.process.stderr.read()
@@ -133,7 +133,7 @@ class Device:
 
 
 class Senders:
-    """Four senders at once, each with its share of the films; they repeat each film until it is taken."""
+    """Four senders at once, each with its share of the films; they repeat each film until it is accepted."""
 
     def __init__(self, port: int, films: list[Path]) -> None:
         self.acknowledged: list[str] = []
@@ -156,7 +156,7 @@ class Senders:
         assert not self.busy()
 
     def wait_for(self, count: int, seconds: float = PATIENCE_S) -> None:
-        """Return once `count` films are acknowledged."""
+        """Wait until `count` films are acknowledged."""
         deadline = time.monotonic() + seconds
         while len(self.acknowledged) < count:
             assert time.monotonic() < deadline, len(self.acknowledged)
@@ -189,7 +189,7 @@ class Senders:
 
 
 def check(out: Path, acknowledged: list[str], *, all_of_them: bool = True) -> None:
-    """Every film that a sender was told was taken has exactly one result, whole; nothing waits."""
+    """Check that every acknowledged film has exactly one intact result, and that nothing waits."""
     records = whole_records(out)
     assert {record["status"] for record in records} <= {"done"}
     count = Counter(record["film"]["sha256"] for record in records)
@@ -218,14 +218,14 @@ def test_killed_under_load_every_acknowledged_film_has_one_result(
     chance = random.Random(0)
     for _ in range(KILLS):
         time.sleep(chance.uniform(0.02, 1.0))
-        # A busy machine may need longer for a film than there is between two kills.
+        # A busy machine may need longer for a film than the time between two kills.
         device.wait_for_second_attempts()
         device.kill()
         device.start()
         device.wait_until_it_listens()
         if not senders.busy():
             senders.finish()
-            # All is sent and the inbox may be empty: send again, so that the next kill finds work.
+            # All is sent and the inbox may be empty: send again, so that the next kill interrupts work.
             senders = Senders(device.port, films)
     senders.finish()
     device.wait_for(len(films))
@@ -236,7 +236,7 @@ def test_killed_under_load_every_acknowledged_film_has_one_result(
 
 def test_power_cuts_under_load_lose_no_acknowledged_film(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
     chance = random.Random(1)
-    # Counted in acknowledged films and not in seconds: on a busy machine a cut would come before the first film.
+    # Counted in acknowledged films, not in seconds: on a busy machine a cut would come before the first film.
     moments = sorted(chance.choices(range(len(films) * 3 // 4), k=CUTS))
     copies = []
     with disk(tmp_path / "disk.img", tmp_path / "disk", 96) as place:
@@ -246,7 +246,7 @@ def test_power_cuts_under_load_lose_no_acknowledged_film(tmp_path: Path, tiny_mo
         for number, moment in enumerate(moments):
             senders.wait_for(moment)
             time.sleep(chance.uniform(0, 0.1))
-            # Nothing is flushed for the copy: it holds what a disk holds whose power fails now.
+            # Nothing is flushed for the copy: it is what a disk holds if the power fails now.
             device.process.send_signal(signal.SIGSTOP)
             time.sleep(0.1)
             acknowledged = list(senders.acknowledged)
@@ -298,7 +298,7 @@ def test_a_disk_that_turns_read_only_is_waited_for(tmp_path: Path, tiny_model: P
         half = len(films) // 2
         senders = Senders(device.port, films[:half])
         senders.wait_for(half // 2)
-        # A busy disk turns late, perhaps when all of these films are taken: others are left to be refused.
+        # A busy disk may turn read-only only after all of these films are taken: others are left to be refused.
         remount(place, "ro", time.monotonic() + PATIENCE_S)
         before = len(senders.acknowledged)
         later = Senders(device.port, films[half:])
@@ -308,7 +308,7 @@ def test_a_disk_that_turns_read_only_is_waited_for(tmp_path: Path, tiny_model: P
             time.sleep(0.05)
         time.sleep(1)
         assert device.process.poll() is None
-        # What was acknowledged at the moment of the change, one for each sender, had been kept before.
+        # Films acknowledged at the moment of the change, one per sender, had been stored before.
         assert len(senders.acknowledged) <= before + SENDERS
         assert later.acknowledged == []
         remount(place, "rw", time.monotonic() + PATIENCE_S)
@@ -320,14 +320,14 @@ def test_a_disk_that_turns_read_only_is_waited_for(tmp_path: Path, tiny_model: P
 
 
 def test_another_tools_sender(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
-    # An environment has pynetdicom's own of that name.
+    # A virtual environment has pynetdicom's own `storescu`.
     tool = shutil.which("storescu", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
     if tool is None:
         pytest.skip("dcmtk's storescu is not installed")
     device = Device(tmp_path / "out", tiny_model)
     device.wait_until_it_listens()
     start = time.monotonic()
-    # One proposed encoding for each class is storescu's rule: each sender has films of one encoding.
+    # storescu proposes one encoding per class, so each sender has films of one encoding.
     options = {ExplicitVRLittleEndian: [], RLELossless: ["-xr"], JPEG2000Lossless: ["-xv"]}
     words = [tool, "-aet", "SCANNER", "-aec", "EDGESEG"]
     by_syntax = {s: [f for i, f in enumerate(films) if SYNTAXES[i % len(SYNTAXES)] == s] for s in SYNTAXES}
@@ -357,7 +357,7 @@ def test_another_tools_sender(tmp_path: Path, tiny_model: Path, films: list[Path
 
 
 def test_a_film_that_kills_the_process_is_set_aside(tmp_path: Path, tiny_model: Path, films: list[Path]) -> None:
-    """Its codec dies: a stand-in, loaded by the interpreter at its start, ends the process when it sees that film."""
+    """A stand-in for a crashing codec, loaded at interpreter start, ends the process when it sees that film."""
     poison = tmp_path / "poison.dcm"
     write_dicom(phantom(97, 101, seed=0), poison)
     assert np.array_equal(pydicom.dcmread(poison).pixel_array.shape, (97, 101))
@@ -397,7 +397,7 @@ def test_a_film_that_kills_the_process_is_set_aside(tmp_path: Path, tiny_model: 
 
 
 def test_in_256_mb_the_shipped_model_takes_the_load(tmp_path: Path) -> None:
-    """Films of 2,000 x 2,000 pixels and 16 bit, 8 MB each uncompressed, by four senders at once."""
+    """Films of 2,000 x 2,000 pixels and 16 bits, 8 MB each uncompressed, from four senders at once."""
     made = []
     for number in range(max(8, FILMS // 2)):
         path = tmp_path / f"{number}.dcm"

@@ -1,4 +1,4 @@
-"""A film that kills the program is set aside after three deaths; none beside it is blamed, nor is a power cut."""
+"""A film that kills the program is set aside after three deaths; films beside it and power cuts are not blamed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
-# Kills itself as a broken codec would, in the stage and the boot that are asked for.
+# Kills itself as a broken codec would, in the requested stage and boot.
 POISONED = """
 import os, signal, sys
 from edge_seg.outputs.folder import OutputFolder

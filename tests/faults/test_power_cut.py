@@ -1,7 +1,7 @@
-"""Power goes at any moment of a run: what the disk was not asked to flush is gone, or was written all the same.
+"""The power fails at any moment of a run: what the disk was not asked to flush is gone, or was written all the same.
 
-The disk is a model: of a file it is sure to hold what the last flush of the file found in it, of a folder the names
-that the last flush of the folder found. Names and records may also be there before they are flushed.
+The disk is a model: it is sure to hold a file's content at the file's last flush, and a folder's names at the folder's
+last flush. Names and records may also be there before they are flushed.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ FILMS = 12
 
 
 class Disk:
-    """What a power cut would leave of a folder, looked at whenever something about it changes.
+    """What a power cut would leave of a folder, checked whenever the folder changes.
 
     Attributes:
-        cuts: looks so far.
-        most_at_once: records that one flush has made last.
+        cuts: checks so far.
+        most_at_once: most records that one flush has made durable.
         acknowledged: names of films whose source was told that they are done.
     """
 
@@ -64,7 +64,7 @@ class Disk:
             after = len(self._records(self._content(self._names.get(RECORDS_NAME))))
             self.most_at_once = max(self.most_at_once, after - before)
             self.look()
-        # A disk is slow: films that are written meanwhile are flushed together.
+        # A disk is slow: films written meanwhile are flushed together.
         time.sleep(0.005)
 
     def _replace(self, replace: Callable[[Any, Any], None], source: Any, target: Any) -> None:
@@ -83,7 +83,7 @@ class Disk:
         return [json.loads(line) for line in journal.rpartition(b"\n")[0].splitlines()]
 
     def look(self) -> None:
-        """Check what is left if the power goes now."""
+        """Check what is left if the power fails now."""
         self.cuts += 1
         path = self._folder / RECORDS_NAME
         hasty = path.read_bytes() if path.exists() else b""
@@ -98,14 +98,14 @@ class Disk:
                         self.broken.append(f"{file['name']} is recorded and torn or absent")
 
     def left(self, place: Path) -> None:
-        """Write down elsewhere what is left if the power goes now and the disk was in a hurry with names."""
+        """Copy to `place` what is left if the power fails now and the disk wrote names early."""
         place.mkdir()
         for name, inode in self._present().items():
             (place / name).write_bytes(self._content(inode))
 
 
 class Told(Source):
-    """Tells the disk which films their source has let go of."""
+    """Tells the disk which films were settled with their source."""
 
     def __init__(self, inner: Source, disk: Disk) -> None:
         self.total = inner.total
@@ -152,7 +152,7 @@ def test_no_moment_is_a_bad_one(
     assert disk.broken == []
     assert disk.cuts > FILMS * 2
     assert len(disk.acknowledged) == FILMS
-    # Or this would say nothing about films that are flushed together.
+    # Otherwise this would not test films that are flushed together.
     assert disk.most_at_once > 1
 
 

@@ -1,4 +1,4 @@
-"""A disk that goes while no film comes: the page says so, and why."""
+"""A disk that disappears while no film arrives: the page says so, and why."""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 
 PATIENCE_S = 300
-"""What must happen may take this long on a busy machine."""
+"""How long to wait for an event on a busy machine."""
 COMMAND = [sys.executable, "-m", "edge_seg.cli.main", "run"]
 
 
 def start(*words):
-    # A shell's background job hands down SIGINT ignored; a terminal, which these tests stand for, does not.
+    # A shell's background job inherits an ignored SIGINT; a terminal, which these tests stand for, does not.
     return subprocess.Popen(
         [*COMMAND, *map(str, words)],
         stdout=subprocess.PIPE,
@@ -53,7 +53,7 @@ def records(out):
 
 
 def check_results(out, count):
-    """Every film has exactly one done record, whose files are whole; nothing else lies about."""
+    """Check that every film has exactly one done record with whole files, and that nothing else is left."""
     done = [record for record in records(out) if record["status"] == "done"]
     assert len({record["source"] for record in done}) == len(done) == count
     named = {"records.jsonl"}
@@ -61,7 +61,7 @@ def check_results(out, count):
         for file in record["files"]:
             named.add(file["name"])
             assert hashlib.sha256((out / file["name"]).read_bytes()).hexdigest() == file["sha256"]
-    # A watched folder's films are counted while they are in hand, and no longer.
+    # Attempts at a watched folder's films are kept only while the films are in hand.
     assert {path.name for path in out.iterdir() if path.name not in ("attempts", ".edge-seg")} == named
     assert not list(out.glob("attempts/*"))
 
@@ -94,7 +94,7 @@ def test_killed_at_a_random_moment_and_run_again(tmp_path, tiny_model, seed):
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted(tmp_path, tiny_model, how):
     films, out = make_films(tmp_path / "films", 60), tmp_path / "out"
-    # With a camera there is always more to do, however late the signal comes.
+    # A camera always has more to do, however late the signal comes.
     process = start(films, "--camera", "demo", "--model", tiny_model, "--out", out)
     wait_for_records(process, out, 2)
     process.send_signal(how)

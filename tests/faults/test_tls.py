@@ -66,7 +66,7 @@ def test_openssl_meets_the_listener(tmp_path: Path, certificate: Certificate) ->
 
 @pytest.mark.parametrize("proves_itself", [False, True])
 def test_storescu_sends_over_tls(tmp_path: Path, certificate: Certificate, proves_itself: bool) -> None:
-    # An environment has pynetdicom's own of that name.
+    # A virtual environment has pynetdicom's own `storescu`.
     tool = shutil.which("storescu", path="/usr/bin:/usr/local/bin:/opt/homebrew/bin")
     if tool is None:
         pytest.skip("dcmtk's storescu is not installed")

@@ -1,4 +1,4 @@
-"""What reads bytes from outside, each as a function of bytes that may raise only what its callers expect.
+"""Each reader of bytes from outside, as a function of bytes that may raise only what its callers expect.
 
 `python tests/fuzz/harnesses.py NAME -max_total_time=20 CORPUS` fuzzes one, guided by coverage (atheris, libFuzzer);
 `python tests/fuzz/harnesses.py NAME FILE` runs one input.
@@ -17,22 +17,22 @@ from types import SimpleNamespace
 from typing import Any
 
 SEED_SIDE = 32
-"""Pixels: small inputs are mutated faster, and more of each mutation hits what is not a pixel."""
+"""Side in pixels: small inputs are mutated faster, and more mutations hit something other than pixels."""
 
 
 def _folder() -> Path:
-    """A folder in memory where there is one: opening a file on a disk takes longer than reading what is in it."""
+    """A folder in memory if possible: opening a file on disk takes longer than reading it."""
     memory = Path("/dev/shm")
     return Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory if memory.is_dir() else None))
 
 
 @dataclass(frozen=True)
 class Harness:
-    """One entrance for bytes.
+    """One entry point for bytes.
 
     Attributes:
         modules: packages whose branches guide the fuzzer.
-        make: imports what is fuzzed and returns the function.
+        make: imports the fuzzed code and returns the function.
         seeds: inputs to start from.
     """
 
@@ -264,14 +264,14 @@ HARNESSES = {
 
 
 def main(words: list[str]) -> None:
-    """Fuzz the harness that the first word names; the others are libFuzzer's."""
+    """Fuzz the harness that the first word names; the other words are libFuzzer's."""
     import atheris
 
     name, *options = words
     harness = HARNESSES[name]
     with atheris.instrument_imports(include=list(harness.modules)):
         run = harness.make()
-        # What is imported at the first input is instrumented too, and no time limit ends it half imported.
+        # Modules imported at the first input are instrumented too, and no time limit interrupts their import.
         for seed in harness.seeds():
             run(seed)
 

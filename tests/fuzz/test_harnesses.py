@@ -1,6 +1,6 @@
-"""Each harness for some seconds, guided by coverage, over seeds and over what once failed.
+"""Each harness for some seconds, guided by coverage, over seeds and over past failures.
 
-`EDGE_SEG_FUZZ_SECONDS=3600 pytest tests/fuzz` (`make fuzz`) goes on for an hour each.
+`EDGE_SEG_FUZZ_SECONDS=3600 pytest tests/fuzz` (`make fuzz`) runs each for an hour.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 SECONDS = int(os.environ.get("EDGE_SEG_FUZZ_SECONDS", "20"))
 HERE = Path(__file__).parent
 LIMITS = ("-timeout=10", "-rss_limit_mb=700", "-max_len=65536", "-print_final_stats=1")
-"""No input may take 10 s; 500 MB beside the libraries and the instrumentation."""
+"""No input may take 10 s; 500 MB on top of the libraries and the instrumentation."""
 
 
 def load() -> dict[str, object]:
@@ -44,7 +44,7 @@ def test_nothing_that_comes_from_outside_raises_hangs_or_takes_gigabytes(name: s
     kept = HERE / "corpus" / name
     done = subprocess.run(
         [
-            # A process passes its peak of memory, which libFuzzer reads, to what it starts: a shell between ends that.
+            # A child inherits its parent's peak memory, which libFuzzer reads: a shell in between prevents that.
             *("sh", "-c", '"$@"; exit $?', "sh"),
             sys.executable,
             str(HERE / "harnesses.py"),

@@ -1,4 +1,4 @@
-"""Images to start, and films to send; tests of whole machines are skipped where there are none."""
+"""Images to start, and films to send; tests of whole machines are skipped if there are no images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .machine import what_is_missing
 
 
 def image_of(architecture: str) -> Path:
-    """The image that was built, or a skip that says why there is none; no machine is started unasked."""
+    """The image that was built, or a skip with the reason; machines start only on request."""
     if "EDGE_SEG_IMAGES" not in os.environ:
         pytest.skip("EDGE_SEG_IMAGES names no folder of images: make image-test")
     found = sorted(Path(os.environ["EDGE_SEG_IMAGES"]).glob(f"edge-seg-*-{architecture}.img"))
@@ -35,7 +35,7 @@ class Films:
         self.acknowledged: dict[str, str] = {}
 
     def make(self, seed: int) -> Path:
-        """One more film."""
+        """Write one more film."""
         path = self._folder / f"film-{seed}.dcm"
         write_dicom(phantom(1024, 1024, seed=seed), path)
         film = pydicom.dcmread(path)
@@ -46,7 +46,7 @@ class Films:
         return path
 
     def acknowledge(self, path: Path) -> None:
-        """The device said that it has the film."""
+        """Note that the device acknowledged the film."""
         uid = str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID)
         self.acknowledged[uid] = self.sent[uid]
 

@@ -1,4 +1,4 @@
-"""The data partition of a card, looked at from outside without mounting it."""
+"""The data partition of a card, read from outside without mounting it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _THIRD_ENTRY = struct.Struct("<8xII")
 
 
 def extent(card: Path) -> tuple[int, int]:
-    """First byte and length of the third partition, by the partition table."""
+    """First byte and length of the third partition, from the partition table."""
     with card.open("rb") as file:
         file.seek(446 + 2 * 16)
         start, sectors = _THIRD_ENTRY.unpack(file.read(16))
@@ -20,7 +20,7 @@ def extent(card: Path) -> tuple[int, int]:
 
 
 def copy_out(card: Path, partition: Path) -> None:
-    """The third partition as a file of its own, with holes where it holds zeros."""
+    """Copy the third partition to a file, with holes in place of zeros."""
     start, length = extent(card)
     words = [
         "dd",
@@ -36,17 +36,17 @@ def copy_out(card: Path, partition: Path) -> None:
 
 
 def results_of(partition: Path, folder: Path) -> Path:
-    """The folder of results on a partition as a start after a power cut finds it: checked, its journal replayed.
+    """The results folder on a partition as a boot after a power cut finds it: checked, its journal replayed.
 
     Raises:
-        AssertionError: the check finds what it cannot mend.
+        AssertionError: the check finds errors that it cannot repair.
     """
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
     checked = subprocess.run(["e2fsck", "-f", "-y", partition], capture_output=True, text=True, env=environment)
     if checked.returncode & 4:
-        # As the device does: where the superblock is torn, the first run takes its copy and no more.
+        # As on the device: if the superblock is torn, the first run restores its copy and does no more.
         checked = subprocess.run(["e2fsck", "-f", "-y", partition], capture_output=True, text=True, env=environment)
-    # 1: mended.
+    # 1: repaired.
     assert checked.returncode in (0, 1), checked.stdout
     folder.mkdir()
     words = ["debugfs", "-R", f"rdump /results {folder}", str(partition)]

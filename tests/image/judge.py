@@ -12,12 +12,12 @@ import pydicom
 
 
 def faults(results: Path, acknowledged: dict[str, str], sent: Iterable[str]) -> list[str]:
-    """What a power cut spoiled, empty where nothing is.
+    """What a power cut damaged; empty if nothing.
 
     Args:
-        results: folder of results, as the cut left it or as the device is done with it.
-        acknowledged: checksum of the pixels by SOP instance, of the films whose sender heard of success.
-        sent: SOP instances of all films that were sent, all of them good.
+        results: results folder, as the cut left it or after the device has finished with it.
+        acknowledged: checksum of the pixels, by SOP instance, of the films acknowledged to their sender.
+        sent: SOP instances of all films sent, all of them good.
     """
     found = []
     kept: Counter[str] = Counter()
@@ -44,7 +44,7 @@ def _faults_of_records(results: Path) -> list[str]:
     if not path.exists():
         return []
     found = []
-    # A line without an end is no record yet.
+    # A line without a newline is not a record yet.
     for line in path.read_bytes().rpartition(b"\n")[0].splitlines():
         try:
             record = json.loads(line)
@@ -62,7 +62,7 @@ def _faults_of_records(results: Path) -> list[str]:
 
 
 def settled(results: Path) -> Counter[str]:
-    """How many records each received film has, by its source."""
+    """Number of records of each received film, by its source."""
     path = results / "records.jsonl"
     lines = path.read_text().splitlines() if path.exists() else []
     return Counter(json.loads(line)["source"] for line in lines)

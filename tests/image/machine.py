@@ -1,4 +1,4 @@
-"""A virtual machine that starts from an image: films, page and settings from outside, power and disks under control."""
+"""A virtual machine booted from an image, with films, page and settings reached from outside, and power cuts."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _FIRMWARE = {
 }
 _EMULATORS = {"amd64": "qemu-system-x86_64", "arm64": "qemu-system-aarch64"}
 _PROCESSOR = "Nehalem"
-"""The oldest that NumPy's wheels run on. What has AVX2 is emulated wrongly by QEMU 7.2: films that are computed well
-everywhere else end the station by SIGSEGV where NumPy gathers."""
+"""The oldest that NumPy's wheels run on. QEMU 7.2 emulates AVX2 processors wrongly: films that work everywhere else
+end the station with SIGSEGV in NumPy's gathers."""
 _BOOT_PROCESSOR_S = 900.0
-"""That the emulator itself had: on a busy computer it has few of them in a minute."""
+"""Processor seconds of the emulator itself: on a busy computer it gets few of them per minute."""
 _PATIENCE_S = 3600.0
 _ATTEMPTS = 3
 _KVM_TRIAL_S = 20.0
@@ -36,7 +36,7 @@ TOKEN = "a long word for tests"
 
 
 def what_is_missing(architecture: str) -> str | None:
-    """Why no machine can be started here, `None` where one can."""
+    """Why no machine can be started here; `None` if one can."""
     tools = [_EMULATORS[architecture], "qemu-img", "mcopy", "storescu", "echoscu"]
     for tool in tools:
         if shutil.which(tool) is None:
@@ -46,7 +46,7 @@ def what_is_missing(architecture: str) -> str | None:
 
 @functools.cache
 def kvm_works() -> bool:
-    """Whether a machine under KVM gets as far as its firmware's first line; a nested machine may offer KVM and hang."""
+    """Whether a machine under KVM reaches its firmware's first line; a nested machine may offer KVM and hang."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return False
     code, _ = _FIRMWARE["amd64"]
@@ -64,7 +64,7 @@ def kvm_works() -> bool:
 
 
 def make_card(image: Path, card: Path, settings: str | None = None) -> None:
-    """A card with the image on it, larger than the image, with settings as somebody would write them on a laptop."""
+    """Make a card with the image on it, larger than the image, with settings as written on a laptop."""
     copy_card(image, card)
     os.truncate(card, CARD_BYTES)
     if settings is not None:
@@ -72,7 +72,7 @@ def make_card(image: Path, card: Path, settings: str | None = None) -> None:
 
 
 def copy_card(card: Path, copy: Path) -> None:
-    """A card with the same content, with holes where it holds zeros."""
+    """Copy a card, with holes in place of zeros."""
     subprocess.run(["cp", "--sparse=always", card, copy], check=True)
 
 
@@ -85,13 +85,13 @@ def write_settings(card: Path, text: str) -> None:
 
 
 def read_errors(card: Path) -> str:
-    """What the device wrote beside its settings, empty where it wrote nothing."""
+    """The errors that the device wrote beside its settings; empty if none."""
     words = ["mtype", "-i", f"{card}@@{BOOT_OFFSET}", "::/edge-seg.errors.txt"]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout
 
 
 def free_port() -> int:
-    """A port of this machine's loopback that is free just now."""
+    """A loopback port of this machine that is free now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -105,9 +105,9 @@ class Machine:
     Args:
         architecture: `amd64` or `arm64`.
         card: raw disk that it starts from and writes to.
-        folder: for what it leaves behind: serial.log, firmware variables, sockets.
-        log: where each write and flush of the card is noted, see `power`; `None` notes nothing.
-        more: further words for the emulator.
+        folder: for its files: serial.log, firmware variables, sockets.
+        log: file that records each write and flush of the card, see `power`; `None` for no log.
+        more: further arguments for the emulator.
     """
 
     architecture: str
@@ -163,7 +163,7 @@ class Machine:
         return [*words, "-qmp", f"unix:{self.folder / 'qmp'},server=on,wait=off", *self.more]
 
     def tell(self, command: str, **arguments: object) -> Any:
-        """A command to the emulator (QMP) and its answer."""
+        """Send a command to the emulator (QMP) and return its answer."""
         if self._control is None:
             peer = socket.socket(socket.AF_UNIX)
             peer.connect(str(self.folder / "qmp"))
@@ -178,22 +178,22 @@ class Machine:
 
     @property
     def processor_s(self) -> float:
-        """Seconds of the processor that the emulator has had."""
+        """Processor time that the emulator has used, in seconds."""
         facts = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(facts[11]) + int(facts[12])) / os.sysconf("SC_CLK_TCK")
 
     def wait_until_ready(
         self, processor_s: float = _BOOT_PROCESSOR_S, seconds: float = _PATIENCE_S, *, listens: bool = True
     ) -> float:
-        """Wait for a page that answers and an open DICOM port; seconds since power was switched on.
+        """Wait until the page answers and the DICOM port is open; return the seconds since power-on.
 
         Args:
-            processor_s: that the emulator may take for it.
-            seconds: to wait at most.
-            listens: whether the DICOM port is waited for.
+            processor_s: most processor time that the emulator may take for it.
+            seconds: most seconds to wait.
+            listens: whether to wait for the DICOM port.
 
         Raises:
-            TimeoutError: it does not start; the message holds the end of what its serial line said.
+            TimeoutError: it does not start; the message has the end of its serial log.
         """
         while time.monotonic() - self._started < seconds and self.processor_s < processor_s:
             if self._process.poll() is not None:
@@ -206,7 +206,7 @@ class Machine:
         raise TimeoutError(f"not ready after {passed}:\n{serial[-2000:]}")
 
     def is_alive(self) -> bool:
-        """Whether `/healthz` says so."""
+        """Whether `/healthz` answers `ok`."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.page_port}/healthz", timeout=60) as answer:
                 return bool(answer.read() == b"ok\n")
@@ -214,7 +214,7 @@ class Machine:
             return False
 
     def is_set_up(self) -> bool:
-        """Whether the settings of the card hold: on a slow machine it comes late, and they are read again."""
+        """Whether the card's settings are in effect: on a slow machine the card comes late, and they are read again."""
         try:
             self.state()
         except OSError:
@@ -222,7 +222,7 @@ class Machine:
         return True
 
     def state(self, token: str = TOKEN) -> dict[str, Any]:
-        """What the station says of itself."""
+        """The station's state."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.page_port}/state")
         request.add_header("Authorization", f"Bearer {token}")
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -230,7 +230,7 @@ class Machine:
             return state
 
     def wait_for(self, done: int, seconds: float = _PATIENCE_S) -> dict[str, Any]:
-        """The state once as many films are done, rejected or failed."""
+        """Wait until `done` films are done, rejected or failed, and return the state."""
         end = time.monotonic() + seconds
         while True:
             with contextlib.suppress(OSError):
@@ -248,7 +248,7 @@ class Machine:
         return subprocess.run(words, capture_output=True, check=False).returncode == 0
 
     def send(self, *films: Path) -> bool:
-        """Whether the device acknowledged each of the films; sent again where it did not, as a modality does."""
+        """Send films, and again if refused, as a modality does; whether the device acknowledged each of them."""
         words = [
             "storescu",
             "-to",
@@ -271,11 +271,11 @@ class Machine:
         return False
 
     def picture(self, path: Path) -> None:
-        """What its screen shows, as PNG."""
+        """Write its screen as PNG."""
         self.tell("screendump", filename=str(path), format="png")
 
     def power_off(self) -> None:
-        """End it at once, without asking the system on it; what its disk was given stays in the card and the log."""
+        """Cut its power, without a shutdown; what was written to its disk stays in the card and the log."""
         with contextlib.suppress(OSError, ValueError):
             self.tell("quit")
         try:
@@ -289,10 +289,10 @@ class Machine:
 def running(
     architecture: str, card: Path, folder: Path, log: Path | None = None, *more: str, listens: bool = True
 ) -> Iterator[Machine]:
-    """A machine that is ready, and off when this is left.
+    """A machine that is ready, and is powered off at the end.
 
-    Without KVM one boot in some dozens stands still while the kernel looks for hardware: power is then switched off and
-    on again, with the card as it was, since the log of its writes begins anew.
+    Without KVM one boot in some dozens hangs while the kernel probes the hardware: power is then switched off and on
+    again, with the card as it was, since the log of its writes starts over.
     """
     machine = _ready(architecture, card, folder, log, list(more), listens)
     try:

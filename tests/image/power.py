@@ -1,8 +1,8 @@
-"""Power cuts: what a disk may hold when the power goes, by the log that QEMU's `blklogwrites` keeps of it.
+"""Power cuts: what a disk may hold when the power fails, from the log of QEMU's `blklogwrites`.
 
-The log is that of Linux's dm-log-writes (Documentation/admin-guide/device-mapper/log-writes.rst): a sector that says
-what it is, then for each request a sector with its place, length and flags, followed by its data. What a flush followed
-is on the disk; of what came later any part may be, and a request may be torn between sectors.
+The log is that of Linux's dm-log-writes (Documentation/admin-guide/device-mapper/log-writes.rst): a header sector, then
+for each request a sector with its place, length and flags, followed by its data. Everything before a flush is on the
+disk; of what came later any part may be, and a request may be torn between sectors.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ class Write:
 
     Attributes:
         start: byte on the disk.
-        length: bytes; 0 for a flush alone.
+        length: bytes; 0 for only a flush.
         at: byte in the log where its data begin.
-        flushes: whether all that came before is on the disk from here on.
+        flushes: whether everything before it is on the disk from here on.
         lasting: whether it is itself on the disk when it is done.
-        discards: whether it has no data, since it forgets some.
+        discards: whether it discards data, and so has none.
     """
 
     start: int
@@ -41,10 +41,10 @@ class Write:
 
 
 def read_log(log: Path) -> list[Write]:
-    """The requests of a log, oldest first; one that is cut off at the end is left out.
+    """The requests of a log, oldest first, without one that is cut off at the end.
 
     Raises:
-        ValueError: this is no log of writes.
+        ValueError: this is not a log of writes.
     """
     found = []
     with log.open("rb") as file:
@@ -84,15 +84,15 @@ def pieces(write: Write, chance: random.Random) -> Iterator[tuple[int, int]]:
 
 
 def replay(log: Path, writes: list[Write], disk: Path, point: int, chance: random.Random, since: int = 0) -> None:
-    """Bring a disk to where a power cut after the first `point` requests may have left it.
+    """Bring a disk to a state in which a power cut after the first `point` requests may have left it.
 
     Args:
-        log: with the data of the requests.
-        writes: of the log.
+        log: has the data of the requests.
+        writes: requests of the log.
         disk: as it was after the first `since` requests, all of them flushed.
-        point: where the power goes.
+        point: number of requests before the power cut.
         chance: decides what is left of requests that were not flushed.
-        since: requests that the disk holds already.
+        since: number of requests that the disk already holds.
     """
     sure = sure_after(writes, point)
     with log.open("rb") as file, disk.open("r+b") as out:

@@ -1,4 +1,4 @@
-"""The judge of power cuts finds each kind of fault, and none in what is in order."""
+"""The judge of power cuts finds each kind of fault, and none in good results."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_what_is_in_order(results: Path) -> None:
     acknowledged, name = put(results / "inbox" / "done" / "a.dcm")
     (results / "a.png").write_bytes(b"mask")
     record = {"source": "a", "files": [{"name": "a.png", "sha256": hashlib.sha256(b"mask").hexdigest()}]}
-    # The power went while the second record was written.
+    # The power failed while the second record was written.
     (results / "records.jsonl").write_text(json.dumps(record) + '\n{"source": "b", "fi')
     assert faults(results, acknowledged, [name]) == []
     assert faults(results, {}, []) == []

@@ -1,4 +1,4 @@
-"""What takes hours: `make image-nightly`. Each test says what it counts, for the report."""
+"""Tests that take hours: `make image-nightly`. Each test prints its counts for the report."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_boot_to_the_first_film(tmp_path: Path, films: Films, architecture: str)
 
 
 def _moved(writes: list[Write], start: int, length: int) -> list[Write]:
-    """Requests as the partition sees them; those to other places are flushes alone."""
+    """Requests as the partition sees them; those outside it count as flushes only."""
     found = []
     for write in writes:
         inside = start <= write.start and write.start + write.length <= start + length
@@ -58,7 +58,7 @@ def _moved(writes: list[Write], start: int, length: int) -> list[Write]:
 def test_crash_points_of_a_session(tmp_path: Path, films: Films) -> None:
     card, log = tmp_path / "card.img", tmp_path / "log"
     make_card(image_of("amd64"), card, SETTINGS)
-    # The first start: the data partition grows meanwhile, which moves nothing of it.
+    # Before the first boot, which grows the data partition but moves none of its content.
     base = tmp_path / "base.ext4"
     copy_out(card, base)
     known: list[tuple[int, dict[str, str]]] = []
@@ -74,7 +74,7 @@ def test_crash_points_of_a_session(tmp_path: Path, films: Films) -> None:
     chance = random.Random(21)
     done = 0
     for number, point in enumerate(sorted(chance.randint(1, len(writes)) for _ in range(CRASH_POINTS))):
-        # What is sure is brought up to date once, and each cut starts from there.
+        # The flushed part is replayed once, and each cut starts from there.
         sure = sure_after(writes, point)
         replay(log, writes, base, sure, chance, since=done)
         done = sure
@@ -116,7 +116,7 @@ def test_machine_cuts_in_a_row(tmp_path: Path, films: Films) -> None:
 def test_a_data_partition_that_is_full_and_one_that_is_unplugged(tmp_path: Path, films: Films) -> None:
     card = tmp_path / "card.img"
     make_card(image_of("amd64"), card, SETTINGS)
-    # The partition lies on a disk of its own, which can be pulled; nothing is left on the card that could be mended.
+    # The partition is on a separate disk, which can be pulled; nothing is left on the card that could be repaired.
     disk = tmp_path / "disk.img"
     copy_out(card, disk)
     start, length = extent(card)
@@ -136,10 +136,10 @@ def test_a_data_partition_that_is_full_and_one_that_is_unplugged(tmp_path: Path,
         for _ in range(2):
             machine.tell("device_add", driver="usb-storage", drive="pulled", id="disk", bus="usb.0")
             _wait(lambda: machine.echo())
-            # 128 MB less what free_gb wants: the oldest films go, and the newest are taken all the same.
+            # 128 MB less than free_gb asks for: the oldest films are removed, and the newest are still taken.
             for seed in range(20):
                 film = films.make(seed + 100)
-                # What the station holds may be read anew when the partition comes; a sender tries again.
+                # The station may read its state again when the partition appears; a sender tries again.
                 _wait(partial(machine.send, film))
             _wait(lambda: not misses_it() and not machine.state()["sources"][0]["waiting"])
             machine.tell("device_del", id="disk")
@@ -156,7 +156,7 @@ def test_a_torn_superblock_is_mended_without_anybody(tmp_path: Path, films: Film
         machine.wait_for(1)
     start, _ = extent(card)
     with card.open("r+b") as file:
-        # Its second half: a cut tears what is being written at a sector's end.
+        # Its second half: a cut tears a write at a sector boundary.
         file.seek(start + 1024 + 512)
         file.write(bytes(512))
     with running("amd64", card, tmp_path) as machine:

@@ -1,4 +1,4 @@
-"""What the device does about a partition of the card that comes late or again."""
+"""What the device does if a partition of the card appears late or again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ AGAIN = f"--no-block try-restart {' '.join(f'{unit}.service' for unit in UNITS)}
 
 
 def told(tmp_path: Path, partition: str, *, mounted: bool, read: bool, mounts: bool = True) -> list[str]:
-    """What systemctl is told."""
+    """The arguments of systemctl."""
     answers = {
         "systemctl": f'echo "$*" >> {tmp_path}/told; case $1 in is-active) echo {"active" if read else "inactive"};;'
         f" start) exit {0 if mounts else 1};; esac",
@@ -69,7 +69,7 @@ def test_a_partition_without_a_readable_superblock_is_mended_by_its_place() -> N
 
 
 def mended(tmp_path: Path, device: Path) -> bool:
-    """Whether udev is told to look at it again after all that is done to mend it."""
+    """Whether udev is told to check it again after the repair."""
     (tmp_path / "udevadm").write_text(f"#!/bin/sh\necho $* > {tmp_path}/told\n")
     (tmp_path / "udevadm").chmod(0o755)
     environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}:/usr/sbin:/sbin"}
@@ -81,7 +81,7 @@ def mended(tmp_path: Path, device: Path) -> bool:
 
 
 def test_what_can_be_mended_is_looked_at_again_and_nothing_else(tmp_path: Path) -> None:
-    """Or a partition that holds nothing would be tried again without an end."""
+    """Otherwise an empty partition would be tried again endlessly."""
     if any(shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin") is None for tool in ("e2fsck", "blkid")):
         pytest.skip("e2fsprogs and util-linux are not installed")
     device = tmp_path / "partition"

@@ -1,4 +1,4 @@
-"""The replay of a log of writes, against a log whose end is known."""
+"""The replay of a log of writes, against a log with a known result."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FLUSH, _DISCARD = 1, 4
 
 
 def a_log(path: Path, *requests: tuple[int, bytes, int], cut: int = 0) -> Path:
-    """A log as QEMU writes it: start sector, data and flags of each request; `cut` bytes are left out at the end."""
+    """A log as QEMU writes it: start sector, data and flags of each request, without the last `cut` bytes."""
     text = struct.pack("<QQQI", 0x6A736677736872, 1, len(requests), 512).ljust(512, b"\0")
     for start, data, flags in requests:
         text += (
@@ -78,7 +78,7 @@ def test_the_log_of_the_emulator_itself(tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     copy.write_bytes(bytes(65536))
     writes = read_log(log)
-    # It is flushed when it is closed.
+    # Closing flushes the disk.
     assert writes[-1].flushes
     replay(log, writes, copy, len(writes), random.Random(0))
     assert copy.read_bytes() == disk.read_bytes()

@@ -1,4 +1,4 @@
-"""Settings from the card, as laptops write them and with what people get wrong."""
+"""Settings from the card, as laptops write them and with people's mistakes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_files_as_laptops_write_them(places: Any, mark: bytes, end: bytes) -> No
     assert (config.listener.address, config.view.address) == ("0.0.0.0:11112", "0.0.0.0:8080")
     assert (config.results.folder, config.retention.free_gb) == (places.data / "results", 1.0)
     assert (places.run / "station.toml").stat().st_mode & 0o077 == 0
-    # A token of its own, the same at the next start.
+    # A generated token, the same at the next start.
     assert config.view.token
     settings.apply(places)
     assert station(places).view.token == config.view.token

@@ -1,4 +1,4 @@
-"""What a model knows of itself: the classifier of the film gate and the estimates of Dice, on made-up observations."""
+"""A model's self-assessment: the film gate's classifier and the Dice estimates, on synthetic observations."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_bound_of_lungs_is_as_wide_as_flags_few_good_films() -> None:
 
 
 def test_films_that_the_network_learned_teach_nothing_where_others_of_its_kind_held_them_out() -> None:
-    # What was learned fits its outlines whatever the signals say; what was held out does so no better than new films.
+    # Training films fit their outlines whatever the signals say; held-out films fit no better than new ones.
     learned = [
         replace(one, film=replace(one.film, held_out=False), dice={"heart": 0.97})
         for one in observed(200, dataset="two")

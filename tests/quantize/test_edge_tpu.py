@@ -1,4 +1,4 @@
-"""Networks as they are converted, against the Edge TPU's rules: those we offer obey, the reference does not."""
+"""Converted networks against the Edge TPU's rules: those we offer obey them, the reference does not."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def predicted(config: NetworkConfig) -> EdgeTpuPrediction:
     films = rng.random((2, config.height, config.width, config.channels), np.float32)
     model = build(keras, config)
     for layer in model.layers:
-        # A new layer's biases are 0, and the converter would leave them out.
+        # A new layer's biases are 0, which the converter would leave out.
         layer.set_weights([w if w.any() else rng.uniform(0.1, 0.2, w.shape) for w in layer.get_weights()])
     flatbuffer = convert.to_int8_after_training(model, films)
     return predict_edge_tpu(read_graph(flatbuffer))
@@ -31,7 +31,7 @@ def predicted(config: NetworkConfig) -> EdgeTpuPrediction:
 
 @pytest.mark.parametrize("preset", sorted(set(PRESETS) - {"seed"}))
 def test_what_we_offer_obeys_at_its_own_size(preset: str) -> None:
-    # Narrow, because operators and sizes of pictures decide, not the number of channels.
+    # Narrow, because operators and picture sizes decide, not the number of channels.
     found = predicted(replace(PRESETS[preset], base=4, widest=8))
     assert found.reasons == ()
     assert found.streamed_bytes == 0

@@ -44,7 +44,7 @@ RESIZE_BILINEAR                1          Operation is otherwise supported, but 
 
 @pytest.fixture
 def compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A command of that name first on the PATH; what it does stands in the file `does` beside it."""
+    """A command of that name first on the PATH; the file `does` beside it sets its behaviour."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "log").write_text(LOG)
     script = tmp_path / "bin" / "edgetpu_compiler"

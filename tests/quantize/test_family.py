@@ -1,4 +1,4 @@
-"""The recipe of the shipped models: what it would run is what the commands take."""
+"""The recipe of the shipped models: the commands accept what it would run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def lines() -> list[list[str]]:
     if shutil.which("make") is None:
         pytest.skip("make is not here")
     words = ["make", "--dry-run", "--file", "quantize/family.mk", "all", "DATA=data", "RUNS=nowhere"]
-    # A make that these tests run under must not speak for this one.
+    # A make that runs these tests must not affect this one.
     alone = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True, env=alone)
     return [shlex.split(line) for line in done.stdout.replace("\\\n", " ").splitlines()]
@@ -30,9 +30,9 @@ def lines() -> list[list[str]]:
 
 def test_every_model_is_trained_quantised_and_scored(lines: list[list[str]]) -> None:
     verbs = [line[1] for line in lines if line[0] == "edge-seg"]
-    # Of the teacher and two halves too, which are not shipped.
+    # Including the teacher and two halves, which are not shipped.
     assert (verbs.count("quantize"), verbs.count("benchmark")) == (6, 3)
-    # What one step writes is what another reads.
+    # The steps read exactly the files that other steps write.
     made = {line[line.index("--out") + 1] for line in lines if "--out" in line}
     read = {word for line in lines for word in line if word.startswith("nowhere/") and not word.endswith(".done")}
     assert {word.replace(".float32", "").replace(".ptq", "") for word in read} == made

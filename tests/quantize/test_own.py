@@ -1,4 +1,4 @@
-"""A Keras U-Net of one's own: quantised, or refused layer by layer with the fix."""
+"""A user's own Keras U-Net: quantised, or refused layer by layer with the fix."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def unet(
     middle: Callable[[Any], Any] = lambda x: x,
     shape: tuple[int | None, int | None, int] = (SIDE, SIDE, 1),
 ) -> Any:
-    """The U-Net of tutorials, with one level."""
+    """The tutorials' U-Net, with one level."""
     film = keras.Input(shape)
     x = layers.Conv2D(8, 3, padding="same", use_bias=False)(before(film))
     skip = layers.Activation("relu")(layers.BatchNormalization()(x))
@@ -110,7 +110,7 @@ def test_what_is_no_model_is_refused(tmp_path: Path) -> None:
 
 @pytest.fixture
 def squares(tmp_path: Path) -> Path:
-    """Films of a bright square, which is outlined."""
+    """Films with a bright, outlined square."""
     folder = tmp_path / "squares"
     rng = np.random.default_rng(0)
     for name in ("images", "masks"):

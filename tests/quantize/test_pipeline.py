@@ -149,7 +149,7 @@ def test_the_trust_score_is_calibrated_and_tells_good_outlines_from_bad(model: P
 def test_the_manifest_says_what_a_run_started_from_and_names_no_folder_of_this_machine(
     run: Path, tmp_path: Path
 ) -> None:
-    # As `edge-seg train --from` leaves it, whose own test is in `tests/train`.
+    # As `edge-seg train --from` leaves it, which is tested in `tests/train`.
     more = tmp_path / "more"
     shutil.copytree(run, more)
     raw = json.loads((more / "config.json").read_text())
@@ -268,9 +268,9 @@ def test_the_seed_network_converts() -> None:
 
     small = replace(PRESETS["seed"], height=64, width=64)
     assert build(tf_keras, small).count_params() == 31_055_297
-    # The same layers, of fewer channels: a converter's work grows with the weights.
+    # The same layers with fewer channels: a converter's work grows with the weights.
     model = build(tf_keras, replace(small, base=8))
     films = np.random.default_rng(0).random((2, 64, 64, 3), np.float32)
-    # Less than all weights: batch statistics go into those of the convolutions.
+    # Less than all weights: batch statistics are folded into the convolutions.
     assert len(convert.to_float32(model)) > 3.9 * model.count_params()
     assert purity_violations(convert.to_int8_after_training(model, films)) == []

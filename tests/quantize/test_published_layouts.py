@@ -1,4 +1,4 @@
-"""The commonest public sets, laid out exactly as they come: checked, trained on, quantised and run, a command each."""
+"""The commonest public sets in their original layout: checked, trained on, quantised and run, one command each."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def save(path: Path, picture: np.ndarray) -> None:
 
 
 def chest_xray_masks_and_labels(folder: Path, number: int, film: np.ndarray, masks: Masks) -> None:
-    """Kaggle: masks of the Shenzhen films have `_mask` in their names, those of the Montgomery ones have not."""
+    """Kaggle: masks of the Shenzhen films have `_mask` in their names, those of the Montgomery films do not."""
     montgomery = number % 2
     name = f"MCUCXR_{number:04d}_0" if montgomery else f"CHNCXR_{number:04d}_0"
     save(folder / "Lung Segmentation" / "CXR_png" / f"{name}.png", film)
@@ -78,7 +78,7 @@ def coco(folder: Path, number: int, film: np.ndarray, masks: Masks) -> None:
 
 
 def one_file_a_structure(folder: Path, number: int, film: np.ndarray, masks: Masks) -> None:
-    """A folder of films, and for each film a mask file of each structure."""
+    """A folder of films, and for each film a mask file per structure."""
     save(folder / "images" / f"case{number}.png", film)
     for name in ("right_lung", "left_lung", "heart"):
         save(folder / "masks" / f"case{number}_{name}.png", masks[name])
@@ -110,7 +110,7 @@ def test_from_a_public_layout_to_outlines(
     run, model, results = tmp_path / "run", tmp_path / "mine.tflite", tmp_path / "results"
     steps = ["--network", "tiny", "--size", 32, "--epochs", 1, "--films-per-epoch", 16, "--batch-size", 8, "-q"]
     assert edge_seg("train", films, "--out", run, *steps) == 0
-    # A few steps say nothing of Dice: what matters here is that every step is one command.
+    # Dice means nothing after a few steps: what matters here is that every step is one command.
     budget = ["--dice-budget", 1, "--epochs", 1, "--films-per-epoch", 8, "-q"]
     assert edge_seg("quantize", run, "--out", model, *budget) == 0
     film = next(path for path in films.rglob("*.png") if "ask" not in str(path.relative_to(films)))

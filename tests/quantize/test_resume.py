@@ -1,4 +1,4 @@
-"""Quantization-aware fine-tuning that was stopped goes on, unless its loss is not a number any more."""
+"""Quantization-aware fine-tuning resumes after a stop, unless its loss has become NaN."""
 
 from __future__ import annotations
 

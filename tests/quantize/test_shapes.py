@@ -1,4 +1,4 @@
-"""Networks of other shapes than the shipped ones, from films to masks: one class, softmax, dropout, another lung."""
+"""Networks unlike the shipped ones, from films to masks: one class, softmax, dropout, another lung."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ OWN = "the lung above the dome of the diaphragm"
 
 @pytest.fixture(scope="module")
 def softmax(chests: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of classes that exclude each other, of a lung defined in words of one's own."""
+    """A model of mutually exclusive classes, with a user's own definition of the lung."""
     words = ("--output", "softmax", "--structures", "right_lung,left_lung", "--lung", OWN)
     return made(chests, tmp_path_factory.mktemp("softmax"), *words)
 
@@ -82,7 +82,7 @@ def test_one_class_with_dropout(chests: Path, tmp_path: Path) -> None:
     assert dice(film.masks["right_lung"] | film.masks["left_lung"], result.masks["whole_lung"]) > 0.75
     assert result.trust is None
     assert "behind the heart" in result.structures[0].definition
-    # Films that are no chest are turned away all the same.
+    # Films that do not show a chest are still rejected.
     assert segmenter.manifest.expects == "chest"
 
 

@@ -1,4 +1,4 @@
-"""A network that nobody trained is a whole model file, and says what it is."""
+"""An untrained network makes a complete model file that says what it is."""
 
 from __future__ import annotations
 

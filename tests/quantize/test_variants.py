@@ -63,7 +63,7 @@ def test_all_five_are_one_network_in_other_numbers(made: dict[str, ModelFile]) -
     assert len({one.parameters for one in facts.values()}) == 1
     assert facts["float32"].macs > 0
     assert facts["float16"].weight_bytes * 2 == facts["float32"].weight_bytes == 4 * facts["float32"].parameters
-    # Cards and pictures ride in the shipped file alone: the networks are compared.
+    # Only the shipped file has cards and pictures, so the networks are compared.
     sizes = {kind: one.flatbuffer_bytes for kind, one in facts.items()}
     assert sizes["float32"] > sizes["float16"] > max(sizes["dynamic"], sizes["int8-ptq"], sizes["int8-qat"])
     assert facts["int8-ptq"].violations == facts["int8-qat"].violations == ()

@@ -1,4 +1,4 @@
-"""Ratios of predicted against true outlines: figures that can be checked by hand."""
+"""Ratios of predicted and true outlines, on figures that can be checked by hand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from edge_seg_data import LabelledFilm, open_dataset
 
 
 def chest(heart: int) -> dict[str, np.ndarray]:
-    """Lungs that span 80 of 100 columns, and a heart so many wide."""
+    """Lungs that span 80 of 100 columns, and a heart `heart` columns wide."""
     planes = {name: np.zeros((50, 100), np.uint8) for name in ("right_lung", "left_lung", "cardiomediastinum")}
     planes["right_lung"][:, 10:40] = 1
     planes["left_lung"][:, 60:90] = 1
@@ -43,7 +43,7 @@ def test_ratios_are_compared_by_name_and_withheld_ones_are_kept() -> None:
     nothing = true_measurements(chest(0), film)
     withheld = {p.ratio: p.predicted for p in compare_ratios("f", "p", true, nothing)}
     assert withheld == {"left_to_right_area": 1.0, "cardiothoracic": None}
-    # Where the truth has none, there is nothing to agree with.
+    # A ratio that the truth lacks cannot be compared.
     assert [p.ratio for p in compare_ratios("f", "p", nothing, true)] == ["left_to_right_area"]
 
 

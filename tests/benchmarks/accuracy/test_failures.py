@@ -1,4 +1,4 @@
-"""Known failures: the corruptions that cost most, pictured on the phantom alone, riding in the model's file."""
+"""Known failures: the corruptions that cost most, pictured on the phantom only, stored in the model file."""
 
 from __future__ import annotations
 

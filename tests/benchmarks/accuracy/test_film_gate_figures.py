@@ -1,4 +1,4 @@
-"""The gate by command: films that pass are counted with their findings, pictures that slip through are named."""
+"""The film gate's figures: films that pass are counted with their findings, pictures that slip through are named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks of other programs, scored as models are; and films that a model was trained with."""
+"""Masks from other programs, scored like models; and films that a model was trained on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILMS = 5
 
 @pytest.fixture
 def films(tmp_path: Path) -> Path:
-    """Noise with a square outlined, all of it for testing."""
+    """Noise with a square outlined, all in the test split."""
     folder = tmp_path / "films"
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
@@ -129,7 +129,7 @@ def test_films_that_a_model_was_trained_with_are_counted(tiny_model: Path) -> No
 def test_a_report_holds_masks_beside_models_and_says_what_a_model_was_trained_with(
     tmp_path: Path, films: Path, tiny_model: Path, make_flatbuffer: Callable[..., bytes]
 ) -> None:
-    # Seen as right lungs, so that the tiny model outlines the same.
+    # Named right lungs, so that the tiny model outlines the same structure.
     (films / "masks").rename(films / "right_lung")
     for i in range(FILMS):
         write(tmp_path / "theirs" / f"f{i}.png", square(20))

@@ -1,4 +1,4 @@
-"""How far an estimate of Dice can be relied on: rank statistics that can be checked by hand, and their intervals."""
+"""How reliable an estimate of Dice is: rank statistics that can be checked by hand, and their intervals."""
 
 from __future__ import annotations
 

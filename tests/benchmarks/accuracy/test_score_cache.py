@@ -31,7 +31,7 @@ def test_what_was_put_is_there_after_a_cut(tmp_path_factory: pytest.TempPathFact
         cache.put(key, value)
     known = {json.dumps(key): value for key, value in entries}
     assert {json.dumps(key): ScoreCache(path).get(key) for key, _ in entries} == known
-    # A power cut in the middle of the last line, and the run that follows.
+    # A power cut in the middle of the last line, then the next run.
     data = path.read_bytes() if path.exists() else b""
     path.write_bytes(data[: max(0, len(data) - cut)])
     again = ScoreCache(path)
@@ -58,7 +58,7 @@ def words(model: Path, out: Path) -> list[str]:
 
 
 def scored(model: Path, out: Path) -> str:
-    """What a benchmark says, in this process."""
+    """A benchmark's output, run in this process."""
     done = CliRunner().invoke(benchmark, words(model, out), catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.output

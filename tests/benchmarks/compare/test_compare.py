@@ -1,4 +1,4 @@
-"""Comparisons of reports: what was planted is found, what is the same is called the same."""
+"""Comparisons of reports: planted differences are found, equal results are called the same."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def report(seed: int, slow: float = 1.0, lost: float = 0.0, pace: float = 1.0, l
 
 
 def with_times(made: Report, times: Sequence[float]) -> Report:
-    """The report with other times of its model."""
+    """The report with other times for its model."""
     entry = replace(made.models[0], samples_ms={ALONE: tuple(times)})
     return replace(made, models=(entry,))
 

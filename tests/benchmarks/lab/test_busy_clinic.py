@@ -1,4 +1,4 @@
-"""A station under everything at once, small: nothing is lost or doubled, and both entrances answer."""
+"""A station under every load at once, on a small scale: nothing is lost or doubled, and both ports answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reference of the command line is what the commands say of themselves."""
+"""The command-line reference matches the commands' own help."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 
 
 def test_the_page_is_what_help_says(tmp_path: Path) -> None:
-    # In a process of its own: click keeps what other tests made of the commands.
+    # In a separate process: click keeps changes that other tests made to the commands.
     made = tmp_path / "cli.md"
     subprocess.run([sys.executable, "-m", "edge_seg_lab.cli_reference", str(made)], check=True, timeout=120)
     assert PAGE.read_text() == made.read_text(), "run: python -m edge_seg_lab.cli_reference docs/reference/cli.md"

@@ -1,4 +1,4 @@
-"""A week on a device, small: every film is settled once through wrong clocks, a full disk and a power cut."""
+"""A short week on a device: every film is settled once despite wrong clocks, a full disk and a power cut."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_each_film_is_settled_once_in_a_small_week(tmp_path: Path, tiny_model: P
     except OSError as error:
         pytest.skip(f"no partition can be had here: {error}")
     assert (found.acknowledged, found.lost, found.doubled, found.failed) == (76, 0, 0, 0)
-    # More is to be free than there is: a start looks for what is to go before it has done the next film.
+    # free_gb exceeds the free space, so a start removes results before it has done the next film.
     assert found.removed > 0
     told = " ".join(found.problems)
     assert "the clock has jumped" in told

@@ -1,4 +1,4 @@
-"""The pictures of the architecture are what their description says, and name rooms that are there."""
+"""The architecture pictures match their description and name packages and modules that exist."""
 
 from __future__ import annotations
 

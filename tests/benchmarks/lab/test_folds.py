@@ -1,4 +1,4 @@
-"""Cross-validation: every film is held out once, with all films of its patient, and the fold's data say so."""
+"""Cross-validation: every film is held out once, with all films of its patient, as the fold's data record."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_cross_validation_end_to_end(
     out, commands, edge_seg = tmp_path / "out", [], folds._edge_seg
 
     def first_fold_alone(*words: str) -> None:
-        """Runs the commands of the first fold; the second's network is one made before."""
+        """Run the first fold's commands; the second fold's network was made before."""
         commands.append(words)
         if "fold-0" in " ".join(words):
             edge_seg(*words)
@@ -79,7 +79,7 @@ def test_cross_validation_end_to_end(
     assert second == [tuple(word.replace("fold-0", "fold-1") for word in words) for words in first]
     result = json.loads((out / "folds.json").read_text())
     dataset = open_dataset(films)
-    # Each film by its own fold's model.
+    # Each film is scored by its own fold's model.
     for k, held_out in enumerate(folds_of(dataset.films, 2)):
         segmenter = Segmenter.load(out / f"fold-{k}" / "model.tflite", gate=False)
         scores = [asdict(score) for film in held_out for score in score_film(segmenter, dataset.name, film)]

@@ -1,4 +1,4 @@
-"""Films written as DICOM in many ways are the same film; a header that lies is seen in the table."""
+"""Films written as DICOM in many ways are the same film; a wrong header shows in the table."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_real_films_stay_the_same_film_however_they_are_written(films_folder: Pa
         kind, _, _, dice, from_best, in_place, ratio = (part.strip("| ") for part in line.split(" | "))
         assert float(ratio) <= 0.003, line
         if kind.endswith(("halved", "left out")):
-            # Half of the film is lost there: small films' masks cannot be any nearer.
+            # Half of the film is lost there: masks of small films cannot be closer.
             assert float(from_best) <= 0.003, line
             assert float(in_place) >= 0.99, line
         else:

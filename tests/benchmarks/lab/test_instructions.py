@@ -41,14 +41,14 @@ print([count(turns) for turns in (1_000_000, 1_000_000, 1_000_000, 3_000_000)])
 
 @pytest.fixture(scope="module")
 def work() -> Path:
-    """Where the emulator is kept from one run of the tests to the next; tests/device has it too."""
+    """Where the emulator is kept between test runs; tests/device uses it too."""
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     return cache / "edge-seg-tests" / "emulation"
 
 
 @pytest.fixture(scope="module")
 def emulator(work: Path, tmp_path_factory: pytest.TempPathFactory) -> Arm64Python:
-    """Python for 64-bit ARM and a compiler for the plugin, or a skip that says what is missing."""
+    """Python for 64-bit ARM and a compiler for the plugin, or a skip that names what is missing."""
     try:
         build_plugin(tmp_path_factory.mktemp("plugin"))
         return prepare(work, device_requirements())
@@ -65,7 +65,7 @@ def test_each_instruction_is_counted_once(emulator: Arm64Python, tmp_path: Path)
     done = subprocess.run(command, env=emulator.environment([]), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     _, _, once, thrice = json.loads(done.stdout)
-    # Two instructions a turn; what Python does around the call is the same both times, but for some hundreds.
+    # Two instructions per turn; Python's own around the call differ by a few hundred at most.
     assert thrice - once == pytest.approx(4_000_000, abs=5_000)
     assert once == pytest.approx(2_000_000, rel=0.05)
 
@@ -100,12 +100,12 @@ def test_counts_repeat_and_stages_add_up(work: Path, tiny_model: Path, tmp_path:
     for row in report["rows"]:
         counted = row["instructions"]
         assert max(row["spread"][name] for name in ("inference", "film")) < REPEATABLE
-        # Stages that do next to nothing vary by some instructions: what counts is what that is of a film.
+        # Stages that do next to nothing vary by some instructions: compare the variation with the whole film.
         assert all(row["spread"][name] * counted[name] < REPEATABLE * counted["film"] for name in counted)
         assert sum(counted[stage] for stage in (*STAGES, "other")) == pytest.approx(counted["film"])
         assert row["differing_pixels"] == 0
         assert row["macs"] == 64 * 64 * 3
-        # Every output is computed and written, and no stage is for nothing.
+        # Every output is computed and written, and no stage is free.
         assert counted["inference"] > row["macs"] / 64
         assert all(counted[stage] > 0 for stage in STAGES)
         assert row["instructions_per_mac"] == pytest.approx(counted["inference"] / row["macs"])

@@ -1,4 +1,4 @@
-"""A station with many records: it starts, and a retention that is killed goes on."""
+"""A station with many records starts, and retention resumes after a kill."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates of checkouts, each measured in a process of its own."""
+"""Rates of checkouts, each measured in its own process."""
 
 from __future__ import annotations
 

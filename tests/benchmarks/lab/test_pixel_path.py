@@ -1,4 +1,4 @@
-"""What a film costs beside the network: every stage is timed, and the functions named are those that ran."""
+"""What a film costs outside the network: every stage is timed, and the named functions are the ones that ran."""
 
 from __future__ import annotations
 

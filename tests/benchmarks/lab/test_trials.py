@@ -1,4 +1,4 @@
-"""Trials: each row of a plan is trained, measured and written down with the command that repeats it."""
+"""Trials: each row of a plan is trained, measured and recorded with the command that repeats it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_every_command_of_the_plans_is_one_that_train_takes(path: Path) -> None:
 
     plan = Plan.read(path)
     for row in plan.rows:
-        # Parsed alone, not run: an option that train does not know, or a value it refuses, ends here.
+        # Parsed, not run: an unknown option or a refused value fails here.
         context = train.make_context("train", [*plan.words(row, Path("data")), "--out", "run"])
         assert len(context.params["datasets"]) == len(plan.data)
 
@@ -37,7 +37,7 @@ def test_what_is_no_plan_is_refused(tmp_path: Path) -> None:
 
 
 def finished_row(folder: Path, model: Path) -> None:
-    """A row of an earlier run, with its model."""
+    """A finished row of an earlier run, with its model."""
     folder.mkdir(parents=True)
     shutil.copy(model, folder / "model.tflite")
     score = RowDice(0.4321, 0.4, 0.5, 3, 3, "chests", "test", "whole_lung")
@@ -45,7 +45,7 @@ def finished_row(folder: Path, model: Path) -> None:
 
 
 def in_this_process(*words: str) -> None:
-    """Runs `edge-seg WORDS...` where TensorFlow is loaded already."""
+    """Run `edge-seg WORDS...` in this process, where TensorFlow is already loaded."""
     from edge_seg.cli import main as cli
 
     with pytest.raises(SystemExit) as end:
@@ -95,7 +95,7 @@ def test_rows_are_trained_once_and_stand_in_the_table(
         called.clear()
         done = CliRunner().invoke(main, [*map(str, words)], catch_exceptions=False)
         assert done.exit_code == 0, done.output
-        # The last times all rows together.
+        # The last call times all rows together.
         assert called == verbs
     settings = json.loads((tmp_path / "out" / "now" / "run" / "config.json").read_text())["config"]
     assert settings["network"]["base"] == 6

@@ -1,4 +1,4 @@
-"""Reference timing: the same arithmetic is timed again and again, and named."""
+"""Reference timing: the same arithmetic is timed repeatedly, and named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The machine's peak and a network's traffic: what can be counted by hand, and what no measurement may break."""
+"""The machine's peak and a network's memory traffic: hand-counted cases, and what every measurement must satisfy."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_each_operator_reads_its_inputs_and_writes_its_output_once() -> None:
     features = tensor("features", (1, 8, 8, 4), "int8")
     square = tensor("square", (1, 8, 8, 4), "int8")
     convolution = Operator("CONV_2D", 3, (film, weights, bias), (features,))
-    # One tensor, taken twice, is read once.
+    # A tensor used twice is read once.
     product = Operator("MUL", 2, (features, features), (square,))
     assert bytes_moved(graph(convolution)) == 64 + 36 + 16 + 256
     assert bytes_moved(graph(convolution, product)) == 64 + 36 + 16 + 256 + 256 + 256
@@ -65,7 +65,7 @@ def test_weights_that_are_converted_once_count_as_what_they_become() -> None:
     film, result = tensor("film", (1, 3), "float32"), tensor("result", (1, 2), "float32")
     converted = Operator("DEQUANTIZE", 1, (stored,), (weights,))
     assert bytes_moved(graph(converted, Operator("FULLY_CONNECTED", 1, (film, weights), (result,)))) == 12 + 24 + 8
-    # What depends on the film is converted for each film.
+    # A tensor that depends on the film is converted for each film.
     assert bytes_moved(graph(Operator("DEQUANTIZE", 1, (tensor("film", (1, 3), "int8"),), (film,)))) == 3 + 12
 
 
@@ -154,7 +154,7 @@ def test_memory_and_caches_are_told_within_reason() -> None:
 
 @pytest.fixture(scope="module")
 def two_peaks() -> list[Peak]:
-    """Two measurements, one after the other."""
+    """Two consecutive measurements."""
     return [measure_peak(1) for _ in range(2)]
 
 
@@ -226,7 +226,7 @@ print(json.dumps(asdict(measure_peak(int(sys.argv[1])))))
 
 
 def measured_with(limit: Callable[[], object], threads: int = 1) -> Peak:
-    """What a process finds that is limited before it starts; it must not die."""
+    """The peak measured by a process that is limited before it starts; it must not die."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-c", _MEASURE, str(threads)]
     done = subprocess.run(command, capture_output=True, text=True, preexec_fn=limit, env=environment)
@@ -266,7 +266,7 @@ def control_group() -> Iterator[Path]:
 @pytest.mark.slow
 @pytest.mark.parametrize("megabytes", [48, 256])
 def test_in_a_small_control_group_what_can_be_is_measured(control_group: Path, megabytes: int) -> None:
-    """In 48 MB some candidates are killed; the process that waits for them is not."""
+    """In 48 MB some candidates are killed, but not the process that waits for them."""
     limit = next((n for n in ("memory.limit_in_bytes", "memory.max") if (control_group / n).exists()), None)
     if limit is None:
         pytest.skip("control groups do not limit memory here")

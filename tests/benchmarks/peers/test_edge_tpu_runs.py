@@ -1,4 +1,4 @@
-"""The accelerator as one more engine of the benchmark, by the stand-in library of the tests of the runtime."""
+"""The accelerator as another engine of the benchmark, using the runtime tests' stand-in library."""
 
 from __future__ import annotations
 

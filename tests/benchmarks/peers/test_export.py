@@ -1,4 +1,4 @@
-"""`edge-seg export`: an ONNX file that ONNX Runtime runs to the same result, and that knows its manifest."""
+"""`edge-seg export`: an ONNX file that gives the same result in ONNX Runtime and includes its manifest."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def test_a_model_is_exported(tmp_path: Path, lungs: ModelFile) -> None:
     segmenter = Segmenter(lungs)
     tensor = segmenter.prepare(phantom(256, 256, seed=0).film)[0]
     found = session.run(None, {session.get_inputs()[0].name: tensor})[0]
-    # Halves are rounded otherwise, and a step more here and there follows from that.
+    # Halves are rounded differently, which adds a step here and there.
     np.testing.assert_allclose(found.astype(int), segmenter.runtime.run(tensor), atol=8)
     assert np.mean((found > 0) != (segmenter.runtime.run(tensor) > 0)) < 0.001

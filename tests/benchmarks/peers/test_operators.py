@@ -1,4 +1,4 @@
-"""The translation to ONNX, operator by operator: networks of one operator give what LiteRT gives."""
+"""The translation to ONNX, operator by operator: one-operator networks give LiteRT's results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ few = settings(max_examples=25)
 
 
 def options(kind: str, **values: Any) -> Any:
-    """Options of an operator; names of paddings and activations instead of numbers."""
+    """Options of an operator, with paddings and activations by name instead of number."""
     made = getattr(schema, f"{kind}OptionsT")()
     for name, value in values.items():
         assert hasattr(made, name)
@@ -52,7 +52,7 @@ def network_of(
     """A flatbuffer of one operator.
 
     Args:
-        kind: of the operator.
+        kind: kind of the operator.
         made: its options, or `None`.
         tensors: `(shape, dtype, values or None, scales, zero point, axis)`, the last three of quantised ones; the
             network's input is the first, its output the second.
@@ -86,7 +86,7 @@ def network_of(
 
 
 def results(flatbuffer: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """LiteRT's and ONNX Runtime's, as float64, of the same random input."""
+    """LiteRT's and ONNX Runtime's results, as float64, for the same random input."""
     known, other = TFLiteRuntime(flatbuffer, 1, "litert"), OnnxRuntime(flatbuffer, 1)
     assert (other.input, other.output) == (known.input, known.output)
     if known.input.dtype == "int8":
@@ -100,7 +100,7 @@ def results(flatbuffer: bytes) -> tuple[np.ndarray, np.ndarray]:
 
 
 def same(flatbuffer: bytes) -> bool:
-    """Whether float32 results are."""
+    """Whether the float32 results are the same."""
     known, other = results(flatbuffer)
     return bool(np.abs(known - other).max() <= CLOSE * max(1.0, np.abs(known).max()))
 
@@ -198,7 +198,7 @@ def test_resize(
     names = {"RESIZE_BILINEAR": "ResizeBilinear", "RESIZE_NEAREST_NEIGHBOR": "ResizeNearestNeighbor"}
     align, half = places
     if kind == "RESIZE_NEAREST_NEIGHBOR" and places == (False, False):
-        # Elsewhere the last bit of a product decides which neighbour is the nearest.
+        # At other sizes the last bit of a product decides which neighbour is nearest.
         rows, columns = 2 * height, 3 * width
     tensors = [
         ((1, height, width, source), "float32", None),
@@ -250,7 +250,7 @@ def test_what_is_done_to_each_pixel(kind: str, made: Any) -> None:
 
 
 def int8_convolution(act: str, zero_point: int, *, largest: int = 127, depthwise: bool = False) -> bytes:
-    """3 x 3 over four channels, weights up to the largest number that int8 has, one scale a channel."""
+    """3 x 3 over four channels, weights up to int8's largest value, one scale per channel."""
     scales = np.array([0.01, 0.02, 0.005, 0.03], np.float32)
     shape, axis = ((1, 3, 3, 4), 3) if depthwise else ((4, 3, 3, 4), 0)
     kind, version = ("DEPTHWISE_CONV_2D", 3) if depthwise else ("CONV_2D", 3)
@@ -359,5 +359,5 @@ def test_the_translation_holds_to_the_rules_of_onnx(lungs: Any) -> None:
     onnx = pytest.importorskip("onnx")
     model = onnx.load_from_string(to_onnx(read_network(lungs.flatbuffer)))
     onnx.checker.check_model(model, full_check=True)
-    # Dimensions are reordered at both ends alone.
+    # Dimensions are reordered only at the two ends.
     assert [node.op_type for node in model.graph.node].count("Transpose") == 2

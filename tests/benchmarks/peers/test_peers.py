@@ -1,4 +1,4 @@
-"""The other engines: the same network gives the same masks, on as many threads as asked for."""
+"""The other engines: the same network gives the same masks, on the requested number of threads."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edge_seg_benchmarks.peers import ENGINES, OperatorKind, by_kind, open_engin
 from edge_seg_benchmarks.peers.profile import ProfiledOperator
 
 PEERS = {"onnxruntime": ("onnxruntime", "onnx"), "openvino": ("openvino",)}
-"""What each needs."""
+"""Modules that each needs."""
 
 # Measured on eight phantoms of the three shipped models: onnxruntime at most 0.06 % of a mask's pixels, 6 % of the
 # logits, by at most 12 of 255; openvino on a processor without VNNI, where its sums saturate, at most 0.5 %, 10 %, 128.
@@ -64,7 +64,7 @@ class Recorder:
 
 
 def compare(engine: str, model: ModelFile, films: list[Film]) -> tuple[float, float, float]:
-    """Against LiteRT: largest share of a mask's pixels, share of logits that differ, and by how much at most."""
+    """Against LiteRT: largest share of a mask's pixels and share of logits that differ, and the largest difference."""
     runtimes = [Recorder(open_engine(name, model, 1)) for name in ("litert", engine)]
     segmenters = [Segmenter(model, runtime, gate=False) for runtime in runtimes]
     pixels, share, most = 0.0, 0.0, 0.0
@@ -78,12 +78,12 @@ def compare(engine: str, model: ModelFile, films: list[Film]) -> tuple[float, fl
 
 
 def real_valued(model: ModelFile, weights: str = "float32") -> ModelFile:
-    """An int8 model of convolutions, additions and enlargements, made float32 again.
+    """An int8 model of convolutions, additions and upsampling, converted back to float32.
 
     Args:
-        model: what to take apart.
-        weights: `float32`; `float16`, each made float32 by an operator; or `int8`, as dynamic-range quantisation
-            leaves them.
+        model: the model to convert.
+        weights: `float32`; `float16`, each converted to float32 by an operator; or `int8`, as in dynamic-range
+            quantisation.
     """
     network = schema.ModelT.InitFromPackedBuf(model.flatbuffer)
     graph = network.subgraphs[0]
@@ -188,7 +188,7 @@ def test_tensors_are_those_of_the_flatbuffer(engine: str, name: str) -> None:
     assert (first.dtype, first.shape) == (np.int8, known.output.shape)
     kept = first.copy()
     other.run(-1 - tensor)
-    np.testing.assert_array_equal(first, kept)  # a result is not written over by the next
+    np.testing.assert_array_equal(first, kept)  # the next result does not overwrite it
 
 
 def test_name_and_delegate_stand_on_the_result(engine: str) -> None:
@@ -200,8 +200,8 @@ def test_name_and_delegate_stand_on_the_result(engine: str) -> None:
     assert (result.delegate, result.threads) == ("cpu", 1)
 
 
-# Ticks of each thread, before and after: threads of the engine that did nothing do not count. Where other work holds
-# the second core, the first thread takes what waits: so it goes on until the second has ticks that no idle thread has.
+# Ticks of each thread, before and after: idle threads of the engine do not count. If other work holds the second
+# core, the first thread takes over the waiting work: so it runs until the second has more ticks than any idle thread.
 WORKING_THREADS = """
 import json, os, sys
 from pathlib import Path
@@ -288,7 +288,7 @@ def test_a_profile_tells_where_the_time_goes(engine: str) -> None:
     assert [entry.ms for entry in kinds] == sorted((entry.ms for entry in kinds), reverse=True)
     assert sum(entry.count for entry in kinds) == len(rows)
     assert sum(entry.ms for entry in kinds) == pytest.approx(sum(row.ms for row in rows))
-    # The network has 18 convolutions, and none is left out or counted once for each run.
+    # The network has 18 convolutions; none is left out, or counted once per run.
     assert sum(entry.count for entry in kinds if "Conv" in entry.kind) == 18
 
 

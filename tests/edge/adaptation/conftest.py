@@ -1,4 +1,4 @@
-"""Folders of results in which phantoms were corrected."""
+"""Results folders with corrected phantoms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_seg.phantom import phantom
 
 Draw = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
-# Patients are hashed with a key drawn by lot: with this one, 5 of the first 14 are tested on.
+# Patients are hashed with a random key: with this one, 5 of the first 14 are used for testing.
 _KEY = b"a" * 64
 
 
@@ -26,7 +26,7 @@ def nano() -> ModelFile:
 
 @pytest.fixture(scope="session")
 def learns_quickly() -> Iterator[None]:
-    """Phantoms are learned in fewer looks than films."""
+    """Phantoms need fewer training passes than films."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("edge_seg.adaptation.learning._LOOKS", 60)
         patch.setattr("edge_seg.adaptation.learning._PASSES", 1)
@@ -35,7 +35,7 @@ def learns_quickly() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def correct(nano: ModelFile) -> Callable[..., None]:
-    """Correct so many phantoms in a folder of results, drawn as told, by default as they are."""
+    """Correct `count` phantoms in a results folder, with outlines changed by `draw`, by default unchanged."""
 
     def corrected(results: Path, count: int = 14, draw: Draw = lambda masks: masks) -> None:
         store, model = Corrections(results), nano.manifest

@@ -41,7 +41,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("learns_quickly")]
 
 @pytest.fixture(scope="module")
 def learned(tmp_path_factory: pytest.TempPathFactory, nano: ModelFile, correct: Correct, learns_quickly: None) -> Path:
-    """A folder of results whose corrections taught the model something."""
+    """A results folder whose corrections improved the model."""
     results = tmp_path_factory.mktemp("results")
     correct(results)
     assert adapt(results, nano).outcome == ACCEPTED
@@ -57,7 +57,7 @@ def test_a_better_model_runs_from_the_next_start_on(learned: Path, nano: ModelFi
     assert running.scores == ()
     file = ModelFile.read(learned / "models" / f"{MODEL}-{running.version}.tflite")
     assert purity_violations(file.flatbuffer) == []
-    # The encoder is the same, and so is what the film gate goes by.
+    # The encoder is unchanged, and so is the film gate's input.
     film = phantom(200, 200, seed=90).film
     grey = pixels.to_input(film, shipped.manifest.input_shape)[0]
     looks = [Segmenter(model).observe(grey)[1] for model in (shipped, file)]
@@ -102,7 +102,7 @@ def test_the_page_says_when_what_waits_is_damaged(tmp_path: Path, nano: ModelFil
 
 
 def test_an_adapted_model_tells_no_estimate_that_was_not_calibrated_for_it(learned: Path, nano: ModelFile) -> None:
-    """Its films are still warned of, by what was calibrated for the model before."""
+    """Warnings for its films still come from the previous model's calibration."""
     adapted = load_segmenter(ModelConfig(name=MODEL, gate=False), learned)
     before = f"{MODEL} {nano.manifest.version}"
     assert adapted.manifest.trust is not None
@@ -181,7 +181,7 @@ def test_too_few_films_are_refused_with_how_many_are_missing(tmp_path: Path, nan
 def test_a_model_that_got_worse_stays_out_and_the_page_says_why(
     tmp_path: Path, nano: ModelFile, correct: Correct
 ) -> None:
-    """Whoever swaps the lungs on every film, those that are kept for testing too."""
+    """The lungs are swapped on every film, including those kept for testing."""
     correct(tmp_path, draw=lambda m: {**m, "right_lung": m["left_lung"], "left_lung": m["right_lung"]})
     status = adapt(tmp_path, nano)
     assert status.outcome == REFUSED

@@ -1,4 +1,4 @@
-"""The decoder in numpy computes what the int8 network does, its gradients are right, and it is written back."""
+"""The numpy decoder computes what the int8 network does, its gradients are right, and it can be written back."""
 
 from __future__ import annotations
 

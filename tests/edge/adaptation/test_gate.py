@@ -1,4 +1,4 @@
-"""Only a model that is better here and no worse elsewhere is accepted; a bad annotator gets nothing in."""
+"""Only a model that is better here and no worse elsewhere is accepted; a bad annotator's model is refused."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_it_says_how_many_patients_are_missing() -> None:
 
 
 def test_visible_lungs_are_scored_by_what_the_outlines_give() -> None:
-    """Where a device shows visible lungs, they are corrected, and kept under names of their own."""
+    """If a device shows visible lungs, they are corrected, and kept under separate names."""
     made = phantom(256, 256, seed=1)
     visible = {
         f"visible_{side}": made.masks[side] & ~made.masks["cardiomediastinum"] for side in ("right_lung", "left_lung")
@@ -71,14 +71,14 @@ def test_a_model_that_is_not_int8_is_refused(lungs: ModelFile, make_flatbuffer: 
     [(shifted, as_it_is), (shifted, shifted), (swapped, swapped), (halves_left_out, halves_left_out)],
 )
 def test_a_bad_annotator_gets_nothing_in(spoil: Spoil, spoil_test: Spoil) -> None:
-    """Ten films outlined wrongly on purpose; the films that are kept for testing may be wrong in the same way."""
+    """Ten films outlined wrongly on purpose; the films kept for testing may be wrong in the same way."""
     judged = judgement_of(spoil, spoil_test)
     assert not judged.accepted
     assert "reference phantoms" in judged.why
 
 
 def test_a_model_that_fits_the_films_for_testing_badly_stays_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A few wrong films among many leave the phantoms alone, and seem better where all films for testing are wrong."""
+    """A few wrong films among many do not affect the phantoms, and seem better if all films for testing are wrong."""
     model, dice = ModelFile.read("lungs-nano"), iter((0.69, 0.72, 0.84, 0.86))
     monkeypatch.setattr("edge_seg.adaptation.gate.score", lambda *_: np.full(10, next(dice)))
     monkeypatch.setattr("edge_seg.adaptation.gate.on_phantoms", lambda *_: {"heart": (0.9, 0.9)})

@@ -1,4 +1,4 @@
-"""Kill -9 at any moment of keeping and learning leaves the model before or the one after, and every correction."""
+"""A kill -9 at any moment of saving and learning leaves the old or the new model, and every correction."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_killed_while_it_learns(tmp_path: Path, nano: ModelFile, correct: Callab
 
 
 def _kill_after(seconds: float, program: str, results: Path) -> None:
-    """Kill a program a while after it is ready; one that has ended by then did all of its work."""
+    """Kill a program `seconds` after it is ready; if it has ended by then, it did all of its work."""
     with subprocess.Popen([sys.executable, "-c", program, str(results)], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"ready\n"

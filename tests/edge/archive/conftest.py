@@ -1,4 +1,4 @@
-"""What tests of archives share: a few small films, and a model that starts quickly."""
+"""Shared by the archive tests: a few small films, and a model that starts quickly."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FILMS = 5
 
 @pytest.fixture(scope="session")
 def few_films(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of `FILMS` films, 16-bit and 8-bit, and a file that is none."""
+    """A folder of `FILMS` films, 16-bit and 8-bit, and a file that is not one."""
     folder = tmp_path_factory.mktemp("films")
     for number in range(FILMS):
         pixels = phantom(180 + number, 160, seed=number).film.pixels
@@ -37,6 +37,6 @@ def _planned(few_films: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def archive(_planned: Path, tmp_path: Path) -> Archive:
-    """An archive of these films in three shards, planned and not run."""
+    """An archive of these films in three shards, planned but not run."""
     shutil.copytree(_planned, tmp_path / "archive")
     return Archive(str(tmp_path / "archive"))

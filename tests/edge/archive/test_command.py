@@ -1,4 +1,4 @@
-"""`edge-seg archive`: plan, run, status, export, and what is refused in a line."""
+"""`edge-seg archive`: plan, run, status, export, and one-line refusals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from pyarrow import parquet
 
 
 def test_the_python_interface_is_what_it_says() -> None:
-    # In a process of its own: what other tests have imported would hide a module of the same name.
+    # In a separate process: a module imported by other tests would hide one of the same name.
     code = """
 from edge_seg.archive import Archive, decode_mask, export, plan, run, status
 assert all(map(callable, (Archive, decode_mask, export, plan, run, status)))

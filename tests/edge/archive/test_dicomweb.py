@@ -1,4 +1,4 @@
-"""Films of a DICOMweb service: each is found and fetched, and a service that is down fails no film."""
+"""Films from a DICOMweb service: each is found and fetched, and an unavailable service fails no film."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ PARTS = 'multipart/related; type="application/dicom"; boundary=b1'
 
 @dataclass
 class Service:
-    """A DICOMweb service that misbehaves as it is told.
+    """A DICOMweb service that misbehaves on request.
 
     Attributes:
         objects: by SOP Instance UID.
-        answers: status and headers in place of the next answers to a path's end, `None` to break off in its midst.
-        page: instances of an answer to a search, whatever was asked.
-        asked, headers: paths of all requests, and what came with the last one.
-        most: requests that were answered at once.
+        answers: status and headers that replace the next answers, by path ending; `None` breaks off halfway.
+        page: instances per answer to a search, whatever the request asked for.
+        asked, headers: paths of all requests, and the headers of the last one.
+        most: largest number of simultaneous requests.
     """
 
     objects: dict[str, bytes]

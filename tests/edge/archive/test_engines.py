@@ -1,4 +1,4 @@
-"""Whoever segments an archive, each film is there once, with the masks that `edge-seg run` writes; after a kill too."""
+"""Every engine yields each film of an archive once, with the masks of `edge-seg run`; after a kill too."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def rows_of(archive: Archive) -> list[dict[str, Any]]:
 
 
 def check(archive: Archive, expected: dict[tuple[str, str], np.ndarray]) -> None:
-    """Each film is there once, with these masks."""
+    """Check that each film is present once, with these masks."""
     rows = rows_of(archive)
     assert sorted(row["number"] for row in rows) == list(range(FILMS + BROKEN))
     assert Counter(row["status"] for row in rows) == {"done": FILMS, "failed": BROKEN}
@@ -89,7 +89,7 @@ def test_a_scheduler_that_is_not_there_is_told_in_a_line(archive: Archive, monke
         run(archive.address, dask="tcp://127.0.0.1:9")
 
 
-# Killed while the second part is flushed: it lies there as a draft.
+# Killed while the second part is flushed, which leaves it as a draft.
 KILLED = """
 import os, signal, sys
 from edge_seg.archive.engines import run
@@ -113,7 +113,7 @@ def test_after_a_kill_every_film_is_there_once(archive: Archive, by_run: dict[tu
     assert [path.name for path in records.glob("part-*")] == [part_name(0)]
     before = (records / part_name(0)).read_bytes()
     assert status(archive.address).shards_done == 1
-    # It might still be written.
+    # A draft might still be in use by its writer.
     assert run(archive.address, workers=1).films == 4
     check(archive, by_run)
     assert (records / part_name(0)).read_bytes() == before
@@ -152,7 +152,7 @@ child.main()
 
 
 def test_what_a_worker_never_did_is_told(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As after the loss of a node: the engine comes to its end, and a part is missing.
+    # As after the loss of a node: the engine finishes, and a part is missing.
     monkeypatch.setattr("edge_seg.archive.engines.run_locally", lambda *words: iter(()))
     with pytest.raises(DeviceError, match="3 shards are not done"):
         run(archive.address)
@@ -163,7 +163,7 @@ def test_of_two_that_race_one_part_is_left(archive: Archive, monkeypatch: pytest
     class Racing(Guard):
         def segment(self, film: Any, file: Path | None = None) -> dict[str, Any]:
             row = super().segment(film)
-            # Another run is quicker with this shard, and with all others.
+            # Another run finishes this shard, and all others, first.
             with monkeypatch.context() as patched:
                 patched.setattr("edge_seg.archive.engines.Guard", Guard)
                 raced.append(run(archive.address, workers=1).films)
@@ -171,7 +171,7 @@ def test_of_two_that_race_one_part_is_left(archive: Archive, monkeypatch: pytest
 
     raced: list[int] = []
     monkeypatch.setattr("edge_seg.archive.engines.Guard", Racing)
-    # The first shard was under way already, and perhaps the next one.
+    # The first shard was already under way, and perhaps the next one.
     assert run(archive.address, workers=1).films in (2, 4)
     assert (raced[0], sum(raced[1:])) == (FILMS + BROKEN, 0)
     assert sorted(row["number"] for row in rows_of(archive)) == list(range(FILMS + BROKEN))

@@ -1,4 +1,4 @@
-"""A film that ends or hangs the process that segments it fails alone; a process that cannot start fails no film."""
+"""A film that kills or hangs its process fails alone; a process that cannot start fails no film."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from edge_seg.archive.contents import Archive, PlannedFilm
 from edge_seg.archive.guard import Guard
 from edge_seg.errors import DeviceError, ModelError
 
-# Speaks as the real one does, and starts in no time; what it does with a film is the film's name.
+# Speaks the real one's protocol and starts at once; the film's name says what to do with it.
 FAKE = """
 import json, os, pathlib, signal, sys, time
 folder = pathlib.Path(sys.argv[1])
@@ -62,7 +62,7 @@ def test_films_that_end_or_hang_their_process_fail_alone(guard: Guard, tmp_path:
         assert row["exit_code"] == 3
         assert row["masks"] == {}
         assert guard.segment(film("good"))["status"] == "done"
-    # One at first, one after each death.
+    # One at the start, one after each death.
     assert len(list((tmp_path / "seen").glob("started-*"))) == 7
 
 

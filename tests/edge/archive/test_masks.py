@@ -1,4 +1,4 @@
-"""Masks as run lengths are the masks again, and are what COCO's tools read."""
+"""Run-length masks decode to the same masks, and COCO's tools can read them."""
 
 from __future__ import annotations
 

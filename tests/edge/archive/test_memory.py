@@ -1,4 +1,4 @@
-"""Plan, status and export of ten times as many films take the same memory."""
+"""Plan, status and export take the same memory for ten times as many films."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-# Prints, in MB, the most memory it has had after each step.
+# Prints its peak memory in MB after each step.
 STEPS = """
 import json, resource, shutil, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An archive in an object store: a part appears when its upload is complete, and of two that race one is left."""
+"""An archive in an object store: a part appears when its upload is complete; of two racing parts, one is left."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
 
-# Killed when all of a part is sent, and before the upload is complete.
+# Killed when all of a part is sent, but before the upload is complete.
 KILLED = """
 import os, signal, sys
 from edge_seg.archive import store

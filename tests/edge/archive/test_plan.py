@@ -1,4 +1,4 @@
-"""A plan holds every film once, with what it was, and what cannot be had; what is planned is not planned over."""
+"""A plan lists every film once, with its state, and unavailable films; it does not overwrite an existing plan."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_a_plan_that_was_cut_short_is_begun_anew_and_a_whole_one_stays(
         patched.setattr(store, "write_atomically", full)
         with pytest.raises(OutputError):
             plan(films, out)
-    # Of a longer plan that never came to its end.
+    # Left over from a longer plan that was never finished.
     put(tmp_path / "out" / "manifest" / "part-00000007.parquet")
     plan(films, out)
     assert len(films_of(tmp_path / "out")) == 1

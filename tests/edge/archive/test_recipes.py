@@ -1,4 +1,4 @@
-"""The recipes for job arrays start what exists, each of their runs another share."""
+"""The job-array recipes start commands that exist, each run on its own share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def block(kind: str) -> str:
 
 
 def started(script: str, **environment: str) -> dict[str, Any]:
-    """What the one command of a script is started with; exit code 3 of it must be taken for success."""
+    """How a script starts its one command; the script must treat exit code 3 as success."""
     stubs = 'srun() { "$@"; }; edge-seg() { printf "%s\\n" "$@"; return 3; }\n'
     done = subprocess.run(["bash", "-euc", stubs + script], capture_output=True, text=True, env=environment, check=True)
     verb, name, *words = done.stdout.splitlines()

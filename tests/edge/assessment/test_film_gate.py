@@ -1,4 +1,4 @@
-"""The gate: chest films pass, turned and inverted ones are known for what they are, everything else is rejected."""
+"""The film gate: chest films pass, turned and inverted ones are recognised, everything else is rejected."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_a_header_that_tells_black_from_white_is_believed_unless_the_picture_is_
     (finding,) = look(film).findings
     assert (finding.code, finding.verdict) == ("inverted", WARN)
     assert "against what its header says" in finding.text
-    # A hip is as like a negative of a chest as this is.
+    # This resembles a negative of a chest as much as a hip does.
     odd = replace(film, pixels=cv2.GaussianBlur(film.pixels[:, 150:], (0, 0), 3))
     assert codes(look(replace(odd, polarity_known=False))) == {"inverted"}
     assert codes(look(odd)) == {"not-a-chest-film"}
@@ -118,7 +118,7 @@ def test_what_is_no_film_is_rejected(dtype: type) -> None:
 
 
 def masks_of_a_chest() -> list[np.ndarray]:
-    """As they are saved: two levels, three, small numbers, enlarged, in JPEG."""
+    """Masks as saved in practice: two levels, three, small numbers, enlarged, in JPEG."""
     made = phantom(400, 360, seed=4).masks
     lungs = np.where(made["right_lung"] | made["left_lung"], np.uint8(255), np.uint8(0))
     three = np.where(made["cardiomediastinum"], np.uint8(127), lungs)

@@ -1,4 +1,4 @@
-"""What the network takes a picture for."""
+"""The kind of picture that the network recognises."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_it_survives_the_manifest_and_is_refused_where_lengths_differ() -> None:
 
 
 class Looking:
-    """A network whose pooled features tell how bright the upper half, the lower half and the left edge are."""
+    """A network whose pooled features are the brightness of the upper half, the lower half and the left edge."""
 
     notes: tuple[str, ...] = ()
     name, delegate, threads = "fake 1", "cpu", 1

@@ -1,4 +1,4 @@
-"""Measurements: known shapes give known numbers; what cannot be known is withheld, with its reason."""
+"""Measurements: known shapes give known numbers; what cannot be measured is withheld, with its reason."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EIGHT_WAYS = [Orientation(*ways) for ways in product((False, True), repeat=3)]
 
 
 def laid_down(masks: dict[str, np.ndarray], lies: Orientation) -> tuple[dict[str, np.ndarray], tuple[int, int]]:
-    """Masks of an upright film on one that lies so, and its shape."""
+    """Masks of an upright film turned to another orientation, and their shape."""
     height, width = next(iter(masks.values())).shape
     shape = (width, height) if lies.transposed else (height, width)
     laid = {name: np.zeros(shape, bool) for name in masks}
@@ -129,7 +129,7 @@ def test_widths_are_those_of_the_outlines_where_these_are_known() -> None:
     assert found.widths["thorax"] == Width(139, 278.5)
     assert found.widths["cardiomediastinum"] == Width(40, 79.4)
     assert found.areas == measure(masks, film(spacing_mm=(2.0, 2.0))).areas
-    # What has no pixel was not found, whatever lies between pixels.
+    # A structure without a pixel was not found, even if its outline runs between pixels.
     gone = measure({**masks, "cardiomediastinum": masks["right_lung"] & False}, film(), edges=outlines)
     assert gone.ratios["cardiothoracic"] is None
     assert "cardiomediastinum" not in gone.widths
@@ -149,10 +149,10 @@ def test_outlines_have_rows_of_their_own_and_a_structure_may_be_in_none(absent: 
         for name, rows in thirds.items()
     }
     assert measure(masks, film(), edges=edges).widths == measure(masks, film()).widths
-    # A speck of an outline that no pixel's middle lies in is no structure.
+    # A speck of an outline that contains no pixel centre is not a structure.
     edges[absent] = Edges(np.full(20, 90.2), np.full(20, 90.4))
     assert measure(masks, film(), edges=edges).widths == measure(masks, film()).widths
-    # An outline that no row's middle meets has a mask all the same.
+    # An outline that crosses no row's centre still has a mask.
     thin = {**edges, "left_lung": edges["left_lung"].without_any()}
     assert measure(masks, film(), edges=thin).widths == measure(masks, film()).widths
 

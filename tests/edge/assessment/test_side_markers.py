@@ -1,4 +1,4 @@
-"""Side markers are read wherever they lie, of lead or burnt in, and bones and words are not taken for them."""
+"""Side markers are read anywhere on a film, lead or burnt in; bones and words are not taken for them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GREY = 90
 def film_with(
     text: str, place: tuple[int, int], *, size: float = 1.0, ink: int = 250, plate: int | None = None
 ) -> np.ndarray:
-    """A grey picture of 400 x 500 pixels with text whose lower left corner lies at `(column, row)`."""
+    """A grey picture of 400 x 500 pixels with text whose lower left corner is at `(column, row)`."""
     picture = np.full((400, 500), GREY, np.uint8)
     if plate is not None:
         cv2.rectangle(picture, (place[0] - 8, place[1] - 34), (place[0] + 30, place[1] + 10), plate, -1)
@@ -81,7 +81,7 @@ def test_a_letter_tells_the_side_by_the_lungs_middle(letter: str, column: int, o
     lungs = np.zeros((40, 50), bool)
     lungs[10:35, 8:42] = True
     assert read_side(Film(film_with(letter, (column, 60))), lungs) == (letter, on_its_side)
-    # However large the film is.
+    # On a large film too.
     large = cv2.resize(film_with(letter, (column, 60)), None, fx=4, fy=4, interpolation=cv2.INTER_CUBIC)
     assert max(large.shape) > SIDE
     assert read_side(Film(large), lungs) == (letter, on_its_side)

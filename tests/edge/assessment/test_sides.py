@@ -1,4 +1,4 @@
-"""A film that looks mirrored is found by its heart; numbers of one side are then withheld."""
+"""A film that looks mirrored is detected by its heart; one-sided measurements are then withheld."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 
 def two_lungs(sureness: float = 6.0, width: int = 40) -> np.ndarray:
-    """Logits of two upright ellipses, as steep along the outline as `sureness` says."""
+    """Logits of two upright ellipses; `sureness` sets how steep they are along the outline."""
     rows, columns = np.mgrid[0:128, 0:128]
     planes = []
     for centre, half in ((36, 20), (92, width / 2)):

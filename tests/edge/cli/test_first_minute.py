@@ -1,4 +1,4 @@
-"""What a new user sees in the first minute: the result itself, what is to be checked, and where everything is."""
+"""What a new user sees in the first minute: the result itself, what to check, and where everything is."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def run(*words: object) -> subprocess.CompletedProcess[str]:
 
 @contextmanager
 def running(*words: object) -> Iterator[list[str]]:
-    """The lines that a command has said so far on standard error, up to the one that says it is ready."""
+    """The lines of a command's standard error up to the one that says it is ready."""
     process = subprocess.Popen([*COMMAND, "run", *map(str, words)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     guard = threading.Timer(120, process.kill)
@@ -49,7 +49,7 @@ def running(*words: object) -> Iterator[list[str]]:
 
 @pytest.fixture(scope="module")
 def doubtful_model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model that trusts no outline of its own."""
+    """A model that trusts none of its own outlines."""
     file = ModelFile.read(tiny_model)
     trust = Calibration(("coverage",), (0.0,), (1.0,), (0.0,), -1.0, {})
     path = tmp_path_factory.mktemp("doubtful") / "doubtful.tflite"

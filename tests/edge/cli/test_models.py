@@ -1,4 +1,4 @@
-"""`edge-seg models`, `python -m edge_seg`, and what is said to somebody who mistypes."""
+"""`edge-seg models`, `python -m edge_seg`, and the messages for typing errors."""
 
 from __future__ import annotations
 

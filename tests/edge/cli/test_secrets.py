@@ -1,4 +1,4 @@
-"""Secrets: in no list of processes, record, page, metric or log; files that name patients are for their owner alone."""
+"""Secrets appear in no process list, record, page, metric or log; only the owner can read files that name patients."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WORDS = [sys.executable, "-m", "edge_seg.cli.main", "run"]
 
 @pytest.fixture
 def camera() -> Iterator[str]:
-    """An MJPEG camera that wants `?pwd=`; its URL, with a user and a password of its own."""
+    """An MJPEG camera that requires `?pwd=`; its URL also has a user and a password."""
     frames = [cv2.imencode(".jpg", np.full((64, 64), grey, np.uint8))[1].tobytes() for grey in range(0, 250, 50)]
 
     class Handler(http.server.BaseHTTPRequestHandler):

@@ -37,7 +37,7 @@ if signal.getsignal(number) is not before:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_lost_interrupt_comes_with_the_next_tick(number: signal.Signals) -> None:
-    # In a process of its own: other tests load libraries whose threads a signal to this one could meet.
+    # In a separate process: a signal to this one could reach threads of libraries that other tests load.
     done = subprocess.run([sys.executable, "-c", SCRIPT, str(int(number))], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "it came again\n"), done.stderr
 

@@ -1,4 +1,4 @@
-"""The desk: what the editor begins with, what it may send, and where the film is had from."""
+"""The desk: what the editor starts with, what it may send, and where the film comes from."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SQUARE = [[[60, 80], [140, 80], [140, 200], [60, 200]]]
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DoneRecord]:
-    """A folder of results with a DICOM film."""
+    """A results folder with a DICOM film."""
     folder = tmp_path_factory.mktemp("results")
     write_dicom(phantom(400, 360, seed=1), folder / "film.dcm")
     output = OutputFolder(folder / "out")

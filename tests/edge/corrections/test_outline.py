@@ -1,4 +1,4 @@
-"""Between masks and outlines: what is traced is filled again, whole, with holes, and beyond the film."""
+"""Masks to outlines and back: traced outlines fill to the same mask, with holes, and beyond the film."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_hole_stays_a_hole_and_pieces_stay_apart() -> None:
     cv2.ellipse(mask, (150, 100), (80, 50), 0, 0, 360, 1, -1)
     cv2.circle(mask, (150, 100), 20, 0, -1)
     cv2.circle(mask, (30, 30), 12, 1, -1)
-    mask[190, 290] = 1  # a speck that nobody can take hold of
+    mask[190, 290] = 1  # a speck too small to drag
     rings = rings_of(mask.view(bool))
     assert len(rings) == 3
     back = mask_of(rings, mask.shape)

@@ -1,4 +1,4 @@
-"""Which films are looked at next: doubted ones, unlike ones, one of a patient, at most so many a day."""
+"""Which films are reviewed next: doubtful ones, dissimilar ones, one per patient, up to a daily limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The folder of corrections: versions stay, the data set follows, a process that is killed loses nothing it kept.
+"""The corrections folder: versions stay, the data set follows, a killed process loses nothing that it saved.
 
 `EDGE_SEG_KILLS` raises the number of kills.
 """
@@ -118,7 +118,7 @@ def test_without_its_key_no_patient_is_taken_for_another_one(tmp_path: Path, lef
         key.write_bytes(left)
     with pytest.raises(OutputError, match="put it back from a copy"):
         store.save("b", judgement(2))
-    # The patient of a film that has versions is known.
+    # The patient of a film with versions is already known.
     assert store.save("a", judgement(1)).number == 2
     key.write_bytes(saved)
     assert store.save("b", judgement(2)).number == 3
@@ -166,7 +166,7 @@ def test_damaged_lines_are_passed_over_and_their_numbers_are_not_given_again(tmp
     store = Corrections(tmp_path)
     assert [one.film for one in store] == ["a"]
     assert store.save("c", judgement(3)).number == 3
-    # A line can be put back from a copy, and its files with it.
+    # A line can be restored from a copy, and its files with it.
     assert (store.folder / "versions" / "b.2.left_lung.png").exists()
 
 
@@ -202,7 +202,7 @@ while True:
 
 
 def killed_while_saving(results: Path, after_s: float) -> int:
-    """The number of the last version that a process said it had kept before it was killed."""
+    """The number of the last version that a process reported as saved before it was killed."""
     code = SAVES.format(paths=[str(Path(__file__).parent), *sys.path], results=str(results))
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None

@@ -116,7 +116,7 @@ def test_what_tensorflow_converts():
     logits = layers.Conv2DTranspose(3, 2, strides=2, use_bias=False)(x)
     model = keras.Model(film, logits)
     rng = np.random.default_rng(0)
-    # Biases that are all zero would be one constant in float, and as many as there are layers in int8.
+    # All-zero biases would be one constant in float, but one per layer in int8.
     for layer in model.layers:
         layer.set_weights([rng.normal(size=weight.shape) for weight in layer.get_weights()])
     films = rng.random((4, 32, 32, 1), np.float32)
@@ -139,7 +139,7 @@ def test_what_tensorflow_converts():
         assert (other.macs, other.parameters) == (facts.macs, facts.parameters)
     assert half.weight_bytes * 2 == plain.weight_bytes
 
-    # A converter left to itself keeps float ends around the int8 network.
+    # By default a converter keeps float inputs and outputs around the int8 network.
     ends = convert._converter(model)
     import tensorflow as tf
 
@@ -151,7 +151,7 @@ def test_what_tensorflow_converts():
 
 
 def with_weights_in_float16(flatbuffer: bytes) -> bytes:
-    """The network of one float32 convolution, its weights and bias in float16, each through a DEQUANTIZE."""
+    """The network of one float32 convolution with its weights and bias in float16, each through a DEQUANTIZE."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 

@@ -1,4 +1,4 @@
-"""The Edge TPU's published rules: one network that breaks each, and sizes that can be counted by hand."""
+"""The Edge TPU's published rules: one network breaking each, and sizes that can be counted by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real archive: Orthanc, started on loopback with the configuration that the documentation gives."""
+"""A real archive: Orthanc, started on loopback with the configuration from the documentation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Orthanc:
     Attributes:
         dicom, http, device: its ports, and the one it sends films to.
         session: for its REST interface.
-        url: of that.
+        url: address of that interface.
     """
 
     dicom: int
@@ -47,7 +47,7 @@ class Orthanc:
         return answer.json()
 
     def store(self, film: Path) -> str:
-        """Put a film into the archive, as a scanner would; its identifier there."""
+        """Put a film into the archive, as a scanner would, and return its identifier there."""
         answer = self.session.post(f"{self.url}/instances", data=film.read_bytes(), timeout=30)
         answer.raise_for_status()
         return str(answer.json()["ID"])
@@ -56,7 +56,7 @@ class Orthanc:
         return self.session.get(f"{self.url}/instances/{instance}/file", timeout=30).content
 
     def instances(self) -> dict[str, list[str]]:
-        """Identifiers by modality."""
+        """Instance identifiers by modality."""
         found: dict[str, list[str]] = {}
         for series in self.get("/series?expand"):
             found.setdefault(series["MainDicomTags"]["Modality"], []).extend(series["Instances"])
@@ -66,12 +66,12 @@ class Orthanc:
 def start_orthanc(
     folder: Path, host: str = "127.0.0.1", inside: Sequence[str] = ()
 ) -> tuple[Orthanc, subprocess.Popen[bytes]]:
-    """Start it with the documented configuration on ports of its own; who asks waits for it with `await_orthanc`.
+    """Start it with the documented configuration on free ports; the caller waits for it with `await_orthanc`.
 
     Args:
-        folder: of its configuration and storage.
-        host: by which it is reached.
-        inside: command that runs it elsewhere, in another network namespace say.
+        folder: for its configuration and storage.
+        host: address at which it is reached.
+        inside: command that runs it elsewhere, for example in another network namespace.
     """
     text = RECIPE.read_text()
     recipe = json.loads(re.findall(r"```json\n(.*?)```", text, re.S)[0])
@@ -126,7 +126,7 @@ def make_orthanc(tmp_path: Path) -> Iterator[Callable[..., Orthanc]]:
         return made
 
     yield make
-    # Each has a folder of its own that the test is done with: nothing is lost when it ends hard.
+    # Each has its own folder, which the test is done with: killing it loses nothing.
     for process in processes:
         process.kill()
         process.wait()

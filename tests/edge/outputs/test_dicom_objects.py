@@ -1,4 +1,4 @@
-"""DICOM results: in the film's study, with the very mask, clean to a validator, never in the way of other results."""
+"""DICOM results: in the film's study, with the exact mask, valid to a validator, never blocking other results."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def found(segmenter: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Seg
 
 
 def with_header(found: Segmentation, **changes: bytes | None) -> Segmentation:
-    """The result of the same film with other bytes in its header, as a file has them, or without an attribute."""
+    """The result of the same film with other raw bytes in its header, or without an attribute."""
     header = pydicom.Dataset({tag: found.film.header.get_item(tag) for tag in list(found.film.header.keys())})
     header.file_meta = found.film.header.file_meta
     for keyword, data in changes.items():
@@ -58,7 +58,7 @@ def with_header(found: Segmentation, **changes: bytes | None) -> Segmentation:
 
 
 def made(found: Segmentation, folder: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """All three objects, written, checked by a validator and read back; and what is told of them."""
+    """All three objects, written, checked by a validator and read back; and the notes about them."""
     results = make_objects(found, draw_overlay(found))
     assert list(results.files) == ["seg", "overlay", "report"], results.notes
     for name, data in results.files.items():
@@ -126,13 +126,13 @@ def test_the_overlay_says_when_a_film_was_taken_only_where_names_were_asked_for(
     assert found.film.taken_at is not None
     np.testing.assert_array_equal(draw_overlay(found), draw_overlay(undated))
     assert (draw_overlay(found, names=True) != draw_overlay(undated, names=True)).any()
-    # A camera's picture is of nobody known.
+    # A camera's picture has no patient.
     frame = replace(found, film=replace(found.film, header=None))
     assert (draw_overlay(frame) != draw_overlay(undated)).any()
 
 
 def numbers(report: Any) -> dict[tuple[str, str], tuple[float, str]]:
-    """Values and units of a report by what was measured of what."""
+    """Values and units of a report, by measurement and structure."""
     taken = {}
     for groups in (
         report.content.get_planar_roi_measurement_groups(),
@@ -263,7 +263,7 @@ def test_no_header_costs_the_objects(found: Segmentation, tmp_path: Path, odd: s
     _, notes = made(changed, tmp_path)
     title = odd.split(",")[0].split(" of ")[0].split(" with ")[0].split(" written")[0]
     assert any(title in note for note in notes)
-    # What stands there may name a person.
+    # The value may name a person.
     (value,) = ODD[odd].values()
     assert not value.strip() or not any(value.decode().strip() in note.split() for note in notes)
 
@@ -340,7 +340,7 @@ def test_objects_stand_in_the_record_or_why_there_are_none(segmenter: Segmenter,
     assert names == {path.name for path in (tmp_path / "out").iterdir()} - {"records.jsonl", ".edge-seg"}
     plain = saved(segmenter, phantom(400, 360).film, tmp_path / "out")
     assert any("no DICOM result" in warning for warning in plain["warnings"])
-    # What the header did not give is told.
+    # What the header lacks is reported.
     found.film.header.PatientSex = "U"
     odd = saved(segmenter, found.film, tmp_path / "other")
     assert any("Patient's Sex" in warning for warning in odd["warnings"])

@@ -1,4 +1,4 @@
-"""Results by STOW-RS: what a service answers decides whether a file is done, set aside, or waits."""
+"""Results by STOW-RS: the service's answer decides whether a file is done, set aside, or waits."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ DICOM_JSON = "application/dicom+json"
 
 
 class Service:
-    """A DICOMweb service on loopback that answers as its `answer` says."""
+    """A DICOMweb service on loopback that gives its `answer`."""
 
     def __init__(self) -> None:
         self.taken: list[pydicom.Dataset] = []
@@ -114,7 +114,7 @@ def wait_for(done: Callable[[], bool], seconds: float = 30) -> None:
 
 
 def sent(service: Service, folder: Path, files: list[Path], **options: Any) -> Outbox:
-    """An outbox that has sent what can be sent, or met trouble."""
+    """An outbox that has sent what it can, or met trouble."""
     outbox = Outbox(folder, archive_at(service.url, **options), "EDGESEG")
     for file in files:
         outbox.put(file)

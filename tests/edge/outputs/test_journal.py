@@ -1,4 +1,4 @@
-"""The journal of records: damaged lines are set aside, nothing is doubled, a long one opens without parsing."""
+"""The journal of records: damaged lines are set aside, nothing is doubled, a long journal opens without parsing."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def named(record: DoneRecord, number: int) -> DoneRecord:
 
 
 def damaged(record: DoneRecord) -> list[bytes]:
-    """Lines that are no record, one for each way in which that can be."""
+    """Lines that are not records, one for each kind of damage."""
     plain = record.to_json()
     lacking = [
         {key: value for key, value in plain.items() if key != gone} for gone in ("film", "source", "recorded_at")
@@ -143,7 +143,7 @@ def test_a_long_journal_is_indexed_without_being_parsed_and_the_index_lasts(
     with monkeypatch.context() as patch:
         patch.setattr(journal_module, "_record_in", parse)
         Journal(tmp_path)
-        # Now from the index's own file, without a look at the lines.
+        # Now from the index's own file, without reading the lines.
         patch.setattr(journal_module, "_keys", parse)
         journal = Journal(tmp_path)
     assert journal.last_of("films/ä bad.png") == failure
@@ -210,7 +210,7 @@ def test_lines_that_come_while_the_head_is_cut_stay(
 def test_a_line_longer_than_any_record_is_set_aside_without_being_held_in_memory(
     tmp_path: Path, done: DoneRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A power cut may leave a file system with many zeros where a line should be."""
+    """A power cut may leave many zeros in place of a line."""
     monkeypatch.setattr(journal_module, "_LONGEST_LINE", 1 << 14)
     monkeypatch.setattr(journal_module, "_PIECE", 1 << 12)
     first, last = (json.dumps(named(done, number).to_json()).encode() for number in (1, 2))
@@ -234,7 +234,7 @@ def test_a_line_longer_than_any_record_is_set_aside_without_being_held_in_memory
 def test_the_index_is_saved_while_a_run_goes_on(
     tmp_path: Path, done: DoneRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A device runs for a year and loses its power: the next start does not read that year."""
+    """A device runs for a year and loses power: the next start does not read the year's lines."""
     monkeypatch.setattr(index_module, "WORTH_KEEPING", 20)
     journal = Journal(tmp_path)
     for number in range(25):

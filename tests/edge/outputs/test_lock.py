@@ -1,4 +1,4 @@
-"""One run at a time: also after somebody removed the output folder while it was written to."""
+"""One run at a time, even after the output folder was removed while in use."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
 
 
 class Hook:
-    """A webhook on loopback that keeps what was posted and answers what its `answers` say, then 204."""
+    """A webhook on loopback that keeps what was posted and gives its `answers`, then 204."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.taken: list[dict[str, object]] = []
@@ -76,7 +76,7 @@ def hook() -> Iterator[Hook]:
 
 
 def films(folder: Path) -> list[str]:
-    """A film and a picture that is none."""
+    """A film and a picture that is not one."""
     folder.mkdir()
     cv2.imwrite(str(folder / "film.png"), phantom(400, 360, seed=1).film.pixels)
     (folder / "damaged.png").write_bytes(b"\x89PNG\r\n\x1a\n")
@@ -163,7 +163,7 @@ def test_a_webhook_by_https_is_believed_by_its_certificate(tmp_path: Path) -> No
 
 
 class Broker:
-    """An MQTT broker on loopback, in a thread of its own, and what was published there."""
+    """An MQTT broker on loopback, in its own thread, and what was published there."""
 
     def __init__(self, port: int = 0) -> None:
         amqtt = pytest.importorskip("amqtt.broker", reason="needs edge-seg[test]")

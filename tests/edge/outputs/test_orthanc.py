@@ -70,7 +70,7 @@ def wait_for(done: Callable[[], bool], seconds: float = 240) -> None:
 
 
 def check_results(orthanc: Orthanc, sent: pydicom.Dataset, folder: Path) -> None:
-    """The archive's one study holds the film and its three results, and they can be read."""
+    """Check that the archive's one study holds the film and its three results, all readable."""
     assert len(orthanc.get("/studies")) == len(orthanc.get("/patients")) == 1
     (study,) = orthanc.get("/studies?expand")
     assert study["MainDicomTags"]["StudyInstanceUID"] == sent.StudyInstanceUID
@@ -88,7 +88,7 @@ def check_results(orthanc: Orthanc, sent: pydicom.Dataset, folder: Path) -> None
     assert highdicom.sr.srread(folder / "SR.dcm").content.get_planar_roi_measurement_groups()
     if shutil.which("dciodvfy"):
         for modality in ("SEG", "OT", "SR"):
-            # The validator knows no deflated files.
+            # The validator cannot read deflated files.
             plain = pydicom.dcmread(folder / f"{modality}.dcm")
             if plain.file_meta.TransferSyntaxUID == "1.2.840.10008.1.2.1.99":
                 plain.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
@@ -128,7 +128,7 @@ def listening(port: int) -> bool:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and it with its key."""
+    """A self-signed certificate for 127.0.0.1, and its key."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     key, made = tmp_path / "key.pem", tmp_path / "certificate.pem"
@@ -145,7 +145,7 @@ def certificate(tmp_path: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def tls_before(port: int, certificate: Path, key: Path) -> Iterator[int]:
-    """A proxy that takes TLS and passes bytes on to a port; Debian 12's Orthanc crashes when it does that itself."""
+    """A proxy that terminates TLS and forwards to a port; Debian 12's Orthanc crashes when it does that itself."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(certificate, key)
 
@@ -154,7 +154,7 @@ def tls_before(port: int, certificate: Path, key: Path) -> Iterator[int]:
             try:
                 secured = context.wrap_socket(self.request, server_side=True)
             except OSError:
-                return  # who does not trust the certificate
+                return  # a client that does not trust the certificate
             with secured, socket.create_connection(("127.0.0.1", port)) as plain:
                 back = threading.Thread(target=copy, args=(plain, secured), daemon=True)
                 back.start()
@@ -187,7 +187,7 @@ def test_results_go_by_dicomweb(
     with tls_before(orthanc.http, trusted, key) as port:
         arguments = [str(tmp_path / "film.dcm"), "--out", str(tmp_path / "out")]
         arguments += ["--send", f"https://127.0.0.1:{port}/dicom-web"]
-        # Nobody vouches for it: nothing is sent.
+        # The certificate is not trusted: nothing is sent.
         with running(*arguments) as process:
             said = process.communicate(timeout=240)[0]
         assert "cannot be trusted" in said
@@ -204,7 +204,7 @@ class Link:
 
     Attributes:
         host: address at its other end.
-        inside: command that runs another there.
+        inside: command that runs another one there.
     """
 
     name: str
@@ -237,7 +237,7 @@ def slow_link() -> Iterator[Link]:
         and call(*link.inside, "ip", "addr", "add", f"{link.host}/30", "dev", far)
         and call(*link.inside, "ip", "link", "set", far, "up")
         and call(*link.inside, "ip", "link", "set", "lo", "up")
-        # Kernels without netem have the token bucket.
+        # Kernels without netem have the token bucket filter.
         and (
             call("tc", "qdisc", "add", "dev", near, "root", "netem", "rate", "1mbit", "delay", "20ms")
             or call(
@@ -259,7 +259,7 @@ def slow_link() -> Iterator[Link]:
 def test_nothing_is_lost_on_a_slow_link_that_breaks(
     make_orthanc: Callable[..., Orthanc], slow_link: Link, tmp_path: Path
 ) -> None:
-    # 200 take six minutes on a machine with nothing else to do.
+    # 200 take six minutes on an idle machine.
     count = int(os.environ.get("EDGE_SEG_LINK_FILMS", "10"))
     orthanc = make_orthanc(host=slow_link.host, inside=slow_link.inside)
     films = tmp_path / "films"
@@ -271,11 +271,11 @@ def test_nothing_is_lost_on_a_slow_link_that_breaks(
     with running(*arguments) as process:
         wait_for(lambda: orthanc.get("/statistics")["CountInstances"] > count // 2, seconds=900)
         slow_link.switch("down")
-        # Longer than what is on its way is waited for, so that an association breaks.
+        # Longer than the timeout for data in transit, so that an association breaks.
         time.sleep(PATIENCE_S + 5)
         slow_link.switch("up")
         process.communicate(timeout=1500)
-    # What the first run left when the link was down, the next one sends.
+    # The next run sends what the first one left when the link was down.
     with running(*arguments) as process:
         process.communicate(timeout=1500)
     print(f"{count} films in {time.monotonic() - start:.0f} s, {orthanc.get('/statistics')['TotalDiskSize']} bytes")
@@ -315,7 +315,7 @@ def test_a_correction_lies_beside_the_models_segmentation(make_orthanc: Callable
     for number, instance in enumerate(orthanc.instances()["SEG"]):
         path = tmp_path / f"{number}.dcm"
         plain = pydicom.dcmread(io.BytesIO(orthanc.file(instance)))
-        # The validator knows no deflated files.
+        # The validator cannot read deflated files.
         plain.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
         plain.save_as(path)
         if shutil.which("dciodvfy"):

@@ -1,4 +1,4 @@
-"""The outbox: results reach the archive, whatever the network does meanwhile; refused ones stand in nobody's way."""
+"""The outbox: results reach the archive, whatever the network does meanwhile; refused ones do not block others."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ EVERY = (*PLAIN, DeflatedExplicitVRLittleEndian, JPEGBaseline8Bit)
 
 
 class Pacs:
-    """An archive on loopback that takes what its `answer` says, of these classes in these encodings."""
+    """An archive on loopback that replies with its `answer`, for these classes in these encodings."""
 
     def __init__(self, port: int = 0, classes: tuple[str, ...] = ALL, syntaxes: tuple[str, ...] = PLAIN):
         self.taken: list[pydicom.Dataset] = []
@@ -108,7 +108,7 @@ def set_aside(outbox: Outbox) -> set[str]:
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the results of a film."""
+    """A results folder of one film."""
     pytest.importorskip("highdicom", reason="needs edge-seg[clinic]")
     folder = tmp_path_factory.mktemp("results")
     write_dicom(phantom(400, 360, seed=1), folder / "film.dcm")
@@ -156,7 +156,7 @@ def test_each_archive_gets_the_smallest_encoding_that_it_takes(
         else:
             assert dataset.ContentSequence == kept.ContentSequence
         if dataset.Modality == "OT":
-            # Also unpacked it says that it was lossy.
+            # Decompressed, it still says that it was lossy.
             assert dataset.LossyImageCompression == "01"
 
 
@@ -170,7 +170,7 @@ def test_results_of_a_film_reach_the_archive(pacs: Pacs, tmp_path: Path) -> None
     assert sorted(made.Modality for made in pacs.taken) == ["OT", "SEG", "SR"]
     assert {made.StudyInstanceUID for made in pacs.taken} == {pydicom.dcmread(tmp_path / "film.dcm").StudyInstanceUID}
     assert len(output.outbox) == 0
-    # What was sent on stays here as well.
+    # Files that were sent stay here as well.
     assert {"film.seg.dcm", "film.overlay.dcm", "film.report.dcm"} <= {
         path.name for path in (tmp_path / "out").iterdir()
     }

@@ -1,4 +1,4 @@
-"""Outputs: whole files, one line a film, names that never collide, overlays that say what they must."""
+"""Outputs: whole files, one line per film, names that never collide, overlays with the required text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def film(name="chest.png", source=None, value=0, **known):
 
 
 class Films(Source):
-    """A source of what it is given."""
+    """A source of given films."""
 
     def __init__(self, *arrivals):
         self.arrivals, self.total, self.closed = arrivals, len(arrivals), False
@@ -65,7 +65,7 @@ def failed(name):
 
 
 def shown(folder):
-    """Names of what lies in the output folder, but for what the program keeps for itself."""
+    """Names in the output folder, except the program's own files."""
     return {path.name for path in folder.iterdir() if path.name != ".edge-seg"}
 
 
@@ -181,7 +181,7 @@ def test_masks_overlay_and_record(tmp_path, segmenter):
     assert record["lung"] == "whole"
     columns = np.flatnonzero(result.masks["right_lung"].any(axis=0))
     across = int(columns[-1] - columns[0]) + 1
-    # Measured on the outline, from which each edge of the mask lies within half a pixel.
+    # Measured on the outline, which is within half a pixel of each edge of the mask.
     thorax = record["widths"]["thorax"]
     assert thorax["mm"] == pytest.approx(across * 5.0, abs=5.0)
     assert thorax["pixels"] == round(thorax["mm"] / 5.0)
@@ -226,7 +226,7 @@ def test_overlays_are_jpeg_or_png(tmp_path, segmenter):
         data = (tmp_path / kind / f"chest.overlay.{kind}").read_bytes()
         assert data.startswith(magic)
         seen = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-        # A wrong channel order, or colour of half the resolution, is further off.
+        # A wrong channel order, or colour at half resolution, would differ more.
         assert seen is not None
         assert np.abs(seen.astype(int) - draw_overlay(result)).mean() < (2 if kind == "jpg" else 1e-9)
     with closing(OutputFolder(tmp_path / "png", ["overlay"])) as output:
@@ -245,7 +245,7 @@ def test_films_of_one_name_keep_apart(tmp_path, segmenter):
     assert first.stem == "chest"
     assert len({first.stem, second.stem, changed.stem}) == 3
     assert again.stem == second.stem
-    # Nor is each name kept in memory for ever: the records know it.
+    # Nor does each name stay in memory: the records have it.
     assert output._names._owners == {}
     output.close()
     assert OutputFolder(tmp_path).write(segmenter(film(source="clinic/chest.png"))).stem == second.stem
@@ -465,7 +465,7 @@ def test_an_endless_session_waits_for_a_disk_and_loses_nothing(tmp_path, segment
     summary = run_session(source, segmenter, output, [Waiting()])
     assert (summary.done, summary.exit_code) == (2, 0)
     assert waited == ["disk: full: free space"] * 3 + ["inbox: full: free space"]
-    # Told again until it could take note, each once with success.
+    # Told again until it could take note, and each film successfully once.
     assert source.told == [("a.png", "done"), ("a.png", "done"), ("b.png", "done")]
     assert [record["name"] for record in lines(tmp_path)] == ["a.png", "b.png"]
 

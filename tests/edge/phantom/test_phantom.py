@@ -1,4 +1,4 @@
-"""The synthetic film: exact, repeatable, and laid out as a chest is."""
+"""The synthetic film: exact, repeatable, and laid out like a chest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Networks of other programs: whatever lays their tensors, the same masks come out."""
+"""Networks from other programs: whatever their tensor layout, the masks are the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FILM = np.tile(np.repeat([0, 255], 40).astype(np.uint8), (80, 1))
 
 @dataclass
 class Bright:
-    """A network that takes what is bright for its first structure, and what is dark for its second."""
+    """A network whose first structure is the bright pixels and whose second is the dark ones."""
 
     input: TensorSpec
     output: TensorSpec

@@ -1,4 +1,4 @@
-"""The Edge TPU by a stand-in: a delegate library compiled here, that works, finds nothing, crashes or hangs."""
+"""The Edge TPU by a stand-in: a delegate library compiled here that works, finds no device, crashes or hangs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_delegate_runs_the_compiled_network(
     monkeypatch.setenv("STUB_DELEGATE_LOG", str(tmp_path / "log"))
     runtime = open_runtime(compiled_model, "edgetpu", library=stub_delegate)
     assert isinstance(runtime, EdgeTpuRuntime)
-    # Once elsewhere, to try it.
+    # Loaded once in another process, to try it.
     assert (tmp_path / "log").read_bytes() == b"x"
     result = Segmenter(compiled_model, runtime, gate=False)(film())
     assert (tmp_path / "log").read_bytes() == b"xx"
@@ -85,7 +85,7 @@ def test_where_it_fails_the_cpu_does_it_and_every_record_says_so(
 def test_it_is_tried_again_before_it_is_given_up(
     compiled_model: ModelFile, stub_delegate: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A USB accelerator is away for a moment after its first use."""
+    """A USB accelerator disappears for a moment after its first use."""
     tries: list[object] = []
     run = subprocess.run
 

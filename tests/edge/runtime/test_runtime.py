@@ -1,4 +1,4 @@
-"""The engines: which one is taken, what is said when none works, and that the same tensor gives the same bytes."""
+"""The engines: which one is chosen, the message when none works, and the same bytes from the same tensor."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def tflite_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def remove(monkeypatch: pytest.MonkeyPatch, engine: str) -> None:
-    """Make the import of an engine fail, as where it is not installed."""
+    """Make the import of an engine fail, as if it were not installed."""
     module = ENGINES[engine][0]
     monkeypatch.setitem(sys.modules, module, None)
     monkeypatch.setitem(sys.modules, module.partition(".")[0], None)

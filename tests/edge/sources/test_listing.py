@@ -1,4 +1,4 @@
-"""One entry, not the folder: pipes, sockets, devices, links and odd names are told once, the films beside are taken."""
+"""A bad entry fails alone: pipes, sockets, devices, links and odd names are reported once, the films beside taken."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def png(path: Path) -> Path:
 
 @pytest.fixture
 def odd(tmp_path: Path) -> Iterator[Path]:
-    """A folder of everything that is no film, with two films in it and one below."""
+    """A folder of everything that is not a film, with two films in it and one below."""
     folder = tmp_path / "inbox"
     (folder / "below").mkdir(parents=True)
     png(folder / "a.png")

@@ -1,4 +1,4 @@
-"""In folders, what looks like a film is taken, whatever it is called."""
+"""In folders, files that look like films are taken, whatever their name."""
 
 from __future__ import annotations
 

@@ -109,7 +109,7 @@ def test_grey_value_tables_are_applied(sequence: str, bits: int, tmp_path: Path)
     table = pydicom.Dataset()
     table.LUTDescriptor = [4096, 0, bits]
     table.ModalityLUTType = "US"
-    # Upside down, so that a table left out is seen.
+    # Inverted, so that an ignored table would show.
     table.LUTData = np.linspace(2**bits - 1, 0, 4096).astype(np.uint16).tolist()
     setattr(dataset, sequence, [table])
     table["LUTData"].VR = "US"
@@ -128,7 +128,7 @@ def test_a_damaged_grey_value_table_is_one_line(tmp_path: Path) -> None:
     table["LUTData"].VR = "US"
     dataset.VOILUTSequence = [table]
     dataset.save_as(tmp_path / "film.dcm")
-    # How it is shown is for the picture to decide then; what it means is not.
+    # The display range may then come from the picture; what the values mean may not.
     assert any("VOI table in the header shows nothing" in said for said in read_film(tmp_path / "film.dcm").warnings)
     dataset.ModalityLUTSequence = [table]
     dataset.save_as(tmp_path / "film.dcm")

@@ -1,4 +1,4 @@
-"""A watched folder: films appear by every way in which files do, and each is taken once, when it is whole."""
+"""A watched folder: films appear in every way that files do, and each is taken once, when it is complete."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Watcher:
         return self.arrivals
 
     def looks_again(self) -> list[Film | Failure]:
-        """What has come once every settled file must have been taken."""
+        """What has arrived by the time that every settled file must have been taken."""
         time.sleep(8 * watch.LOOK_EVERY_S + watch.SETTLED_S + watch.PATIENCE_S)
         return self.arrivals
 
@@ -85,7 +85,7 @@ def test_films_that_are_there_and_films_that_appear(inbox: Path, tmp_path: Path)
         assert names(watching.wait_for(1)) == ["early.png"]
         (inbox / "late.png").write_bytes(png(1))
         watching.wait_for(2)
-        # By rename, as careful senders do, and in a folder that is new too.
+        # By rename, as careful senders do, and in a new folder.
         (tmp_path / "elsewhere.png").write_bytes(png(2))
         (inbox / "today").mkdir()
         (tmp_path / "elsewhere.png").rename(inbox / "today" / "moved.png")
@@ -104,7 +104,7 @@ def test_a_film_that_grows_is_taken_whole_and_once(inbox: Path, watcher: Watcher
         for start in range(0, len(data), len(data) // 6 + 1):
             file.write(data[start : start + len(data) // 6 + 1])
             file.flush()
-            # Longer than a file takes to settle: a sender that pauses.
+            # Longer than the settling time: a sender that pauses.
             time.sleep(0.2)
     (film,) = watcher.wait_for(1)
     assert isinstance(film, Film)
@@ -145,7 +145,7 @@ def test_a_folder_that_goes_away_is_reported_once_and_waited_for(inbox: Path, wa
     assert len(watcher.looks_again()) == 2
     aside.rename(inbox)
     (inbox / "two.png").write_bytes(png(1))
-    # The film from before it went is not taken again.
+    # The film from before the folder went is not taken again.
     assert names(watcher.wait_for(3))[2:] == ["two.png"]
     assert len(watcher.looks_again()) == 3
 

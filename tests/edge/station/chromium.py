@@ -1,4 +1,4 @@
-"""Chromium, driven by its DevTools protocol over a pipe: to look at the page, and to use it as somebody would."""
+"""Chromium, driven by its DevTools protocol over a pipe, to look at the page and to use it as a person would."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _ANSWER_S = 60.0
 
 
 def installed() -> str:
-    """Path of the browser, or a skip that says why."""
+    """Path of the browser, or a skip with the reason."""
     names = ("chromium", "chromium-browser", "google-chrome")
     found = next(filter(None, map(shutil.which, names)), None)
     if found is None:
@@ -62,7 +62,7 @@ class Browser:
         self.command("Page.enable")
 
     def command(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """The answer to a command of the protocol."""
+        """Send a command of the protocol and return its answer."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:
@@ -85,7 +85,7 @@ class Browser:
         return dict(json.loads(line))
 
     def run(self, script: str) -> Any:
-        """The value of a script, which may be a promise."""
+        """Run a script and return its value, which may be a promise."""
         answer = self.command("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
@@ -103,7 +103,7 @@ class Browser:
         self.wait_for(f"location.href.startsWith({json.dumps(url)}) && document.readyState === 'complete'")
 
     def look_as(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
-        """Be a window of this size, or a phone, in the light or in the dark."""
+        """Emulate a window of this size, or a phone, in light or dark mode."""
         scale = 2 if phone else 1
         self.command(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone
@@ -112,7 +112,7 @@ class Browser:
         self.command("Emulation.setEmulatedMedia", features=[scheme])
 
     def press(self, *keys: str) -> None:
-        """Press keys by the names that `KeyboardEvent.key` has for them."""
+        """Press keys by their `KeyboardEvent.key` names."""
         codes = {"Tab": 9, "Enter": 13, " ": 32}
         for key in keys:
             more = {"windowsVirtualKeyCode": codes[key], "code": key} if key in codes else {}
@@ -121,7 +121,7 @@ class Browser:
             self.command("Input.dispatchKeyEvent", type="keyUp", key=key, **more)
 
     def picture(self, path: Path, *, whole: bool = True) -> None:
-        """Write what it shows as PNG, beyond the window too."""
+        """Write a screenshot as PNG, beyond the window too."""
         shot = self.command("Page.captureScreenshot", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(shot["data"]))
 

@@ -1,4 +1,4 @@
-"""What finds faults in pages that keep somebody from using them."""
+"""The tool that finds accessibility faults in pages."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 @pytest.fixture(scope="session")
 def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The source of axe-core, which npm fetches; EDGE_SEG_AXE may name its file."""
+    """The source of axe-core, fetched by npm or read from the file that EDGE_SEG_AXE names."""
     if (named := os.environ.get("EDGE_SEG_AXE")) is not None:
         return Path(named).read_text()
     folder = tmp_path_factory.mktemp("npm")

@@ -1,4 +1,4 @@
-"""The configuration: each wrong value is named by its key, the command line wins, secrets are for their owner alone."""
+"""The configuration: each wrong value is named by its key, the command line wins, only the owner can read secrets."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_every_setting_can_be_given_in_a_file_and_on_the_command_line(tmp_path: 
     words += ["--sender", "SCANNER", "--sender", "OTHER", "--light-box", "--no-gate", "--names", "--again"]
     words += ["--json", "--quiet", "--verbose"]
     assert parsed("a.png", "films/*.dcm", *words) == config
-    # What a file can say has an option, but for what must not be seen in a list of processes.
+    # Every setting has an option, except those that must not appear in a process list.
     without = {f"{key.group}.{key.name}" for key in keys() if not key.setting.option}
     assert without == {"cameras.user", "cameras.password", "archive.authorization", "notify.authorization"}
     options = {option for parameter in run.params for option in parameter.opts}

@@ -1,4 +1,4 @@
-"""Corrections over HTTP: who may send them, what is refused, and that a finished folder is served as a session is."""
+"""Corrections over HTTP: who may send them, what is refused, and a finished folder served like a session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The editor in Chromium, used by pointers and keys as a person uses it: towards an outline that is known to be true.
+"""The editor in Chromium, used by pointer and keys as a person would, to reach a known true outline.
 
 `EDGE_SEG_CORRECTED_FILMS=5 EDGE_SEG_SHOTS=shots pytest -s -k belong` prints seconds, actions and Dice of five phantoms
 and five real films, by mouse and by finger, and writes pictures of each before and after.
@@ -34,7 +34,7 @@ from .chromium import Browser
 pytestmark = pytest.mark.slow
 
 SHOTS, FILMS = os.environ.get("EDGE_SEG_SHOTS"), int(os.environ.get("EDGE_SEG_CORRECTED_FILMS", "0"))
-SHIFT = 14  # pixels by which the outlines of phantoms are put wrong, of 360
+SHIFT = 14  # pixels by which phantom outlines are shifted, of 360
 LUNGS = ("right_lung", "left_lung")
 
 
@@ -49,17 +49,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 def touch(browser: Browser, kind: str, *points: tuple[float, float]) -> None:
-    """What fingers do at these points."""
+    """Send a touch event at these points."""
     browser.command("Input.dispatchTouchEvent", type=kind, touchPoints=[{"x": x, "y": y} for x, y in points])
 
 
 class Person:
-    """Puts outlines right with a mouse or a finger, by what is seen on the page alone.
+    """Corrects outlines with a mouse or a finger, using only what the page shows.
 
     Args:
-        browser: that shows the page.
-        page: of a finished folder.
-        phone: whether it is a phone.
+        browser: shows the page.
+        page: page of a finished folder.
+        phone: whether to act as on a phone.
     """
 
     def __init__(self, browser: Browser, page: PageServer, phone: bool) -> None:
@@ -83,7 +83,7 @@ class Person:
         self.top = box[1] + (box[3] - self.sheet["height"] * self.scale) / 2
 
     def click(self, selector: str) -> None:
-        """Press what is at the middle of an element."""
+        """Click the middle of an element."""
         named = json.dumps(selector)
         self.browser.run(f"document.querySelector({named}).scrollIntoView({{block: 'nearest', inline: 'nearest'}})")
         x, y = self.browser.run(f"(({{left, top, width, height}}) => [left + width / 2, top + height / 2])"
@@ -91,11 +91,11 @@ class Person:
         self.stroke([(x, y)])
 
     def on_screen(self, point: np.ndarray) -> tuple[float, float]:
-        """Where a point of the film is."""
+        """Screen position of a point of the film."""
         return self.left + float(point[0]) * self.scale, self.top + float(point[1]) * self.scale
 
     def stroke(self, points: list[tuple[float, float]]) -> None:
-        """Press at the first point, go through the others, and let go."""
+        """Press at the first point, move through the others, and release."""
         if self.phone:
             touch(self.browser, "touchStart", points[0])
             for point in points[1:]:
@@ -111,7 +111,7 @@ class Person:
             self.browser.command("Input.dispatchMouseEvent", type=kind, x=x, y=y, **pressed)
 
     def drag(self, start: np.ndarray, end: np.ndarray) -> None:
-        """Take what is at a point of the film to another."""
+        """Drag from one point of the film to another."""
         between = start + 0.6 * (end - start)
         self.stroke([self.on_screen(one) for one in (start, between, end)])
 
@@ -120,7 +120,7 @@ class Person:
         return np.array(self.browser.run(f"Outline.curve({json.dumps(handles)})"))
 
     def put_right(self, structure: str, truth: np.ndarray, near: float) -> int:
-        """Drag handles, then the line between them, until no part of it is off by more than `near` pixels; drags."""
+        """Drag handles, then the line between them, until all of it is within `near` pixels; returns the drags."""
         self.click(f"#editor [data-name={structure}]")
         rings = next(one["model"] for one in self.sheet["structures"] if one["name"] == structure)
         if not rings:
@@ -142,7 +142,7 @@ class Person:
                 break
             start = line[int(np.hypot(*(line - worst).T).argmin())]
             found = self.browser.run(f"Outline.nearest({json.dumps(handles)}, {json.dumps(start.tolist())})")
-            # A handle that lies near is taken hold of, and no new one is made.
+            # A nearby handle would be grabbed, and no new one made.
             away = np.hypot(*(np.array(handles) - start).T) * self.scale
             if away.min() > (24 if self.phone else 9):
                 self.drag(start, worst)
@@ -155,13 +155,13 @@ class Person:
         return drags
 
     def save(self) -> None:
-        """Save, and wait until it is kept."""
+        """Save, and wait until it is saved."""
         self.click("#editor [data-part=save]")
         self.browser.wait_for("!document.getElementById('editor').open")
 
 
 def _dense(ring: np.ndarray) -> np.ndarray:
-    """Points of a ring no more than a pixel apart."""
+    """Points of a ring at most a pixel apart."""
     after = np.roll(ring, -1, axis=0)
     parts = [
         np.linspace(one, other, max(2, int(np.hypot(*(other - one)))), endpoint=False)
@@ -176,7 +176,7 @@ def _nearest(points: np.ndarray, to: np.ndarray) -> np.ndarray:
 
 
 def results_of(folder: Path, films: list[tuple[Film, dict[str, np.ndarray]]], wrong: int) -> list[DoneRecord]:
-    """A folder of results of films; of those with a shift, with outlines that are off by it."""
+    """A results folder of films; with `wrong`, the outlines are shifted by so many pixels."""
     output, segmenter = OutputFolder(folder), Segmenter.load("lungs-nano", threads=1)
     records = []
     for film, _ in films:
@@ -203,7 +203,7 @@ def phantoms(folder: Path, count: int) -> list[tuple[Film, dict[str, np.ndarray]
 def correct_all(
     browser: Browser, folder: Path, films: list[tuple[Film, dict[str, np.ndarray]]], wrong: int, phone: bool
 ) -> list[tuple[float, float, Any]]:
-    """Dice of the outlines before and after of each film, and its correction; printed, too."""
+    """Correct each film; its Dice before and after, and its correction; prints them, too."""
     records = results_of(folder, films, wrong)
     output = OutputFolder(folder)
     desk = Desk(folder, who="A. Reader")
@@ -294,7 +294,7 @@ def test_handles_are_few_and_the_curve_is_the_models_outline(browser: Browser, t
 
 @pytest.fixture(scope="module")
 def segmented(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, DoneRecord]:
-    """A folder of results of a phantom."""
+    """A results folder of a phantom."""
     folder = tmp_path_factory.mktemp("segmented")
     (record,) = results_of(folder / "out", phantoms(folder, 1), 0)
     return folder / "out", record

@@ -1,4 +1,4 @@
-"""The HTTP interface for other programs: films in, numbers and pictures out, within limits, to who has the token."""
+"""The HTTP interface for other programs: films in, numbers and pictures out, within limits, with the token only."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 REQUESTS = int(os.environ.get("EDGE_SEG_REQUESTS", "60"))
-"""Made-up requests of the fuzzing test; `make fuzz` makes 10,000."""
+"""Generated requests of the fuzzing test; `make fuzz` makes 10,000."""
 
 CHEST = cv2.imencode(".png", phantom(200, 180, seed=1).film.pixels)[1].tobytes()
 
@@ -43,7 +43,7 @@ def segmenter() -> Segmenter:
 
 @pytest.fixture(scope="module")
 def health(segmenter: Segmenter, tmp_path_factory: pytest.TempPathFactory) -> Health:
-    """Of a session that has segmented one film."""
+    """Health of a session that has segmented one film."""
     folder = tmp_path_factory.mktemp("session")
     (folder / "chest.png").write_bytes(CHEST)
     source, output = open_source([str(folder / "chest.png")]), OutputFolder(folder / "out")
@@ -192,7 +192,7 @@ def test_it_is_as_closed_as_the_page(health: Health, api: Api, page: PageServer)
 
 
 def _bodies(folder: Path) -> SearchStrategy[bytes]:
-    """Films, films with bytes put otherwise or cut off, and any bytes at all."""
+    """Films, films with changed or missing bytes, and arbitrary bytes."""
     write_dicom(phantom(200, 180, seed=1), folder / "chest.dcm")
     jpeg = cv2.imencode(".jpg", phantom(160, 200, seed=2).film.pixels)[1].tobytes()
     deep = cv2.imencode(".png", phantom(150, 150, seed=3).film.pixels.astype(np.uint16) * 257)[1].tobytes()
@@ -219,7 +219,7 @@ def test_the_interface_is_as_it_describes_itself(health: Health, api: Api, tmp_p
     answers = list(description()["paths"]["/v1/segment"]["post"]["responses"]["200"]["content"])
     seen: Counter[tuple[str, int]] = Counter()
     operations = [one.ok() for one in schema.get_all_operations()]
-    # One request says all about an operation without parameters or body.
+    # One request covers an operation without parameters or body.
     varied = [one for one in operations if one.body or one.path_parameters]
     limits = PageLimits(wrong_token_s=0)
     once = settings(max_examples=1, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
@@ -231,12 +231,12 @@ def test_the_interface_is_as_it_describes_itself(health: Health, api: Api, tmp_p
 
         def holds(case: Any, accept: str, known: bool) -> None:
             if known and case.path_parameters:
-                # Any number is allowed, and few of them are a film's.
+                # Any number is allowed, but few are a film's.
                 case.path_parameters.update({name: there[name] for name in case.path_parameters})
             told = {**token, "Accept": accept}
             response = case.call(base_url=f"http://127.0.0.1:{page.port}", headers=told)
             seen[case.operation.path, response.status_code] += 1
-            # Any bytes are a body that the description allows, and few of them are a film.
+            # The description allows any bytes as a body, but few are a film.
             case.validate_response(response, headers=told, excluded_checks=[positive_data_acceptance])
 
         for one in operations:

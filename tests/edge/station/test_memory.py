@@ -1,4 +1,4 @@
-"""A station gives memory back that nothing holds any more."""
+"""A station returns memory that is no longer used."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pytest
 from edge_seg.station import memory
 from edge_seg.station.memory import FreedMemory
 
-# Blocks below the size that the C library takes from the system one by one; every hundredth stays, so that no end of
-# the heap is free.
+# Blocks below the size that the C library requests from the system one by one; every hundredth stays, so that the end
+# of the heap is never free.
 SCATTERED = """
 import ctypes
 from pathlib import Path

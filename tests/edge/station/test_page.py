@@ -1,4 +1,4 @@
-"""The page: what it shows, to whom, and that no text of a film and no path of a request ever does anything."""
+"""The page: what it shows, to whom, and that no film's text and no request's path ever has an effect."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Films(Source):
 
 @pytest.fixture(scope="module")
 def health(tmp_path_factory: pytest.TempPathFactory) -> Health:
-    """Of a session that met a good film, one with hostile texts, and a failure."""
+    """Health of a session that met a good film, one with hostile texts, and a failure."""
     folder = tmp_path_factory.mktemp("page")
     (folder / "secret.txt").write_text("secret")
     output, segmenter = OutputFolder(folder / "out", names=True), Segmenter.load("lungs")
@@ -194,7 +194,7 @@ def test_other_machines_need_the_token(health: Health) -> None:
             assert get(page, path, Cookie="edge-seg-session=guess")[0] == 401
             assert get(page, path, Authorization="Bearer knows")[0] == 200
             assert get(page, path, Cookie="edge-seg-session=knows")[0] == 401
-        # Monitors ask this one, which tells nothing of anybody.
+        # For monitors; it reveals nothing about anyone.
         assert get(page, "/healthz")[0] == 200
         cookie = get(page, "/?token=knows")[2]["Set-Cookie"]
         assert "knows" not in cookie
@@ -234,7 +234,7 @@ def test_without_the_token_no_route_gives_a_cookie_or_tells_anything(health: Hea
             assert status == (200 if route == "/healthz" else 401), spelling
             assert "Set-Cookie" not in headers, spelling
             assert "knows" not in f"{data!r}{headers}"
-        # A monitor that brings it is told no more, and given nothing to keep.
+        # A monitor that sends it learns no more, and gets no cookie.
         assert "Set-Cookie" not in get(page, "/healthz?token=knows")[2]
 
 
@@ -325,7 +325,7 @@ def test_frames_of_a_camera_are_one_line_and_crowd_no_film_out(tmp_path: Path, h
 
 
 def in_a_browser(url: str, tmp_path: Path, *more: str) -> str:
-    """What a real browser makes of a page."""
+    """A page's DOM in a real browser."""
     browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if browser is None:
         pytest.skip("Chromium is not installed")
@@ -348,7 +348,7 @@ def test_hostile_texts_stay_texts_in_a_real_browser(page: PageServer, tmp_path: 
 
 @pytest.mark.slow
 def test_a_real_browser_over_https(health: Health, certificate: tuple[Path, Path], tmp_path: Path) -> None:
-    """It keeps the cookie, which is for TLS only, and asks for films with it; a stranger's certificate stops it."""
+    """It keeps the cookie, which is for TLS only, and requests films with it; an unknown certificate stops it."""
     with closing(PageServer("0", health, "word of the owner", tls=server_context(*certificate))) as page:
         assert page.url.startswith("https://")
         trusted = f"--ignore-certificate-errors-spki-list={key_hash(certificate[0])}"
@@ -360,7 +360,7 @@ def test_a_real_browser_over_https(health: Health, certificate: tuple[Path, Path
 
 
 def key_hash(cert: Path) -> str:
-    """Base64 of the SHA-256 of a certificate's key, by which Chromium is told to trust it."""
+    """Base64 of the SHA-256 of a certificate's key, which tells Chromium to trust it."""
     pem = subprocess.run(["openssl", "x509", "-in", cert, "-pubkey", "-noout"], capture_output=True, check=True).stdout
     der = subprocess.run(["openssl", "pkey", "-pubin", "-outform", "der"], input=pem, capture_output=True, check=True)
     return base64.b64encode(hashlib.sha256(der.stdout).digest()).decode()

@@ -1,4 +1,4 @@
-"""The page in Chromium, as somebody uses it: wide and on a phone, in the light and in the dark, by keyboard."""
+"""The page in Chromium, as a person uses it: wide and on a phone, in light and dark mode, by keyboard."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Films(Source):
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
-    """Of a session with a film that is done, one to check, one rejected and one that failed."""
+    """The page of a session with a film that is done, one to check, one rejected and one that failed."""
     segmenter = Segmenter.load("lungs-nano", threads=1)
     done = replace(phantom(400, 360, seed=1).film, name="done.png", source="films/done.png", spacing_mm=(0.8, 0.8))
     check = replace(inverted(done), name="1.2.826.0.1.3680043.8.498.1.dcm", source="inbox/check.dcm")

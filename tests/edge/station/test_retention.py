@@ -1,4 +1,4 @@
-"""Retention: the oldest results go and their films stay done; a film without its result never goes."""
+"""Retention: the oldest results are removed and their films stay done; a film without its result is never removed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
 
 
 def age(folder: Path, *days: float) -> None:
-    """Make the first records so old."""
+    """Make the first records `days` old."""
     known = records(folder)
     for record, so_old in zip(known, days, strict=False):
         record["recorded_at"] = (datetime.now(timezone.utc) - timedelta(days=so_old)).isoformat()
@@ -76,7 +76,7 @@ def test_the_oldest_go_while_space_is_short(
     usage = namedtuple("usage", "free")
     free = partial(lambda folder: usage(1000 - sum(1 for _ in folder.glob("*.overlay.jpg"))))
     monkeypatch.setattr(retention.shutil, "disk_usage", free)
-    # Five overlays leave 995; three must go.
+    # Five overlays leave 995; three must be removed.
     assert Retention(output, free_bytes=998).look() == 3
     assert [record["name"] for record in records(tmp_path)] == ["3.png", "4.png"]
     output.close()
@@ -119,10 +119,10 @@ def test_a_power_cut_in_the_middle_is_made_good(tmp_path: Path, segmenter: Segme
     copy = shutil.copy(before, tmp_path / "copy")
     Retention(output, days=30).look()
     output.close()
-    # The pictures are gone and the records are not: as if the power had failed between.
+    # The pictures are gone but the records are not: as if the power had failed in between.
     Path(copy).replace(before)
     output = OutputFolder(tmp_path)
-    # What was removed is known, so that only the journal is left to cut.
+    # What was removed is on record, so only the journal is left to cut.
     assert Retention(output, days=30).look() == 0
     assert [record["name"] for record in records(tmp_path)] == ["2.png"]
     assert all(is_done(output, segmenter, number) for number in range(3))
@@ -138,7 +138,7 @@ def test_an_empty_folder_and_no_limits(tmp_path: Path) -> None:
 
 
 def crafted(folder: Path, segmenter: Segmenter, count: int, old: int) -> None:
-    """Records and files of so many films; the first of them are 40 days old."""
+    """Write records and files of `count` films; the first `old` of them are 40 days old."""
     folder.mkdir(exist_ok=True)
     output = OutputFolder(folder)
     plain = output.write(segmenter(film(1))).to_json()
@@ -163,7 +163,7 @@ def test_a_pass_that_is_killed_goes_on_where_it_was(tmp_path: Path, segmenter: S
         output = OutputFolder(tmp_path)
         work = Retention(output, days=30)._begin()
         assert next(work) == 100
-        # As after kill -9: nothing is closed, and the journal was not cut.
+        # As after kill -9: nothing is closed, and the journal is not cut.
         output.close()
     assert len(list(tmp_path.glob("f*.overlay.jpg"))) == 400
     output = OutputFolder(tmp_path)

@@ -20,7 +20,7 @@ from edge_seg.station.session import Summary
 
 @pytest.fixture(params=["path", "abstract"])
 def systemd(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[socket.socket, str]]:
-    """A socket as systemd's, and its name as a service hears it."""
+    """A socket in place of systemd's, and its name as a service gets it."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     name = str(tmp_path / "notify") if request.param == "path" else f"@edge-seg-{os.getpid()}-{time.monotonic_ns()}"
     listener.bind("\0" + name[1:] if name.startswith("@") else name)

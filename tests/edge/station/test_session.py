@@ -1,4 +1,4 @@
-"""A session writes results beside the next film's work and settles every film with its own source."""
+"""A session writes results while it segments the next film, and settles every film with its own source."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from edge_seg.station.session import run_session
 
 
 class Few(Source):
-    """Films out of memory; remembers what it was told."""
+    """Films from memory; remembers what it was told."""
 
     def __init__(self, count: int, mark: str = "film") -> None:
         self.total = count
@@ -43,7 +43,7 @@ class Few(Source):
 
 
 class Told(Segmenter):
-    """Counts the films that it is at work on, or was."""
+    """Counts the films that it has started."""
 
     calls = 0
     news: threading.Condition
@@ -56,7 +56,7 @@ class Told(Segmenter):
 
 
 class Patient(OutputFolder):
-    """Writes a film only when the next one is being segmented."""
+    """Writes a film only while the next one is being segmented."""
 
     def __init__(self, folder: Path, segmenter: Told, films: int) -> None:
         super().__init__(folder)

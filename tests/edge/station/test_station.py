@@ -79,7 +79,7 @@ def test_what_cannot_be_opened_leaves_nothing_open(tmp_path: Path, tiny_model: P
     ):
         with pytest.raises(error):
             Station(config)
-        # Nobody holds the folder.
+        # The folder is not locked.
         Station(demo(out, tiny_model, 1)).run()
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):

@@ -1,4 +1,4 @@
-"""A service whose disk is not there: it waits, its page says so, and it begins when the disk comes."""
+"""A service whose disk is missing: it waits, its page says so, and it starts when the disk appears."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def config_of(tmp_path: Path, model: Path, told: Path | None = None) -> StationC
 
 
 def plain_page(config: StationConfig, expected: str) -> str:
-    """The page as soon as it says what is expected."""
+    """The page once it has the expected text."""
     while True:
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{config.view.address}/plain", timeout=10) as answer:
@@ -40,7 +40,7 @@ def plain_page(config: StationConfig, expected: str) -> str:
 
 
 def test_it_waits_for_the_disk_and_says_so(tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # In place of a partition that is not mounted: a file, below which not even root can make a folder.
+    # In place of an unmounted partition: a file, below which not even root can make a folder.
     (tmp_path / "disk").write_text("")
     told = tmp_path / "problems.txt"
     told.write_text("edge-seg.toml: view.tokn: there is no such key\n")

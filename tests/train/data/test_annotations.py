@@ -1,4 +1,4 @@
-"""Outlines of annotation programs, written as the programs write them."""
+"""Outlines from annotation programs, as the programs write them."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def dicom_seg(folder: Path) -> None:
 
 
 def labelme_masks(folder: Path) -> None:
-    """As labelme writes what its artificial intelligence outlines: a PNG of the part within two corners."""
+    """As labelme writes its AI outlines: a PNG of the part within two corners."""
     for i, film in enumerate(films(folder, "f{}.png")):
         shapes = []
         for name in NAMES:
@@ -170,7 +170,7 @@ def labelme_masks(folder: Path) -> None:
             shapes.append(
                 {"label": name, "points": [[left, top], [right, bottom]], "shape_type": "mask", "mask": packed}
             )
-        # The film was renamed after it had been outlined.
+        # The film was renamed after it was outlined.
         raw = {"shapes": shapes, "imagePath": f"..\\old\\x{i}.png", "imageHeight": 120, "imageWidth": 100}
         (folder / film).with_suffix(".json").write_text(json.dumps(raw))
 

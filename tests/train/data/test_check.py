@@ -1,4 +1,4 @@
-"""`edge-seg check`: what it says, writes and exits with."""
+"""`edge-seg check`: its output, files and exit codes."""
 
 from __future__ import annotations
 

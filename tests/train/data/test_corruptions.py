@@ -39,7 +39,7 @@ def test_the_same_seed_gives_the_same_film_and_more_severe_is_further_away(corru
 def test_outlines_move_with_the_anatomy(name: str) -> None:
     corruption = next(c for c in CORRUPTIONS if c.name == name)
     film, outlines = chest()
-    # A film of the outline itself, corrupted as a film, lies where the corrupted outline lies.
+    # A film drawn from the outline, corrupted as a film, must match the corrupted outline.
     for structure, plane in outlines.items():
         drawn = replace(film, pixels=plane * np.uint8(255))
         moved, planes = corruption(drawn, {structure: plane}, 2)

@@ -123,7 +123,7 @@ def test_each_patient_to_train_on_is_held_out_once_over_all_parts() -> None:
     assert set.union(*new) == trained
     assert sum(map(len, new)) == len(trained)
     assert min(map(len, new)) > 0.2 * len(trained)
-    # Asked again, as a run does that goes on with its stored splits, no more are held out.
+    # A second call, as when a run resumes with its stored splits, holds out no more.
     assert held_out(parts[0], 0, 3) == parts[0]
     for part in parts:
         assert part.split("test") == whole.split("test")

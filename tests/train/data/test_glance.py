@@ -1,4 +1,4 @@
-"""Damaged and turned films are found before their pixels are decoded."""
+"""Damaged and turned films are detected before their pixels are decoded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`index.csv` as people write it: read rightly, or refused with the line, the value and the fix."""
+"""`index.csv` as people write it: read correctly, or refused with the line, the value and the fix."""
 
 from __future__ import annotations
 

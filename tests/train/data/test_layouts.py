@@ -1,4 +1,4 @@
-"""Folders as people have them: which mask is whose, which split, which patient."""
+"""Folders as people have them: which mask belongs to which film, split and patient."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people save masks as: read rightly, or refused with the file, the value and the fix."""
+"""The formats in which people save masks: read correctly, or refused with the file, the value and the fix."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def films(folder: Path, count: int = 4) -> Path:
 
 
 def masks(folder: Path, mask: np.ndarray, suffix: str = ".png", mode: str | None = None, count: int = 4) -> Path:
-    """A set whose masks are all this array."""
+    """A data set whose masks are all this array."""
     films(folder, count)
     for i in range(count):
         picture = Image.fromarray(mask)

@@ -1,4 +1,4 @@
-"""What the values of a mask mean, how masks are laid on films, and which lung is which."""
+"""What the values of a mask mean, how masks are aligned with films, and which lung is which."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_binary_set_may_have_any_value_and_pixels_to_ignore(tmp_path: Path, in
         if ignored and i:
             mask[20:25] = ignored
         if i == 2:
-            mask[:10] = 0  # nothing inside: only the rest of the set tells what 127 means
+            mask[:10] = 0  # nothing inside: only the rest of the set shows what 127 means
         save(tmp_path / "images" / f"{i}.png", np.zeros((40, 50), np.uint8))
         save(tmp_path / "masks" / f"{i}.png", mask)
     outlines = [film.load()[1] for film in open_dataset(tmp_path).films]

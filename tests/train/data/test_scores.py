@@ -1,4 +1,4 @@
-"""Scores against what can be worked out by hand."""
+"""Scores against hand-computed values."""
 
 from __future__ import annotations
 

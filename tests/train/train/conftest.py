@@ -1,4 +1,4 @@
-"""What tests of training share: phantom films on disk, and the command run in this process."""
+"""Shared by the training tests: phantom films on disk, and the command run in this process."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def chests(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def edge_seg(capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
-    """Runs `edge-seg WORDS...` in this process, where TensorFlow is loaded already; exit code and standard error."""
+    """Runs `edge-seg WORDS...` in this process, with TensorFlow already loaded, and returns exit code and stderr."""
     from edge_seg.cli.main import main
 
     def run(*words: object) -> tuple[int, str]:

@@ -1,4 +1,4 @@
-"""Films changed on the accelerator: the same changes as on the processor, held against OpenCV."""
+"""Augmentation on the accelerator: the same changes as on the processor, compared with OpenCV."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def test_films_move_as_opencv_moves_them_and_labels_with_them() -> None:
             at.append(straight + cv2.resize(drawn["bent"][k, axis], (SIDE, SIDE), interpolation=cv2.INTER_CUBIC))
         across, down = (place.astype(np.float32) for place in at)
         expected = cv2.remap(films.grey[k].astype(np.float32), across, down, cv2.INTER_LINEAR, borderValue=0)
-        # OpenCV counts places in 32nds of a pixel, and fades out over one pixel beyond the edge.
+        # OpenCV rounds positions to 32nds of a pixel, and fades out over one pixel beyond the edge.
         inside = (across >= 0) & (across <= SIDE - 1) & (down >= 0) & (down <= SIDE - 1)
         difference = np.abs(film(moved)[k] * 255 - expected)[inside]
         assert difference.mean() < 0.5

@@ -1,4 +1,4 @@
-"""The average of runs: it lies between them, its batch statistics are the films', and it is a run like others."""
+"""The average of runs: it is between them, its batch statistics are the films', and it is a run like any other."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TINY = "--network tiny --size 32 --batch-size 4 --no-augment --picture-every 0 -
 
 @pytest.fixture(scope="module", autouse=True)
 def uncompiled() -> Iterator[None]:
-    """As the fixture of that name, for all of these tests."""
+    """The fixture of that name, for all of these tests."""
     import tensorflow as tf
 
     tf.config.run_functions_eagerly(True)
@@ -38,7 +38,7 @@ def uncompiled() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def runs(chests: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """A run, and another that goes on from it."""
+    """A run, and another that starts from it."""
     from edge_seg.cli.main import main
 
     folder = tmp_path_factory.mktemp("runs")
@@ -80,7 +80,7 @@ def test_batch_statistics_are_those_of_the_films(runs: list[Path], chests: Path)
     films = pack([open_dataset(chests).split("train")], config.structures, (32, 32))
     batches = TrainingBatches(Drawing(films, 4, 6, config.augmentation))
     estimate_batch_statistics(model, batches)
-    # The first convolution sees the films themselves, so its statistics can be had by hand.
+    # The first convolution sees the films themselves, so its statistics can be computed by hand.
     first = keras.Model(model.inputs, model.get_layer("down0_a").output)
     seen = [np.asarray(first(batches[i][0])) for i in range(len(batches))]
     norm = model.get_layer("down0_a_norm")

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, whatever moment a run dies at."""
+"""Checkpoints: complete or absent, whenever a run dies."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.training
 
 
 class Killed(BaseException):
-    """Stands for kill -9: nothing after it runs."""
+    """Stands in for kill -9: nothing after it runs."""
 
 
 @pytest.fixture(scope="module")

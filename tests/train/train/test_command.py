@@ -1,4 +1,4 @@
-"""`edge-seg train` as a person calls it: what it writes, what it refuses, how it goes on."""
+"""`edge-seg train` as a person calls it: what it writes, what it refuses, how it resumes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def log_of(run: Path) -> list[dict[str, str]]:
 
 
 def layouts() -> Any:
-    """The makers of the readers' own tests: the same files, laid out exactly as the sets are."""
+    """The functions of the readers' tests that write files in the data sets' exact layouts."""
     path = Path(__file__).parents[1] / "data" / "test_datasets.py"
     spec = importlib.util.spec_from_file_location("laid_out_sets", path)
     assert spec is not None
@@ -84,7 +84,7 @@ def test_a_tiny_run_on_each_published_layout(layout: str, tmp_path: Path, edge_s
 
 @pytest.mark.slow
 def test_the_seed_preset_trains_with_the_seeds_settings(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
-    # Of fewer channels: the settings are what is asked about, and checkpoints of 31 million weights take their time.
+    # With fewer channels: the settings are the subject, and checkpoints of 31 million weights are slow.
     words = "--network seed --base 8 --size 64 --epochs 1 --films-per-epoch 4 --picture-every 0 -q".split()  # noqa: SIM905
     assert edge_seg("train", chests, "--out", tmp_path, *words)[0] == 0
     config = read_config(tmp_path)[0]
@@ -276,7 +276,7 @@ def test_visible_lungs_are_labels_of_what_the_network_outlines_and_sets_are_draw
 @pytest.mark.usefixtures("uncompiled")
 def test_a_run_starts_from_the_best_weights_of_another(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
     assert edge_seg("train", chests, "--out", tmp_path / "first", "--epochs", 3, *TINY)[0] == 0
-    # Too small a step to learn anything: what it ends with is what it started from.
+    # Too small a step to learn anything: it ends with the weights that it started from.
     words = [*TINY, "--epochs", 1, "--films-per-epoch", 4, "--learning-rate", 1e-12]
     assert edge_seg("train", chests, "--out", tmp_path / "second", "--from", tmp_path / "first", *words)[0] == 0
     kernels = []
@@ -335,7 +335,7 @@ def test_a_set_that_grew_keeps_the_splits_of_the_run(chests: Path, tmp_path: Pat
     assert edge_seg("train", folder, "--out", tmp_path / "first", *words)[0] == 0
     before = read_splits(tmp_path / "first")
     assert len(before) == 8
-    # As if chance had split otherwise: what the run says counts.
+    # As if the random split had been different: the run's own splits count.
     swapped = {patient: {"train": "test", "test": "train"}.get(split, split) for patient, split in before.items()}
     (tmp_path / "first" / "splits.json").write_text(json.dumps({"patients": swapped}))
     shutil.copytree(chests, folder, dirs_exist_ok=True)
@@ -369,7 +369,7 @@ def test_a_film_that_turns_out_to_be_unusable_ends_the_first_epoch_with_its_name
 
     folder = tmp_path / "films"
     shutil.copytree(chests, folder)
-    # As for a film whose size only decoding tells.
+    # As for a film whose size is known only after decoding.
     monkeypatch.setattr(reading, "_misfit", lambda mask, film: "")
     last = open_dataset(folder).split("train")[-1]
     mask = folder / "left_lung" / Path(last.source).name

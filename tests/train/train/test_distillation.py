@@ -1,4 +1,4 @@
-"""A small network learns what others make of films, on films without outlines too."""
+"""A small network learns from other networks' outputs, on films without outlines too."""
 
 from __future__ import annotations
 
@@ -90,9 +90,9 @@ def test_of_a_film_those_networks_speak_that_were_not_trained_on_it(chests: Path
     assert 0 < is_first.sum() < len(films)
     expected = np.where(is_first[:, None, None, None], first, second)
     np.testing.assert_array_equal(probabilities(*runs[:2]), expected)
-    # Shipped weights may have been trained on any film: they speak where nobody else held it out.
+    # Shipped weights may have been trained on any film: they are used only where no other network held it out.
     np.testing.assert_array_equal(probabilities(*runs[:2], "lungs-nano"), expected)
-    # What the run that one started from was trained on, it knows too. Where both know a film they speak together.
+    # A run has also seen the films of the run that it started from. Where both have seen a film they are averaged.
     wanted = np.where(is_first[:, None, None, None], (second + last) / 2, second)
     np.testing.assert_allclose(probabilities(runs[1], runs[2]), wanted, atol=1)
 

@@ -1,4 +1,4 @@
-"""Augmentation, batches, learning rate: what a run sees, and that it can be repeated."""
+"""Augmentation, batches, learning rate: what a run sees, and that it is repeatable."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def packed(count: int = 6) -> PackedFilms:
 def test_outlines_move_with_the_film_and_sides_stay(seed: int) -> None:
     films = packed(1)
     rng = np.random.default_rng(seed)
-    # Geometry alone: the lungs must still be the dark parts, and the patient's right on the picture's left.
+    # Geometry only: the lungs must still be the dark parts, and the patient's right on the picture's left.
     still = replace(NO_AUGMENTATION, rotation=12, scale=0.18, stretch=0.1, shift=0.08)
     grey, labels = still(films.grey[0], films.labels[0], rng)
     assert (grey.shape, grey.dtype) == ((64, 64), np.uint8)

@@ -1,4 +1,4 @@
-"""An encoder that learned on ImageNet, from the file that PyTorch wrote in 2020."""
+"""An encoder trained on ImageNet, from the file that PyTorch wrote in 2020."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.training
 
 
 def _rebuild_tensor_v2(*_: object) -> None:
-    """Stands for PyTorch's function of that name."""
+    """Stands in for PyTorch's function of that name."""
 
 
 class FloatStorage:
-    """Stands for PyTorch's class of that name; one array of numbers under a key."""
+    """Stands in for PyTorch's class of that name; one array of numbers under a key."""
 
     def __init__(self, key: str, count: int) -> None:
         self.key, self.count = key, count
@@ -53,7 +53,7 @@ class _Pickler(pickle.Pickler):
 
 @pytest.fixture(autouse=True)
 def torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Names of PyTorch, for the pickles that stand for its files."""
+    """PyTorch's names, for the pickles that stand in for its files."""
     for name, member in (("torch", FloatStorage), ("torch._utils", _rebuild_tensor_v2)):
         module = ModuleType(name)
         monkeypatch.setattr(member, "__module__", name)
@@ -62,7 +62,7 @@ def torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_torch(path: Path, tensors: dict[str, np.ndarray], *, turned: bool = False) -> None:
-    """A file as PyTorch wrote it before version 1.6; turned keeps arrays in memory with their axes reversed."""
+    """A file as PyTorch wrote it before version 1.6; `turned` keeps arrays in memory with their axes reversed."""
     with path.open("wb") as file:
         headers: tuple[Any, ...] = (119547037146038801333356, 1001, {"little_endian": True})
         for header in headers:

@@ -1,4 +1,4 @@
-"""Runs in processes of their own: killed and resumed, on several devices, on the other backend."""
+"""Runs in separate processes: killed and resumed, on several devices, on the other backend."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ pytestmark = [pytest.mark.training, pytest.mark.slow]
 
 TINY = "--network tiny --size 32 --batch-size 4 --learning-rate 0.005 --picture-every 1 -q".split()  # noqa: SIM905
 
-# Starts `edge-seg` with the words of each line it reads, in a process of its own that has all modules already; prints
-# its id, and how it ended. Steps are not compiled, which takes longer than all of them (see `uncompiled`).
+# Starts `edge-seg` with the words of each line it reads, in a forked process that already has all modules; prints its
+# id, and how it ended. Steps are not compiled, which would take longer than all of them (see `uncompiled`).
 SERVER = """
 import json, os, sys
 import edge_seg_train.loop
@@ -50,7 +50,7 @@ for line in sys.stdin:
     print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]), flush=True)
 """
 
-# Two devices share a run, which goes on; then one of them is named, and has all weights.
+# Two devices share a run, which is resumed; then one of them is named, and has all weights.
 TWO_DEVICES = """
 import json, os, sys
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"
@@ -134,7 +134,7 @@ def steps_of(run: Path) -> int:
 
 
 def dice_of_best_weights(run: Path) -> float:
-    """Dice of the best weights on the validation films, by other means than the metrics of training."""
+    """Dice of the best weights on the validation films, computed independently of the training metrics."""
     config = read_config(run)[0]
     model = build(keras, config.network)
     model.load_weights(run / "best.model.weights.h5")
@@ -150,7 +150,7 @@ def dice_of_best_weights(run: Path) -> float:
 
 
 class Trainings:
-    """Runs of `edge-seg train` one after another, each in a process of its own."""
+    """Consecutive runs of `edge-seg train`, each in its own process."""
 
     def __init__(self) -> None:
         self._server = subprocess.Popen(
@@ -158,14 +158,14 @@ class Trainings:
         )
 
     def start(self, *words: object) -> int:
-        """Its process."""
+        """Start a run and return its process id."""
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps(["train", *map(str, words)]) + "\n")
         self._server.stdin.flush()
         return self._said()
 
     def ended(self) -> int:
-        """Wait for its end: exit code, or minus the signal that ended it."""
+        """Wait for it to end and return its exit code, or minus the signal that ended it."""
         return self._said()
 
     def close(self) -> None:
@@ -196,7 +196,7 @@ def test_killed_at_three_random_moments_it_ends_as_if_nothing_had_happened(
         before = max((p.name for p in (run / "checkpoints").glob("epoch-*")), default="")
         process = trainings.start(chests, "--out", run, *words)
         deadline = time.monotonic() + 120
-        # At least one more epoch each time, then anywhere in the next ones.
+        # At least one more epoch each time, then anywhere in the following ones.
         while max((p.name for p in (run / "checkpoints").glob("epoch-*")), default="") <= before:
             assert Path(f"/proc/{process}").exists()
             assert time.monotonic() < deadline
@@ -217,7 +217,7 @@ def test_killed_at_three_random_moments_it_ends_as_if_nothing_had_happened(
 
 @pytest.fixture(scope="module")
 def two_devices(chests: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A run on two devices that was made to go on, and one on a device that was named."""
+    """A run on two devices that was resumed, and one on a named device."""
     shared, named = (tmp_path_factory.mktemp(name) for name in ("shared", "named"))
     commands = [
         [chests, "--out", shared, "--epochs", 1, "--films-per-epoch", 40, *TINY, "--device", "CPU:0"],
@@ -240,7 +240,7 @@ def test_two_devices_share_a_batch_and_go_on(two_devices: tuple[Path, Path]) -> 
 
 
 def test_one_device_of_several_can_be_named(two_devices: tuple[Path, Path]) -> None:
-    # Where its weights lie is asserted as the network is built.
+    # The place of its weights is asserted when the network is built.
     assert len(log_of(two_devices[1])) == 1
 
 
@@ -284,6 +284,6 @@ def test_two_processes_on_jax_learn_what_one_does(chests: Path, tmp_path: Path, 
     # Sums in another order round differently, which grows from step to step.
     assert losses[1][0] == pytest.approx(losses[0][0], rel=1e-4)
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)
-    # What the first alone writes is there, once.
+    # What only the first process writes is there, once.
     assert {"best.model.weights.h5", "report.html", "splits.json"} <= {path.name for path in tmp_path.iterdir()}
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["epoch-00002"]

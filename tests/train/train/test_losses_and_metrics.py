@@ -1,4 +1,4 @@
-"""Losses and metrics: known values, and nothing from pixels without a label."""
+"""Losses and metrics: known values, and no effect of pixels without a label."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 
 pytestmark = pytest.mark.training
 
-# Takes and gives back 16 blocks of 8 MB, twice, and prints the page faults of the second time.
+# Allocates and frees 16 blocks of 8 MB, twice, and prints the page faults of the second time.
 SCRIPT = """
 import ctypes, resource, sys
 from edge_seg_train.memory import keep_freed_memory
@@ -62,7 +62,7 @@ print(told, counts[-1] - counts[-2])
 
 
 def faults(script: str, how: str) -> tuple[str, int]:
-    # The parent's own tensorflow may have been told already.
+    # The parent process may already have set it for its own TensorFlow.
     clean = {name: value for name, value in os.environ.items() if name != "TF_CPU_ALLOCATOR_USE_BFC"}
     words = [sys.executable, "-c", script, how]
     done = subprocess.run(words, capture_output=True, text=True, check=True, env=clean)

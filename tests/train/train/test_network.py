@@ -1,4 +1,4 @@
-"""The networks: sizes, shapes, and layers that quantisation knows."""
+"""The networks: sizes, shapes, and layers that quantisation supports."""
 
 from __future__ import annotations
 
@@ -53,14 +53,14 @@ def test_what_cannot_be_built_is_refused(wrong: dict[str, Any]) -> None:
 def test_weights_move_by_name_because_each_layer_has_its_own(preset: str) -> None:
     config = replace(PRESETS[preset], height=64, width=64, base=4)
     first, second = ([layer.name for layer in build(keras, config).layers] for _ in range(2))
-    # Keras numbers the names that it makes up, so a second model's would differ.
+    # Keras numbers generated names, so a second model's would differ.
     assert first == second
     assert len(set(first)) == len(first)
 
 
 @pytest.mark.slow
 def test_the_seed_network_learns() -> None:
-    # Its weights are the same at any size, and a step at a quarter of its own takes a sixteenth of the time.
+    # Its weights are the same at any size, and a step at a quarter of its size takes a sixteenth of the time.
     model = build(keras, replace(PRESETS["seed"], height=128, width=128))
     model.compile(keras.optimizers.Adam(1e-5), loss=LOSSES["dice"])
     model.optimizer.build(model.trainable_variables)

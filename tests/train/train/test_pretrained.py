@@ -1,4 +1,4 @@
-"""Starting from other weights: what is alike comes over, what is not begins anew, and what is frozen stays."""
+"""Starting from other weights: matching layers are copied, others start fresh, and frozen ones stay."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_frozen_encoder_stays_and_the_decoder_learns(
     words = ["--from", run, "--freeze", "--epochs", 1, "--learning-rate", 0.01, "--batch-size", 4, "--no-augment", "-q"]
     assert edge_seg("train", chests, "--out", out, *words)[0] == 0
     config = read_config(out)[0]
-    # Without --network it is the network that has the weights.
+    # Without --network, the network is the one that has the weights.
     assert config.network == read_config(run)[0].network
     assert config.freeze
     before, after = read_pretrained(str(run)).layers, read_pretrained(str(out)).layers

@@ -1,4 +1,4 @@
-"""Which of several processes this is, as options or the environment say."""
+"""Which of several processes this is, from options or the environment."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ JAX = {"JAX_COORDINATOR_ADDRESS": "trainer-0:1234", "JAX_NUM_PROCESSES": "3"}
         ("1/2", "host:1", {}, Processes(1, 2, "host:1")),
         ("0/2", "host:1", SLURM, Processes(0, 2, "host:1")),
         (None, None, SLURM, Processes(1, 2)),
-        # A job script that starts the command by itself, without srun, or a step of one task.
+        # A job script that starts the command directly, without srun, or a step of one task.
         (None, None, {**SLURM, "SLURM_NTASKS": "1"}, None),
         (None, None, {"SLURM_JOB_ID": "7", "SLURM_NTASKS": "2"}, None),
         (None, None, {**JAX, "JAX_PROCESS_ID": "2"}, Processes(2, 3, "trainer-0:1234")),

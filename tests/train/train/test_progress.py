@@ -1,4 +1,4 @@
-"""What Keras says of its progress, on a terminal and in a file."""
+"""Keras's progress output, on a terminal and in a file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The reader of side markers learns from letters that are drawn, and from those that lie on their own side."""
+"""The side-marker reader learns from drawn letters, and from letters on their own side."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_a_films_own_letter_is_learned_where_it_lies_on_its_side() -> None:
     weights[:4] = sure
     reader = SideMarkers(((weights, np.zeros(3, np.float32)),))
     found = own_letters(reader, patches, np.array([True, False, True, True]))
-    # An R on its side, one on the other that is too likely one to be called none, nothing, and a doubtful L.
+    # An R on its side, one on the other side that is too likely an R to be called nothing, nothing, and a doubtful L.
     assert found.kinds.tolist() == [NOTHING, NOTHING, R, R, R]
     assert (found.patches[:2] == patches[2:]).all()
     assert (found.patches[2:] == patches[0]).all()

@@ -1,4 +1,4 @@
-"""A teacher labels what nobody outlined, where it is sure, and leaves what somebody did alone."""
+"""A teacher labels what is not outlined, where it is sure, and leaves existing outlines alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cameras: the newest frame, every fault told once and in seconds, and frames again when the camera is well again."""
+"""Cameras: the newest frame, each fault reported once within seconds, and frames again when the camera recovers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def jpeg(number: int) -> bytes:
 
 
 class Server:
-    """A camera on loopback: its acts, one for each connection, the last again and again; `None` answers 404."""
+    """A camera on loopback: its acts, one per connection, the last one repeated; `None` answers 404."""
 
     def __init__(self, *acts: Act | None, sized: bool = True) -> None:
         script = list(acts)
@@ -185,7 +185,7 @@ def test_the_newest_frame_not_a_queue(serve: Callable[..., Server]) -> None:
     for arrival in contents(source):
         assert time.monotonic() < deadline
         if isinstance(arrival, Film):
-            # Of a queue, which grows by ten frames meanwhile, each film would be half a second older than the last.
+            # From a queue, which grows by ten frames meanwhile, each film would be half a second older than the last.
             young = young + 1 if arrival.age_s is not None and arrival.age_s < 0.3 else 0
             time.sleep(0.5)
         if young == 4:
@@ -233,7 +233,7 @@ def test_broken_pictures_are_known(monkeypatch: pytest.MonkeyPatch, damage: str,
 
 
 def record(path: Path, frames: int, damaged: int | None = None) -> None:
-    """A video of JPEG frames, 20 in a second; one may be damaged."""
+    """Write a video of JPEG frames, 20 per second; one may be damaged."""
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 20, (80, 64))
     for number in range(frames):
         picture = cv2.imdecode(np.frombuffer(jpeg(8 * number), np.uint8), cv2.IMREAD_COLOR)
@@ -267,7 +267,7 @@ def test_a_recording_plays_at_its_pace_ends_and_is_asked_anew(tmp_path: Path) ->
             break
     source.close()
     assert "ended" in str(failures[0].error)
-    # Which ones a busy machine skips is chance; a damaged one is never among them.
+    # Which ones a busy machine skips is random; a damaged one is never delivered.
     assert 0 < told_after <= 9
     seen = {round(np.count_nonzero(film.pixels[0] > 200) / 8) for film in films}
     assert 6 not in seen
@@ -395,7 +395,7 @@ def test_a_pi_without_picamera2_is_told_how_to_get_it() -> None:
 
 
 class Frames:
-    """An open camera that sends these, one after another, and then goes on with the last one changed each time."""
+    """An open camera that sends these in order, and then the last one, changed each time."""
 
     def __init__(self, *frames: np.ndarray | Exception) -> None:
         self.frames = list(frames)
@@ -415,7 +415,7 @@ class Frames:
         return frame
 
     def release(self) -> None:
-        """Nothing is held."""
+        """Nothing to release."""
 
 
 def first_of(source: Camera, wanted: type) -> Any:

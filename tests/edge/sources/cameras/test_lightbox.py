@@ -1,4 +1,4 @@
-"""Films on a light box: photographed askew they come out upright; where there is no film nothing is cut."""
+"""Films on a light box: photographed askew, they come out upright; without a film, nothing is cropped."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ offsets = st.integers(-40, 40)
 def photographed(
     film: np.ndarray, corners: np.ndarray, room: int = 20, box: int = 245, noise: float = 2.0, whole: bool = False
 ) -> np.ndarray:
-    """The film at these corners of a frame, on a light box that shows around it unless the film covers the `whole`."""
+    """The film at these corners of a frame, on a light box that shows around it unless the film covers it `whole`."""
     frame = np.full(FRAME, room, np.uint8)
     if not whole:
         centre = corners.mean(axis=0)
@@ -33,7 +33,7 @@ def photographed(
     way = cv2.getPerspectiveTransform(source, corners.astype(np.float32))
     inside = cv2.warpPerspective(np.full_like(film, 255), way, FRAME[::-1], flags=cv2.INTER_NEAREST) > 0
     laid = cv2.warpPerspective(film, way, FRAME[::-1], flags=cv2.INTER_LINEAR)
-    # Through a film shines less light than past it.
+    # Less light shines through a film than past it.
     frame[inside] = (40 + laid * 0.6).astype(np.uint8)[inside]
     chance = np.random.default_rng(0)
     return np.clip(frame + chance.normal(0, noise, FRAME), 0, 255).astype(np.uint8)
@@ -51,7 +51,7 @@ def test_the_film_is_found_wherever_it_lies(shifts: list[tuple[int, int]], seed:
     corners = askew(shifts)
     found = find_film(photographed(phantom(490, 440, seed=seed).film.pixels, corners, whole=whole))
     assert found is not None
-    # A hundredth of the frame's diagonal.
+    # One per cent of the frame's diagonal.
     assert np.abs(found - corners).max() < 12
 
 
@@ -96,7 +96,7 @@ def test_corners_are_in_the_frames_own_pixels(dtype: type) -> None:
 
 
 class Photographs:
-    """A camera that looks at a film, then at nothing."""
+    """A camera that sees a film, then nothing."""
 
     def __init__(self) -> None:
         film = photographed(phantom(490, 440, seed=1).film.pixels, askew([(20, 0), (-20, 0), (0, 0), (0, 0)]))

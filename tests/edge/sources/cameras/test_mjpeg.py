@@ -40,7 +40,7 @@ def stream(handler: http.server.BaseHTTPRequestHandler, body: bytes = FRAME) -> 
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., tuple[int, list[str]]]]:
-    """Starts a server that answers in a given way; its port and what `Authorization` each request brought."""
+    """Starts a server that answers in a given way; gives its port and each request's `Authorization`."""
     servers = []
 
     def start(answer: Answer, context: ssl.SSLContext | None = None) -> tuple[int, list[str]]:
@@ -75,7 +75,7 @@ def with_password(port: int) -> str:
 
 
 def asks_for_digest(algorithm: str) -> Answer:
-    """A camera with Digest authentication, which works out the answer as RFC 7616 section 3.4 has it."""
+    """A camera with Digest authentication, which computes the response as in RFC 7616 section 3.4."""
     hashed = {"MD5": hashlib.md5, "SHA-256": hashlib.sha256}[algorithm]
 
     def digest(text: str) -> str:
@@ -178,7 +178,7 @@ def test_a_password_follows_no_redirect_to_another_host(serve: Callable[..., Any
 
 @pytest.fixture(scope="session")
 def self_signed(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """A certificate as cameras make for themselves."""
+    """A self-signed certificate, as cameras make."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate with")
     folder: Path = tmp_path_factory.mktemp("certificate")

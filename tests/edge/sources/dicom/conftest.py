@@ -1,4 +1,4 @@
-"""Small DICOM films with headers as they are met."""
+"""Small DICOM films with headers as they occur in practice."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ MakeFilm = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def made() -> Phantom:
-    """The chest on all of them, of 12 bits."""
+    """The chest on all of them, 12-bit."""
     return phantom(320, 280, seed=3, bits=16)
 
 
 @pytest.fixture
 def make_film(tmp_path: Path, made: Phantom) -> MakeFilm:
-    """Writes the chest as a DICOM film without a window, with attributes set, or taken out by `None`."""
+    """Writes the chest as a DICOM film without a window, with attributes set, or removed by `None`."""
 
     def make(name: str = "film.dcm", pixels: np.ndarray | None = None, **attributes: Any) -> Path:
         path = tmp_path / name
@@ -41,7 +41,7 @@ def make_film(tmp_path: Path, made: Phantom) -> MakeFilm:
             dataset.PixelData = np.ascontiguousarray(pixels).tobytes()
             dataset["PixelData"].VR = "OW"
         with warnings.catch_warnings():
-            # pydicom warns of values that the standard does not allow: those are meant.
+            # pydicom warns about values that the standard does not allow: here they are intended.
             warnings.simplefilter("ignore")
             for keyword, value in attributes.items():
                 if value is None:
@@ -58,7 +58,7 @@ def make_film(tmp_path: Path, made: Phantom) -> MakeFilm:
 
 @pytest.fixture
 def read_with(make_film: MakeFilm) -> Callable[..., Film]:
-    """The film that is read from what `make_film` writes."""
+    """Reads the film that `make_film` writes."""
 
     def read(pixels: np.ndarray | None = None, **attributes: Any) -> Film:
         path = make_film(pixels=pixels, **attributes)

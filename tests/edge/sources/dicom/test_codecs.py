@@ -1,4 +1,4 @@
-"""Encoded pixels: what gdcm decodes is what it is, and a frame that it dies of is an error."""
+"""Encoded pixels: gdcm decodes them correctly, and a frame that kills it is an error."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_jpeg_film_has_the_pixels_that_another_decoder_finds(made: Phantom, ma
 def test_a_frame_that_makes_gdcm_abort_is_an_error() -> None:
     jpeg = bytearray(cv2.imencode(".jpg", np.zeros((64, 64), np.uint8))[1])
     assert decode_described(bytes(jpeg), JPEGBaseline8Bit, (64, 64), (8, 8, 0)) == bytes(64 * 64)
-    # No marker follows the start of the image: gdcm throws what its Python module does not catch.
+    # No marker follows the start of the image: gdcm throws an exception that its Python module does not catch.
     jpeg[2] = 0
     with pytest.raises(ValueError, match="gdcm cannot decode it"):
         decode_described(bytes(jpeg), JPEGBaseline8Bit, (64, 64), (8, 8, 0))

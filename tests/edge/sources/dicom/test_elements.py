@@ -1,4 +1,4 @@
-"""Objects of a few megabytes that would become millions of Python objects."""
+"""DICOM objects of a few megabytes that would become millions of Python objects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A frame whose own header announces another picture than the object's is refused before a codec believes it."""
+"""A frame whose own header contradicts the object's is refused before a codec trusts it."""
 
 from __future__ import annotations
 

@@ -172,7 +172,7 @@ def test_photometric_interpretation_in_every_spelling(said: str, made: Phantom, 
 def test_contradictory_polarity_is_decided_by_the_picture(made: Phantom, read_with: Read, lungs: ModelFile) -> None:
     segmenter = Segmenter(lungs)
     plain = segmenter(read_with(made.film.pixels))
-    # Meant, as PS3.3 C.11.6.1 has it, and written out of habit.
+    # INVERSE as meant in PS3.3 C.11.6.1, and INVERSE written out of habit.
     for pixels in (4095 - made.film.pixels, made.film.pixels):
         film = read_with(pixels, PresentationLUTShape="INVERSE")
         assert not film.polarity_known

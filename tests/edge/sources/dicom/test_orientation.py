@@ -12,7 +12,7 @@ from edge_seg.phantom.film import Phantom
 
 Read = Callable[..., Film]
 
-# What is done to an upright film to make it lie so.
+# How to turn an upright film to each orientation.
 LYING = {
     ("L", "F"): lambda plane: plane,
     ("R", "F"): lambda plane: plane[:, ::-1],

@@ -1,4 +1,4 @@
-"""Millimetres: which attribute they come from and in which plane they hold (PS3.3 section 10.7.1)."""
+"""Millimetres: which attribute they come from and in which plane they apply (PS3.3 section 10.7.1)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The view in every spelling: AP is known, what is not frontal is refused."""
+"""The view in every spelling: AP is recognised, non-frontal views are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The synthetic brain slices: the real file's layout, nothing by chance, and no threshold finds the tumours."""
+"""The synthetic brain slices: the real file's layout, deterministic, and no threshold finds the tumours."""
 
 from __future__ import annotations
 
