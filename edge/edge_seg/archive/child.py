@@ -10,6 +10,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -95,18 +96,23 @@ def _row(segmenter: Any, source: str, size: int | None, modified_ns: int | None,
 def _film(source: str, size: int | None, modified_ns: int | None, file: str | None) -> Any:
     from edge_seg.sources.files import file_state, film_in, read_film
 
-    if file is not None:
-        return film_in(Path(file).read_bytes(), Path(source))
-    if "://" in source:
-        from edge_seg.archive.store import read_bytes
-
-        return film_in(read_bytes(source, size, modified_ns), Path(source))
+    if file is not None or "://" in source:
+        # A path has one slash where a URL has two.
+        return replace(film_in(_fetched(source, size, modified_ns, file), Path(source)), source=source)
     from edge_seg.archive.unchanged import check_unchanged
 
     state = file_state(Path(source))
     if state is not None:
         check_unchanged(source, (size, modified_ns), state[1:])
     return read_film(source)
+
+
+def _fetched(source: str, size: int | None, modified_ns: int | None, file: str | None) -> bytes:
+    if file is not None:
+        return Path(file).read_bytes()
+    from edge_seg.archive.store import read_bytes
+
+    return read_bytes(source, size, modified_ns)
 
 
 def _send(out: BinaryIO, reply: dict[str, Any]) -> None:

@@ -93,6 +93,7 @@ class Archive:
 
     Raises:
         UsageError: none is planned there, or another version of edge-seg made it.
+        DeviceError: its store does not answer, or denies access.
     """
 
     def __init__(self, address: str) -> None:
@@ -109,7 +110,7 @@ class Archive:
                 return read_fields(Settings, raw, newer=True)
         except ValueError as error:
             raise UsageError(
-                f"{self.address}: {SETTINGS_NAME} cannot be read ({error}): plan the archive anew"
+                f"{self.address}: {SETTINGS_NAME} cannot be read ({error}): plan again with another --out"
             ) from error
         raise UsageError(f"{self.address}: another edge-seg ({raw.get('edge_seg')}) made it: use that one")
 
@@ -122,7 +123,9 @@ class Archive:
         """
         model = ModelFile.from_bytes(self.store.read(MODEL_NAME), f"{self.address}/{MODEL_NAME}")
         if model.manifest.flatbuffer_sha256 != self.settings.model.sha256:
-            raise ModelError(f"{self.address}/{MODEL_NAME}: is not the model of this archive: plan it anew")
+            raise ModelError(
+                f"{self.address}/{MODEL_NAME}: is not the model of this archive: plan again with another --out"
+            )
         return model
 
     def check(self, model: str | None = None, lung: str | None = None, gate: bool | None = None) -> None:

@@ -14,7 +14,7 @@ from email.message import Message
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from edge_seg.errors import DeviceError, InputError, UsageError, first_line
 from edge_seg.install import install_command
@@ -55,6 +55,26 @@ def is_service(address: str) -> bool:
     return address.startswith(("https://", "http://"))
 
 
+def split_address(address: str) -> SplitResult:
+    """The parts of an address.
+
+    Raises:
+        UsageError: it is malformed, or holds a password, which would end up in the plan.
+    """
+    # A malformed address may hold a password too.
+    shown = f"{address.partition('://')[0]}://..." if "@" in address else address
+    try:
+        parts = urlsplit(address)
+        usable = parts.hostname and " " not in parts.netloc and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise UsageError(f"{shown}: is no address of a service: check its host and port")
+    if "@" in parts.netloc:
+        raise UsageError(f"{shown}: an address holds no password: give {AUTHORIZATION} in the environment")
+    return parts
+
+
 def films_at(address: str) -> Iterator[str]:
     """The addresses of the films of a service.
 
@@ -64,13 +84,11 @@ def films_at(address: str) -> Iterator[str]:
             radiographs (CR, DX).
 
     Raises:
-        UsageError: the address holds a password, which would end up in the plan.
+        UsageError: see `split_address`.
         InputError: the service rejects the request, or its answers make no sense.
         DeviceError: it does not answer, or denies access.
     """
-    parts = urlsplit(address)
-    if "@" in parts.netloc:
-        raise UsageError(f"{parts.scheme}://...: an address holds no password: give {AUTHORIZATION} in the environment")
+    parts = split_address(address)
     base = f"{parts.scheme}://{parts.netloc}{parts.path}".rstrip("/")
     if "/instances/" in parts.path:
         yield base

@@ -49,7 +49,8 @@ def run(
 
     Raises:
         UsageError: no archive, one planned with something else, or an invalid request.
-        DeviceError, ModelError: films cannot be segmented on this machine; no film is marked as failed for it.
+        DeviceError, ModelError: films cannot be segmented on this machine, or a store or service does not answer; no
+            film is marked as failed for it.
         InputError, OutputError: the archive cannot be read or written.
     """
     archive = Archive(address)

@@ -54,6 +54,7 @@ def export(address: str, out: Path, *, where: str = "", masks: str | None = None
 
     Raises:
         UsageError: no archive, a folder that is not empty, or an invalid request.
+        DeviceError: the archive's store does not answer, or denies access.
         InputError: a part is damaged.
         OutputError: the folder cannot be written.
     """

@@ -73,6 +73,7 @@ class Guard:
 
         Raises:
             DeviceError, ModelError: the process does not become ready; no film is at fault.
+            DeviceError: the film's store does not answer, or denies access; no film is at fault.
         """
         if film.problem is not None:
             return failed(film, film.problem)
@@ -93,6 +94,8 @@ class Guard:
                 self._end()
                 how = str(lost)
                 continue
+            if row.get("exit_code") == DeviceError.exit_code:
+                raise DeviceError(row["error"])
             for mask in row["masks"].values():
                 mask["runs"] = np.frombuffer(base64.b64decode(mask["runs"]), np.uint32)
             return {**row, "number": film.number}

@@ -75,17 +75,20 @@ def plan(
         films_per_shard: films per part; losing a worker loses at most one part.
 
     Raises:
-        UsageError: an archive is already planned there, or an invalid request.
+        UsageError: an archive is already planned there, or records are left of one; an invalid request.
         InputError: there are no films.
         ModelError: no such model.
         OutputError: the folder cannot be written.
-        DeviceError: a service does not answer.
+        DeviceError: a service or store does not answer, or denies access.
     """
     if not 1 <= films_per_shard <= MOST_FILMS_PER_SHARD:
         raise UsageError(f"{films_per_shard} films per shard: give 1 to {MOST_FILMS_PER_SHARD}")
     store = Store(address)
     if store.holds(SETTINGS_NAME):
         raise UsageError(f"{address}: an archive is planned there already: run it, or choose another --out")
+    if store.list("records"):
+        # They would count as films of this plan.
+        raise UsageError(f"{address}: holds records of another archive: choose another --out, or remove records/ in it")
     file = ModelFile.read(model)
     segmenter = Segmenter(file, lung=lung, gate=gate)
     # Left over from an unfinished plan.

@@ -80,7 +80,8 @@ def run_shards(
         Each shard whose part was written, and the outcome of its films.
 
     Raises:
-        DeviceError: a film's service does not answer: the part is not written, and its films are left to another run.
+        DeviceError: a film's service or store does not answer: the part is not written, and its films are left to
+            another run.
     """
     schema = schema_of(archive.settings, archive.model.manifest)
     films = ((one, film) for one in shards if not archive.has_part(one) for film in archive.films(one))

@@ -12,10 +12,11 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 from pyarrow import csv, fs, parquet
 
-from edge_seg.archive.dicomweb import films_at, is_service
-from edge_seg.archive.store import filesystem_of
+from edge_seg.archive.dicomweb import films_at, is_service, split_address
+from edge_seg.archive.store import asking, filesystem_of
 from edge_seg.errors import InputError, UsageError, first_line
-from edge_seg.sources.listing import FILM_SUFFIXES, Listing
+from edge_seg.sources.files import path_of
+from edge_seg.sources.listing import FILM_SUFFIXES, Listing, is_utf8, shown
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
 LISTS = (".csv", ".parquet")
@@ -48,9 +49,9 @@ class Films:
         passed_over: files that are not films: other kinds, and videos.
 
     Raises:
-        UsageError: one source is inside another.
+        UsageError: one source is inside another, or an address is malformed or holds a password.
         InputError: a source does not exist, or a list cannot be read.
-        DeviceError: a service does not answer.
+        DeviceError: a service or store does not answer, or denies access.
     """
 
     sources: Sequence[str]
@@ -81,7 +82,6 @@ class Films:
 
     def _in_store(self, address: str) -> Iterator[Found]:
         system, root = filesystem_of(address)
-        scheme = address.partition("://")[0]
         (itself,) = _asked(address, system, [root])
         if itself.is_file:
             yield Found(address, itself.size, itself.mtime_ns)
@@ -91,7 +91,8 @@ class Films:
             found = _asked(address, system, fs.FileSelector(waiting.pop()))
             for info in sorted(found, key=lambda one: one.path):
                 if info.is_file and _is_film(info.base_name):
-                    yield Found(f"{scheme}://{info.path}", info.size, info.mtime_ns)
+                    # The path lacks what the address names besides the bucket: the account, the host.
+                    yield Found(address + info.path.removeprefix(root), info.size, info.mtime_ns)
                 else:
                     self.passed_over += info.is_file
             waiting += sorted((one.path for one in found if one.type == fs.FileType.Directory), reverse=True)
@@ -101,7 +102,7 @@ def _places(source: str) -> list[str]:
     """The places that a source names: itself, or what a glob matches."""
     if "://" in source:
         return [source.rstrip("/")]
-    path = Path(source).expanduser().absolute()
+    path = path_of(source).absolute()
     if path.exists():
         return [str(path)]
     # Path.glob takes no absolute patterns.
@@ -123,6 +124,8 @@ def _each_once(places: list[str]) -> list[str]:
 
 
 def _on_disk(path: Path) -> Found:
+    if not is_utf8(str(path)):
+        return Found(shown(path), problem=f"{shown(path)}: its path is not UTF-8: rename it")
     try:
         facts = path.stat()
     except OSError as error:
@@ -140,12 +143,8 @@ def _is_film(name: str) -> bool:
 
 
 def _asked(address: str, system: fs.FileSystem, wanted: fs.FileSelector | list[str]) -> list[fs.FileInfo]:
-    try:
+    with asking(address):
         found: list[fs.FileInfo] = system.get_file_info(wanted)
-    except OSError as error:
-        raise InputError(
-            f"{address}: cannot be listed ({first_line(error)}): check the address and its rights"
-        ) from error
     return found
 
 
@@ -157,6 +156,7 @@ def _listed(address: str) -> Iterator[Found]:
         places = [place if "://" in place or place.startswith("/") else f"{beside}/{place}" for place in some]
         for place in places:
             if is_service(place):
+                split_address(place)
                 yield Found(place)
                 continue
             if "://" not in place:
@@ -172,22 +172,25 @@ def _rows(address: str) -> Iterator[str]:
     system, path = filesystem_of(address)
     try:
         with system.open_input_file(path) as file:
-            if path.lower().endswith(".csv"):
-                batches, names = _csv_batches(file)
-            else:
-                opened = parquet.ParquetFile(file)
-                names = opened.schema_arrow.names
-                batches = opened.iter_batches(columns=[name for name in names if name in _NAMES_OF_COLUMNS])
+            opened = None if path.lower().endswith(".csv") else parquet.ParquetFile(file)
+            names = _csv_names(system, path) if opened is None else opened.schema_arrow.names
             name = next((one for one in _NAMES_OF_COLUMNS if one in names), None)
             if name is None:
                 raise InputError(f"{address}: no column `source` or `path`, but {', '.join(names)}: name it so")
-            for batch in batches:
+            for batch in _csv_batches(file, name) if opened is None else opened.iter_batches(columns=[name]):
                 yield from (str(value) for value in batch.column(name).to_pylist() if value)
     except (OSError, pa.ArrowException) as error:
         raise InputError(f"{address}: cannot be read ({first_line(error)}): check the list") from error
 
 
-def _csv_batches(file: pa.NativeFile) -> tuple[Iterator[pa.RecordBatch], list[str]]:
-    text = csv.ConvertOptions(column_types=dict.fromkeys(_NAMES_OF_COLUMNS, pa.string()))
-    reader = csv.open_csv(file, convert_options=text)
-    return iter(reader), reader.schema.names
+def _csv_names(system: fs.FileSystem, path: str) -> list[str]:
+    # A file of its own: the reader reads ahead, which would move the position of a shared one.
+    with system.open_input_file(path) as file:
+        names: list[str] = csv.open_csv(file).schema.names
+    return names
+
+
+def _csv_batches(file: pa.NativeFile, name: str) -> Iterator[pa.RecordBatch]:
+    # Arrow guesses the types of the other columns from the first rows, and fails where later ones differ.
+    alone = csv.ConvertOptions(include_columns=[name], column_types={name: pa.string()})
+    return iter(csv.open_csv(file, convert_options=alone))

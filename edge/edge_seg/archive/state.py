@@ -55,6 +55,7 @@ def status(address: str) -> Status:
 
     Raises:
         UsageError: no archive is planned there.
+        DeviceError: its store does not answer, or denies access.
         OutputError: it cannot be listed.
     """
     archive = Archive(address)

@@ -13,7 +13,9 @@ import pyarrow as pa
 from pyarrow import fs
 
 from edge_seg.archive.unchanged import check_unchanged
-from edge_seg.errors import InputError, OutputError, UsageError, first_line
+from edge_seg.errors import DeviceError, InputError, OutputError, UsageError, first_line
+from edge_seg.sources.files import path_of
+from edge_seg.sources.listing import is_utf8, shown
 from edge_seg.storage import DRAFT_SUFFIX, write_atomically
 
 _OLD_S = 3600.0
@@ -26,11 +28,14 @@ def filesystem_of(address: str) -> tuple[fs.FileSystem, str]:
     Keys and endpoints come from the environment (`AWS_ACCESS_KEY_ID`, `AWS_ENDPOINT_URL`), never from the URL.
 
     Raises:
-        UsageError: a URL with a password, or of a kind that pyarrow does not support.
+        UsageError: a URL with a password, or of a kind that pyarrow does not support; a path that is not UTF-8.
+        DeviceError: the store does not answer, or denies access.
     """
+    if not is_utf8(address):
+        raise UsageError(f"{shown(address)}: its path is not UTF-8: rename it")
     scheme, mark, rest = address.partition("://")
     if not mark:
-        return _local(), str(Path(address).expanduser().absolute())
+        return _local(), str(path_of(address).absolute())
     place, _, path = rest.partition("/")
     if ":" in place.rpartition("@")[0]:
         raise UsageError(f"{scheme}://...: a URL holds no keys: give them in the environment (AWS_ACCESS_KEY_ID, ...)")
@@ -46,10 +51,30 @@ def _local() -> fs.FileSystem:
 @lru_cache
 def _remote(address: str) -> tuple[fs.FileSystem, str]:
     try:
-        return fs.FileSystem.from_uri(address)
-    except (OSError, pa.ArrowException) as error:
+        with asking(address):
+            return fs.FileSystem.from_uri(address)
+    except pa.ArrowException as error:
         known = "give a path, or a URL of s3, gs, abfs or hdfs"
         raise UsageError(f"{address}: cannot be opened ({first_line(error)}): {known}") from error
+
+
+@contextmanager
+def asking(address: str) -> Iterator[None]:
+    """A context in which an object store is asked for what is at an address.
+
+    Raises:
+        InputError: there is nothing at this address.
+        DeviceError: the store does not answer, or denies access; no film is at fault.
+    """
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise InputError(f"{address}: there is no such object: check the address") from error
+    except OSError as error:
+        raise DeviceError(
+            f"{address}: cannot be read ({first_line(error)}): check the keys, region, endpoint and rights, and repeat "
+            "the command"
+        ) from error
 
 
 def read_bytes(address: str, size: int | None, modified_ns: int | None) -> bytes:
@@ -60,18 +85,22 @@ def read_bytes(address: str, size: int | None, modified_ns: int | None) -> bytes
         size, modified_ns: of the file when it was planned; `None` if not known.
 
     Raises:
-        InputError: it cannot be read, or has changed.
+        InputError: it is gone, or has changed.
+        DeviceError: the store does not answer, or denies access; no film is at fault.
     """
     system, path = filesystem_of(address)
-    try:
+    with asking(address):
         facts = system.get_file_info(path)
-        check_unchanged(address, (size, modified_ns), (facts.size, facts.mtime_ns))
+        if not facts.is_file:
+            raise FileNotFoundError(path)
+        check_unchanged(address, (size, _second(modified_ns)), (facts.size, _second(facts.mtime_ns)))
         with system.open_input_file(path) as file:
             return file.read()
-    except OSError as error:
-        raise InputError(
-            f"{address}: cannot be read ({first_line(error)}): check the address and its rights"
-        ) from error
+
+
+def _second(ns: int | None) -> int | None:
+    # Listings of some stores have milliseconds; the header of a single object never has.
+    return None if ns is None else ns // 1_000_000_000
 
 
 class Store:

@@ -150,10 +150,10 @@ def test_every_film_is_found_page_by_page_and_its_masks_are_those_of_its_file(
     assert (done.films, done.failed) == (3, 0)
     assert service.most == 1
     segmenter = Segmenter.load("lungs-nano", gate=False, threads=1)
+    assert [row["source"] for row in rows(address)] == wanted
     for row, uid in zip(rows(address), sorted(service.objects), strict=True):
         (tmp_path / "film.dcm").write_bytes(service.objects[uid])
         own = segmenter(read_film(tmp_path / "film.dcm"))
-        assert row["source"].endswith(uid)
         for structure, mask in own.masks.items():
             np.testing.assert_array_equal(decode_mask(dict(row["masks"])[structure]), mask)
 
@@ -215,6 +215,26 @@ def test_an_answer_that_makes_no_sense_is_refused(
     monkeypatch.setattr(dicomweb, "_got", lambda *_: (answer, "application/dicom+json"))
     with pytest.raises(kind, match=reason):
         list(films_at(service.url))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:secret@pacs/studies/1/series/1/instances/1",
+        "https://me:secret@[pacs/",
+        "https://me:sec/ret@pacs/",
+        "https://[pacs/",
+        "https://pacs:port/",
+        "https:///studies/1",
+        "https://pa cs/",
+    ],
+)
+def test_a_list_with_a_password_or_a_malformed_address_is_refused(tmp_path: Path, address: str) -> None:
+    (tmp_path / "list.csv").write_text(f"source\nhttps://pacs/studies/1/series/1/instances/1\n{address}\n")
+    with pytest.raises(UsageError, match=r"holds no password|check its host") as caught:
+        plan([str(tmp_path / "list.csv")], str(tmp_path / "archive"), model="lungs-nano")
+    assert "sec" not in str(caught.value)
+    assert not (tmp_path / "archive").exists()
 
 
 def test_an_address_holds_no_password_and_a_page_is_not_repeated(

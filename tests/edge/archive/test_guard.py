@@ -33,6 +33,9 @@ for line in sys.stdin:
     if name == "once" and not (folder / "once").exists():
         (folder / "once").touch()
         os.kill(os.getpid(), signal.SIGSEGV)
+    if name == "down":
+        print(json.dumps({"status": "failed", "error": "the store is down", "exit_code": 5, "masks": {}}), flush=True)
+        continue
     print(json.dumps({"status": "done", "name": name, "masks": {}, "long": "x" * 300000}), flush=True)
 """
 
@@ -68,6 +71,12 @@ def test_films_that_end_or_hang_their_process_fail_alone(guard: Guard, tmp_path:
 
 def test_one_death_condemns_no_film(guard: Guard) -> None:
     assert guard.segment(film("once"))["status"] == "done"
+
+
+def test_a_store_that_is_down_is_no_films_fault(guard: Guard) -> None:
+    with pytest.raises(DeviceError, match="the store is down"):
+        guard.segment(film("down"))
+    assert guard.segment(film("good"))["status"] == "done"
 
 
 def test_what_is_known_to_fail_is_not_tried(guard: Guard, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ from edge_seg.archive.engines import run
 from edge_seg.archive.exports import export
 from edge_seg.archive.planning import plan
 from edge_seg.archive.state import status
-from edge_seg.errors import UsageError
+from edge_seg.errors import DeviceError, UsageError
 
 pytestmark = pytest.mark.slow
 
@@ -86,6 +87,9 @@ def test_plan_kill_resume_race_and_export(bucket: str, few_films: Path, tmp_path
     assert (found.films_done, found.failed, found.shards_done) == (3, 0, 2)
 
     assert export(address, tmp_path / "out", masks="png").films == 3
+    lines = [line for path in sorted(tmp_path.glob("out/*/records.jsonl")) for line in path.read_text().splitlines()]
+    planned = [film.source for shard in range(2) for film in archive.films(shard)]
+    assert [json.loads(line)["source"] for line in lines] == planned
     local = tmp_path / "local"
     plan([str(few_films)], str(local), model="lungs-nano", gate=False)
     run(str(local), workers=1)
@@ -93,6 +97,19 @@ def test_plan_kill_resume_race_and_export(bucket: str, few_films: Path, tmp_path
     masks = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("*/*.png")}
     assert masks == {path.name: path.read_bytes() for path in (tmp_path / "same").glob("*/*.png")}
     assert len(masks) == 12
+
+
+def test_a_store_that_is_down_fails_no_film(bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = str(tmp_path / "archive")
+    plan([f"{bucket}/in"], address, model="lungs-nano", gate=False)
+    with monkeypatch.context() as patched:
+        # No service has port 9; the films are read in processes of their own, which inherit this.
+        patched.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        with pytest.raises(DeviceError, match="cannot be read"):
+            run(address, workers=1)
+    assert Archive(address).parts() == {}
+    counts = run(address, workers=1)
+    assert (counts.films, counts.failed) == (3, 0)
 
 
 def test_a_film_that_has_changed_in_the_store_fails(bucket: str) -> None:
