@@ -51,13 +51,13 @@ def film_boundary(name: str, source: str, work: Callable[[], _Result]) -> _Resul
     except BaseException as error:
         if interrupted_by(error):
             raise KeyboardInterrupt from error
-        what = f"{type(error).__name__} in {_place(error)}"
+        what = kind_and_place(error)
         _log.warning("a film raised %s", what)
         return Failure(name, source, InputError(f"{source}: cannot be processed ({what}): look at this file elsewhere"))
 
 
-def _place(error: BaseException) -> str:
-    """Our innermost line in an error's traceback; the error's own text may hold a patient's name."""
-    frames = traceback.extract_tb(error.__traceback__)[1:]
-    ours = [frame for frame in frames if _HERE in Path(frame.filename).parents] or list(frames)
-    return f"{Path(ours[-1].filename).name}, line {ours[-1].lineno}"
+def kind_and_place(error: BaseException) -> str:
+    """An error's kind and our innermost line in its traceback; its own text may hold a patient's name."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames[1:] if _HERE in Path(frame.filename).parents] or list(frames)
+    return f"{type(error).__name__} in {Path(ours[-1].filename).name}, line {ours[-1].lineno}"

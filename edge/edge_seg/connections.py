@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from edge_seg.boundary import kind_and_place
 from edge_seg.log import room_logger
 
 _Result = TypeVar("_Result")
@@ -175,8 +176,8 @@ class ConnectionServer:
             # The peer went away or was too slow, which concerns no other connection.
             _LOG.debug("%s: %s", connection.peer, type(error).__name__)
         # One connection, one boundary: a failure must not end the others.
-        except Exception:
-            _LOG.exception("%s: the connection failed", connection.peer)
+        except Exception as error:
+            _LOG.error("%s: the connection failed (%s)", connection.peer, kind_and_place(error))
         finally:
             self._open.pop(connection, None)
             if isinstance(transport, asyncio.Transport):

@@ -22,6 +22,16 @@ def room_logger(module: str) -> logging.Logger:
     return logging.getLogger(".".join(module.split(".")[:2]))
 
 
+def reason_of(error: BaseException) -> str:
+    """The system's words for an error, or else its kind; its own text may hold a file name.
+
+    >>> reason_of(OSError(28, "No space left on device", "DOE_John.png")), reason_of(ValueError("DOE^John"))
+    ('No space left on device', 'ValueError')
+    """
+    told = (one.strerror for one in (error, error.__cause__) if isinstance(one, OSError))
+    return next(filter(None, told), type(error).__name__)
+
+
 def log_to_standard_error(level: str) -> None:
     """Print the package's log messages.
 

@@ -117,6 +117,9 @@ class Segmenter:
             by default the model's first.
         gate: whether films that the model does not expect are rejected; without it every film is segmented.
 
+    Attributes:
+        model, manifest: the model file, and what it says about itself.
+
     Raises:
         ModelError: manifest and network disagree about shapes.
         UsageError: the model cannot give lungs of that definition.
@@ -131,7 +134,7 @@ class Segmenter:
     def __init__(
         self, model: ModelFile, runtime: Runtime | None = None, *, lung: str | None = None, gate: bool = True
     ) -> None:
-        self._model = model
+        self.model = model
         self.manifest = manifest = model.manifest
         self.lung = _definition(manifest, lung)
         self._doubt = _from_manifest(manifest, Doubt.from_json, manifest.trust)
@@ -168,10 +171,10 @@ class Segmenter:
 
     def on_one_thread(self: _Segmenter) -> _Segmenter:
         """The same segmenter with its own interpreter, on one CPU core, for another thread."""
-        runtime = cpu_runtime(self._model, 1, self.runtime.name.partition(" ")[0])
+        runtime = cpu_runtime(self.model, 1, self.runtime.name.partition(" ")[0])
         runtime.notes = self.runtime.notes
         other = copy(self)
-        other.runtime = _adapted(runtime, self._model)
+        other.runtime = _adapted(runtime, self.model)
         return other
 
     @property

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
+import socket
+from contextlib import closing
 
 import pytest
-from edge_seg.connections import within
+from edge_seg.connections import Connection, ConnectionServer, within
 
 
 def test_a_cancellation_that_comes_as_the_work_ends_is_not_lost():
@@ -68,3 +71,18 @@ def test_what_the_work_gives_or_raises_comes_through():
         return await within(1, asyncio.sleep(0, "yes"))
 
     assert asyncio.run(main()) == "yes"
+
+
+def test_a_connection_that_fails_is_logged_without_the_text_of_its_error(caplog: pytest.LogCaptureFixture):
+    async def serve(connection: Connection) -> None:
+        raise ValueError("DOE^John")
+
+    caplog.set_level(logging.DEBUG, "edge_seg")
+    with (
+        closing(ConnectionServer("127.0.0.1", 0, serve, "test")) as server,
+        socket.create_connection(("127.0.0.1", server.port), timeout=60) as peer,
+    ):
+        # It is closed once it has failed.
+        assert peer.recv(1) == b""
+    assert "the connection failed (ValueError in " in caplog.text
+    assert "DOE" not in caplog.text

@@ -120,7 +120,8 @@ def derive(places: Places, newest: Mapping[str, Correction], last: Correction) -
         last: the version that was saved last.
 
     Raises:
-        OSError: it cannot be written; the version itself is kept.
+        FileNotFoundError: a file of the version is gone.
+        OSError, OutputError: it cannot be written; the version itself is kept.
     """
     image, aside = places.images(last.film)
     if last.is_judged:

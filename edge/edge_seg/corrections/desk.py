@@ -29,7 +29,7 @@ from edge_seg.errors import InputError, OutputError
 from edge_seg.film import Failure, Film, inverted
 from edge_seg.hardware import LITTLE_SPACE_BYTES
 from edge_seg.identity import identity_of
-from edge_seg.log import room_logger
+from edge_seg.log import reason_of, room_logger
 from edge_seg.outputs import dicom
 from edge_seg.outputs.outbox import Outbox
 from edge_seg.pixels import to_grey8
@@ -232,7 +232,7 @@ class Desk:
             if grey is None and (kept := self.store.image_of(record.stem)) is not None:
                 grey = turned_back(record, kept)
             if grey is None and shown is not None:
-                grey = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_GRAYSCALE)
+                grey = _at_own_size(record, shown)
             if grey is None or grey.shape != (record.film.height, record.film.width):
                 raise InputError(
                     f"{record.name}: the film is not at {record.source} any more: put it back, or give --films"
@@ -256,7 +256,7 @@ class Desk:
                 continue
             film = film_boundary(record.name, str(path), partial(read_film, path))
             if isinstance(film, Failure):
-                _log.info("%s", film.error)
+                _log.info("a film to be corrected cannot be read (%s)", reason_of(film.error))
                 continue
             if film.checksum == record.film.sha256:
                 return replace(film, source=record.source)
@@ -276,6 +276,14 @@ def _set_right(film: Film, record: DoneRecord) -> Film:
     """The film, inverted if the film gate inverted it."""
     exchanged = any(one.code == INVERTED and one.verdict != REJECT for one in record.quality.findings)
     return inverted(film) if exchanged else film
+
+
+def _at_own_size(record: DoneRecord, shown: bytes) -> np.ndarray | None:
+    """A film as the page shows it; `None` if that is no picture."""
+    grey = cv2.imdecode(np.frombuffer(shown, np.uint8), cv2.IMREAD_GRAYSCALE)
+    # The page shrinks large films, and outlines have the film's own size.
+    size = record.film.width, record.film.height
+    return None if grey is None else cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC)
 
 
 def _key(record: DoneRecord) -> str:
@@ -310,5 +318,5 @@ def _object(record: DoneRecord, line: Correction, masks: Mapping[str, np.ndarray
         return dicom.correction_object(film, outlines)
     # highdicom can raise anything, and the correction is complete without its object.
     except Exception as error:
-        _log.warning("%s: no DICOM segmentation of the correction: %s", record.name, error)
+        _log.warning("correction %d: no DICOM segmentation (%s)", line.number, reason_of(error))
         return None

@@ -35,7 +35,7 @@ from edge_seg.corrections.dataset import (
 )
 from edge_seg.corrections.line import CANNOT_JUDGE, VERDICTS, Correction, ModelOfCorrection, correction_from_json
 from edge_seg.errors import InputError, OutputError
-from edge_seg.log import room_logger
+from edge_seg.log import reason_of, room_logger
 from edge_seg.outputs.png import encode_png
 from edge_seg.record import WrittenFile
 from edge_seg.storage import append_whole, flush_folder, sweep_drafts, write_atomically
@@ -105,7 +105,7 @@ class Corrections:
                     self._put_right(*known)
                 # A full disk is no reason not to show the corrections; saving reports it.
                 except OutputError as error:
-                    _log.warning("%s", error)
+                    _log.warning("corrections cannot be put right (%s)", reason_of(error))
 
     def __iter__(self) -> Iterator[Correction]:
         """Every version, oldest first; damaged lines are skipped, with a warning."""
@@ -179,12 +179,8 @@ class Corrections:
                 raise _unwritable(self.folder, error) from error
             try:
                 derive(self._places, {**_newest(known), film: line}, line)
-            except OSError as error:
-                _log.warning(
-                    "%s; correction %d is kept, the data set follows later",
-                    _unwritable(self.folder, error),
-                    line.number,
-                )
+            except (OSError, OutputError) as error:
+                _log.warning("correction %d is kept, the data set follows later (%s)", line.number, reason_of(error))
         return line
 
     def _prepare(self) -> None:
@@ -346,9 +342,16 @@ class Corrections:
                 if number > count or is_of_none:
                     path.unlink(missing_ok=True)
             if known:
-                derive(self._places, newest, known[-1])
+                self._derive_again(newest, known[-1])
         except OSError as error:
             raise _unwritable(self.folder, error) from error
+
+    def _derive_again(self, newest: dict[str, Correction], last: Correction) -> None:
+        try:
+            derive(self._places, newest, last)
+        # Other films must not wait for it. The name of its film may be a patient's.
+        except FileNotFoundError:
+            _log.warning("correction %d: a file of it is gone: put it back from a copy", last.number)
 
 
 def _newest(known: list[Correction]) -> dict[str, Correction]:

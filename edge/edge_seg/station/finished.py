@@ -35,17 +35,18 @@ class FinishedFolder:
     Args:
         output: the folder.
         desk: provides its films.
+        first: number of the first film, see `first_number`.
 
     Raises:
         InputError: it holds no results.
     """
 
-    def __init__(self, output: OutputFolder, desk: Desk) -> None:
+    def __init__(self, output: OutputFolder, desk: Desk, *, first: int = 1) -> None:
         self._output, self._desk = output, desk
         newest = {record.stem: record for record in output.records() if isinstance(record, DoneRecord)}
         if not newest:
             raise InputError(f"{output.folder}: holds no results: give the folder that edge-seg run wrote (--out)")
-        self._records = dict(enumerate(list(newest.values())[-MOST:], 1))
+        self._records = dict(enumerate(list(newest.values())[-MOST:], first))
         self._recent = tuple(RecentFilm.of(n, one, not one.rejected) for n, one in reversed(self._records.items()))
         self._started, self._started_at = time.monotonic(), datetime.now(timezone.utc).isoformat(timespec="seconds")
         self._pictures: OrderedDict[int, bytes] = OrderedDict()

@@ -69,6 +69,7 @@ class Health(Observer):
         segmenter, source, output: of the session.
         told: a file in which the surrounding system reports problems, one per line; it may come and go.
         disk: watches the disk that results are written to, if given.
+        first: number of the first film, see `first_number`.
     """
 
     def __init__(
@@ -78,8 +79,11 @@ class Health(Observer):
         output: Results,
         told: Path | None = None,
         disk: DiskWatch | None = None,
+        *,
+        first: int = 1,
     ) -> None:
         self._segmenter, self._source, self._output, self._told, self._disk = segmenter, source, output, told, disk
+        self._first = first
         self._lock = threading.Lock()
         self._recent: deque[RecentFilm] = deque(maxlen=RECENT)
         self._passed: deque[RecentFilm] = deque(maxlen=_PASSED)
@@ -98,10 +102,11 @@ class Health(Observer):
             self._waiting = None
             self._summary = summary
             if record is not None:
+                number = self._first - 1 + summary.count
                 if isinstance(record, DoneRecord):
                     self._inference_s += record.timings_ms.get("inference", 0.0) / 1000
-                    self._records[summary.count] = record
-                self._add(RecentFilm.of(summary.count, record, layers is not None), layers)
+                    self._records[number] = record
+                self._add(RecentFilm.of(number, record, layers is not None), layers)
 
     def _in_layers(self, content: Film | Failure, record: AnyRecord | None) -> Layers | None:
         """The layers of a film; `None` if its outlines are not written."""

@@ -43,7 +43,7 @@ class RecentFilm:
     """A film in a list of films.
 
     Attributes:
-        number: identifies it in requests for its pictures.
+        number: identifies it in requests, until the next start.
         name, source, patient, recorded_at: see `Record`.
         status: `done`, `check`, `rejected` or `failed`.
         overlay: name of its overlay, if any.

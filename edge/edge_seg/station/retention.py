@@ -6,13 +6,15 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from edge_seg.errors import OutputError
-from edge_seg.log import room_logger
+from edge_seg.film import Failure, Film
+from edge_seg.log import reason_of, room_logger
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.record import AnyRecord
-from edge_seg.station.session import Observer
+from edge_seg.station.session import Observer, Summary
 
 EVERY_S = 60.0
 """Seconds between checks for results that are too old."""
@@ -36,15 +38,24 @@ class Retention(Observer):
         days: results older than this are removed; `None` keeps them.
         free_bytes: the oldest results are removed while less than this is free on the disk; `None` keeps them.
         also: removes anything else that belongs to a film, given its source.
+        weigh: how many bytes that frees, given the source.
     """
 
     output: OutputFolder
     days: float | None = None
     free_bytes: int | None = None
     also: Callable[[str], None] = lambda source: None
+    weigh: Callable[[str], int] = lambda source: 0
     _looked_at: float = -math.inf
     _work: Iterator[int] | None = None
     _removed: int = field(default=0, repr=False)
+
+    def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
+        """See `Observer.film`."""
+        if record is None and isinstance(content, Film) and self.output.result_of(content) is None:
+            # Its results were removed, so no record will take with it what came when the film was sent again.
+            with suppress(OutputError):
+                self.also(content.source)
 
     def tick(self) -> None:
         """See `Observer.tick`."""
@@ -63,7 +74,7 @@ class Retention(Observer):
                 self._removed += gone
         except OutputError as error:
             # Only logged: writing results reports a disk that cannot be changed.
-            _log.warning("results could not be removed: %s", error)
+            _log.warning("results could not be removed (%s)", reason_of(error))
             self._end()
 
     def look(self) -> int:
@@ -78,7 +89,7 @@ class Retention(Observer):
         return sum(self._begin())
 
     def _begin(self) -> Iterator[int]:
-        return self.output.remove_oldest(self._is_to_go, self.also)
+        return self.output.remove_oldest(self._is_to_go, self.also, self.weigh)
 
     def _end(self) -> None:
         if self._removed:

@@ -61,7 +61,8 @@ class Service(Observer):
 
     def waiting(self, error: EdgeSegError) -> None:
         """See `Observer.waiting`."""
-        self._tell(f"STATUS={' '.join(str(error).split())}")
+        # The error may name a film, and the status ends up in the system's log.
+        self._tell("STATUS=results cannot be written: see the page")
 
     def close(self) -> None:
         """Report a deliberate stop."""

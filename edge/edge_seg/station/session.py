@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 from edge_seg.boundary import film_boundary, interrupted_by
 from edge_seg.errors import EdgeSegError, InputError, OutputError
 from edge_seg.film import Arrival, Failure, Film
-from edge_seg.log import room_logger
+from edge_seg.log import reason_of, room_logger
 from edge_seg.outputs.folder import OutputFolder, Written
 from edge_seg.record import AnyRecord, FailedRecord, record_of_failure
 from edge_seg.segmenter import Segmentation, Segmenter
@@ -278,7 +278,7 @@ class _Session:
                 wait(film.future for film in self._pending)
                 if self._source.endless:
                     if not alone:
-                        _log.warning("waiting: %s", error)
+                        _log.warning("waiting: results cannot be written (%s)", reason_of(error))
                     for observer in self._observers:
                         observer.waiting(error)
                     _idle(RETRY_S, self._observers)

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Protocol
 
 from edge_seg.record import DoneRecord
 from edge_seg.station.health_state import HealthState, RecentFilm
 from edge_seg.station.layers import Outlines
+
+
+def first_number() -> int:
+    """Number of the first film: far from those of other starts, which an open page may still ask for."""
+    # JavaScript holds whole numbers up to 2**53.
+    return (secrets.randbelow(1 << 30) << 20) + 1
 
 
 class Shown(Protocol):

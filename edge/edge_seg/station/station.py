@@ -20,6 +20,7 @@ from edge_seg.station.health import Health
 from edge_seg.station.memory import FreedMemory
 from edge_seg.station.service import Service
 from edge_seg.station.session import Observer, Summary, run_session
+from edge_seg.station.shown import first_number
 from edge_seg.station.waiting import wait_for_results
 from edge_seg.station.wiring import load_segmenter, make_retention, open_output, open_page, open_sources
 
@@ -75,8 +76,9 @@ class Station:
             self._observers: list[Observer] = [self._service, self._stop, FreedMemory(), disk]
             if (retention := make_retention(config, self.output)) is not None:
                 self._observers.append(retention)
-            health = Health(self.segmenter, self.source, self.output, config.view.problems, disk)
-            self.page: PageServer | None = open_page(config, health, self.output)
+            first = first_number()
+            health = Health(self.segmenter, self.source, self.output, config.view.problems, disk, first=first)
+            self.page: PageServer | None = open_page(config, self.segmenter, health, self.output)
             if self.page is not None:
                 opening.enter_context(closing(self.page))
                 self._observers.append(health)

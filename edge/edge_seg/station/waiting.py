@@ -60,7 +60,7 @@ def wait_for_results(config: StationConfig, segmenter: Segmenter, service: Servi
     results = _NoResults(config.results.folder)
     health = Health(segmenter, _NoFilms(), results, config.view.problems)
     with ExitStack() as opened:
-        if (page := open_page(config, health)) is not None:
+        if (page := open_page(config, segmenter, health)) is not None:
             opened.enter_context(closing(page))
         # Otherwise systemd would conclude that it does not start.
         service.started()

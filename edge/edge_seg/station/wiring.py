@@ -11,12 +11,16 @@ from edge_seg import interface
 from edge_seg.address import with_user
 from edge_seg.errors import UsageError
 from edge_seg.outputs.folder import OutputFolder
+from edge_seg.outputs.journal import RECORDS_NAME
 from edge_seg.outputs.outbox import Outbox, archive_at, receiver_at
+from edge_seg.runtime.edge_tpu import cpu_runtime
 from edge_seg.segmenter import Segmenter
-from edge_seg.sources import CameraOptions, Source, forget_received, open_source
+from edge_seg.sources import CameraOptions, Source, forget_received, open_source, size_of_received
+from edge_seg.sources.files import path_of
 from edge_seg.station.config import ModelConfig, StationConfig
 from edge_seg.station.health import Health
 from edge_seg.station.retention import Retention
+from edge_seg.station.shown import first_number
 
 if TYPE_CHECKING:
     import ssl
@@ -61,8 +65,10 @@ def open_output(config: StationConfig) -> OutputFolder:
 
     Raises:
         OutputError: the folder cannot be created or written, or another run writes to it.
-        UsageError: an unknown product, or an invalid address of an archive or a receiver of records.
+        UsageError: an unknown product, an invalid address of an archive or a receiver of records, or films are taken
+            from that folder.
     """
+    _refuse_folder_of_films(config)
     results, send = config.results, config.archive.address
     archive = None
     if send is not None:
@@ -81,6 +87,15 @@ def open_output(config: StationConfig) -> OutputFolder:
             output.notices = Outbox(results.folder / "notices", receiver, config.listener.ae_title)
         opening.pop_all()
     return output
+
+
+def _refuse_folder_of_films(config: StationConfig) -> None:
+    """Refuse to write among films: their folder would count as one of results, in which no films are looked for."""
+    results = config.results.folder
+    # A folder of earlier results may be among the names that a shell made of `*`; it is reported to hold no films.
+    given = () if (results / RECORDS_NAME).exists() else map(path_of, config.inputs.files)
+    if results.is_dir() and results.resolve() in {folder.resolve() for folder in (*config.inputs.watch, *given)}:
+        raise UsageError(f"--out {results}: films are taken from there: choose another folder")
 
 
 def open_sources(config: StationConfig) -> Source:
@@ -110,14 +125,19 @@ def make_retention(config: StationConfig, output: OutputFolder) -> Retention | N
     if days is None and free_gb is None:
         return None
     free_bytes = None if free_gb is None else int(free_gb * _GB)
-    return Retention(output, days, free_bytes, partial(forget_received, config.results.folder))
+    folder = config.results.folder
+    also, weigh = partial(forget_received, folder), partial(size_of_received, folder)
+    return Retention(output, days, free_bytes, also, weigh)
 
 
-def open_page(config: StationConfig, health: Health, output: OutputFolder | None = None) -> PageServer | None:
+def open_page(
+    config: StationConfig, segmenter: Segmenter, health: Health, output: OutputFolder | None = None
+) -> PageServer | None:
     """The page; `None` if none is wanted.
 
     Args:
         config: of the station.
+        segmenter: of the session; films sent to the page are segmented by the same model.
         health: of the session.
         output: folder whose outlines may be corrected; `None` while it cannot be used.
 
@@ -132,7 +152,7 @@ def open_page(config: StationConfig, health: Health, output: OutputFolder | None
     # Python's HTTP takes 50 ms to load, which a station without a page need not wait for.
     from edge_seg.station.page import Api, Correcting, PageServer
 
-    api = Api(health, partial(_another_segmenter, config.model, config.results.folder))
+    api = Api(health, partial(_another_segmenter, segmenter, config.model), first=first_number())
     correcting = Correcting(health, open_desk(output)) if view.corrections and output is not None else None
     tls = _server_tls(view.tls_cert, view.tls_key)
     return PageServer(view.address, health, view.token, tls=tls, api=api, correcting=correcting)
@@ -156,7 +176,7 @@ def open_finished(config: StationConfig, output: OutputFolder, who: str, films: 
     from edge_seg.station.page import Correcting, PageServer
 
     view, desk = config.view, open_desk(output, who, films)
-    shown = FinishedFolder(output, desk)
+    shown = FinishedFolder(output, desk, first=first_number())
     tls = _server_tls(view.tls_cert, view.tls_key)
     address = view.address or str(DEFAULT_PORT)
     return PageServer(address, shown, view.token, tls=tls, correcting=Correcting(shown, desk))
@@ -172,12 +192,10 @@ def open_desk(output: OutputFolder, who: str = "", films: Path | None = None) ->
     )
 
 
-def _another_segmenter(config: ModelConfig, results: Path) -> interface.Segmenter:
+def _another_segmenter(segmenter: Segmenter, config: ModelConfig) -> interface.Segmenter:
     """A segmenter on one CPU core: the session's own serves one thread and may hold the accelerator."""
-    name = _model_in_use(config, results)
-    return interface.Segmenter.load(
-        name, threads=1, engine=config.engine, lung=config.lung, gate=config.gate, delegate="cpu"
-    )
+    runtime = cpu_runtime(segmenter.model, 1, config.engine)
+    return interface.Segmenter(segmenter.model, runtime, lung=segmenter.lung, gate=config.gate)
 
 
 def _server_tls(cert: Path | None, key: Path | None, ca: Path | None = None) -> ssl.SSLContext | None:

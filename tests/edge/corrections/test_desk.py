@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 from contextlib import closing
@@ -161,6 +162,31 @@ def test_a_film_is_found_where_it_was_moved_and_after_that_among_the_corrections
     assert Desk(out).save(gone, said(base=1)).number == 2
     (moved / "film.dcm").write_bytes(b"another film")
     assert Desk(out, films=moved).picture(gone, 2048)
+
+
+def test_no_log_names_a_film_that_is_corrected(
+    desk: Desk,
+    results: tuple[Path, DoneRecord],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fails(*_: object) -> bytes:
+        raise ValueError("DOE^John cannot be encoded")
+
+    path = tmp_path / "DOE_John.dcm"
+    record = replace(results[1], name=path.name, source=str(path))
+    caplog.set_level(logging.DEBUG, "edge_seg")
+    path.write_bytes(b"DOE^John")
+    with pytest.raises(InputError, match="DOE_John"):
+        desk.picture(record, 2048)
+    shutil.copy(results[0] / "film.dcm", path)
+    monkeypatch.setattr("edge_seg.outputs.dicom.correction_object", fails)
+    desk.save(record, said())
+    assert [one.getMessage() for one in caplog.records] == [
+        "a film to be corrected cannot be read (InputError)",
+        "correction 1: no DICOM segmentation (ValueError)",
+    ]
 
 
 def test_visible_lungs_are_kept_under_names_that_say_so(results: tuple[Path, DoneRecord], tmp_path: Path) -> None:

@@ -170,12 +170,25 @@ def test_damaged_lines_are_passed_over_and_their_numbers_are_not_given_again(tmp
     assert (store.folder / "versions" / "b.2.left_lung.png").exists()
 
 
+def test_a_file_that_is_gone_keeps_no_other_film_from_being_saved(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Corrections(tmp_path)
+    store.save("DOE_John", judgement(1))
+    (store.folder / "versions" / "DOE_John.1.left_lung.png").unlink()
+    assert store.save("b", judgement(2)).number == 2
+    assert sorted(film.name for film in inspect_dataset(store.folder).films) == ["DOE_John", "b"]
+    assert "correction 1: a file of it is gone" in caplog.text
+    assert "DOE" not in caplog.text
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OutputError("a.png: No space left")])
 def test_a_correction_that_is_kept_is_not_called_lost_where_the_data_set_cannot_follow(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     def full(places: Places, newest: dict[str, Correction], last: Correction) -> None:
         if len(newest) > 1:
-            raise OSError(28, "No space left on device")
+            raise error
 
     store = Corrections(tmp_path)
     store.save("a", judgement(1))

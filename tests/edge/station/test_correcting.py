@@ -8,28 +8,32 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from edge_seg import Film, InputError, OutputError, Segmenter
+from edge_seg import Film, InputError, OutputError, Segmenter, Station, StationConfig
 from edge_seg.corrections import Corrections
 from edge_seg.corrections.desk import Desk
-from edge_seg.film import Arrival
+from edge_seg.film import Arrival, Failure
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.pixels import to_grey8
+from edge_seg.record import AnyRecord
 from edge_seg.sources import Files, Source, read_film
+from edge_seg.station.config import InputsConfig, ModelConfig, ResultsConfig, ViewConfig
 from edge_seg.station.finished import FinishedFolder
 from edge_seg.station.health import Health
 from edge_seg.station.page import Correcting, PageServer
 from edge_seg.station.retention import Retention
-from edge_seg.station.session import run_session
+from edge_seg.station.session import Observer, Summary, run_session
+from edge_seg.station.wiring import open_finished
 
 SQUARE = [[[60, 80], [140, 80], [140, 200], [60, 200]]]
 JSON = {"Content-Type": "application/json"}
@@ -45,6 +49,16 @@ class Frame(Source):
 
     def __iter__(self) -> Iterator[Arrival]:
         yield Arrival(self.film)
+
+
+class Looks(Observer):
+    """Looks at a station's page once it shows a film."""
+
+    def __init__(self, look: Callable[[], None]) -> None:
+        self._look = look
+
+    def film(self, summary: Summary, content: Film | Failure, record: AnyRecord | None) -> None:
+        self._look()
 
 
 @pytest.fixture(scope="module")
@@ -160,12 +174,46 @@ def test_the_token_is_needed_and_corrections_can_be_switched_off(session: tuple[
         assert ask(f"{without.url}corrections/1", said())[0] == 405
 
 
-def test_a_frame_of_a_camera_is_kept_as_the_page_shows_it(tmp_path: Path) -> None:
-    drawn = phantom(400, 360, seed=1).film
+def run_station(folder: Path, seed: int, look: Callable[[str], None]) -> None:
+    """Run a station on a film, and look at its page, given its address, once it shows the film."""
+    cv2.imwrite(str(folder / f"film{seed}.png"), phantom(400, 360, seed=seed).film.pixels)
+    config = StationConfig(
+        inputs=InputsConfig((str(folder / f"film{seed}.png"),)),
+        model=ModelConfig("lungs-nano", threads=1),
+        results=ResultsConfig(folder / "out"),
+        view=ViewConfig("0"),
+    )
+    with Station(config) as station:
+        assert station.page is not None
+        station._observers.append(Looks(partial(look, station.page.url)))
+        station.run()
+
+
+def test_a_number_of_an_earlier_start_finds_nothing(tmp_path: Path) -> None:
+    numbers: list[int] = []
+    links: list[str] = []
+    answers: list[tuple[int, int]] = []
+
+    def look(url: str) -> None:
+        numbers.append(json.loads(ask(f"{url}state")[1])["recent"][0]["number"])
+        film = (tmp_path / "film1.png").read_bytes()
+        links.append(json.loads(ask(f"{url}v1/segment", film)[1])["links"]["overlay.jpg"])
+        answers.append((ask(f"{url}corrections/{numbers[0]}", said())[0], ask(f"{url}{links[0][1:]}")[0]))
+
+    for seed in (1, 2):
+        run_station(tmp_path, seed, look)
+    assert answers == [(201, 200), (404, 404)]
+    assert [one.film for one in Corrections(tmp_path / "out")] == ["film1"]
+
+
+@pytest.mark.parametrize("size", [(400, 360), (1944, 2592)], ids=["small", "larger than the page's picture"])
+def test_a_frame_of_a_camera_is_kept_as_the_page_shows_it(tmp_path: Path, size: tuple[int, int]) -> None:
+    small = phantom(400, 360, seed=1).film
+    drawn = replace(small, pixels=cv2.resize(small.pixels, size[::-1], interpolation=cv2.INTER_CUBIC))
     frame = replace(
         drawn, name="camera-1.jpg", source="camera 0", taken_at="2026-11-26T10:00:00+00:00", unique_name=True
     )
-    segmenter, output = Segmenter.load("lungs-nano", threads=1), OutputFolder(tmp_path)
+    segmenter, output = Segmenter.load("lungs-nano", threads=1, gate=False), OutputFolder(tmp_path)
     source = Frame(frame)
     health = Health(segmenter, source, output)
     run_session(source, segmenter, output, [health])
@@ -173,6 +221,7 @@ def test_a_frame_of_a_camera_is_kept_as_the_page_shows_it(tmp_path: Path) -> Non
         assert ask(f"{page.url}corrections/1/film")[0] == 200
         assert ask(f"{page.url}corrections/1", said())[0] == 201
     (film,) = Corrections(tmp_path).films()
+    assert film.image().shape == size
     assert np.abs(film.image().astype(int) - to_grey8(drawn)).mean() < 3
     output.close()
 
@@ -219,6 +268,17 @@ def test_a_finished_folder_is_served_like_a_session(session: tuple[Health, Outpu
         assert ask(f"{server.url}film/2")[0] == 404
     with closing(OutputFolder(tmp_path)) as empty, pytest.raises(InputError, match="holds no results"):
         FinishedFolder(empty, Desk(tmp_path))
+
+
+def test_a_number_of_an_earlier_start_finds_no_film_of_a_finished_folder(session: tuple[Health, OutputFolder]) -> None:
+    numbers = set()
+    for _ in range(2):
+        with closing(open_finished(StationConfig(view=ViewConfig("0")), session[1], "", None)) as server:
+            (film,) = json.loads(ask(f"{server.url}state")[1])["recent"]
+            assert ask(f"{server.url}outlines/{film['number']}")[0] == 200
+            numbers.add(film["number"])
+    assert len(numbers) == 2
+    assert max(numbers) < 1 << 53
 
 
 @pytest.mark.slow

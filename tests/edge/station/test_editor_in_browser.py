@@ -378,6 +378,45 @@ def test_verdicts_and_the_name_that_is_asked_for(editing: tuple[Person, Path, st
     assert Corrections(out).of(stem)[1].absent == ("left_lung",)
 
 
+def reopen(person: Person) -> None:
+    """Open the editor again, without waiting for the picture."""
+    person.browser.wait_for("current?.number === 1 && !document.getElementById('correction').hidden")
+    person.browser.run("document.getElementById('correct').click()")
+    person.browser.wait_for("document.querySelector('#editor[open]') !== null")
+
+
+def test_a_film_can_be_saved_before_its_picture_has_come(editing: tuple[Person, Path, str]) -> None:
+    person, out, stem = editing
+    person.browser.open(person.page.url)
+    person.browser.wait_for("current?.number === 1")
+    person.browser.run("HTMLImageElement.prototype.decode = () => new Promise(() => {}); 0")
+    reopen(person)
+    person.save()
+    (line,) = Corrections(out).of(stem)
+    assert 0 <= line.seconds < 60
+
+
+def test_an_answer_that_comes_late_leaves_the_next_films_editor_open(editing: tuple[Person, Path, str]) -> None:
+    person, out, stem = editing
+    browser, is_open = person.browser, "document.getElementById('editor').open"
+    browser.run(
+        "((given) => { window.fetch = (...asked) => given(...asked).then((answer) => asked[1]?.method !== 'POST' "
+        "? answer : new Promise((pass) => { window.release = () => pass(answer); })); })(window.fetch)"
+    )
+    person.click("#editor [data-part=save]")
+    browser.wait_for("'release' in window")
+    key = "new KeyboardEvent('keydown', { key: 's', ctrlKey: true })"
+    browser.run(f"document.getElementById('editor').dispatchEvent({key})")
+    person.click("#editor [data-part=close]")
+    browser.wait_for(f"!{is_open}")
+    reopen(person)
+    browser.run("window.release()")
+    browser.wait_for("!document.querySelector('#editor [data-part=save]').disabled")
+    assert browser.run(is_open)
+    assert "not saved" not in browser.run("document.querySelector('#editor [data-part=status]').textContent")
+    assert len(Corrections(out).of(stem)) == 1
+
+
 def test_axe_finds_no_fault_in_the_editor(editing: tuple[Person, Path, str], axe: str) -> None:
     browser = editing[0].browser
     browser.run(f"{axe};0")

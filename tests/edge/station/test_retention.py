@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from edge_seg import Film, Segmenter
+from edge_seg import Film, InputError, Segmenter
+from edge_seg.film import Failure
 from edge_seg.outputs.folder import OutputFolder
-from edge_seg.sources import Inbox, forget_received
+from edge_seg.record import record_of_failure
+from edge_seg.sources import Inbox, forget_received, size_of_received
 from edge_seg.station import retention
 from edge_seg.station.retention import Retention
+from edge_seg.station.session import Summary
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +157,73 @@ def crafted(folder: Path, segmenter: Segmenter, count: int, old: int) -> None:
         lines.append(json.dumps({**plain, **own, "recorded_at": stamp.isoformat(), "files": files}) + "\n")
         (folder / overlay).write_bytes(b"png")
     (folder / "records.jsonl").write_text("".join(lines))
+
+
+def test_no_more_films_go_than_their_received_files_need(
+    tmp_path: Path, segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crafted(tmp_path, segmenter, 60, 0)
+    path = tmp_path / "records.jsonl"
+    failed = record_of_failure(Failure("f0.png", "dicom f0.png", InputError("f0.png: broken"))).to_json()
+    rest = path.read_text().replace("films/f", "dicom f").splitlines()[1:]
+    path.write_text("\n".join([json.dumps(failed), *rest, ""]))
+    done = Inbox(tmp_path / "inbox").folder / "done"
+    for number in range(60):
+        with (done / f"f{number}.png.dcm").open("wb") as file:
+            file.truncate(1_000_000)
+    usage = namedtuple("usage", "free")
+    # 1.5 MB are missing, so the oldest two must be removed.
+    free = partial(lambda folder: usage(100_000_000 - 1_500_000 + 1_000_000 * (60 - len(list(done.iterdir())))))
+    monkeypatch.setattr(retention.shutil, "disk_usage", free)
+    output = OutputFolder(tmp_path)
+    also, weigh = partial(forget_received, tmp_path), partial(size_of_received, tmp_path)
+    assert Retention(output, free_bytes=100_000_000, also=also, weigh=weigh).look() == 2
+    assert len(list(done.iterdir())) == 58
+    output.close()
+
+
+@pytest.mark.parametrize("count", [1, 40], ids=["journal rewritten", "journal as it was"])
+def test_a_film_that_is_sent_again_once_its_results_are_gone_leaves_no_file(
+    tmp_path: Path, segmenter: Segmenter, count: int
+) -> None:
+    crafted(tmp_path, segmenter, count, 1)
+    path = tmp_path / "records.jsonl"
+    path.write_text(path.read_text().replace("films/f", "dicom f"))
+    output, inbox = OutputFolder(tmp_path), Inbox(tmp_path / "inbox")
+    keeping = Retention(output, days=30, also=partial(forget_received, tmp_path))
+    assert keeping.look() == 1
+    for number in range(min(2, count)):
+        inbox.put(f"f{number}.png", b"sent again")
+        received = inbox.take()
+        assert received is not None
+        inbox.settle(received, "done")
+        again = replace(film(1, f"dicom f{number}.png"), checksum=f"{number:064d}")
+        assert output.is_done(again, segmenter.manifest.flatbuffer_sha256, segmenter.lung, segmenter.gate)
+        keeping.film(Summary(), again, None)
+    # The second one still has its results.
+    left = [file.name for file in (tmp_path / "inbox" / "done").iterdir()]
+    assert left == ([] if count == 1 else ["f1.png.dcm"])
+    output.close()
+
+
+def test_a_film_that_failed_and_came_again_keeps_its_file_as_long_as_its_results(
+    tmp_path: Path, segmenter: Segmenter
+) -> None:
+    crafted(tmp_path, segmenter, 1, 0)
+    path = tmp_path / "records.jsonl"
+    failed = record_of_failure(Failure("f0.png", "dicom f0.png", InputError("f0.png: broken"))).to_json()
+    path.write_text(json.dumps(failed) + "\n" + path.read_text().replace("films/f", "dicom f"))
+    received = Inbox(tmp_path / "inbox").folder / "done" / "f0.png.dcm"
+    received.write_bytes(b"film")
+    age(tmp_path, 40)
+    output = OutputFolder(tmp_path)
+    keeping = Retention(output, days=30, also=partial(forget_received, tmp_path))
+    assert keeping.look() == 1
+    assert received.exists()
+    age(tmp_path, 40)
+    assert keeping.look() == 1
+    assert not received.exists()
+    output.close()
 
 
 @pytest.mark.slow

@@ -60,8 +60,8 @@ def test_it_tells_that_it_is_up_alive_how_it_does_and_that_it_ends(
     summary.count_in(failure, record_of_failure(failure))
     service.film(summary, failure, None)
     assert heard() == ["STATUS=0 done, 0 rejected, 1 failed"]
-    service.waiting(OutputError("out: full\nREADY=1: free space"))
-    assert heard() == ["STATUS=out: full READY=1: free space"]
+    service.waiting(OutputError("out/DOE_John.png: full\nREADY=1: free space"))
+    assert heard() == ["STATUS=results cannot be written: see the page"]
     service.close()
     assert heard() == ["STOPPING=1"]
     service.close()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from edge_seg.errors import OutputError
 from edge_seg.film import Arrival, Outcome
 from edge_seg.outputs.folder import OutputFolder, Written
 from edge_seg.phantom import phantom
-from edge_seg.record import DoneRecord
+from edge_seg.record import AnyRecord, DoneRecord
 from edge_seg.segmenter import Segmentation, Segmenter
 from edge_seg.sources.ahead import one_ahead
 from edge_seg.sources.source import Source
@@ -94,6 +95,29 @@ def test_a_result_that_cannot_be_written_ends_the_session(tiny_model: Path, tmp_
 
     with pytest.raises(OutputError, match="full"):
         run_session(Few(3), Segmenter.load(tiny_model, gate=False), Full(tmp_path))
+
+
+def test_a_session_that_waits_names_nobody_in_its_log(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Endless(Few):
+        endless = True
+
+    class FullAtFirst(OutputFolder):
+        was_full = False
+
+        def place(self, films: Sequence[Written]) -> list[AnyRecord]:
+            if not self.was_full:
+                self.was_full = True
+                raise OutputError(f"{films[0].drafts[0].path}: full") from OSError(28, "No space left on device")
+            return super().place(films)
+
+    monkeypatch.setattr("edge_seg.station.session.RETRY_S", 0.0)
+    caplog.set_level(logging.DEBUG, "edge_seg")
+    source = Endless(1, mark="DOE_John")
+    assert run_session(source, Segmenter.load(tiny_model, gate=False), FullAtFirst(tmp_path)).done == 1
+    assert "No space left on device" in caplog.text
+    assert "DOE" not in caplog.text
 
 
 def test_reading_ahead_keeps_order_and_passes_errors_on() -> None:

@@ -9,11 +9,18 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 from edge_seg import DeviceError, OutputError, Station, StationConfig, UsageError
+from edge_seg.adaptation.kept import KeptModels
+from edge_seg.model_file import MANIFEST_SUFFIX, Manifest, ModelFile
+from edge_seg.phantom import phantom
 from edge_seg.station.config import CamerasConfig, ConsoleConfig, InputsConfig, ModelConfig, ResultsConfig, ViewConfig
+from edge_seg.structures import CHEST
 
 
 def demo(out: Path, model: Path, frames: int | None = 2, **more: object) -> StationConfig:
@@ -105,3 +112,34 @@ def test_python_hears_the_log_by_its_own_handlers(
     with caplog.at_level(logging.INFO, "edge_seg"):
         Station(demo(tmp_path / "out", tiny_model, 1, console=ConsoleConfig(quiet=True))).run()
     assert {record.name for record in caplog.records} == {"edge_seg.station"}
+
+
+def model_for_a_sent_film(config: StationConfig, before: Callable[[], object] = lambda: None) -> tuple[str, str]:
+    """Name and version of the model that a station's page segments a sent film by; something may happen before."""
+    film = cv2.imencode(".png", phantom(96, 80, seed=1).film.pixels)[1].tobytes()
+    with Station(replace(config, view=ViewConfig("0"))) as station:
+        assert station.page is not None
+        before()
+        with urllib.request.urlopen(f"{station.page.url}v1/segment", film, timeout=60) as answer:
+            model = json.load(answer)["model"]
+    return model["name"], model["version"]
+
+
+def test_a_sent_film_is_segmented_by_the_manifest_that_was_named(
+    tmp_path: Path, make_flatbuffer: Callable[..., bytes]
+) -> None:
+    network, mine = tmp_path / "net.tflite", tmp_path / "mine.json"
+    network.write_bytes(make_flatbuffer())
+    for name, path in (("mine", mine), ("beside", network.with_suffix(MANIFEST_SUFFIX))):
+        path.write_text(Manifest(name, "1", CHEST[:3], 64, 64).to_json())
+    config = replace(demo(tmp_path / "out", network), model=ModelConfig(str(network), manifest=mine, gate=False))
+    assert model_for_a_sent_film(config) == ("mine", "1")
+
+
+def test_a_sent_film_is_segmented_by_the_model_of_the_session_while_another_waits(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    config, shipped = demo(tmp_path / "out", tiny_model), ModelFile.read(tiny_model)
+    adapted = replace(shipped, manifest=replace(shipped.manifest, version="1+1"))
+    assert model_for_a_sent_film(config, lambda: KeptModels(tmp_path / "out").keep(adapted, shipped)) == ("tiny", "1")
+    assert model_for_a_sent_film(config) == ("tiny", "1+1")

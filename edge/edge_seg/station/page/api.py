@@ -60,13 +60,14 @@ class Api:
     Args:
         health: of the session.
         make_segmenter: makes the segmenter for sent films, when the first one arrives.
+        first: number of the first result, see `first_number`.
     """
 
-    def __init__(self, health: Shown, make_segmenter: Callable[[], Segmenter]) -> None:
+    def __init__(self, health: Shown, make_segmenter: Callable[[], Segmenter], *, first: int = 1) -> None:
         self._health, self._make_segmenter = health, make_segmenter
         self._segmenting, self._keeping = threading.Lock(), threading.Lock()
         self._kept: OrderedDict[int, _Kept] = OrderedDict()
-        self._last = 0
+        self._last = first - 1
 
     @cached_property
     def _segmenter(self) -> Segmenter:

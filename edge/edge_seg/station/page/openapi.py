@@ -10,7 +10,12 @@ from typing import Any
 from edge_seg.notice import RESEARCH_USE
 from edge_seg.version import __version__
 
-_NUMBER = {"name": "number", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}
+_NUMBER = {
+    "name": "number",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "integer", "format": "int64", "minimum": 0},
+}
 _ERROR = {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]}
 _LINKS = {"type": "object", "additionalProperties": {"type": "string"}}
 
@@ -22,7 +27,7 @@ def description() -> dict[str, Any]:
     film = {
         "type": "object",
         "properties": {
-            "number": {"type": "integer"},
+            "number": {"type": "integer", "format": "int64"},
             "name": {"type": "string"},
             "status": {"enum": ["done", "check", "rejected", "failed"]},
             "links": _LINKS,

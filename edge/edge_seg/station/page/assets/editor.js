@@ -99,11 +99,12 @@ const Editor = (() => {
     picture.dataset.kind = kind;
     next.src = `corrections/${number}/${kind}${wanted.every((one) => one === 100) ? "" : `/${wanted.join("-")}`}`;
     loading = next;
+    const isLate = () => loading !== next || !sheet;
     return next.decode().then(() => {
-      if (loading !== next || !sheet) return;
+      if (isLate()) return;
       [picture.src, windowed] = [next.src, wanted];
       shade();
-    });
+    }, () => { if (!isLate()) say("the film is not there any more", true); });
   }
 
   const levels = () => ["contrast", "brightness"].map((name) => Number(part(name).value));
@@ -114,7 +115,7 @@ const Editor = (() => {
     picture.style.filter = `brightness(${brightness}) contrast(${contrast})`;
   }
 
-  const rewindow = () => { if (sheet.bits > 8) load(picture.dataset.kind).catch(() => say("the film is not there any more", true)); };
+  const rewindow = () => { if (sheet.bits > 8) load(picture.dataset.kind); };
 
   const onScreen = ([x, y]) => [view.x + x * view.scale, view.y + y * view.scale];
   const onFilm = ([x, y]) => [(x - view.x) / view.scale, (y - view.y) / view.scale];
@@ -484,8 +485,8 @@ const Editor = (() => {
     size();
     fitView();
     refresh();
-    await load(Math.min(innerWidth, innerHeight) <= 600 ? "small" : "film").catch(() => say("the film is not there any more", true));
     began = performance.now();
+    await load(Math.min(innerWidth, innerHeight) <= 600 ? "small" : "film");
   }
 
   const keptName = () => { try { return localStorage.getItem("edge-seg-who") || ""; } catch (error) { return ""; } };
@@ -505,6 +506,8 @@ const Editor = (() => {
   const rounded = (points) => points.map(([x, y]) => [Math.round(x * 10) / 10, Math.round(y * 10) / 10]);
 
   async function save(verdict) {
+    // Keys save too: one save at a time.
+    if (part("save").disabled) return;
     const who = part("who").value.trim();
     if (!who) { say("say who corrects: a name of your choice", true); part("who").focus(); return; }
     const changed = verdict === CORRECTED ? structures.filter((each) => each.touched && !each.absent) : [];
@@ -515,6 +518,8 @@ const Editor = (() => {
       outlines: Object.fromEntries(changed.map((each) => [each.name, each.rings.map((handles) => rounded(Outline.curve(handles)))])),
       absent: verdict === CORRECTED ? structures.filter((each) => each.absent).map((each) => each.name) : [],
     };
+    // By the time of the answer, the editor may show another film.
+    const saved = sheet;
     for (const name of ["save", "right", "cannot"]) part(name).disabled = true;
     say("saving");
     try {
@@ -522,9 +527,9 @@ const Editor = (() => {
       const told = await answer.json();
       if (!answer.ok) throw new Error(told.error);
       keepName(who);
-      shut();
+      if (sheet === saved) shut();
     } catch (error) {
-      say(`not saved: ${error.message}`, true);
+      if (sheet === saved) say(`not saved: ${error.message}`, true);
     } finally {
       for (const name of ["save", "right", "cannot"]) part(name).disabled = false;
     }
