@@ -43,6 +43,7 @@ __all__ = [
     "forget_received",
     "open_source",
     "read_film",
+    "size_of_received",
 ]
 
 # OpenCV prints its own messages about damaged files and missing cameras; our errors say more.
@@ -131,6 +132,21 @@ def find_received(state: Path, source: str) -> Path | None:
     """
     kind, _, name = source.partition(" ")
     return find(state / "inbox", name) if kind == RECEIVED else None
+
+
+def size_of_received(state: Path, source: str) -> int:
+    """Bytes that the received file of a film takes; 0 if there is none.
+
+    Args:
+        state: folder, see `open_source`.
+        source: of the film, as in its record.
+    """
+    path = find_received(state, source)
+    try:
+        return 0 if path is None else path.stat().st_size
+    # Someone removed it meanwhile.
+    except FileNotFoundError:
+        return 0
 
 
 def forget_received(state: Path, source: str) -> None:

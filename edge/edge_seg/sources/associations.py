@@ -84,7 +84,7 @@ class AssociationServer:
     ) -> None:
         self._limits = limits
         self._slots: list[_Slot] = []
-        self._inside = _Inside(entity, handlers, host)
+        self._inside = _Inside(entity, handlers)
         try:
             caps = Caps(limits.connections, limits.connections_of_a_peer)
             self._server = ConnectionServer(host, port, self._serve, "DICOM", caps, tls)
@@ -204,6 +204,9 @@ class _Relay:
                 return
             self._slot.idle_since = None
             if kind == P_DATA:
+                if not messages.under_way:
+                    # The silence before a message does not count towards it.
+                    began = time.monotonic()
                 self._answered.clear()
                 if messages.take(pdu[HEAD_BYTES:]):
                     inside.write(pdu)
@@ -226,7 +229,7 @@ class _Relay:
 class _Inside:
     """pynetdicom's side: serves the sockets it is given, and listens on none."""
 
-    def __init__(self, entity: Any, handlers: Sequence[Any], host: str) -> None:
+    def __init__(self, entity: Any, handlers: Sequence[Any]) -> None:
         from pynetdicom import transport
 
         class Handler(transport.RequestHandler):
@@ -245,8 +248,10 @@ class _Inside:
 
         # It also counts associations that have ended, so slots are counted here instead.
         entity.maximum_associations = 1_000_000
+        # pynetdicom looks this address up for every association: a name would need a name server each time.
+        address = ("127.0.0.1", 0)
         self._server = Server(
-            entity, (host, 0), entity.ae_title, entity.supported_contexts, None, list(handlers), Handler
+            entity, address, entity.ae_title, entity.supported_contexts, None, list(handlers), Handler
         )
 
     async def associate(self, address: tuple[Any, ...]) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeAlias
@@ -25,6 +27,8 @@ from edge_seg.sources.video import VideoFile
 
 FileState: TypeAlias = tuple[int, int, int]
 """Inode, size in bytes, and time of the last change in nanoseconds."""
+
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL}  # the last is for a glob on Windows
 
 
 class Files(Source):
@@ -88,11 +92,10 @@ class Files(Source):
                     yield item
 
     def _paths(self, text: str) -> Iterator[Path | Failure]:
-        path = Path(text).expanduser()
-        if path.is_dir():
-            yield from self._folder(path)
-        elif path.exists():
-            yield path
+        path = path_of(text)
+        films = self._at(path)
+        if films is not None:
+            yield from films
         elif not glob.has_magic(text):
             yield _nothing(text, "there is no such file: check the path")
         else:
@@ -101,7 +104,17 @@ class Files(Source):
             if not found:
                 yield _nothing(text, "nothing matches: check the pattern")
             for match in found:
-                yield from self._folder(Path(match)) if Path(match).is_dir() else iter([Path(match)])
+                yield from self._at(Path(match)) or [Path(match)]
+
+    def _at(self, path: Path) -> Iterable[Path | Failure] | None:
+        """What is at a path; `None` if nothing is."""
+        try:
+            folder = is_folder(path)
+        except InputError as error:
+            return [Failure(shown(path.name), shown(path), error)]
+        if folder is None:
+            return None
+        return self._folder(path) if folder else [path]
 
     def _folder(self, folder: Path) -> Iterator[Path | Failure]:
         found = Listing(folder).look()
@@ -110,6 +123,29 @@ class Files(Source):
         yield from found.problems
         if not found.films and not found.problems:
             yield _nothing(str(folder), "no films in this folder: give one with PNG, JPEG, TIFF, DICOM or video files")
+
+
+def path_of(text: str) -> Path:
+    """The path that a user gave, with `~` expanded unless a file is called so."""
+    # Path.expanduser raises for a user who does not exist.
+    return Path(text if os.path.lexists(text) else os.path.expanduser(text))  # noqa: PTH111
+
+
+def is_folder(path: Path) -> bool | None:
+    """Whether a path is that of a folder; `None` if nothing is there.
+
+    Raises:
+        InputError: a folder above cannot be entered, or the disk fails.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except ValueError:
+        return None
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        problem = f"cannot be read ({error.strerror}): check the path and its permissions"
+        raise InputError(f"{shown(path)}: {problem}") from error
 
 
 def read_film(path: str | Path) -> Film:

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film
-from edge_seg.sources.files import film_in, read_film
+from edge_seg.sources.files import film_in, path_of, read_film
 from edge_seg.sources.image import colour_of, to_grey
 from edge_seg.sources.png import set_upright
 
@@ -56,7 +56,7 @@ def film_of(given: FilmLike) -> Film:
     if isinstance(given, bytes | bytearray | memoryview):
         return film_in(bytes(given), Path("film"))
     if isinstance(given, str | os.PathLike):
-        return read_film(Path(given).expanduser())
+        return read_film(path_of(os.fspath(given)))
     if hasattr(given, "getexif") and hasattr(given, "convert"):
         return _film_of_pillow(given)
     raise InputError(

@@ -25,7 +25,10 @@ _JPEG_MOST_SCANS = 100
 
 _WEBP_ANIMATION = 0x02  # among the flags of VP8X
 _GIF_PICTURE, _GIF_EXTENSION = 0x2C, 0x21
-_MOST_PARTS = 20_000  # chunks of a PNG, markers and fill bytes of a JPEG: a file of 100 MB can hold millions
+_MOST_PARTS = 20_000
+"""Most chunks of a PNG, markers and fill bytes of a JPEG, boxes of a JPEG 2000: a file of 100 MB can hold millions."""
+
+_GIF_FEWEST_BYTES = 128  # on average in a block; encoders fill all but the last, to 255
 # In scan data, each 0xff is followed by 0 or belongs to a restart marker.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 4, 4: 4, 6: 4}  # by colour type, as decoded
@@ -195,8 +198,9 @@ def _gif_moves(data: bytes) -> bool:
     def behind_table(flags: int, at: int) -> int:
         return at + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
 
-    position, pictures = behind_table(data[10], 13), 0
-    while position < len(data) and data[position] in (_GIF_PICTURE, _GIF_EXTENSION):
+    position, pictures, blocks = behind_table(data[10], 13), 0, 0
+    most = _MOST_PARTS + len(data) // _GIF_FEWEST_BYTES
+    while position < len(data) and data[position] in (_GIF_PICTURE, _GIF_EXTENSION) and blocks <= most:
         if data[position] == _GIF_PICTURE:
             pictures += 1
             if pictures > 1:
@@ -205,9 +209,13 @@ def _gif_moves(data: bytes) -> bool:
             position = behind_table(data[position + 9], position + 10) + 1
         else:
             position += 2
-        while position < len(data) and data[position]:
+        while position < len(data) and data[position] and blocks <= most:
             position += 1 + data[position]
+            blocks += 1
         position += 1
+        blocks += 1
+    if blocks > most:
+        raise IndexError("too many blocks")
     return False
 
 
@@ -233,7 +241,7 @@ def _codestream(data: bytes) -> int:
     if data[:2] == b"\xff\x4f":
         return 0
     position = 0
-    while True:
+    for _ in range(_MOST_PARTS):
         length, kind = struct.unpack(">I4s", data[position : position + 8])
         head = 16 if length == 1 else 8
         if kind == b"jp2c":
@@ -242,6 +250,7 @@ def _codestream(data: bytes) -> int:
         if length < head:
             raise IndexError("a box of no length")
         position += length
+    raise IndexError("too many boxes")
 
 
 def _portable(data: bytes) -> PictureHeader:

@@ -13,7 +13,7 @@ from edge_seg.errors import InputError
 from edge_seg.film import Film, check_size
 from edge_seg.sources.header import AVIF, read_header
 from edge_seg.sources.png import essential_png, set_upright
-from edge_seg.sources.tiff import TiffError, count_pages, separate_planes, white_is_zero
+from edge_seg.sources.tiff import TiffError, begins_with_preview, count_pages, depth, separate_planes, white_is_zero
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 
@@ -57,6 +57,9 @@ def decode_picture(data: bytes, path: Path) -> Film:
         raise InputError(f"{path}: {size} are too large for a film: reduce it to {LARGEST_BYTES // 1_000_000} MB")
     if not header.whole:
         raise InputError(f"{path}: the picture is cut off before its end: copy it again")
+    if header.kind == "TIFF" and begins_with_preview(data):
+        problem = "begins with a preview, and the film behind it is not read"
+        raise InputError(f"{path}: {problem}: save it as PNG or TIFF of one page")
     picture = _decode(data, header.kind)
     if picture is None:
         problem = f"the {header.kind} picture is damaged, or no codec here decodes it"
@@ -99,13 +102,18 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
 
 
 def _decode_tiff(data: bytes) -> np.ndarray | None:
-    """Work around OpenCV, which mistakes planes for strips and honours WhiteIsZero in 8-bit pixels only."""
+    """Work around OpenCV, which mistakes planes for strips, and honours WhiteIsZero in 8-bit pixels only.
+
+    It reduces layouts that it does not know, 16-bit grey with transparency, say, to 8 bits: those are refused.
+    """
     try:
         opened, inverted = [_open(plane, cv2.IMREAD_UNCHANGED) for plane in separate_planes(data)], white_is_zero(data)
     except TiffError:
         return None
     if not opened:
         picture = _open(data, cv2.IMREAD_UNCHANGED)
+        if picture is not None and picture.dtype == np.uint8 and depth(data) > 8:
+            return None
         inverted = inverted and picture is not None and picture.dtype == np.uint16
     else:
         planes = [plane for plane in opened if plane is not None and plane.shape == _shape(opened[0])]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections import deque
+from collections.abc import Sequence
 from pathlib import Path
 
 from edge_seg.errors import OutputError
@@ -31,10 +32,9 @@ class Inbox:
         self.folder = folder
         self._lock = threading.Lock()
         try:
+            self._make_folders()
             for state in STATES:
-                (folder / state).mkdir(parents=True, exist_ok=True)
                 sweep_drafts(folder / state)
-            flush_folder(folder)
             found = [(path.stat().st_mtime_ns, path.name) for path in (folder / "received").iterdir()]
         except OSError as error:
             raise _unusable(folder, error) from error
@@ -48,42 +48,52 @@ class Inbox:
     def put(self, name: str, *parts: bytes | memoryview) -> bool:
         """Store a film; once this returns, it survives a power cut.
 
-        The same name with the same bytes is the same film, whatever its state; with other bytes it is another film,
-        stored beside the first with eight digits of its checksum in its name.
+        The same name with the same bytes is the same film, whatever its state; if it failed, it waits again. With other
+        bytes it is another film, stored beside the first with eight digits of its checksum in its name.
 
         Args:
             name: of the film, without its extension; safe as a file name.
             parts: of the file, in order, so that a large film is in memory only once.
 
         Returns:
-            Whether it is new.
+            Whether it is new, or waits again.
 
         Raises:
-            OutputError: it cannot be written.
+            OutputError: it cannot be written, or a film of its name cannot be read.
         """
         whole = hashlib.sha256()
         for part in parts:
             whole.update(part)
         digest = whole.hexdigest()
         with self._lock:
-            for stem in (name, f"{name}-{digest[:8]}", f"{name}-{digest}"):
-                kept = self._find(f"{stem}.dcm")
-                if kept is None:
-                    break
-                if _digest(kept) == digest:
-                    return self._wait_again(kept)
-            write_atomically(self.folder / "received" / f"{stem}.dcm", *parts)
+            try:
+                return self._put(name, digest, parts)
+            except OSError as error:
+                raise _unusable(self.folder, error) from error
+
+    def _put(self, name: str, digest: str, parts: Sequence[bytes | memoryview]) -> bool:
+        if not all((self.folder / state).is_dir() for state in STATES):
+            # Somebody removed the results; the run goes on, and so does the inbox.
+            self._make_folders()
+        for stem in (name, f"{name}-{digest[:8]}", f"{name}-{digest}"):
+            kept = self._find(f"{stem}.dcm")
+            if kept is None:
+                break
+            if _digest(kept) == digest:
+                return self._wait_again(kept)
+        write_atomically(self.folder / "received" / f"{stem}.dcm", *parts)
+        # A film whose file was removed while it waited is still in the queue.
+        if f"{stem}.dcm" not in self._waiting:
             self._waiting.append(f"{stem}.dcm")
-            return True
+        return True
 
     def _wait_again(self, kept: Path) -> bool:
-        """Queue a stored film that a failing disk kept from being queued; returns whether it was one."""
-        if kept.parent.name != STATES[0] or kept.name in self._waiting:
+        """Queue a stored film that failed, or that a failing disk kept out of the queue; returns whether it was one."""
+        if kept.parent.name == "done" or kept.name in self._waiting:
             return False
-        try:
-            flush_folder(kept.parent)
-        except OSError as error:
-            raise _unusable(self.folder, error) from error
+        kept.replace(self.folder / "received" / kept.name)
+        flush_folder(self.folder / "received")
+        flush_folder(self.folder / "failed")
         self._waiting.append(kept.name)
         return True
 
@@ -108,6 +118,9 @@ class Inbox:
             OutputError: the disk cannot be written; the call may be repeated.
         """
         with self._lock:
+            if path.name not in self._taken:
+                # It is settled already, and may have been sent again since.
+                return
             try:
                 path.replace(self.folder / state / path.name)
                 flush_folder(self.folder / state)
@@ -120,6 +133,11 @@ class Inbox:
             if path.name in self._waiting:
                 self._waiting.remove(path.name)
             self._taken.discard(path.name)
+
+    def _make_folders(self) -> None:
+        for state in STATES:
+            (self.folder / state).mkdir(parents=True, exist_ok=True)
+        flush_folder(self.folder)
 
     def _find(self, name: str) -> Path | None:
         paths = (self.folder / state / name for state in STATES)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import re
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -19,6 +18,7 @@ from edge_seg.address import parse_address
 from edge_seg.dicom_network import prepare_pynetdicom
 from edge_seg.errors import DeviceError, InputError, OutputError, UsageError
 from edge_seg.film import Arrival, Failure, Film, Outcome
+from edge_seg.quiet import warnings_ignored
 from edge_seg.sources.attempts import Attempts
 from edge_seg.sources.dicom import decodable_syntaxes, inflate, refuse_other_than_films
 from edge_seg.sources.dicom.elements import refuse_flood
@@ -44,6 +44,10 @@ OUT_OF_RESOURCES = 0xA700
 NO_FILM = 0xA900
 CANNOT_UNDERSTAND = 0xC000
 TOO_LARGE = 0xC010
+
+# In the head of every received file. Not pynetdicom's own, which change with its version: the inbox knows a film by its
+# bytes.
+_CLASS_UID, _VERSION_NAME = "1.2.826.0.1.3680043.9.3811.3.0.4", "PYNETDICOM_304"
 
 _VERIFICATION = "1.2.840.10008.1.1"
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -144,7 +148,9 @@ class Listener(Source):
             raise UsageError(f"--ae-title, --sender: {error}: give at most 16 letters and digits") from error
         entity.require_called_aet = True
         # `AssociationServer` enforces the deadlines before pynetdicom does.
-        entity.network_timeout = entity.acse_timeout = entity.dimse_timeout = 2 * self.limits.silence_s
+        entity.acse_timeout = entity.dimse_timeout = 2 * self.limits.silence_s
+        # This one would also run while a film is being kept, and between the parts of a large one.
+        entity.network_timeout = None
         for storage in (
             ComputedRadiographyImageStorage,
             DigitalXRayImageStorageForPresentation,
@@ -189,7 +195,7 @@ class Listener(Source):
             with event.request.DataSet.getbuffer() as data:
                 self.inbox.put(name, _file_head(event.file_meta), data)
         except OutputError:
-            return _status(OUT_OF_RESOURCES, "cannot be kept: the disk is full or read-only")
+            return _status(OUT_OF_RESOURCES, "cannot be kept: the disk is full, read-only or failing")
         return SUCCESS
 
 
@@ -214,8 +220,7 @@ def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
         raise _Damaged("no SOP Instance UID")
     encoding = UID(syntax)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings_ignored():
             sent.seek(0)
             if encoding == DeflatedExplicitVRLittleEndian:
                 sent = io.BytesIO(inflate(sent.getvalue(), "object"))
@@ -258,6 +263,7 @@ def _file_head(meta: Any) -> bytes:
     from pydicom.filebase import DicomBytesIO
     from pydicom.filewriter import write_file_meta_info
 
+    meta.ImplementationClassUID, meta.ImplementationVersionName = _CLASS_UID, _VERSION_NAME
     head = DicomBytesIO()
     head.write(bytes(128) + b"DICM")
     write_file_meta_info(head, meta)

@@ -67,8 +67,8 @@ class Looked:
 class Listing:
     """The films in a folder and its subfolders.
 
-    Hidden files, and folders that hold our own results, are skipped. Pipes, sockets, devices, names that are not UTF-8
-    and folders that cannot be listed are problems, each reported once.
+    Hidden files, and folders that hold our own results, are skipped. Pipes, sockets, devices, names that are not UTF-8,
+    links to folders elsewhere and folders that cannot be listed are problems, each reported once.
 
     Args:
         root: the folder.
@@ -164,15 +164,20 @@ class Listing:
         except OSError as error:
             folder.problems.append(_problem(path, f"leads nowhere ({error.strerror}): take it away"))
             return
-        root = os.path.realpath(self._root)
         if kind == "a folder":
-            return
-        if kind is not None:
+            # What lies within is listed where it is.
+            if self._leads_out(path):
+                what = "leads to a folder, which is not followed: give that folder itself"
+                folder.problems.append(_problem(path, what))
+        elif kind is not None:
             folder.problems.append(_problem(path, f"leads to {kind}, not to a film: take it away"))
-        elif not self._links_out and os.path.commonpath([root, os.path.realpath(path)]) != root:
+        elif not self._links_out and self._leads_out(path):
             folder.problems.append(_problem(path, "leads out of the folder: put the film itself there"))
         elif self._may_be_film(path, entry):
             folder.films.append(path)
+
+    def _leads_out(self, link: Path) -> bool:
+        return not Path(os.path.realpath(link)).is_relative_to(os.path.realpath(self._root))
 
     def _may_be_film(self, path: Path, entry: os.DirEntry[str]) -> bool:
         suffix = path.suffix.lower()
@@ -188,7 +193,8 @@ class Listing:
                 head = read_regular(path, LOOKED_AT)
                 self._films[path] = known = state, looks_like_film(head, bare=not suffix or suffix[1:].isalnum())
         except (OSError, InputError):
-            return False
+            # Reading it says why; what is gone by now is no film.
+            return os.path.lexists(path)
         return known[1]
 
 

@@ -25,9 +25,13 @@ _TAGS = {
     "TileLength": 323,
     "TileOffsets": 324,
     "TileByteCounts": 325,
+    "SubIFDs": 330,
 }
-_SIZES = {1: "B", 3: "H", 4: "I"}  # bytes, shorts and longs: the only types of sizes and offsets
+_KNOWN = frozenset(_TAGS.values())
+_LISTS = frozenset(_TAGS[name] for name in ("StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"))
+_SIZES = {1: "B", 3: "H", 4: "I", 13: "I"}  # bytes, shorts, longs and directories: the only types of sizes and offsets
 _MOST_ENTRIES = 4096
+_MOST_STRIPS = 1 << 17
 _MOST_PAGES = 1000
 _SEPARATE = 2
 _REDUCED_OR_MASK = 1 | 4
@@ -45,11 +49,13 @@ class Directory:
 
     Attributes:
         order: `<` or `>`.
-        values: whole numbers of the known tags, by tag.
+        start: its offset.
+        values: whole numbers of the known tags, by tag; of those that are no lists, the first alone.
         following: offset of the next directory, 0 after the last.
     """
 
     order: str
+    start: int
     values: dict[int, tuple[int, ...]]
     following: int
 
@@ -67,47 +73,76 @@ class Directory:
         return default
 
 
-def read_directory(data: bytes, start: int = 0) -> Directory:
-    """A directory of a TIFF file: the one at an offset, or the first.
+def read_directory(data: bytes, start: int = 0, *, lists: bool = False) -> Directory:
+    """A directory of a TIFF file.
+
+    Args:
+        data: the file.
+        start: where the directory is; 0 for the first.
+        lists: whether all offsets and lengths of strips and tiles are read, which can be millions.
 
     Raises:
-        TiffError: it is damaged.
+        TiffError: it is damaged, or lists more than `_MOST_STRIPS`.
     """
     order = "<" if data[:2] == b"II" else ">"
     try:
         start = start or struct.unpack(f"{order}I", data[4:8])[0]
         count = struct.unpack(f"{order}H", data[start : start + 2])[0]
-        if count > _MOST_ENTRIES:
-            raise TiffError(f"{count} entries")
-        values = {}
-        for index in range(count):
-            entry = data[start + 2 + 12 * index : start + 14 + 12 * index]
-            tag, kind, many = struct.unpack(f"{order}HHI", entry[:8])
-            # Decoders take the first of a repeated tag.
-            if tag in _TAGS.values() and tag not in values and kind in _SIZES:
-                values[tag] = _values(data, entry, f"{order}{{}}{_SIZES[kind]}", many)
         end = start + 2 + 12 * count
+        if count > _MOST_ENTRIES or end > len(data):
+            raise TiffError(f"{count} entries")
+        values: dict[int, tuple[int, ...]] = {}
+        for tag, kind, many, field in struct.iter_unpack(f"{order}HHI4s", data[start + 2 : end]):
+            # Decoders take the first of a repeated tag.
+            if tag in _KNOWN and tag not in values and kind in _SIZES:
+                wanted = many if lists and tag in _LISTS else min(many, 1)
+                values[tag] = _values(data, field, f"{order}{{}}{_SIZES[kind]}", many, wanted)
         # Some files end with their last entry.
         following = struct.unpack(f"{order}I", data[end : end + 4])[0] if len(data) >= end + 4 else 0
     except struct.error as error:
         raise TiffError(str(error)) from error
-    return Directory(order, values, following)
+    return Directory(order, start, values, following)
 
 
 def count_pages(data: bytes) -> int:
     """Number of full-size pictures in a file; thumbnails and masks (TIFF 6.0, NewSubfileType) are not counted."""
     pages, start = 0, 0
-    for _ in range(_MOST_PAGES):
+    read: set[int] = set()
+    while len(read) < _MOST_PAGES:
         try:
             directory = read_directory(data, start)
         except TiffError:
             # Decoders do not read it either.
             break
+        if directory.start in read:
+            break
+        read.add(directory.start)
         pages += directory.number("NewSubfileType", 0) & _REDUCED_OR_MASK == 0
         start = directory.following
         if not start:
             break
     return pages
+
+
+def begins_with_preview(data: bytes) -> bool:
+    """Whether the first picture is a preview or a mask of one in a later or subordinate directory.
+
+    Raises:
+        TiffError: the directory is damaged.
+    """
+    directory = read_directory(data)
+    if directory.number("NewSubfileType", 0) & _REDUCED_OR_MASK == 0:
+        return False
+    return directory.number("SubIFDs", 0) > 0 or count_pages(data) > 0
+
+
+def depth(data: bytes) -> int:
+    """Bits of a sample.
+
+    Raises:
+        TiffError: the directory is damaged.
+    """
+    return read_directory(data).number("BitsPerSample", 1)
 
 
 def white_is_zero(data: bytes) -> bool:
@@ -132,6 +167,7 @@ def separate_planes(data: bytes) -> list[bytes]:
     colours = directory.number("SamplesPerPixel", 1)
     if directory.number("PlanarConfiguration", 1) != _SEPARATE or not 1 < colours <= 4:
         return []
+    directory = read_directory(data, lists=True)
     if directory.number("PhotometricInterpretation", 1) not in _GREY_OR_RGB:
         raise TiffError("planes of other colours")
     kind = "Strip" if _TAGS["StripOffsets"] in directory.values else "Tile"
@@ -150,7 +186,6 @@ def _plane(data: bytes, directory: Directory, kind: str, places: tuple[int, ...]
         **directory.values,
         _TAGS["SamplesPerPixel"]: (1,),
         _TAGS["PhotometricInterpretation"]: (1,),
-        _TAGS["BitsPerSample"]: directory.values[_TAGS["BitsPerSample"]][:1],
         _TAGS["PlanarConfiguration"]: (1,),
         _TAGS[f"{kind}Offsets"]: places,
         _TAGS[f"{kind}ByteCounts"]: lengths,
@@ -167,10 +202,11 @@ def _plane(data: bytes, directory: Directory, kind: str, places: tuple[int, ...]
     return head + struct.pack(f"{order}H", len(values)) + entries + bytes(4) + rest
 
 
-def _values(data: bytes, entry: bytes, layout: str, many: int) -> tuple[int, ...]:
-    size = struct.calcsize(layout.format(1)) * many
-    if size > len(data):
+def _values(data: bytes, field: bytes, layout: str, many: int, wanted: int) -> tuple[int, ...]:
+    """The first of the values of an entry, whose field holds them or says where they are."""
+    each = struct.calcsize(layout.format(1))
+    if each * many > len(data) or wanted > _MOST_STRIPS:
         raise TiffError(f"{many} values")
-    start = struct.unpack(f"{layout[0]}I", entry[8:12])[0] if size > 4 else None
-    packed = entry[8 : 8 + size] if start is None else data[start : start + size]
-    return struct.unpack(layout.format(many), packed)
+    start = struct.unpack(f"{layout[0]}I", field)[0] if each * many > 4 else None
+    packed = field[: each * wanted] if start is None else data[start : start + each * wanted]
+    return struct.unpack(layout.format(wanted), packed)

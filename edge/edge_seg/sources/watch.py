@@ -12,7 +12,7 @@ from edge_seg.errors import InputError
 from edge_seg.film import Arrival, Failure, Film
 from edge_seg.log import room_logger
 from edge_seg.sources.attempts import Attempts
-from edge_seg.sources.files import FileState, file_state, read_film_or_failure
+from edge_seg.sources.files import FileState, file_state, is_folder, read_film_or_failure
 from edge_seg.sources.listing import Listing
 from edge_seg.sources.source import IDLE_S, Source, SourceState
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
@@ -54,11 +54,11 @@ class WatchedFolder(Source):
         attempts: counts how often each was tried.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or it cannot be reached.
     """
 
     def __init__(self, folder: Path, films: int | None = None, attempts: Attempts | None = None) -> None:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise InputError(f"--watch {folder}: there is no such folder: make it, or mount what it lies on")
         self.total, self.endless = films, films is None
         self._folder, self._films = folder, films

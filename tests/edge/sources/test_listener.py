@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pydicom
 import pytest
 from edge_seg import DeviceError, Film, UsageError, storage
+from edge_seg.dicom_network import wait_until_ready
 from edge_seg.film import Failure
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.sources import Attempts, Inbox, Limits, Listener, open_source
@@ -23,6 +26,7 @@ from edge_seg.sources.dicom import decodable_syntaxes
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import (
+    UID,
     ComputedRadiographyImageStorage,
     CTImageStorage,
     DeflatedExplicitVRLittleEndian,
@@ -64,6 +68,8 @@ def send(
 ) -> list[Any]:
     """Send datasets and return their statuses, or how the association ended."""
     entity = pynetdicom.AE(calling)
+    # On a busy machine, pynetdicom's own deadlines pass.
+    entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = 300
     for kind in STORAGE:
         entity.add_requested_context(kind, syntax)
     association = entity.associate("127.0.0.1", listener.port, ae_title=called)
@@ -72,9 +78,10 @@ def send(
     answers: list[Any] = []
     for dataset in datasets:
         began = time.monotonic()
+        wait_until_ready(association)
         try:
             answer = association.send_c_store(dataset)
-        except ValueError as error:
+        except (ValueError, RuntimeError) as error:
             answers.append(str(error))
             continue
         lost = f"no answer in {time.monotonic() - began:.1f} s; aborted: {association.is_aborted}"
@@ -301,6 +308,35 @@ def test_the_same_film_twice_is_one_and_other_bytes_are_kept_beside(
     assert len(again.inbox) == 0
 
 
+def test_a_film_sent_again_is_the_same_after_an_update_of_pynetdicom(
+    tmp_path: Path, listen: Callable[..., Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener, film = listen(), dicom_film(tmp_path)
+    assert send(listener, film)[0].Status == 0x0000
+    make = pynetdicom.events.create_file_meta
+    newer = partial(make, implementation_uid=UID("1.2.3"), implementation_version="PYNETDICOM_999")
+    monkeypatch.setattr(pynetdicom.events, "create_file_meta", newer)
+    assert send(listener, film)[0].Status == 0x0000
+    assert len(listener.inbox) == 1
+
+
+def test_a_film_that_takes_long_to_be_kept_ends_no_association(
+    tmp_path: Path, listen: Callable[..., Listener], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = listen()
+    put, late = listener.inbox.put, SimpleNamespace(s=0.0)
+    # The clock of pynetdicom's timers.
+    monkeypatch.setitem(vars(pynetdicom.timer), "time", SimpleNamespace(time=lambda: time.monotonic() + late.s))
+
+    def slow(name: str, *parts: bytes | memoryview) -> bool:
+        late.s += 0.75 * listener.limits.answer_s
+        return put(name, *parts)
+
+    monkeypatch.setattr(listener.inbox, "put", slow)
+    answers = send(listener, *(dicom_film(tmp_path, seed) for seed in range(3)))
+    assert [getattr(answer, "Status", answer) for answer in answers] == [0x0000] * 3
+
+
 @pytest.mark.slow
 def test_a_sender_that_disconnects_leaves_nothing_and_stops_nobody(
     tmp_path: Path, listen: Callable[..., Listener]
@@ -354,6 +390,27 @@ def test_a_port_in_use_and_bad_titles(tmp_path: Path, listen: Callable[..., List
         Listener(str(listen().port), Inbox(tmp_path / "other"))
     with pytest.raises(UsageError, match="16"):
         listen(ae_title="A TITLE THAT IS FAR TOO LONG")
+
+
+def test_a_name_that_no_host_can_have_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="choose another"):
+        Listener(f"{'a' * 64}:0", Inbox(tmp_path))
+
+
+def test_a_host_that_is_named_is_looked_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listener = Listener("localhost:0", Inbox(tmp_path / "inbox"))
+    look_up = socket.getaddrinfo
+
+    def without_name_server(host: Any, *more: Any, **options: Any) -> Any:
+        if host == "localhost":
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return look_up(host, *more, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", without_name_server)
+    try:
+        assert send(listener, dicom_film(tmp_path))[0].Status == 0x0000
+    finally:
+        listener.close()
 
 
 def test_only_this_machine_can_send_unless_told_otherwise(listen: Callable[..., Listener]) -> None:

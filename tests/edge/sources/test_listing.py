@@ -111,6 +111,37 @@ def test_a_folder_below_that_cannot_be_listed_is_one_problem(odd: Path, monkeypa
     assert listing.look().problems == []
 
 
+def test_an_unreadable_file_without_an_extension_is_a_film_until_reading_it_says_why(
+    odd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, most: int | None = None) -> bytes:
+        if path.name == "IM0002":
+            raise InputError(f"{path}: cannot be read (Permission denied)")
+        return read_regular(path, most)
+
+    before = Listing(odd).look()
+    monkeypatch.setattr("edge_seg.sources.listing.read_regular", refuse)
+    (odd / "IM0002").touch()
+    looked = Listing(odd).look()
+    assert {path.name for path in looked.films} == {path.name for path in before.films} | {"IM0002"}
+    assert looked.others == before.others
+
+
+def test_a_link_to_a_folder_elsewhere_is_one_problem(tmp_path: Path) -> None:
+    inbox, elsewhere = tmp_path / "inbox", tmp_path / "elsewhere"
+    for folder in (inbox / "below", elsewhere):
+        folder.mkdir(parents=True)
+        png(folder / "a.png")
+    (inbox / "latest").symlink_to(inbox / "below")
+    (inbox / "more").symlink_to(elsewhere)
+    listing = Listing(inbox)
+    looked = listing.look()
+    assert looked.films == [inbox / "below" / "a.png"]
+    (problem,) = looked.problems
+    assert "more: leads to a folder, which is not followed: give that folder itself" in str(problem.error)
+    assert listing.look().problems == []
+
+
 def test_what_comes_and_goes_is_seen(tmp_path: Path) -> None:
     listing = Listing(tmp_path)
     assert listing.look().films == []

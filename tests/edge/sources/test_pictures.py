@@ -16,6 +16,7 @@ from edge_seg import InputError
 from edge_seg.phantom import phantom
 from edge_seg.sources.header import read_header
 from edge_seg.sources.image import decode_picture, to_grey
+from edge_seg.sources.tiff import count_pages, read_directory
 
 Order = Literal["<", ">"]
 """Byte order of a TIFF."""
@@ -117,6 +118,65 @@ def test_that_a_tiff_has_further_pages_is_said(kind: int, pages: int) -> None:
     film = decode_picture(both, PATH)
     np.testing.assert_array_equal(film.pixels, decode_picture(first, PATH).pixels)
     assert film.warnings == (("2 pages: the first one is taken",) if pages == 2 else ())
+
+
+def directory(*entries: tuple[int, int, int, int], following: int = 0) -> bytes:
+    """A directory of a TIFF, of a tag, type, count and value or offset each."""
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    return struct.pack("<H", len(entries)) + packed + struct.pack("<I", following)
+
+
+def plain_tiff(picture: np.ndarray, *more: tuple[int, int, int, int], behind: bytes = b"", following: int = 0) -> bytes:
+    """An uncompressed TIFF of one strip; its only directory lies behind the pixels, at `8 + picture.nbytes`."""
+    height, width = picture.shape[:2]
+    tags = {256: width, 257: height, 258: 8, 259: 1, 262: 1, 273: 8, 278: height, 279: picture.nbytes}
+    known = {tag for tag, *_ in more}
+    entries = [*more, *((tag, 4, 1, value) for tag, value in tags.items() if tag not in known)]
+    head = b"II*\0" + struct.pack("<I", 8 + picture.nbytes)
+    return head + picture.tobytes() + directory(*entries, following=following) + behind
+
+
+@pytest.mark.parametrize("where", ["a later page", "below it"])
+def test_a_tiff_that_begins_with_a_preview_of_its_film_is_refused(where: str) -> None:
+    preview = (254, 4, 1, 1)
+    alone = plain_tiff(GREY, preview)
+    np.testing.assert_array_equal(decode_picture(alone, PATH).pixels, GREY)
+    film = directory((256, 4, 1, 800), (257, 4, 1, 960))
+    if where == "below it":
+        data = plain_tiff(GREY, preview, (330, 4, 1, len(alone) + 12), behind=film)
+    else:
+        data = plain_tiff(GREY, preview, behind=film, following=len(alone))
+    with pytest.raises(InputError, match="begins with a preview"):
+        decode_picture(data, PATH)
+
+
+def test_a_tiff_that_would_lose_bits_is_refused() -> None:
+    deep = GREY.astype(np.uint16) * 257
+    picture = np.dstack([deep, np.full_like(deep, 65535)])
+    with pytest.raises(InputError, match="no codec here decodes"):
+        decode_picture(plain_tiff(picture, (258, 3, 2, 16 | 16 << 16), (277, 4, 1, 2), (338, 4, 1, 2)), PATH)
+
+
+def test_a_tiff_takes_little_memory_until_its_planes_are_separated() -> None:
+    size, pages = 2_000_000, 200
+    entries = [(tag, 1, size, 8) for tag in (256, 257, 258, 262, 273, 274, 277, 278, 279, 284, 317, 322, 323)]
+    each = len(directory(*entries))
+    chain = (directory(*entries, following=8 + each * (page + 1)) for page in range(pages))
+    data = b"II*\0\x08\0\0\0" + b"".join(chain)
+    data += directory() + bytes(size)
+    tracemalloc.start()
+    assert read_directory(data).number("ImageWidth") == len(entries)
+    assert count_pages(data) == pages + 1
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10e6
+
+
+def test_pages_of_a_tiff_that_go_round_are_counted_once() -> None:
+    alone = len(plain_tiff(GREY))
+    start = 8 + GREY.nbytes
+    data = plain_tiff(GREY, following=alone, behind=directory(following=start))
+    assert count_pages(data) == 2
 
 
 def test_a_bigtiff_is_refused_as_such() -> None:
@@ -268,6 +328,9 @@ BOMBS = {
     "PNG of many chunks": header_of(0, 8, 48) + chunk(b"tEXt", b"") * 20_001 + chunk(b"IEND", b""),
     "JPEG of fill bytes": b"\xff\xd8" + b"\xff" * 30_000 + cv2.imencode(".jpg", GREY)[1].tobytes()[2:],
     "TIFF without end": b"II*\0\x08\0\0\0\xff\xff" + bytes(40),
+    "TIFF of a million strips": plain_tiff(
+        GREY, *((tag, 4, 1_200_000, 8) for tag in (273, 279)), (277, 4, 1, 3), (284, 4, 1, 2), behind=bytes(4_800_000)
+    ),
 }
 
 
@@ -279,6 +342,29 @@ def test_bombs_are_refused_before_they_are_decoded(data: bytes) -> None:
     assert tracemalloc.get_traced_memory()[1] < 5e6
     tracemalloc.stop()
     assert "\n" not in str(caught.value)
+
+
+GIF = b"GIF89a" + struct.pack("<HHBBB", 48, 48, 0, 0, 0)
+JPEG_2000 = struct.pack(">I4sI", 12, b"jP  ", 0x0D0A870A)
+CODESTREAM = b"\xff\x4f\xff\x51\0\x2f\0\0" + struct.pack(">IIII", 48, 48, 0, 0) + bytes(17) + b"\1" + bytes(6)
+
+
+@pytest.mark.parametrize(
+    ("begin", "part", "end"),
+    [
+        (GIF + b"!\xfe", b"\1\0", b"\0;"),
+        (GIF, b"!\xfe\0", b";"),
+        (JPEG_2000, struct.pack(">I4s", 8, b"free"), struct.pack(">I4s", 8 + len(CODESTREAM), b"jp2c") + CODESTREAM),
+    ],
+    ids=["GIF blocks", "GIF extensions", "JPEG 2000 boxes"],
+)
+def test_a_picture_of_too_many_parts_is_none(begin: bytes, part: bytes, end: bytes) -> None:
+    assert read_header(begin + part * 10_000 + end) is not None
+    assert read_header(begin + part * 30_000 + end) is None
+
+
+def test_a_large_gif_has_a_size() -> None:
+    assert read_header(GIF + b"!\xfe" + (b"\xff" + bytes(255)) * 30_000 + b"\0;") is not None
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +16,7 @@ from edge_seg import DeviceError, Film, InputError, UsageError
 from edge_seg.film import Failure
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.sources import SOURCES, Arrival, Files, Source, open_source, read_film
+from edge_seg.sources.given import film_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -207,6 +210,44 @@ def test_an_absent_file_is_a_failure_not_an_end(tmp_path: Path) -> None:
     assert isinstance(gone, Failure)
     assert isinstance(gone.error, InputError)
     assert isinstance(here, Film)
+
+
+def test_a_file_whose_name_begins_with_a_tilde_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.png", "~b.png"):
+        cv2.imwrite(name, phantom(40, 40).film.pixels)
+    *found, absent = films("a.png", "~b.png", "~nobody-of-this-name/c.png")
+    assert [film.name for film in found if isinstance(film, Film)] == ["a.png", "~b.png"]
+    assert isinstance(absent, Failure)
+    assert film_of("~b.png").shape == (40, 40)
+
+
+def test_a_name_too_long_for_a_file_is_one_failure(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), phantom(40, 40).film.pixels)
+    here, absent = films(tmp_path / "a.png", "x" * 300)
+    assert isinstance(here, Film)
+    assert isinstance(absent, Failure)
+    assert "no such file" in str(absent.error)
+
+
+def test_a_path_in_a_folder_that_cannot_be_entered_is_one_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stat = Path.stat
+
+    def refuse(path: Path, *, follow_symlinks: bool = True) -> os.stat_result:
+        if path.parent.name == "closed":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return stat(path, follow_symlinks=follow_symlinks)
+
+    monkeypatch.setattr(Path, "stat", refuse)
+    cv2.imwrite(str(tmp_path / "a.png"), phantom(40, 40).film.pixels)
+    closed, here = films(tmp_path / "closed" / "b.png", tmp_path / "a.png")
+    assert isinstance(closed, Failure)
+    assert "Permission denied" in str(closed.error)
+    assert isinstance(here, Film)
+    with pytest.raises(InputError, match="Permission denied"):
+        open_source(watched=[tmp_path / "closed" / "inbox"])
 
 
 class Blank(Source):

@@ -168,6 +168,7 @@ def test_at_most_so_many(inbox: Path) -> None:
 
 
 def test_what_cannot_be_watched(inbox: Path) -> None:
-    with pytest.raises(InputError, match="no such folder"):
-        open_source(watched=[inbox / "absent"])
+    for absent in ("absent", "x" * 300):
+        with pytest.raises(InputError, match="no such folder"):
+            open_source(watched=[inbox / absent])
     shutil.rmtree(inbox)

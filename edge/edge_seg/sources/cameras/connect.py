@@ -23,6 +23,7 @@ from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 # Seconds that V4L2 waits for a frame; OpenCV reads it when it opens a device.
 os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(int(PATIENCE_S)))
 
+_MOST_INDEX = 9999
 _JPEG_CODES = {cv2.VideoWriter.fourcc(*"MJPG"), cv2.VideoWriter.fourcc(*"JPEG")}
 _PACKETS = (cv2.CAP_PROP_FORMAT, -1)
 """The property that makes FFMPEG return frames undecoded."""
@@ -33,11 +34,12 @@ def open_feed(address: str, *, any_certificate: bool = False) -> Feed:
 
     Args:
         address: an index (`0`), `picamera`, `auto` (picamera2 if present, else the first device that sends a frame),
-            a URL (`http://`, `https://`, `rtsp://`), or a path: `/dev/video0`, or a recording, played at its own pace.
+            a URL (`http://`, `https://`, `rtsp://`), or a path: `/dev/video0` or a link to it (`/dev/v4l/by-id/...`),
+            or a recording, played at its own pace.
         any_certificate: see `mjpeg.open_mjpeg`.
 
     Raises:
-        UsageError: the index is negative, or the address is not that of a camera.
+        UsageError: the index is negative or above 9,999, or the address is not that of a camera.
         DeviceError: the camera does not exist or does not answer.
     """
     if address == "auto":
@@ -46,7 +48,8 @@ def open_feed(address: str, *, any_certificate: bool = False) -> Feed:
         return PicameraFeed()
     if "://" in address:
         return _open_url(address, any_certificate)
-    device = re.fullmatch(r"(?:/dev/video)?([0-9]+)", address)
+    place = os.path.realpath(address) if _is_path(address) else address
+    device = re.fullmatch(r"(?:/dev/video)?([0-9]+)", place)
     if device is None and _is_path(address):
         return _open_recording(Path(address))
     try:
@@ -54,9 +57,9 @@ def open_feed(address: str, *, any_certificate: bool = False) -> Feed:
     except ValueError:
         ways = "`demo`, `auto`, `picamera`, an index such as 0, a URL, or a video file"
         raise UsageError(f"--camera {address}: give {ways}") from None
-    if index < 0:
-        # OpenCV crashes the process on a negative index.
-        raise UsageError(f"--camera {index}: indices start at 0: give `demo`, `auto`, an index or a URL")
+    if not 0 <= index <= _MOST_INDEX:
+        # OpenCV crashes the process on a negative index, and raises its own error on a large one.
+        raise UsageError(f"--camera {index}: indices are 0 to {_MOST_INDEX}: give `demo`, `auto`, an index or a URL")
     capture = cv2.VideoCapture(index, cv2.CAP_V4L2 if sys.platform == "linux" else cv2.CAP_ANY)
     if not capture.isOpened():
         raise DeviceError(f"camera {index}: there is none, or it is in use: `edge-seg doctor` lists cameras")

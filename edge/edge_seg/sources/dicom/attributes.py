@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Iterable
 from typing import Any
+
+from edge_seg.quiet import warnings_ignored
 
 LONGEST_TEXT = 64
 """Characters of an attribute that are read: a code string has 16, a long string 64 (PS3.5 section 6.2)."""
@@ -16,8 +17,7 @@ _MOST_VALUES = 16  # no attribute read here has more
 def raw(dataset: Any, keyword: str) -> Any:
     """The value as pydicom gives it; `None` if it is absent, empty, or cannot be converted."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings_ignored():
             return dataset.get(keyword)
     # pydicom converts on access, and raises all kinds of exceptions for invalid values.
     except Exception:

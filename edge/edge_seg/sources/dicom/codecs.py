@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from edge_seg.errors import InputError
-from edge_seg.quiet import native_failures_quiet
+from edge_seg.quiet import native_failures_quiet, warnings_ignored
 from edge_seg.sources.dicom import gdcm_frame
 from edge_seg.sources.dicom.attributes import number
 from edge_seg.sources.header import picture_size
@@ -31,10 +30,9 @@ def decode_pixels(dataset: Any, path: str) -> np.ndarray:
     if syntax.is_encapsulated:
         _refuse_other_size(described, path)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with warnings_ignored():
             stored = _decode(described, syntax)
-            return stored >> shift if shift else stored
+            return _shifted(stored, described.BitsStored - shift, shift) if shift else stored
     # The codecs, some of them native, may raise anything, even PanicException, which is not an Exception.
     except BaseException as error:
         if isinstance(error, _STOPS):
@@ -142,6 +140,23 @@ def _decode_extended(described: Any) -> np.ndarray:
     values = np.frombuffer(decoded, np.uint16 if wide else np.uint8)
     top = (1 << described.BitsStored) - 1
     return np.minimum(values.reshape(described.Rows, described.Columns), values.dtype.type(top))
+
+
+def _shifted(stored: np.ndarray, bits: int, shift: int) -> np.ndarray:
+    """The values in the bits up to High Bit, or in the lowest bits if they lie there whatever High Bit says.
+
+    Left-justified values, however small, leave the bits below them zero.
+
+    Args:
+        stored: all bits up to High Bit.
+        bits: Bits Stored.
+        shift: number of bits below the values by High Bit.
+    """
+    fit = int(stored.min()) >= -(1 << bits - 1) and int(stored.max()) < 1 << bits
+    if fit and int(np.bitwise_or.reduce(stored, axis=None)) & (1 << shift) - 1:
+        unused = 8 * stored.dtype.itemsize - bits
+        return stored << unused >> unused
+    return stored >> shift
 
 
 def _described(dataset: Any) -> tuple[Any, int]:

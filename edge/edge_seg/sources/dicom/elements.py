@@ -15,12 +15,15 @@ _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC"
 """Value representations with a 32-bit length after two reserved bytes (PS3.5 section 7.1.2)."""
 
 
-def refuse_flood(data: bytes | memoryview, path: str) -> None:
+def refuse_flood(data: bytes | memoryview, path: str) -> int:
     """Refuse an object of more than `MOST_ELEMENTS`; in a damaged one, what precedes the damage counts.
 
     Args:
         data: a DICOM file, or a bare dataset; not deflated.
         path: what to call it.
+
+    Returns:
+        Where its last element or fragment ends: beyond the object if it is cut off, before its end if it is damaged.
 
     Raises:
         InputError: it has more.
@@ -30,7 +33,7 @@ def refuse_flood(data: bytes | memoryview, path: str) -> None:
     unknown = 0  # open sequences within one of unknown VR, which is always implicit (PS3.5 section 6.2.2)
     for _ in range(MOST_ELEMENTS):
         if at + 8 > len(data):
-            return
+            return at
         group, element = struct.unpack_from(f"{order}HH", data, at)
         if in_meta and group != _META:
             # The meta information is often wrong about these two, the dataset itself never.
@@ -46,7 +49,7 @@ def refuse_flood(data: bytes | memoryview, path: str) -> None:
             continue
         start, length = _value(data, at, order, explicit and not unknown)
         if group == 0 or start == at:
-            return
+            return at
         fragments = tag == _PIXELS and length == _UNDEFINED
         nested = length == _UNDEFINED or (tag != _PIXELS and data[start : start + 4] == _item(order))
         if length == _UNDEFINED and (unknown or (explicit and data[at + 4 : at + 6] == b"UN")):

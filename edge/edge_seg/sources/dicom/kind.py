@@ -46,7 +46,8 @@ def refuse_other_than_films(dataset: Any, path: str) -> None:
     """
     _refuse_other_objects(dataset, path)
     frames = numbers(dataset, "NumberOfFrames") or (1.0,)
-    if max(frames) != 1:
+    # Some senders write 0 for a film.
+    if max(frames) > 1:
         raise InputError(f"{path}: {max(frames):.0f} frames: give films of one frame")
     colours = text(dataset, "PhotometricInterpretation")
     if colours.startswith("PALETTE"):

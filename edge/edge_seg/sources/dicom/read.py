@@ -6,7 +6,6 @@ import hashlib
 import io
 import struct
 import time
-import warnings
 import zlib
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film
+from edge_seg.quiet import warnings_ignored
 from edge_seg.sources.dicom.attributes import number, text
 from edge_seg.sources.dicom.codecs import decode_pixels
 from edge_seg.sources.dicom.elements import refuse_flood
@@ -26,6 +26,7 @@ from edge_seg.sources.dicom.spacing import spacing_of
 from edge_seg.sources.dicom.view import view_of
 
 _PIXEL_DATA = 0x7FE00010
+_FRAGMENT, _PIXELS_END = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"  # PS3.5 section A.4
 _EXPLICIT, _DEFLATED = b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2.1.99"
 _LONGEST_META = 4096
 _CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
@@ -60,10 +61,7 @@ def decode_dicom(data: bytes, path: Path) -> Film:
             that no installed codec decodes.
     """
     start = time.perf_counter()
-    where = str(path)
-    dataset = _read(data, where)
-    refuse_other_than_films(dataset, where)
-    film = _film(dataset, path)
+    film = _film(_read_film(data, str(path)), path)
     return replace(
         film,
         checksum=hashlib.sha256(data).hexdigest(),
@@ -77,15 +75,7 @@ def refuse_unusable(data: bytes, path: Path) -> None:
     Raises:
         InputError: not a film, or cut off.
     """
-    where = str(path)
-    dataset = _read(data, where)
-    refuse_other_than_films(dataset, where)
-    pixels = dataset.get_item("PixelData")
-    needed = int(number(dataset, "Rows", 0)) * int(number(dataset, "Columns", 0))
-    needed = needed * int(number(dataset, "BitsAllocated", 16)) // 8
-    encoded = getattr(pixels, "is_undefined_length", False)
-    if not encoded and 0 < len(getattr(pixels, "value", None) or b"") < needed:
-        raise InputError(f"{path}: the pixels are cut off before their end: copy it again")
+    _read_film(data, str(path))
 
 
 def inflate(data: bytes | memoryview, path: str) -> bytes:
@@ -104,20 +94,33 @@ def inflate(data: bytes | memoryview, path: str) -> bytes:
     return inflated
 
 
+def _read_film(data: bytes, path: str) -> Any:
+    """The dataset of a film whose pixels, if not encoded, are all there.
+
+    Raises:
+        InputError: not a film, or cut off.
+    """
+    dataset = _read(data, path)
+    refuse_other_than_films(dataset, path)
+    pixels = dataset.get_item("PixelData")
+    needed = int(number(dataset, "Rows", 0)) * int(number(dataset, "Columns", 0))
+    needed = needed * int(number(dataset, "BitsAllocated", 16)) // 8
+    value = getattr(pixels, "value", None) or b""
+    encoded = getattr(pixels, "is_undefined_length", False) or value[:4] == _FRAGMENT
+    if not encoded and len(value) < needed:
+        raise InputError(f"{path}: the pixels are cut off before their end: copy it again")
+    return dataset
+
+
 def _read(data: bytes, path: str) -> Any:
     """The dataset, with a transfer syntax even if the file has none.
 
     Raises:
-        InputError: not a readable DICOM file, or one with too many elements.
+        InputError: not a readable DICOM file, cut off, or one with too many elements.
     """
-    import pydicom
-
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            inflated = _inflated(data, path)
-            refuse_flood(inflated, path)
-            dataset = pydicom.dcmread(io.BytesIO(inflated), force=True)
+        with warnings_ignored():
+            dataset = _parsed(_inflated(data, path), path)
             dataset.file_meta = complete_meta(dataset)
             return dataset
     except InputError:
@@ -126,6 +129,22 @@ def _read(data: bytes, path: str) -> Any:
     except Exception as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0][:100]
         raise InputError(f"{path}: not a readable DICOM file ({reason}): send it again") from error
+
+
+def _parsed(data: bytes, path: str) -> Any:
+    """The dataset in a file that is not deflated; an empty one in a file that is not DICOM."""
+    import pydicom
+
+    end = refuse_flood(data, path)
+    dataset = pydicom.dcmread(io.BytesIO(data), force=True)
+    if not dataset and end == len(data):
+        # Some archives leave out the delimiter after the last fragment (DCMTK pull request 118, pydicom issue 1799).
+        # pydicom then drops every element.
+        dataset = pydicom.dcmread(io.BytesIO(data + _PIXELS_END), force=True)
+        dataset.buffer = None  # a copy of the whole file
+    if not dataset and is_dicom(data):
+        raise InputError(f"{path}: the DICOM file is damaged, or cut off before its end: copy it again")
+    return dataset
 
 
 def _inflated(data: bytes, path: str) -> bytes:

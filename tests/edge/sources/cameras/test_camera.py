@@ -16,7 +16,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from edge_seg import DeviceError, Film
+from edge_seg import DeviceError, Film, UsageError
 from edge_seg.address import without_secrets
 from edge_seg.film import Failure
 from edge_seg.phantom import phantom
@@ -326,6 +326,21 @@ def test_a_usb_camera_that_sends_jpeg(monkeypatch: pytest.MonkeyPatch, address: 
             feed.decode(feed.read())
     with pytest.raises(FeedEnded):
         feed.read()
+
+
+def test_a_link_to_a_camera_is_that_camera(tmp_path: Path) -> None:
+    (tmp_path / "by-id").mkdir()
+    (tmp_path / "by-id" / "usb-ward").symlink_to("/dev/video97")
+    (tmp_path / "cameras").symlink_to(tmp_path / "by-id")
+    for folder in ("by-id", "cameras"):
+        with pytest.raises(DeviceError, match="camera 97: there is none"):
+            open_feed(f"{tmp_path}/{folder}/usb-ward")
+
+
+@pytest.mark.parametrize("address", ["-1", "10000", "/dev/video10000", "99999999999"])
+def test_an_index_that_no_camera_has_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="0 to 9999"):
+        open_feed(address)
 
 
 def test_passwords_stay_out_of_records_and_reach_the_camera(serve: Callable[..., Server]) -> None:

@@ -162,6 +162,23 @@ def test_values_that_lie_in_the_upper_bits_are_all_used(made: Phantom, read_with
     assert film.pixels.max() <= 4095
 
 
+@pytest.mark.parametrize("zero", [0, 2048])
+def test_values_that_lie_in_the_lowest_bits_are_used_whatever_the_high_bit_says(
+    zero: int, made: Phantom, read_with: Read
+) -> None:
+    pixels = made.film.pixels.astype(np.int16) - zero if zero else made.film.pixels
+    film = read_with(pixels, BitsStored=12, HighBit=15)
+    np.testing.assert_array_equal(film.pixels, read_with(pixels, BitsStored=12, HighBit=11).pixels)
+
+
+def test_a_dark_film_whose_values_lie_in_the_upper_bits_is_not_taken_for_another(
+    made: Phantom, read_with: Read
+) -> None:
+    dark = (made.film.pixels >> 4).astype(np.uint16)
+    film = read_with(dark << 4, BitsStored=12, HighBit=15)
+    np.testing.assert_array_equal(film.pixels, read_with(dark, BitsStored=12, HighBit=11).pixels)
+
+
 @pytest.mark.parametrize("said", ["monochrome2", " MONOCHROME2", "Monochrome2 "])
 def test_photometric_interpretation_in_every_spelling(said: str, made: Phantom, read_with: Read) -> None:
     film = read_with(PhotometricInterpretation=said)
@@ -211,6 +228,7 @@ def test_what_is_no_film_is_refused_for_its_reason(attributes: dict[str, Any], r
         {"RescaleSlope": "", "RescaleIntercept": ""},
         {"SamplesPerPixel": None},
         {"NumberOfFrames": [1, 1]},
+        {"NumberOfFrames": 0},
         {"PixelSpacing": "", "ViewPosition": "", "BodyPartExamined": ""},
         {"PixelRepresentation": None, "HighBit": None},
         {"BitsStored": 0},
