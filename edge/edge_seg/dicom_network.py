@@ -5,6 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from types import SimpleNamespace
+from typing import Any
+
+_LATE_S = 10.0
 
 
 def prepare_pynetdicom() -> None:
@@ -18,3 +21,15 @@ def prepare_pynetdicom() -> None:
     # It prints peers' errors, which status and record already report.
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     vars(timer)["time"] = SimpleNamespace(time=time.monotonic)
+
+
+def wait_until_ready(association: Any) -> None:
+    """Wait until an association that this side requested can send; call before each `send_c_store`.
+
+    `send_c_store` pauses pynetdicom's thread, so that it does not take the answer, and waits for a flag that says so
+    (pynetdicom 3.0, `association.py`). After the last answer the flag may still stand while the thread already goes on;
+    it then takes the next answer and aborts. Without the flag in another version, this does nothing.
+    """
+    deadline = time.monotonic() + _LATE_S
+    while getattr(association, "_is_paused", False) and association.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.001)

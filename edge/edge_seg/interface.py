@@ -53,8 +53,8 @@ class Segmentation(engine.Segmentation):
 
         Args:
             folder: created if missing.
-            products: which of `mask`, `overlay`, `record`, `dicom`.
-            names: whether the record may name the patient.
+            products: which of `mask`, `overlay`, `record`, `dicom`; with `dicom`, only you can read the files.
+            names: whether the record may name the patient; if so, only you can read the files.
 
         Raises:
             OutputError: the folder cannot be written, or another program writes to it.

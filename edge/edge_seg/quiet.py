@@ -1,10 +1,11 @@
-"""Keeps the output of native libraries off standard error."""
+"""Keeps the output of native libraries and the warnings of Python ones off standard error."""
 
 from __future__ import annotations
 
 import os
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -13,6 +14,35 @@ _inside = 0
 _kept: int | None = None
 _written: int | None = None
 _dropped = False
+
+_warnings_lock = threading.Lock()
+_ignoring = 0
+_heeded: warnings.catch_warnings[None] | None = None
+
+
+@contextmanager
+def warnings_ignored() -> Iterator[None]:
+    """Ignore Python's warnings inside this context.
+
+    pydicom and highdicom warn about odd values in a header, and quote them: a patient's name, for example. This affects
+    every thread, and several may be inside at once; `warnings.catch_warnings` alone would let the first one that leaves
+    turn warnings on for the others.
+    """
+    global _ignoring, _heeded
+    with _warnings_lock:
+        _ignoring += 1
+        if _ignoring == 1:
+            _heeded = warnings.catch_warnings()
+            _heeded.__enter__()
+            warnings.simplefilter("ignore")
+    try:
+        yield
+    finally:
+        with _warnings_lock:
+            _ignoring -= 1
+            if _ignoring == 0 and _heeded is not None:
+                _heeded.__exit__(None, None, None)
+                _heeded = None
 
 
 @contextmanager

@@ -52,19 +52,20 @@ class Draft:
     Args:
         path: its place.
         parts: its content, in order.
+        mode: who may read and write it, less what the umask denies.
 
     Raises:
         OutputError: it cannot be written; nothing of it is left.
     """
 
-    def __init__(self, path: Path, *parts: bytes | memoryview) -> None:
+    def __init__(self, path: Path, *parts: bytes | memoryview, mode: int = 0o666) -> None:
         self.path = path
         self._placed = False
         self._draft: Path | None = path.parent / f".{secrets.token_hex(8)}{DRAFT_SUFFIX}"
         self._file: BinaryIO | None = None
         try:
             # Not `tempfile`, whose files only their owner can read, regardless of the umask.
-            descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            descriptor = os.open(self._draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
             self._file = os.fdopen(descriptor, "wb")
             for part in parts:
                 self._file.write(part)
@@ -173,7 +174,7 @@ def append_whole(descriptor: int, data: bytes) -> int:
     cut_torn_line(descriptor)
     size = os.fstat(descriptor).st_size
     if size >= len(data) and os.pread(descriptor, len(data), size - len(data)) == data:
-        # An earlier call failed after the lines were written.
+        # An earlier call did this, and what its caller did next failed.
         os.fsync(descriptor)
         return size - len(data)
     try:
@@ -181,10 +182,11 @@ def append_whole(descriptor: int, data: bytes) -> int:
         while written < len(data):
             more = os.write(descriptor, data[written:])
             written += more
+        os.fsync(descriptor)
     except OSError:
+        # After a failed flush too: the kernel takes lost pages for written, so only new ones reach the disk.
         os.ftruncate(descriptor, size)
         raise
-    os.fsync(descriptor)
     return size
 
 

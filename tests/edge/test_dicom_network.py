@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pydicom
 import pytest
-from edge_seg.dicom_network import prepare_pynetdicom
+from edge_seg.dicom_network import prepare_pynetdicom, wait_until_ready
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.sources import Inbox, Listener
 
@@ -54,3 +54,25 @@ def test_a_deadline_comes_in_time_when_the_clock_is_set(clock: SimpleNamespace, 
     assert not timer.expired
     time.sleep(0.3)
     assert timer.expired
+
+
+class Late:
+    """An association whose thread goes on only after two looks at it."""
+
+    def __init__(self, alive: bool) -> None:
+        self.alive, self.looks = alive, 0
+
+    @property
+    def _is_paused(self) -> bool:
+        self.looks += 1
+        return self.looks < 3
+
+    def is_alive(self) -> bool:
+        return self.alive
+
+
+@pytest.mark.parametrize(("alive", "looks"), [(True, 3), (False, 1)])
+def test_an_association_sends_once_its_thread_goes_on_or_has_ended(alive: bool, looks: int) -> None:
+    association = Late(alive)
+    wait_until_ready(association)
+    assert association.looks == looks

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
 from pathlib import Path
@@ -109,6 +111,25 @@ def test_a_result_is_saved_and_described_as_run_does(result: Segmentation, tmp_p
     assert isinstance(described, DoneRecord)
     assert (described.areas, described.ratios) == (record.areas, record.ratios)
     assert result.save(str(tmp_path / "few"), ["overlay"]).files[0].name.endswith(".overlay.jpg")
+
+
+@pytest.mark.parametrize("given", [{"names": True}, {"products": ("dicom", "overlay")}])
+def test_a_result_that_names_a_patient_is_saved_for_its_user_alone(
+    segmenter: Segmenter, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    pytest.importorskip("highdicom", reason="needs edge-seg[clinic]")
+    write_dicom(phantom(240, 220, seed=1), tmp_path / "chest.dcm")
+    found, out = segmenter(tmp_path / "chest.dcm"), tmp_path / "out"
+    before = os.umask(0o022)
+    try:
+        found.save(out, ("record",))
+        assert stat.S_IMODE((out / "records.jsonl").stat().st_mode) == 0o644
+        found.save(out, **given)
+    finally:
+        os.umask(before)
+    files = [path for path in out.iterdir() if path.is_file()]
+    assert len(files) > 1
+    assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o600}
 
 
 def test_many_films_keep_their_order_and_one_bad_film_stops_none(segmenter: Segmenter, chest: Path) -> None:

@@ -64,6 +64,8 @@ class Written:
 class OutputFolder:
     """Writes results to one folder and keeps track of which films are done.
 
+    Files that name patients, and those written with them, can be read only by their user (mode 0600).
+
     Locks the folder until `close` or until the process ends, however it ends. As a context manager it closes at the
     end; after an error it removes a folder that it created and that stayed empty.
 
@@ -99,6 +101,7 @@ class OutputFolder:
             raise UsageError(f"--overlay {overlay}: choose from {', '.join(OVERLAY_KINDS)}")
         if "dicom" in self.products:
             dicom.require_highdicom()
+        self._private = names or "dicom" in self.products
         self._made = [place for place in (folder, *folder.parents) if not place.exists()]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -108,8 +111,8 @@ class OutputFolder:
         try:
             _prepare(folder)
             self.clock = Clock(folder / STATE_FOLDER / CLOCK_NAME)
-            self._removed = Journal(folder, REMOVED_NAME)
-            self._records = Journal(folder)
+            self._removed = Journal(folder, REMOVED_NAME, self._private)
+            self._records = Journal(folder, private=self._private)
         except BaseException:
             self._lock.release()
             raise
@@ -234,7 +237,7 @@ class OutputFolder:
                 if product in self.products:
                     for name, data in files_of(result):
                         path = self.folder / f"{stem}.{name}"
-                        drafts.append(Draft(path, data))
+                        drafts.append(Draft(path, data, mode=0o600 if self._private else 0o666))
                         files.append(WrittenFile(path.name, len(data), hashlib.sha256(data).hexdigest()))
         except BaseException:
             # A film that is not done must not hold space that another needs.
@@ -320,7 +323,10 @@ class OutputFolder:
             self._lock.hold()
 
     def remove_oldest(
-        self, is_to_go: Callable[[AnyRecord, int], bool], also: Callable[[str], None] = lambda source: None
+        self,
+        is_to_go: Callable[[AnyRecord, int], bool],
+        also: Callable[[str], None] = lambda source: None,
+        weigh: Callable[[str], int] = lambda source: 0,
     ) -> Iterator[int]:
         """Remove the results of films, oldest first, up to the first that must stay; their films stay done.
 
@@ -328,7 +334,8 @@ class OutputFolder:
 
         Args:
             is_to_go: whether to remove the results of a record, given the bytes that those before it will free.
-            also: removes whatever else belongs to a film, given its source.
+            also: removes whatever else belongs to a film, given its source; called with its last record.
+            weigh: how many bytes `also` frees, given the source.
 
         Yields:
             How many films had their results removed since the last item.
@@ -337,7 +344,7 @@ class OutputFolder:
             OutputError: the folder cannot be changed.
         """
         edition = self._records.edition
-        while batch := self._next_to_go(is_to_go):
+        while batch := self._next_to_go(is_to_go, weigh):
             records = [line.record for line in batch if line.record is not None]
             for line in batch:
                 if line.record is None:
@@ -347,7 +354,9 @@ class OutputFolder:
             for line in batch:
                 if line.record is not None:
                     self._remove_files(line.record, line.offset)
-                    also(line.record.source)
+                    # A film that came again keeps what belongs to it until its last record goes.
+                    if self._records.is_last_of(line.record.source, line.offset):
+                        also(line.record.source)
             self._flush()
             if self._records.edition == edition:
                 self._records.pass_over(batch[-1].end)
@@ -367,13 +376,15 @@ class OutputFolder:
         except OSError as error:
             raise OutputError(f"{self.folder}: cannot be written ({error.strerror}): free space") from error
 
-    def _next_to_go(self, is_to_go: Callable[[AnyRecord, int], bool]) -> list[Line]:
+    def _next_to_go(self, is_to_go: Callable[[AnyRecord, int], bool], weigh: Callable[[str], int]) -> list[Line]:
         batch: list[Line] = []
         freed = 0
         for line in self._records.lines(self._records.head):
             if line.record is not None and not is_to_go(line.record, freed):
                 break
             batch.append(line)
+            if line.record is not None:
+                freed += weigh(line.record.source)
             if isinstance(line.record, DoneRecord):
                 freed += sum(file.bytes for file in line.record.files)
             if len(batch) == _BATCH:

@@ -79,18 +79,23 @@ class Journal:
     Args:
         folder: output folder; must exist.
         name: of the file.
+        private: whether only the user may read it, also if it was there before: its lines can name patients.
 
     Raises:
         OutputError: the file cannot be read or repaired, or belongs to another program.
     """
 
-    def __init__(self, folder: Path, name: str = RECORDS_NAME) -> None:
+    def __init__(self, folder: Path, name: str = RECORDS_NAME, private: bool = False) -> None:
         self.path = folder / name
+        self._mode = 0o600 if private else 0o644
         self.damaged = self.edition = 0
         self._aside = folder / f"{self.path.stem}.damaged.jsonl"
         self._index = Index(folder / STATE_FOLDER / f"{self.path.stem}.index", self.path)
         self._head_path = folder / STATE_FOLDER / f"{self.path.stem}.head"
         try:
+            self._refuse_foreign()
+            if private:
+                self._make_private()
             self._cut_torn_line()
             self.head = self._known_head()
             self._repair()
@@ -130,9 +135,13 @@ class Journal:
             raise self._unreadable(error.strerror or str(error)) from error
 
     def last_of(self, source: str) -> AnyRecord | None:
-        """The last record of a film, by its source; `None` if there is none."""
+        """The last record of a film, by its source; `None` if there is none, or if it is passed over."""
         found = self._find(_source_key(source), lambda record: record.source == source)
-        return found[1] if found is not None else None
+        return found[1] if found is not None and found[0] >= self.head else None
+
+    def is_last_of(self, source: str, offset: int) -> bool:
+        """Whether the line at an offset is the last one of its film, by the index alone, without reading lines."""
+        return self._index.get(_source_key(source)) in (None, offset)
 
     def last_with(self, stem: str) -> tuple[int, DoneRecord] | None:
         """The last record with a stem, ignoring case, and its offset.
@@ -156,7 +165,7 @@ class Journal:
         data = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
         try:
             fresh = not self.path.exists()
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, self._mode)
             try:
                 offset = append_whole(descriptor, data)
             finally:
@@ -186,15 +195,17 @@ class Journal:
     def cut(self) -> Iterator[None]:
         """Remove everything before the head, a piece at a time; lines may be appended between two pieces.
 
+        It stops, and removes nothing, if damaged lines are left out between two pieces.
+
         Raises:
             OutputError: the disk cannot be written; the journal is unchanged.
         """
-        draft = self.path.with_name(f".{self.path.name}{DRAFT_SUFFIX}")
+        draft, edition = self.path.with_name(f".{self.path.name}.cut{DRAFT_SUFFIX}"), self.edition
         try:
             with self.path.open("rb") as source, draft.open("wb") as target:
                 _as_private(source, target)
                 source.seek(self.head)
-                while piece := source.read(_PIECE):
+                while self.edition == edition and (piece := source.read(_PIECE)):
                     target.write(piece)
                     if len(piece) == _PIECE:
                         target.flush()
@@ -202,6 +213,10 @@ class Journal:
                         yield
                 target.flush()
                 os.fsync(target.fileno())
+            if self.edition != edition:
+                # The draft still holds those lines, and lacks what was appended since.
+                draft.unlink()
+                return
             draft.replace(self.path)
             flush_folder(self.path.parent)
         except OSError as error:
@@ -243,6 +258,7 @@ class Journal:
             # The line is damaged further inside, or the file was edited while the program ran.
             _log.warning("%s is not as it was indexed: it is read anew", self.path.name)
             self._index.clear()
+            self._refuse_foreign()
             self._repair(parsed=True)
             offset = self._index.get(key)
             record = self._read(offset) if offset is not None else None
@@ -269,6 +285,30 @@ class Journal:
             self.edition += 1
             self.head = 0
 
+    def _refuse_foreign(self) -> None:
+        """Check, before anything is changed, that the file is not another program's.
+
+        Raises:
+            OutputError: not a single line is ours, and one is certainly not.
+        """
+        if self._index.covered:
+            # The index fits it: it is ours.
+            return
+        foreign = ""
+        with suppress(FileNotFoundError), self.path.open("rb") as file:
+            for number, (_, _, data) in enumerate(_lines(file, 0), 1):
+                if _keys(data, parsed=False):
+                    return
+                foreign = foreign or _why_foreign(data, number)
+        if foreign:
+            raise self._unreadable(foreign)
+
+    def _make_private(self) -> None:
+        for path in (self.path, self._aside):
+            # Windows and FAT have no such modes.
+            with suppress(OSError):
+                path.chmod(self._mode)
+
     def _known_head(self) -> int:
         """The head that `pass_over` saved in an earlier run; 0 if the journal is no longer the same."""
         try:
@@ -285,41 +325,34 @@ class Journal:
                 cut_torn_line(file.fileno())
 
     def _index_lines(self, parsed: bool) -> list[Line]:
-        """Index what the index does not cover; returns damaged lines.
-
-        Raises:
-            OutputError: not a single line is ours.
-        """
+        """Index what the index does not cover; returns damaged lines."""
         if not self.size:
             self._index.clear()
             return []
         bad: list[Line] = []
-        good, covered, foreign = self._index.covered, self._index.covered, ""
+        covered = self._index.covered
         parsed = parsed or self.size - covered <= _PARSED_WHOLE
 
         def entries() -> Iterator[tuple[bytes, int]]:
-            nonlocal good, covered, foreign
+            nonlocal covered
             for offset, end, data in _lines(file, covered):
                 keys = _keys(data, parsed)
-                good += bool(keys)
                 if not keys:
                     bad.append(Line(offset, end, None))
-                    foreign = foreign or _why_foreign(data, len(bad))
                 for key in keys:
                     yield key, offset
                 covered = end
 
         with self.path.open("rb", _READ_AHEAD) as file:
             self._index.put_all(entries())
-        if bad and not good and foreign:
-            raise self._unreadable(foreign)
         self._index.covered = covered
         return bad
 
     def _leave_out(self, bad: list[Line]) -> None:
         """Move damaged lines to a separate file."""
         _log.warning("%d damaged lines of %s are set aside in %s", len(bad), self.path.name, self._aside.name)
-        draft = self.path.with_name(f".{self.path.name}{DRAFT_SUFFIX}")
+        # Not the draft of `cut`, which may be half-written.
+        draft = self.path.with_name(f".{self.path.name}.whole{DRAFT_SUFFIX}")
         with self.path.open("rb") as source, self._aside.open("ab") as aside, draft.open("wb") as rest:
             _as_private(source, aside)
             _as_private(source, rest)

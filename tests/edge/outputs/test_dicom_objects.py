@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 import pytest
 from edge_seg import RESEARCH_USE, DeviceError, Film, InputError, Segmentation, Segmenter
+from edge_seg.assessment.measurements import measure
 from edge_seg.outputs.dicom import capture_object, make_objects, report_object, segmentation_object
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.outputs.overlay import draw_overlay
@@ -185,6 +186,17 @@ def test_the_report_counts_pixels_without_a_spacing_and_leaves_out_what_is_withh
     taken = numbers(highdicom.sr.srread(tmp_path / "report.dcm"))
     assert taken["right lung", "Area"] == (found.areas["right_lung"].pixels, "{pixels}")
     assert {name for title, name in taken if title == "chest"} == {"Width", "Area of left lung over right lung"}
+
+
+def test_a_report_of_a_film_whose_sides_are_doubted_has_no_number_of_one_lung(
+    found: Segmentation, tmp_path: Path
+) -> None:
+    measured = measure(found.masks, found.film, found.lung, sides=False)
+    made(replace(found, measurements=measured), tmp_path)
+    taken = numbers(highdicom.sr.srread(tmp_path / "report.dcm"))
+    assert {title for title, _ in taken}.isdisjoint({"right lung", "left lung"})
+    assert ("chest", "Cardiothoracic ratio") in taken
+    assert ("chest", "Area of left lung over right lung") not in taken
 
 
 def test_a_warning_stands_in_the_report(found: Segmentation, tmp_path: Path) -> None:

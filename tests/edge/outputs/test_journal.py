@@ -97,10 +97,17 @@ def test_a_retry_after_a_failure_does_not_double_a_line(
 ) -> None:
     journal = Journal(tmp_path)
     journal.append(named(done, 0).to_json())
+    write = os.write
+    written: list[bytes] = []
+
+    def count(descriptor: int, data: bytes) -> int:
+        written.append(data)
+        return write(descriptor, data)
 
     def fail(*_: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
+    monkeypatch.setattr(journal_module.os, "write", count)
     with monkeypatch.context() as patch:
         patch.setattr(journal_module.os, fails_at, fail)
         with pytest.raises(OutputError, match="cannot be written"):
@@ -108,6 +115,8 @@ def test_a_retry_after_a_failure_does_not_double_a_line(
     journal.append(named(done, 1).to_json())
     assert [record.name for record in journal] == ["0.png", "1.png"]
     assert journal.last_of("films/1.png") is not None
+    # What could not be flushed may never reach the disk: it is written again.
+    assert len(written) == (2 if fails_at == "fsync" else 1)
 
 
 def test_half_a_line_is_taken_back(tmp_path: Path, done: DoneRecord, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,6 +214,49 @@ def test_lines_that_come_while_the_head_is_cut_stay(
     for number in range(3, 24):
         assert journal.last_of(f"films/{number}.png") == named(done, number)
     assert not list(tmp_path.glob(".*draft"))
+
+
+def test_a_record_that_is_passed_over_is_no_longer_the_last_of_its_film(tmp_path: Path, done: DoneRecord) -> None:
+    journal = Journal(tmp_path)
+    journal.append(*(named(done, number % 2).to_json() for number in range(3)))
+    lines = list(journal.lines())
+    assert [journal.is_last_of("films/0.png", line.offset) for line in lines] == [False, False, True]
+    journal.pass_over(lines[2].offset)
+    assert journal.last_of("films/1.png") is None
+    assert journal.last_of("films/0.png") == named(done, 0)
+
+
+def test_a_damaged_line_that_is_found_while_the_head_is_cut_costs_no_other(
+    tmp_path: Path, done: DoneRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_module, "_PIECE", 4096)
+    journal = Journal(tmp_path)
+    journal.append(*(named(done, number).to_json() for number in range(40)))
+    lines = list(journal.lines())
+    journal.pass_over(lines[2].offset)
+    cut = journal.cut()
+    next(cut)
+    with journal.path.open("r+b") as file:
+        file.seek(lines[10].end - 20)
+        file.write(b"\0")
+    assert journal.last_of("films/10.png") is None
+    journal.append(named(done, 40).to_json())
+    for _ in cut:
+        pass
+    kept = [f"{number}.png" for number in range(41) if number != 10]
+    assert [record.name for record in journal] == kept
+    assert [record.name for record in Journal(tmp_path)] == kept
+    assert all(journal.last_of(f"films/{name}") is not None for name in kept)
+    assert journal.damaged == 1
+    assert not list(tmp_path.glob(".*draft"))
+
+
+def test_a_private_journal_is_for_its_user_alone_also_if_it_was_there_before(tmp_path: Path, done: DoneRecord) -> None:
+    Journal(tmp_path).append(named(done, 0).to_json())
+    (tmp_path / "records.jsonl").chmod(0o644)
+    for name in ("records.jsonl", "removed.jsonl"):
+        Journal(tmp_path, name, private=True).append(named(done, 1).to_json())
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o600
 
 
 def test_a_line_longer_than_any_record_is_set_aside_without_being_held_in_memory(

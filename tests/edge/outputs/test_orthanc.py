@@ -302,7 +302,8 @@ def test_a_correction_lies_beside_the_models_segmentation(make_orthanc: Callable
         url = process.stderr.readline().split()[1]
         outlines = {"heart": [[[150, 200], [220, 200], [220, 290], [150, 290]]]}
         said: Any = {"base": 0, "who": "A. Reader", "verdict": "corrected", "outlines": outlines}
-        answer = requests.post(f"{url}corrections/1", json=said, timeout=60)
+        (shown,) = requests.get(f"{url}state", timeout=60).json()["recent"]
+        answer = requests.post(f"{url}corrections/{shown['number']}", json=said, timeout=60)
         assert answer.status_code == 201, answer.text
         wait_for(lambda: len(orthanc.instances().get("SEG", [])) == 2)
     finally:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import random
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,16 @@ import numpy as np
 import pydicom
 import pytest
 from edge_seg import InputError, Segmenter, UsageError
+from edge_seg.dicom_network import wait_until_ready
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.outputs.outbox import Outbox, archive_at, queue
 from edge_seg.outputs.outbox import pacs as pacs_module
+from edge_seg.outputs.outbox.archive import Archive, with_bytes
 from edge_seg.outputs.outbox.pacs import PacsArchive
 from edge_seg.outputs.outbox.parcel import Parcel
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.sources import read_film
+from edge_seg.storage import write_atomically
 from pydicom.uid import (
     UID,
     ComprehensiveSRStorage,
@@ -196,6 +200,20 @@ def test_what_waits_for_an_archive_that_is_away_is_sent_when_it_comes_back(tmp_p
     assert (outbox.sent, len(outbox)) == (3, 0)
     outbox.close()
     back.stop()
+
+
+def test_each_object_is_sent_once_the_association_is_ready(
+    pacs: Pacs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[int] = []
+
+    def wait(association: Any) -> None:
+        waited.append(len(pacs.taken))
+        wait_until_ready(association)
+
+    monkeypatch.setattr(pacs_module, "wait_until_ready", wait)
+    pacs.archive.deliver([film(tmp_path, 1), film(tmp_path, 2)], "EDGESEG", lambda *_: None, lambda: False)
+    assert waited == [0, 1]
 
 
 def test_an_archive_out_of_resources_is_asked_again(pacs: Pacs, tmp_path: Path) -> None:
@@ -397,6 +415,50 @@ def test_the_same_name_put_again_is_sent_again(pacs: Pacs, tmp_path: Path) -> No
     outbox.close()
     assert len(pacs.taken) == 2
     assert not [path for path in outbox.folder.iterdir() if path.is_file()]
+
+
+class Slow(Archive):
+    """An archive that takes each file only once it is told to."""
+
+    in_clear = False
+
+    def __init__(self) -> None:
+        self.taken: list[bytes] = []
+        self.reading, self.going_on = threading.Event(), threading.Event()
+
+    def deliver(
+        self,
+        parcels: Sequence[Path],
+        sender: str,
+        answer: Callable[[Path, str | None], None],
+        is_closing: Callable[[], bool],
+    ) -> None:
+        for path, data in with_bytes(parcels, answer, is_closing):
+            self.taken.append(data)
+            self.reading.set()
+            assert self.going_on.wait(60)
+            answer(path, None)
+
+
+@pytest.mark.parametrize("way", ["file", "bytes"])
+def test_a_newer_version_that_comes_while_the_older_one_is_sent_is_sent_too(tmp_path: Path, way: str) -> None:
+    archive = Slow()
+    outbox = Outbox(tmp_path / "outbox", archive, "EDGESEG")
+
+    def put(data: bytes) -> None:
+        if way == "bytes":
+            outbox.put_bytes("film", data)
+        else:
+            write_atomically(tmp_path / "film", data)
+            outbox.put(tmp_path / "film")
+
+    put(b"older")
+    assert archive.reading.wait(60)
+    put(b"newer")
+    archive.going_on.set()
+    wait_for(lambda: len(outbox) == 0)
+    outbox.close()
+    assert archive.taken == [b"older", b"newer"]
 
 
 @pytest.mark.parametrize("text", ["", "PACS", "PACS@host", "@host:104", "PACS@host:0", "PACS@:104", "A" * 17 + "@h:1"])

@@ -119,11 +119,14 @@ def test_a_torn_last_line_is_cut_off(tmp_path_factory, cut):
     assert [record.name for record in Journal(folder)] == [*(str(number) for number in range(kept)), "9"]
 
 
-def test_records_of_another_program_are_left_alone(tmp_path):
-    (tmp_path / "records.jsonl").write_text('{"mine": 1}\n')
+@pytest.mark.parametrize("content", ['{"mine": 1}\n', '{"mine": 1}', '{"mine": 1}\n{"mine": 2}'])
+def test_records_of_another_program_are_left_alone(tmp_path, content):
+    (tmp_path / "records.jsonl").write_text(content)
+    (tmp_path / "records.jsonl").chmod(0o644)
     with pytest.raises(OutputError, match="line 1 is no record"):
-        OutputFolder(tmp_path)
-    assert (tmp_path / "records.jsonl").read_text() == '{"mine": 1}\n'
+        OutputFolder(tmp_path, names=True)
+    assert (tmp_path / "records.jsonl").read_text() == content
+    assert (tmp_path / "records.jsonl").stat().st_mode & 0o777 == 0o644
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

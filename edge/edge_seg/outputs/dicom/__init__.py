@@ -7,7 +7,6 @@ may.
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from edge_seg.outputs.dicom.report import report_object
 from edge_seg.outputs.dicom.secondary_capture import capture_object
 from edge_seg.outputs.dicom.segmentation import segmentation_object
 from edge_seg.outputs.dicom.stream import to_bytes
+from edge_seg.quiet import warnings_ignored
 from edge_seg.segmenter import Segmentation
 
 __all__ = [
@@ -78,9 +78,8 @@ def make_objects(segmentation: Segmentation, overlay: np.ndarray) -> DicomResult
     files, notes = {}, list(header.notes)
     for name, make in makers.items():
         try:
-            with warnings.catch_warnings():
+            with warnings_ignored():
                 # highdicom warns about names without a caret and the like.
-                warnings.simplefilter("ignore")
                 files[name] = to_bytes(make())
         # highdicom can raise anything, and pictures and numbers are complete without its objects.
         except Exception as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from edge_seg.outputs.dicom import origin
 from edge_seg.outputs.dicom.header import study_header
 from edge_seg.outputs.dicom.segmentation import SegmentationFacts, binary_segmentation, rgb
 from edge_seg.outputs.dicom.stream import to_bytes
+from edge_seg.quiet import warnings_ignored
 from edge_seg.structures import Structure
 
 _NO_PERSON_NAME = re.compile(r"[\x00-\x1f\x7f\\^=]")
@@ -71,9 +71,8 @@ def correction_object(film: Film, outlines: CorrectedOutlines) -> bytes:
         creator=_NO_PERSON_NAME.sub(" ", outlines.who)[:64].strip() or None,
     )
     masks = [outlines.masks[one.name] for one in outlines.structures]
-    with warnings.catch_warnings():
+    with warnings_ignored():
         # highdicom warns about names without a caret and the like.
-        warnings.simplefilter("ignore")
         made = binary_segmentation(dataset, masks, _descriptions(outlines), facts)
     when = datetime.fromisoformat(outlines.when)
     made.ContentDate = DA(when.date())

@@ -8,7 +8,6 @@ the result.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,6 +16,7 @@ from typing import Any
 from edge_seg.character_sets import CharacterSets
 from edge_seg.errors import InputError
 from edge_seg.film import Film
+from edge_seg.quiet import warnings_ignored
 
 UTF_8 = "ISO_IR 192"
 """Specific Character Set of all results."""
@@ -73,9 +73,8 @@ def study_header(film: Film) -> StudyHeader:
 
     if film.header is None:
         raise InputError(f"{film.source}: came without a DICOM header: no DICOM object can be made of it")
-    with warnings.catch_warnings():
+    with warnings_ignored():
         # pydicom warns about every oddity that the scanner wrote into the header.
-        warnings.simplefilter("ignore")
         reader = _Reader(film.header)
         made = pydicom.Dataset()
         made.SpecificCharacterSet = UTF_8

@@ -84,14 +84,12 @@ def report_object(segmentation: Segmentation, header: StudyHeader | None = None)
 
 
 def _structure_group(segmentation: Segmentation, header: StudyHeader, number: int, structure: Structure) -> Any:
-    """Area and width of a structure, with its segment."""
+    """Area and width of a structure, with its segment; only the segment if both are withheld."""
     import highdicom
     from pydicom.sr.coding import Code
 
     film = header.dataset
-    area = segmentation.areas[structure.name]
-    measured = [_measurement(_AREA, area.pixels, _PIXELS) if area.cm2 is None else _measurement(_AREA, area.cm2, _CM2)]
-    measured += _width(segmentation, structure.name)
+    measured = [*_area(segmentation, structure.name), *_width(segmentation, structure.name)]
     segment = highdicom.sr.ReferencedSegmentationFrame(
         sop_class_uid=_SEGMENTATION_STORAGE,
         sop_instance_uid=segmentation_uid(segmentation, header),
@@ -136,6 +134,13 @@ def _chest_group(segmentation: Segmentation, header: StudyHeader) -> list[Any]:
             source_images=[highdicom.sr.SourceImageForMeasurementGroup(film.SOPClassUID, film.SOPInstanceUID)],
         )
     ]
+
+
+def _area(segmentation: Segmentation, name: str) -> list[Any]:
+    area = segmentation.areas.get(name)
+    if area is None:
+        return []
+    return [_measurement(_AREA, area.pixels, _PIXELS) if area.cm2 is None else _measurement(_AREA, area.cm2, _CM2)]
 
 
 def _width(segmentation: Segmentation, name: str) -> list[Any]:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ssl
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from edge_seg.dicom_network import prepare_pynetdicom
+from edge_seg.dicom_network import prepare_pynetdicom, wait_until_ready
 from edge_seg.errors import InputError, UsageError
 from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble, allowed_s
 from edge_seg.outputs.outbox.parcel import Parcel
+from edge_seg.quiet import warnings_ignored
 
 _ACCEPTED = (0x0000, 0xB000, 0xB006, 0xB007)  # success, and warnings: the object is kept (PS3.4 table B.2-1)
 _IMPLICIT, _EXPLICIT, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
@@ -122,6 +122,7 @@ class PacsArchive(Archive):
         if not association.is_established:
             return "hung up"
         association.dimse_timeout = association.network_timeout = allowed_s(_sent_bytes(parcel, dataset))
+        wait_until_ready(association)
         try:
             response = association.send_c_store(dataset)
         except (RuntimeError, OSError):
@@ -154,8 +155,7 @@ def _kinds(parcels: Sequence[Path], answer: Callable[[Path, str | None], None]) 
     found: dict[Path, tuple[str, str]] = {}
     for path in parcels:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with warnings_ignored():
                 meta = pydicom.filereader.read_file_meta_info(path)
             found[path] = str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
         except FileNotFoundError:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import copy
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge_seg.errors import InputError
+from edge_seg.quiet import warnings_ignored
 
 _DELIMITER = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"  # Sequence Delimitation Item, PS3.5 section A.4
 _UNDEFINED = 0xFFFFFFFF
@@ -45,8 +45,7 @@ class Parcel:
 
         data = path.read_bytes()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with warnings_ignored():
                 dataset = pydicom.dcmread(io.BytesIO(data))
                 whole = _is_whole(dataset, data)
                 # Decode all attributes: raw ones would be written in the file's original encoding.

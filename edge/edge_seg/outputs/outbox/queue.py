@@ -54,6 +54,8 @@ class Outbox:
         self._in_the_way: str | None = None
         self._stuck: dict[tuple[str, int, int], str] = {}
         self._interrupted: dict[str, int] = {}
+        self._changing = threading.Lock()
+        self._renewed: set[str] = set()
         try:
             (folder / "refused").mkdir(parents=True, exist_ok=True)
             for draft in folder.glob(f"*{DRAFT_SUFFIX}"):
@@ -99,7 +101,9 @@ class Outbox:
                 os.link(path, draft)
             except OSError:
                 _copy(path, draft)  # FAT has no links
-            draft.replace(target)
+            with self._changing:
+                draft.replace(target)
+                self._renewed.add(path.name)
             # Replacing one link to a file with another leaves both.
             draft.unlink(missing_ok=True)
             flush_folder(self.folder)
@@ -109,7 +113,9 @@ class Outbox:
 
     def put_bytes(self, name: str, data: bytes) -> None:
         """Send bytes under a file name; see `put`."""
-        write_atomically(self.folder / name, data)
+        with self._changing:
+            write_atomically(self.folder / name, data)
+            self._renewed.add(name)
         self._news.set()
 
     def close(self) -> None:
@@ -155,7 +161,9 @@ class Outbox:
 
     def _send_some(self) -> str | None:
         """Send one batch; returns what keeps the rest from being sent."""
-        waiting = self._waiting()[:_MOST_AT_ONCE]
+        with self._changing:
+            self._renewed.clear()
+            waiting = self._waiting()[:_MOST_AT_ONCE]
         if not waiting:
             return None
         trouble: Trouble | None = self.archive.deliver(waiting, self._title, self._settle, self._closing.is_set)
@@ -168,12 +176,22 @@ class Outbox:
         return trouble.text
 
     def _settle(self, path: Path, reason: str | None) -> None:
-        """Take a delivered file off the queue, or set it aside if there is a reason."""
+        """Take a delivered file off the queue, or set it aside if there is a reason; a newer version of it stays."""
         self._interrupted.pop(path.name, None)
-        if reason is None:
-            self.sent += 1
-        else:
-            self.last_refusal = reason
+        with self._changing:
+            if path.name in self._renewed:
+                # The archive may have seen only the older version: at worst it gets this one twice, with the same UID.
+                return
+            if reason is None:
+                self.sent += 1
+            else:
+                self.last_refusal = reason
+            self._put_away(path, reason)
+        if reason is not None:
+            with suppress(OSError):
+                self._note(reason)
+
+    def _put_away(self, path: Path, reason: str | None) -> None:
         facts = None
         try:
             facts = path.lstat()
@@ -185,9 +203,6 @@ class Outbox:
             # It stays where it is, and is not sent a second time.
             if facts is not None:
                 self._stuck[path.name, facts.st_ino, facts.st_mtime_ns] = reason or ""
-        if reason is not None:
-            with suppress(OSError):
-                self._note(reason)
 
     def _note(self, reason: str) -> None:
         """Append a reason to the file of reasons, unless that is already too long to read."""
