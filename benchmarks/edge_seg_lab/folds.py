@@ -24,7 +24,7 @@ from edge_seg.storage import write_atomically
 from edge_seg_benchmarks.accuracy.scores import FilmScore, score_film, summarise
 from edge_seg_benchmarks.machine import machine_facts
 from edge_seg_data import Dataset, LabelledFilm, open_dataset
-from edge_seg_data.files import key_of
+from edge_seg_data.files import key_of, stem_of
 from edge_seg_data.index import INDEX_NAME, KEPT_COLUMNS, read_index
 
 
@@ -41,7 +41,7 @@ def lay_out(dataset: Dataset, source: Path, held_out: tuple[LabelledFilm, ...], 
 
     An eighth of the other patients, at least three, are for validation. The source's other index columns are kept.
     """
-    target = folder / source.name
+    target = folder / dataset.name
     target.mkdir(parents=True, exist_ok=True)
     for entry in source.iterdir():
         if entry.name.lower() != INDEX_NAME and not (target / entry.name).exists():
@@ -51,11 +51,13 @@ def lay_out(dataset: Dataset, source: Path, held_out: tuple[LabelledFilm, ...], 
     validation = set(others[:: max(2, min(8, len(others) // 3))])
     index = read_index(source)
     known = index.rows if index is not None else {}
+    # A column that the source lacks could make the fold look like a set of another layout.
+    kept = [name for name in KEPT_COLUMNS if any(name in row.values for row in known.values())]
     rows = []
     for film in dataset.films:
-        row = known.get(key_of(film.name))
+        row = known.get(key_of(stem_of(Path(film.source).name)))
         split = "test" if film.patient in test else "val" if film.patient in validation else "train"
-        more = {name: row.values.get(name, "") for name in KEPT_COLUMNS} if row is not None else {}
+        more = {name: row.values.get(name, "") if row is not None else "" for name in kept}
         rows.append({"stem": film.name, "split": split, "patient": film.patient, **more})
     with (target / INDEX_NAME).open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
@@ -77,9 +79,9 @@ def main(source: Path, out: Path, folds: int, train_words: str, quantize_words: 
     seconds = []
     for k, held_out in enumerate(folds_of(dataset.films, folds)):
         folder = out / f"fold-{k}"
-        data = lay_out(dataset, source, held_out, folder)
+        data = f"{dataset.layout}={lay_out(dataset, source, held_out, folder)}"
         start = time.perf_counter()
-        _edge_seg("train", str(data), "--out", str(folder / "run"), *shlex.split(train_words), "-q")
+        _edge_seg("train", data, "--out", str(folder / "run"), *shlex.split(train_words), "-q")
         model = folder / "model.tflite"
         if not model.exists():
             _edge_seg("quantize", str(folder / "run"), "--out", str(model), *shlex.split(quantize_words), "-q")

@@ -142,7 +142,7 @@ def _facts(film: LabelledFilm, structures: Sequence[str], shown: set[str]) -> Fi
         {name: float(np.mean(plane == 1)) for name, plane in outlines.items()},
         tuple(name for name, plane in raw.items() if plane.shape != picture.shape),
         tuple(name for name, plane in outlines.items() if _in_corners(plane) and (name in _CHEST or len(outlines) < 2)),
-        _sides_exchanged(outlines),
+        _sides_exchanged({name: picture.upright.of(plane) for name, plane in outlines.items()}),
         tuple(name for name, plane in outlines.items() if _is_hollow(plane)),
         bool(picture.pixels.min() == picture.pixels.max()),
         thumbnail=draw(picture, outlines, structures) if film.source in shown else None,
@@ -174,7 +174,7 @@ def _is_hollow(plane: np.ndarray) -> bool:
 
 
 def _sides_exchanged(outlines: Outlines) -> bool:
-    """The patient's right is the picture's left."""
+    """Of upright outlines, where the patient's right is the picture's left."""
     centres = []
     for name in ("right_lung", "left_lung"):
         columns = (outlines[name] == 1).sum(axis=0) if name in outlines else np.zeros(1)

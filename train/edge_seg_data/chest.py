@@ -81,7 +81,7 @@ def finish(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, 
 def finish_whole(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, Outlines]:
     """The film in its original aspect, and its whole lungs separated by side of the midline."""
     film, outlines = with_original_aspect(film, outlines, row)
-    return film, {**lungs_by_side(outlines[WHOLE]), **outlines}
+    return film, {**_sides_of(film, outlines[WHOLE]), **outlines}
 
 
 def with_original_aspect(film: Film, outlines: Outlines, row: IndexRow | None) -> tuple[Film, Outlines]:
@@ -90,7 +90,13 @@ def with_original_aspect(film: Film, outlines: Outlines, row: IndexRow | None) -
     size = _unsquashed(film.shape, width, height) if width and height else film.shape[::-1]
     if size == film.shape[::-1]:
         return film, outlines
-    stretched = Film(cv2.resize(film.pixels, size, interpolation=cv2.INTER_LINEAR_EXACT), film.name, film.source)
+    stretched = Film(
+        cv2.resize(film.pixels, size, interpolation=cv2.INTER_LINEAR_EXACT),
+        film.name,
+        film.source,
+        orientation=film.orientation,
+        orientation_known=film.orientation_known,
+    )
     return stretched, {
         name: cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT) for name, mask in outlines.items()
     }
@@ -127,6 +133,15 @@ def lungs_by_side(mask: np.ndarray) -> Outlines:
         "right_lung": np.where(ignored, IGNORE, right).astype(np.uint8),
         "left_lung": np.where(ignored, IGNORE, left).astype(np.uint8),
     }
+
+
+def _sides_of(film: Film, mask: np.ndarray) -> Outlines:
+    """The lungs by side, also on a film that is stored as a mirror image."""
+    sides: Outlines = {}
+    for name, plane in lungs_by_side(film.orientation.upright(mask)).items():
+        sides[name] = np.empty_like(mask)
+        film.orientation.upright(sides[name])[:] = plane
+    return sides
 
 
 def _unsquashed(shape: tuple[int, int], original_width: float, original_height: float) -> tuple[int, int]:

@@ -31,7 +31,7 @@ def check(folders: tuple[str, ...], out: Path | None, as_json: bool, skip_bad: b
     from edge_seg_data.check import check_dataset
     from edge_seg_data.page import write_page
     from edge_seg_data.report import ERROR, DatasetReport, Problem
-    from edge_seg_data.splits import equal_films_across, splits_of
+    from edge_seg_data.splits import equal_films_across, patients_across, splits_of
 
     options = Options(skip_bad=skip_bad, progress=(lambda what, done, total: None) if quiet else ProgressLine())
     checked, opened = [], []
@@ -47,10 +47,10 @@ def check(folders: tuple[str, ...], out: Path | None, as_json: bool, skip_bad: b
             checked.append(
                 (DatasetReport(folder, "not recognised", problems=(Problem("layout", ERROR, str(error)),)), [])
             )
-    across = equal_films_across(opened)
-    if across is not None:
+    across = [problem for problem in (equal_films_across(opened), patients_across(opened)) if problem is not None]
+    if across:
         report, facts = checked[-1]
-        checked[-1] = replace(report, problems=(*report.problems, across)), facts
+        checked[-1] = replace(report, problems=(*report.problems, *across)), facts
     if as_json:
         click.echo(json.dumps([report.to_json() for report, _ in checked], indent=2))
     else:

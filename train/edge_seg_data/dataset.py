@@ -28,7 +28,7 @@ class LabelledFilm:
     """A film with its outlines, read on demand.
 
     Attributes:
-        name: unique in its data set.
+        name: of the film's file without suffix; unique in its data set, with the folder in front where it has to be.
         patient: films of one patient are never in two splits.
         split: `train`, `val` or `test`.
         read: reads film and outlines.
@@ -64,7 +64,7 @@ class Dataset:
     """A named set of labelled films.
 
     Attributes:
-        name: the folder's name.
+        name: of the folder that was given.
         layout: the reader's name.
         structures: outlined structures, and regions that derive from structures.
         films: all films.

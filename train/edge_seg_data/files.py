@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import unicodedata
+from collections.abc import Container
 from pathlib import Path
 
 from edge_seg.errors import InputError
@@ -73,6 +74,16 @@ def list_files(folder: Path) -> list[Path]:
         raise InputError(
             f"{failures[0].filename}: cannot be read ({failures[0].strerror}): check its permissions"
         ) from failures[0]
+    return found
+
+
+def links_in(folder: Path, read: Container[Path]) -> list[Path]:
+    """Links to folders in a folder that `list_files` does not follow, except those in `read`, in which it looks too."""
+    found: list[Path] = []
+    for parent, folders, _ in os.walk(folder):
+        for path in (Path(parent) / name for name in sorted(folders) if name[0] != "."):
+            if path.is_symlink():
+                found += links_in(path, read) if path in read else [path]
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -118,7 +118,8 @@ class Found:
                 own.setdefault(structure if structure is not None else name, []).extend(paths)
         self.lonely_masks += pairing.lonely_masks
         self.misnamed = max(self.misnamed, min(len(pairing.lonely_films), len(pairing.lonely_masks)))
-        self.problems += [Problem("names", NOTE, note) for note in pairing.notes]
+        problems = [Problem("names", NOTE, note) for note in pairing.notes]
+        self.problems += [problem for problem in problems if problem not in self.problems]
 
 
 @dataclass(frozen=True)
@@ -215,20 +216,16 @@ def find_flat(folder: Path, layout: str) -> Found | None:
     return found if found.masks else None
 
 
-def split_folders(folder: Path) -> dict[str, Path]:
-    """Folders called train, val and test, by split."""
-    found = {}
-    for path in sorted(folder.iterdir()):
-        split = split_named(path.name)
-        if path.is_dir() and split:
-            found[split] = path
-    return found
+def split_folders(folder: Path) -> list[tuple[str, Path]]:
+    """Folders called train, val and test, each after its split, which may have several."""
+    found = [(split_named(path.name), path) for path in sorted(folder.iterdir()) if path.is_dir()]
+    return [(split, path) for split, path in found if split]
 
 
-def merge(parts: dict[str, Found], layout: str) -> Found:
+def merge(parts: Iterable[tuple[str, Found]], layout: str) -> Found:
     """Merge parts that each belong to a split into one set."""
     whole = Found(layout)
-    for split, part in parts.items():
+    for split, part in parts:
         whole.masks |= part.masks
         whole.splits |= dict.fromkeys(part.masks, split)
         whole.lonely_films += part.lonely_films
@@ -254,6 +251,18 @@ def nested_folders(folder: Path) -> list[Path]:
     return found
 
 
+def innermost_first(folder: Path) -> list[Path]:
+    """The nested folders, the innermost first, since its index and splits count, except for those inside a role."""
+    nested = nested_folders(folder)
+    roles = [number for number, path in enumerate(nested) if number and _has_role(path.name)]
+    outer = roles[0] if roles else len(nested)
+    return [*reversed(nested[:outer]), *nested[outer:]]
+
+
+def _has_role(name: str) -> bool:
+    return bool(split_named(name)) or name.casefold() in FILM_FOLDERS
+
+
 def find_parts(folder: Path, layout: str) -> Found | None:
     """The films of a split that has several sets of folders: `train/covid/images`, `train/normal/images`."""
     whole = Found(layout)
@@ -261,7 +270,7 @@ def find_parts(folder: Path, layout: str) -> Found | None:
         rooms = rooms_of(path)
         if rooms:
             part = find_rooms(rooms, layout)
-            whole = merge({"": whole, path.name: part}, layout)
+            whole = merge([("", whole), (path.name, part)], layout)
     whole.splits = {}
     return whole if whole.masks else None
 
@@ -317,14 +326,10 @@ def _structure_folders(masks: Path, films: Path) -> dict[str, Path]:
 
 
 def splits_by_folder(films: Sequence[Path], root: Path) -> dict[Path, str]:
-    """The splits of films in a folder called train, val or test below `root`."""
-    found = {}
-    for film in films:
-        parts = film.relative_to(root).parts
-        split = split_named(parts[0]) if len(parts) > 1 else ""
-        if split:
-            found[film] = split
-    return found
+    """The splits of films in a folder called train, val or test below `root`, at any depth."""
+    folders = {folder: folder.relative_to(root).parts for folder in {film.parent for film in films}}
+    splits = {folder: next(filter(None, map(split_named, parts)), "") for folder, parts in folders.items()}
+    return {film: splits[film.parent] for film in films if splits[film.parent]}
 
 
 def _is_named_mask(path: Path) -> bool:

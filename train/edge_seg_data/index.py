@@ -139,7 +139,7 @@ def _row(path: Path, line: int, values: dict[str, str], patients: dict[str, str]
     return IndexRow(
         line,
         stem_of(film.replace("\\", "/").rpartition("/")[2]),
-        patients.setdefault(_same_patient(patient), patient) if patient else "",
+        patients.setdefault(same_patient(patient), patient) if patient else "",
         SPLIT_NAMES.get(split.lower(), ""),
         {name: values[name] for name in _ATTRIBUTES if values.get(name)},
         values,
@@ -156,7 +156,7 @@ def _plain(column: str) -> str:
     return re.sub(r"[\W_]", "", column.casefold())
 
 
-def _same_patient(patient: str) -> str:
+def same_patient(patient: str) -> str:
     """A key that ignores case and how spreadsheets change numbers (`007`, `7`, `7.0`)."""
     number = re.fullmatch(r"0*(\d+)(?:\.0+)?", patient)
     return number[1] if number else key_of(patient)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from edge_seg.errors import InputError
@@ -33,18 +34,18 @@ def _structures(folder: Path) -> Found | None:
 
 
 def _split_folders(folder: Path) -> Found | None:
-    parts = {split: finding.find_rooms(rooms, _SPLITS) for split, rooms in split_rooms(folder).items()}
+    parts = [(split, finding.find_rooms(rooms, _SPLITS)) for split, rooms in split_rooms(folder).items()]
     if parts:
         found = finding.merge(parts, _SPLITS)
         # One split alone does not tell which films to keep out of training.
         found.splits = found.splits if len(parts) > 1 else {}
         return found
-    for split, path in finding.split_folders(folder).items():
+    for split, path in finding.split_folders(folder):
         rooms = finding.rooms_of(path)
         part = finding.find_rooms(rooms, _SPLITS) if rooms else finding.find_parts(path, _SPLITS)
         part = part or finding.find_flat(path, _SPLITS)
         if part and part.masks:
-            parts[split] = part
+            parts.append((split, part))
     return finding.merge(parts, _SPLITS) if parts else None
 
 
@@ -132,13 +133,13 @@ def inspect_dataset(path: str | Path, layout: str | None = None, options: Option
         raise InputError(f"{folder}: there is no such folder: give the folder of a data set")
     if layout is not None and layout not in LAYOUTS:
         raise InputError(f"{folder}: no layout is called {layout}: choose from {', '.join(LAYOUTS)}")
-    for where in finding.nested_folders(folder):
+    for where in finding.innermost_first(folder):
         for name, kind in _asked(layout, where):
             found = kind.find(where)
             if found is not None and kind.reader is not None:
-                return kind.reader(where, options)
+                return _named_after(folder, kind.reader(where, options))
             if found is not None and (found.masks or layout):
-                return read_dataset(where, name, kind, found, options)
+                return _named_after(folder, read_dataset(where, name, kind, found, options))
     if layout:
         raise InputError(f"{folder}: is not laid out as `{layout}` ({LAYOUTS[layout].title}): name another layout")
     below = [path for path in finding.folders_of(folder).values() if finding.rooms_of(path)]
@@ -167,8 +168,14 @@ def split_name(path: str | Path) -> tuple[str | None, Path]:
     return None, Path(text).expanduser()
 
 
+def _named_after(folder: Path, dataset: Dataset) -> Dataset:
+    """The data set with the name of the folder that was given, not of one inside it or of `.`."""
+    return replace(dataset, name=(folder.resolve() if folder.name == ".." else folder.absolute()).name)
+
+
 def _asked(layout: str | None, folder: Path) -> Iterable[tuple[str, Layout]]:
     if layout:
         return [(layout, LAYOUTS[layout])]
-    around = {folder.name, folder.absolute().parent.name}
+    # A link may bear any name; the folder behind it has the one that identifies the layout.
+    around = {name for path in (folder.absolute(), folder.resolve()) for name in (path.name, path.parent.name)}
     return [(name, kind) for name, kind in LAYOUTS.items() if not kind.folder_names or around & set(kind.folder_names)]

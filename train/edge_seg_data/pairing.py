@@ -87,10 +87,11 @@ class Pairing:
 
 @dataclass
 class _Names:
-    """Films by key, and by the key without the words for a film."""
+    """Films by key, and by the key without the words for a film, `None` if several share it; and all who share one."""
 
-    films: dict[str, Path]
-    bare: dict[str, Path] = field(default_factory=dict)
+    films: dict[str, Path | None]
+    bare: dict[str, Path | None] = field(default_factory=dict)
+    alike: frozenset[Path] = frozenset()
 
 
 def pair(films: Sequence[Path], masks: Iterable[Path], film_root: Path, mask_root: Path) -> Pairing:
@@ -113,13 +114,9 @@ def pair(films: Sequence[Path], masks: Iterable[Path], film_root: Path, mask_roo
             lonely.append(mask)
         else:
             found.setdefault(film, {}).setdefault(_structure(rest), []).append(mask)
-    notes = (*_merge_plain(found), *_pieces(found))
-    return Pairing(
-        {film: found[film] for film in films if film in found},
-        tuple(film for film in films if film not in found),
-        tuple(lonely),
-        notes,
-    )
+    lonely_films = tuple(film for film in films if film not in found)
+    notes = (*_merge_plain(found), *_pieces(found), *_alike(names.alike.intersection(lonely_films)))
+    return Pairing({film: found[film] for film in films if film in found}, lonely_films, tuple(lonely), notes)
 
 
 def words_of(name: str) -> list[str]:
@@ -139,14 +136,25 @@ def structure_of(name: str) -> str:
 
 def _names(films: Sequence[Path], root: Path) -> _Names:
     nested = not _unique(films)
-    names = _Names({_key(film, root, nested): film for film in films})
+    keys = {film: _key(film, root, nested) for film in films}
+    names = _Names(_sole((key, film) for film, key in keys.items()))
+    names.alike = frozenset(film for film, key in keys.items() if names.films[key] is None)
     if names.films and all(key.endswith(_CHANNEL) for key in names.films):
         names.films = {key.removesuffix(_CHANNEL): film for key, film in names.films.items()}
-    counts: dict[str, list[Path]] = {}
-    for key, film in names.films.items():
-        counts.setdefault(_without(key, FILM_WORDS), []).append(film)
-    names.bare = {key: group[0] for key, group in counts.items() if len(group) == 1 and key}
+    bare = [(_without(key, FILM_WORDS), film) for key, film in names.films.items()]
+    names.bare = _sole((key, film) for key, film in bare if key)
+    # The suffix tells `001.jpg` from `001.png` where the masks are called `001.jpg.png` and `001.png.png`.
+    whole = _sole((keys[film] + key_of(film.name[len(stem_of(film.name)) :]), film) for film in films)
+    names.films = {**{key: film for key, film in whole.items() if film in names.alike}, **names.films}
     return names
+
+
+def _sole(named: Iterable[tuple[str, Path | None]]) -> dict[str, Path | None]:
+    """Each key's file, `None` if several have the key."""
+    found: dict[str, Path | None] = {}
+    for key, path in named:
+        found[key] = None if key in found else path
+    return found
 
 
 def _unique(films: Sequence[Path]) -> bool:
@@ -174,14 +182,14 @@ def _match(key: str, names: _Names) -> tuple[Path | None, str]:
     folder, slash, stem = key.rpartition("/")
     cuts = [found.start() for found in re.finditer(r"[\s_.()\-]", stem)]
     for cut in reversed(cuts):
-        if film := names.films.get(folder + slash + stem[:cut]):
-            return film, stem[cut + 1 :]
+        if (part := folder + slash + stem[:cut]) in names.films:
+            return names.films[part], stem[cut + 1 :]
     for cut in cuts:
-        if film := names.films.get(folder + slash + stem[cut + 1 :]):
-            return film, stem[:cut]
+        if (part := folder + slash + stem[cut + 1 :]) in names.films:
+            return names.films[part], stem[:cut]
     for word in sorted(MASK_WORDS, key=len, reverse=True):
-        if stem.endswith(word) and (film := names.films.get(folder + slash + stem[: -len(word)])):
-            return film, word
+        if stem.endswith(word) and (part := folder + slash + stem[: -len(word)]) in names.films:
+            return names.films[part], word
     bare = names.bare.get(_without(key, MASK_WORDS))
     return (bare, "") if bare else (None, "")
 
@@ -199,6 +207,12 @@ def _structure(rest: str, numbers: bool = False) -> str:
         if word:
             words.append(word)
     return "_".join(words)
+
+
+def _alike(films: Iterable[Path]) -> tuple[str, ...]:
+    names = sorted(film.name for film in films)
+    text = f"films of one name, so that no mask can be told to be theirs: rename them ({', '.join(names[:2])})"
+    return (text,) if names else ()
 
 
 def _pieces(found: dict[Path, dict[str, list[Path]]]) -> tuple[str, ...]:

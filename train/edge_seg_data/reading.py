@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from edge_seg.pixels import IGNORE
 from edge_seg.sources import read_film
 
 from edge_seg_data.dataset import SPLITS, Dataset, LabelledFilm, Outlines, misfit
-from edge_seg_data.files import key_of, stem_of
+from edge_seg_data.files import key_of, links_in, list_files, stem_of
 from edge_seg_data.finding import Found, unmatched
 from edge_seg_data.glance import Look, look
 from edge_seg_data.index import INDEX_NAME, Index, IndexRow, read_index
@@ -67,7 +68,7 @@ class Layout:
         title: description for people.
         find: finds films and masks in a folder, `None` if the folder has another layout.
         structure: name of the one structure that every mask holds, if so.
-        default_split: of films without a split; empty splits them by patient.
+        default_split: of films without a split whose patient has none either; empty splits them by patient.
         finish: processes a film and its outlines after reading.
         structures: that `finish` returns, if different from those in the masks.
         facts: see `Dataset`.
@@ -102,6 +103,7 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
     """
     index, classes = read_index(folder), read_classes(folder)
     problems = [*found.problems, *unmatched(found), *_class_notes(classes, found, folder)]
+    problems += [*_misplaced_indexes(folder), *_links(folder, found)]
     looks = {one.path: one for one in each(look, list(found.masks), "looking at films", options)}
     found, unreadable = _without_unreadable(found, looks, options)
     problems += [*unreadable, *_turned(looks.values())]
@@ -114,7 +116,7 @@ def read_dataset(folder: Path, name: str, layout: Layout, found: Found, options:
     ]
     films = _with_patients_of_equal_films(films, {str(path): one.content for path, one in looks.items()})
     problems += [*_twice(films), *_unread_tables(folder, index), *_index_problems(index, films, looks)]
-    films = list(split_by_patient(_default_split(films, layout), options.known))
+    films = list(split_by_patient(_told_apart(films), options.known, default=layout.default_split))
     problems += [*_leaks(films, looks), *(_no_split(films) if encodings or found.drawn else [])]
     masked = [name for encoding in encodings.values() for name in encoding.structures]
     outlined = dict.fromkeys((*masked, *found.drawn_structures))
@@ -318,16 +320,29 @@ def _with_patients_of_equal_films(films: Sequence[LabelledFilm], contents: Mappi
     return [replace(film, patient=named.get(film.patient, film.patient)) for film in films]
 
 
-def _default_split(films: Sequence[LabelledFilm], layout: Layout) -> list[LabelledFilm]:
-    return [replace(film, split=film.split or layout.default_split) for film in films]
-
-
 def _twice(films: Sequence[LabelledFilm]) -> list[Problem]:
     counts = Counter(film.name for film in films)
     twice = tuple(film.source for film in films if counts[film.name] > 1)
     if not twice:
         return []
-    return [Problem("equal-names", NOTE, f"{len(twice)} films have names that others have too", twice)]
+    text = f"{len(twice)} films have names that others have too, and are called after their folders"
+    return [Problem("equal-names", NOTE, text, twice)]
+
+
+def _told_apart(films: Sequence[LabelledFilm]) -> list[LabelledFilm]:
+    """Films of one name with the folder in their names, and those of one folder with the suffix too."""
+    root = os.path.commonpath([Path(film.source).parent for film in films]) if films else ""
+    found = list(films)
+    names: tuple[Callable[[Path], Path], ...] = (lambda path: path.parent / stem_of(path.name), Path)
+    for longer in names:
+        counts = Counter(film.name for film in found)
+        found = [
+            replace(film, name=longer(Path(film.source).relative_to(root)).as_posix())
+            if counts[film.name] > 1
+            else film
+            for film in found
+        ]
+    return found
 
 
 def _index_problems(index: Index | None, films: Sequence[LabelledFilm], looks: Mapping[Path, Look]) -> list[Problem]:
@@ -371,6 +386,25 @@ def _unread_tables(folder: Path, index: Index | None) -> list[Problem]:
         return []
     text = f"tables are not read: {', '.join(p.name for p in tables[:3])}; save what names patients as {INDEX_NAME}"
     return [Problem("unread-tables", NOTE, text, tuple(map(str, tables)))]
+
+
+def _misplaced_indexes(folder: Path) -> list[Problem]:
+    """Report indexes where they are not read: their splits and patients would not count."""
+    below = [path for path in list_files(folder) if path.name.lower() == INDEX_NAME and path.parent != folder]
+    if not below:
+        return []
+    text = f"{below[0]}: is not read here: move it to {folder}, or out of the data set if it is of other films"
+    return [Problem("misplaced-index", ERROR, text, tuple(map(str, below)))]
+
+
+def _links(folder: Path, found: Found) -> list[Problem]:
+    masks = [path for sources in found.masks.values() for paths in sources.values() for path in paths]
+    files = [*found.masks, *found.lonely_films, *found.lonely_masks, *masks]
+    links = links_in(folder, {parent for file in {path.parent for path in files} for parent in (file, *file.parents)})
+    if not links:
+        return []
+    text = f"{counted(len(links), 'link')} to folders not followed: put the folders themselves there if they belong"
+    return [Problem("linked-folders", WARNING, text, tuple(map(str, links)))]
 
 
 def _leaks(films: Sequence[LabelledFilm], looks: Mapping[Path, Look]) -> list[Problem]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from edge_seg.errors import ModelError
 from edge_seg.model_file import ModelFile
 
 from edge_seg_data.dataset import Dataset, LabelledFilm
+from edge_seg_data.index import same_patient
 from edge_seg_data.report import ERROR, Problem, counted
 
 SPLITS_NAME = "splits.json"
@@ -77,13 +78,7 @@ def splits_of(datasets: Iterable[Dataset]) -> dict[str, str]:
 
 def equal_films_across(datasets: Sequence[Dataset]) -> Problem | None:
     """Equal films in different splits of different data sets: they would be both trained and tested on."""
-    first: dict[str, LabelledFilm] = {}
-    pairs = []
-    for dataset in datasets:
-        for film in dataset.films:
-            other = first.setdefault(film.content, film) if film.content else film
-            if other.split != film.split:
-                pairs.append((other, film))
+    pairs = _in_two_splits(datasets, lambda film: film.content)
     if not pairs:
         return None
     one, other = pairs[0]
@@ -94,25 +89,50 @@ def equal_films_across(datasets: Sequence[Dataset]) -> Problem | None:
     return Problem("duplicates-across-sets", ERROR, text, tuple(film.source for pair in pairs for film in pair))
 
 
+def patients_across(datasets: Sequence[Dataset]) -> Problem | None:
+    """Named patients in different splits of different data sets: they would be both trained and tested on."""
+    pairs = _in_two_splits(datasets, lambda film: same_patient(film.patient) if film.patient != film.content else "")
+    if not pairs:
+        return None
+    one, other = pairs[0]
+    count = len({same_patient(film.patient) for _, film in pairs})
+    text = (
+        f"{other.source}: of the patient {other.patient}, as is {one.source}, which is in {one.split} and this one in "
+        f"{other.split} ({counted(count, 'patient')} in all): put every patient into one split, or rename one of two "
+        "people with one name"
+    )
+    return Problem("patients-across-sets", ERROR, text, tuple(film.source for pair in pairs for film in pair))
+
+
+def _in_two_splits(
+    datasets: Sequence[Dataset], key: Callable[[LabelledFilm], str]
+) -> list[tuple[LabelledFilm, LabelledFilm]]:
+    """Films in another split than the first film of the same key, after that film; an empty key is no key."""
+    first: dict[str, LabelledFilm] = {}
+    keyed = [(key(film), film) for dataset in datasets for film in dataset.films]
+    return [(one, film) for name, film in keyed if name and (one := first.setdefault(name, film)).split != film.split]
+
+
 def split_by_patient(
-    films: Iterable[LabelledFilm], known: Mapping[str, str] | None = None, seed: int = 0
+    films: Iterable[LabelledFilm], known: Mapping[str, str] | None = None, seed: int = 0, default: str = ""
 ) -> tuple[LabelledFilm, ...]:
     """Split films that have no split, about 80:10:10 by patient; no patient is in two splits.
 
     A patient's split depends on the patient's own hash, not on the others: below 0.1 is test, below 0.2 val. If that
     leaves test or val empty, the patients with the lowest hashes fill them. Once there are enough patients for that not
     to happen, no patient moves from train to another split when films are added. Films of a patient who already has a
-    split (by name, or by `known`) follow it.
+    split (by name, or by `known`) follow it, also if a spreadsheet changed how the patient is written (`007`, `7`).
 
     Args:
         films: some or all without a split.
         known: split by patient from an earlier run, which stays.
         seed: of the hash.
+        default: split of all other patients, in place of the hash.
     """
     films = tuple(films)
     fixed = _fixed(films, known or {})
     free = sorted({film.patient for film in films} - fixed.keys(), key=lambda patient: fraction_of(patient, seed))
-    chosen = {**_chosen(free, seed, bool(fixed)), **fixed}
+    chosen = {**(dict.fromkeys(free, default) if default else _chosen(free, seed, bool(fixed))), **fixed}
     return tuple(film if film.split else replace(film, split=chosen[film.patient]) for film in films)
 
 
@@ -121,8 +141,13 @@ def _fixed(films: tuple[LabelledFilm, ...], known: Mapping[str, str]) -> dict[st
     for film in films:
         if film.split:
             named.setdefault(film.patient, Counter())[film.split] += 1
-    patients = {film.patient for film in films}
-    found = {patient: split for patient, split in known.items() if patient in patients}
+    alike = {same_patient(patient): split for patient, split in known.items()}
+    patients = {film.patient: same_patient(film.patient) for film in films}
+    found = {
+        patient: known.get(patient, alike.get(key, ""))
+        for patient, key in patients.items()
+        if patient in known or key in alike
+    }
     return {**found, **{patient: counts.most_common(1)[0][0] for patient, counts in named.items()}}
 
 

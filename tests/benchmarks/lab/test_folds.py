@@ -52,6 +52,20 @@ def test_a_folds_data_hold_the_same_films_split_by_patient(films: Path, tmp_path
     np.testing.assert_array_equal(laid.films[0].load()[0].pixels, dataset.films[0].load()[0].pixels)
 
 
+@pytest.mark.parametrize("columns", ["stem,patient,split", "stem,patient,finding", None])
+def test_a_folds_index_has_the_columns_of_its_source(films: Path, tmp_path: Path, columns: str | None) -> None:
+    source = tmp_path / "visible-lung"
+    shutil.copytree(films, source)
+    if columns:
+        rows = [f"{seed},p{seed},test" for seed in range(1, 10)]  # the first film has no row
+        (source / "index.csv").write_text("\n".join([columns, *rows]))
+    dataset = open_dataset(source)
+    laid = lay_out(dataset, source, folds_of(dataset.films, 5)[0], tmp_path / "fold")
+    kept = ["finding"] if columns and "finding" in columns else []
+    assert (laid / "index.csv").read_text().splitlines()[0].split(",") == ["stem", "split", "patient", *kept]
+    assert open_dataset(laid).layout == "visible-lung"
+
+
 @pytest.mark.slow
 @pytest.mark.training
 def test_cross_validation_end_to_end(

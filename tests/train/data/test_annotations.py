@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -382,3 +383,39 @@ def test_an_outline_that_cannot_be_drawn_is_refused(tmp_path: Path, outline: obj
     path.write_text(json.dumps(raw))
     with pytest.raises(InputError, match=r"instances\.json: an outline of .* cannot be drawn"):
         open_dataset(tmp_path).films[0].load()
+
+
+@pytest.mark.parametrize("write", [coco, cvat])
+def test_films_that_nobody_outlined_yet_are_told(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path)
+    if write is coco:
+        path = tmp_path / "annotations" / "instances.json"
+        raw = json.loads(path.read_text())
+        raw["annotations"] = [one for one in raw["annotations"] if one["image_id"] != 103]
+        path.write_text(json.dumps(raw))
+    else:
+        path = tmp_path / "annotations.xml"
+        path.write_text(re.sub(r'(<image id="3"[^>]*>).*?</image>', r"\1</image>", path.read_text()))
+    dataset = open_dataset(tmp_path)
+    assert dataset.report is not None
+    (told,) = (one for one in dataset.report.problems if one.kind == "nothing-drawn")
+    assert (told.severity, told.files) == ("warning", (str(tmp_path / "images" / "f3.png"),))
+    assert told.text.startswith("1 film listed without an outline")
+
+
+def test_a_film_named_like_a_split_is_not_put_into_it(tmp_path: Path) -> None:
+    labelme(tmp_path)
+    before = {film.patient: film.split for film in open_dataset(tmp_path).films}
+    trained = next(film for film in open_dataset(tmp_path).films if film.split == "train")
+    old = Path(trained.source)
+    raw = json.loads(old.with_suffix(".json").read_text())
+    old.with_suffix(".json").unlink()
+    new = old.rename(tmp_path / "Val_Lopez.png")
+    new.with_suffix(".json").write_text(json.dumps({**raw, "imagePath": new.name}))
+    assert {film.patient: film.split for film in open_dataset(tmp_path).films} == before
+
+
+def test_a_file_of_many_films_may_be_named_after_their_split(tmp_path: Path) -> None:
+    coco(tmp_path)
+    (tmp_path / "annotations" / "instances.json").rename(tmp_path / "annotations" / "instances_val2017.json")
+    assert {film.split for film in open_dataset(tmp_path).films} == {"val"}

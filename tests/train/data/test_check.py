@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pydicom
 import pytest
 from click.testing import CliRunner, Result
 from edge_seg.errors import InputError
+from edge_seg.film import Film
 from edge_seg.phantom import phantom
+from edge_seg.phantom.dicom import write_dicom
 from edge_seg_data import Options, open_dataset
-from edge_seg_data.check import _is_hollow, with_judged_outlines
+from edge_seg_data.check import _is_hollow, check_dataset, with_judged_outlines
 from edge_seg_data.command import check
 
 
@@ -152,3 +156,41 @@ def test_equal_films_in_two_splits_of_two_sets_are_found(tmp_path: Path) -> None
     done = run(tmp_path / "a", tmp_path / "b")
     assert done.return_value == 3
     assert "the same film as" in done.output
+
+
+def test_a_patient_in_two_splits_of_two_sets_is_refused(tmp_path: Path) -> None:
+    from edge_seg_train.data import open_run_datasets
+
+    for name, rows in (("a", ["0,007,train", "1,b,val", "2,c,test"]), ("b", ["3,7,test", "4,b,val", "5,d,train"])):
+        chests(tmp_path / name)
+        for path in (tmp_path / name).glob("*/*.png"):
+            if path.stem not in [row[0] for row in rows]:
+                path.unlink()
+        (tmp_path / name / "index.csv").write_text("\n".join(["stem,patient,split", *rows]))
+    done = run(tmp_path / "a", tmp_path / "b")
+    assert done.return_value == 3
+    assert "3.png: of the patient 7, as is" in done.output
+    assert "which is in train and this one in test (1 patient in all)" in done.output
+    folders = [str(tmp_path / name) for name in "ab"]
+    with pytest.raises(InputError, match=r"3\.png: of the patient 7"):
+        open_run_datasets(folders, tmp_path / "run")
+    assert run(tmp_path / "a", tmp_path / "a").return_value == 0
+
+
+@pytest.mark.parametrize("tagged", [True, False])
+def test_sides_are_judged_on_upright_films(tmp_path: Path, tagged: bool) -> None:
+    for seed in range(3):
+        made = phantom(80, 72, seed=seed)
+        film = replace(made, film=Film(np.ascontiguousarray(made.film.pixels[:, ::-1])))
+        path = tmp_path / "images" / f"{seed}.dcm"
+        path.parent.mkdir(exist_ok=True)
+        write_dicom(film, path)
+        if tagged:
+            dataset = pydicom.dcmread(path)
+            dataset.PatientOrientation = ["R", "F"]
+            dataset.save_as(path)
+        for name in ("right_lung", "left_lung"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            cv2.imwrite(str(tmp_path / name / f"{seed}.png"), made.masks[name][:, ::-1] * np.uint8(255))
+    report, _ = check_dataset(open_dataset(tmp_path), Options())
+    assert ("sides" in {one.kind for one in report.errors}) is not tagged

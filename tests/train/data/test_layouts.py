@@ -370,3 +370,138 @@ def test_a_folder_that_nothing_recognises_is_described(tmp_path: Path) -> None:
     (tmp_path / "labels" / "f.txt").write_text("0 0.1 0.1 0.2 0.2 0.1 0.2")
     with pytest.raises(InputError, match=r"it holds 1 \.png in images/, 1 \.txt in labels/: put films into images/"):
         open_dataset(tmp_path)
+
+
+def flat(folder: Path, suffix: str = ".png") -> None:
+    """Ten patients' films with their masks beside them, in folders named after their splits."""
+    for i in range(10):
+        split = ("train", "val", "test")[i % 3]
+        save(folder / split / f"f{i}{suffix}", _MADE[i].film.pixels)
+        save(folder / split / f"f{i}_mask.png", whole(i))
+
+
+def facts_of(folder: Path) -> dict[str, tuple[str, str]]:
+    return {Path(film.source).name: (film.patient, film.split) for film in open_dataset(folder).films}
+
+
+def test_the_folder_around_a_data_set_gives_the_same_patients_and_splits(tmp_path: Path) -> None:
+    inner = tmp_path / "unzipped" / "dataset"
+    flat(inner)
+    (inner / "index.csv").write_text("\n".join(["stem,patient", *(f"f{i},p{i}" for i in range(10))]))
+    facts = facts_of(inner)
+    assert facts == {f"f{i}.png": (f"p{i}", ("train", "val", "test")[i % 3]) for i in range(10)}
+    assert facts_of(inner.parent) == facts
+    assert open_dataset(inner.parent).name == "unzipped"
+
+
+@pytest.mark.parametrize("folder", ["images", "data"])
+def test_split_folders_count_below_another_folder(tmp_path: Path, folder: str) -> None:
+    flat(tmp_path / folder)
+    (tmp_path / "README.md").write_text("Three folders.")
+    splits = {name: split for name, (_, split) in facts_of(tmp_path).items()}
+    assert splits == {f"f{i}.png": ("train", "val", "test")[i % 3] for i in range(10)}
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_an_index_below_the_data_set_is_refused(tmp_path: Path, above: bool) -> None:
+    folder = index(tmp_path / "set", ["f0,a,train", "f1,b,val", "f2,c,test"])
+    text = (folder / "index.csv").read_text()
+    if not above:
+        (folder / "index.csv").unlink()
+    (folder / "images" / "Index.csv").write_text(text)
+    with pytest.raises(InputError, match=r"images/Index\.csv: is not read here: move it to .*set, or out of"):
+        open_dataset(folder)
+
+
+def test_all_folders_of_one_split_are_read(tmp_path: Path) -> None:
+    for i, split in enumerate(("train1", "train1", "train2", "val", "test")):
+        save(tmp_path / split / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / split / "masks" / f"f{i}.png", whole(i))
+    assert [film.split for film in open_dataset(tmp_path).films] == ["test", "train", "train", "train", "val"]
+
+
+def test_links_to_folders_inside_a_data_set_are_told(tmp_path: Path) -> None:
+    real, folder = tmp_path / "real", tmp_path / "set"
+    for i in range(COUNT):
+        save(real / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(folder / "masks" / f"f{i}.png", whole(i))
+        save(tmp_path / "more" / f"g{i}.png", _MADE[i].film.pixels)
+    (folder / "images").symlink_to(real / "images")
+    report = open_dataset(folder).report
+    assert report is not None
+    assert "linked-folders" not in {one.kind for one in report.problems}
+    (real / "images" / "more").symlink_to(tmp_path / "more")
+    report = open_dataset(folder).report
+    assert report is not None
+    assert [one.files for one in report.problems if one.kind == "linked-folders"] == [
+        (str(folder / "images" / "more"),)
+    ]
+
+
+def test_a_link_is_read_as_the_folder_it_leads_to(tmp_path: Path) -> None:
+    folder = tmp_path / "visible-lung"
+    for i in range(COUNT):
+        save(folder / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(folder / "masks" / f"f{i}.png", whole(i))
+    (tmp_path / "current").symlink_to(folder)
+    dataset = open_dataset(tmp_path / "current")
+    assert (dataset.name, dataset.layout, dataset.structures) == ("current", "visible-lung", ("visible_lung",))
+
+
+def test_a_set_is_named_after_its_folder_also_from_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = index(tmp_path / "clinic", ["f0,a,train", "f1,b,val", "f2,c,test"])
+    monkeypatch.chdir(folder)
+    assert open_dataset(".").name == "clinic"
+    monkeypatch.chdir(folder / "images")
+    assert open_dataset("..").name == "clinic"
+
+
+def test_films_of_one_name_are_called_after_their_folders(tmp_path: Path) -> None:
+    for i in range(COUNT):
+        folder = "ward" if i % 2 else "clinic/room"
+        save(tmp_path / "images" / folder / f"{i // 2}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / folder / f"{i // 2}.png", whole(i))
+    save(tmp_path / "images" / "ward" / "9.1.png", _MADE[9].film.pixels)
+    save(tmp_path / "masks" / "ward" / "9.1.png", whole(9))
+    names = [film.name for film in open_dataset(tmp_path).films]
+    assert names == ["clinic/room/0", "clinic/room/1", "ward/0", "ward/1", "9.1"]
+
+
+def test_masks_of_films_that_only_a_suffix_tells_apart_go_by_it(tmp_path: Path) -> None:
+    for i, name in enumerate(("001.jpg", "001.png", "002.png")):
+        save(tmp_path / "images" / name, _MADE[i].film.pixels)
+        save(tmp_path / "masks" / f"{name}.png", whole(i))
+    films = open_dataset(tmp_path).films
+    assert [film.name for film in films] == ["001.jpg", "001.png", "002"]
+    assert all((film.load()[1]["object"] == whole(i)).all() for i, film in enumerate(films))
+
+
+@pytest.mark.parametrize("names", [("001.jpg", "001.png"), ("IMG_7.png", "img_7.png")])
+def test_a_mask_that_fits_two_films_is_given_to_neither(tmp_path: Path, names: tuple[str, str]) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / f"f{i}.png", whole(i))
+    for i, name in enumerate(names):
+        save(tmp_path / "images" / name, _MADE[i].film.pixels)
+        save(tmp_path / "masks" / f"{Path(name).stem}_{i}.png", whole(i))
+    dataset = inspect_dataset(tmp_path)
+    assert [film.name for film in dataset.films] == [f"f{i}" for i in range(COUNT)]
+    assert dataset.report is not None
+    found = {one.kind: one for one in dataset.report.errors}
+    assert {kind: len(one.files) for kind, one in found.items()} == {"unmatched-films": 2, "unmatched-masks": 2}
+    assert any(f"({', '.join(names)})" in one.text for one in dataset.report.problems if one.kind == "names")
+
+
+def test_films_that_nobody_outlined_follow_the_known_split_of_their_patient(tmp_path: Path) -> None:
+    folder = index(tmp_path / "unlabelled", ["f0,7", "f1,b", "f2,c"], "stem,patient")
+    for path in (folder / "masks").iterdir():
+        path.unlink()
+    (folder / "masks").rmdir()
+    films = open_dataset(folder, options=Options(known={"007": "test", "b": "val"})).films
+    assert [film.split for film in films] == ["test", "val", "train"]
+
+
+def test_a_patient_that_a_spreadsheet_spells_anew_keeps_its_split() -> None:
+    known = {"007": "test", "Smith": "val", "12": "train"}
+    assert split_of(["7", "smith", "12.0"], known) == {"7": "test", "smith": "val", "12.0": "train"}
+    assert split_of(["7"], {"007": "test", "7": "val"}) == {"7": "val"}

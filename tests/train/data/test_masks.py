@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from edge_seg.errors import InputError
-from edge_seg_data import Dataset, inspect_dataset, open_dataset
+from edge_seg_data import Dataset, Options, inspect_dataset, open_dataset
 from PIL import Image
 
 SIDE = 96
@@ -246,8 +247,6 @@ def test_masks_of_another_aspect_are_refused(tmp_path: Path) -> None:
 
 
 def test_all_unreadable_files_are_named_and_can_be_left_out(tmp_path: Path) -> None:
-    from edge_seg_data import Options
-
     folder = masks(tmp_path, np.where(areas() > 0, 255, 0).astype(np.uint8), count=8)
     for name in ("images/f1.png", "images/f5.png", "masks/f6.png"):
         path = folder / name
@@ -285,3 +284,73 @@ def test_other_words_for_the_background_are_value_0(tmp_path: Path, first: str) 
     folder = masks(tmp_path, areas())
     (folder / "classes.txt").write_text(f"{first}\nright\nleft\nheart\n")
     assert shares(open_dataset(folder)) == {"right": of(1), "left": of(2), "heart": of(3)}
+
+
+def layers(folder: Path, *numbers: tuple[int, ...]) -> Path:
+    """Masks painted on a transparent layer, red for structure 1 and blue for 2, of these structures for each film."""
+    films(folder, len(numbers))
+    for i, shown in enumerate(numbers):
+        painted = np.where(np.isin(areas(), shown), areas(), 0)
+        rgba = np.zeros((SIDE, SIDE, 4), np.uint8)
+        rgba[painted == 1], rgba[painted == 2] = (255, 0, 0, 255), (0, 0, 255, 255)
+        Image.fromarray(rgba).save(folder / "masks" / f"f{i}.png")
+    return folder
+
+
+@pytest.mark.parametrize("last", [(1, 2), (2,)])
+def test_a_layer_painted_in_one_colour_keeps_it_among_others(tmp_path: Path, last: tuple[int, ...]) -> None:
+    dataset = open_dataset(layers(tmp_path, (1,), (), last))
+    assert set(dataset.structures) == {"red", "blue"}
+    first, second, third = (film.load()[1] for film in dataset.films)
+    assert {name: float(plane.mean()) for name, plane in first.items()} == {"red": of(1), "blue": 0}
+    assert not any(plane.any() for plane in second.values())
+    assert float(third["blue"].mean()) == of(2)
+
+
+def test_layers_in_a_folder_of_one_structure_may_have_any_colours(tmp_path: Path) -> None:
+    layers(tmp_path, (1,), (2,))
+    (tmp_path / "masks").rename(tmp_path / "lung")
+    assert shares(open_dataset(tmp_path)) == {"lung": of(1)}
+
+
+def test_a_layer_of_one_colour_goes_by_the_name_of_that_colour(tmp_path: Path) -> None:
+    folder = layers(tmp_path, (1,), (1,))
+    (folder / "classes.txt").write_text("#ff0000 = right lung\n#0000ff = left lung\n")
+    assert shares(open_dataset(folder)) == {"right_lung": of(1), "left_lung": 0}
+
+
+@pytest.mark.parametrize("kind", ["wrong value", "wrong byte", "wrong type", "cut off", "no header"])
+def test_damage_in_a_compressed_nifti_mask_is_found(tmp_path: Path, kind: str) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    films(tmp_path)
+    for i in range(4):
+        mask = nibabel.Nifti1Image((areas() > 0).T.astype(np.uint8), np.diag([-1.0, -1.0, 1.0, 1.0]))
+        nibabel.save(mask, tmp_path / "masks" / f"f{i}.nii.gz")
+    path = tmp_path / "masks" / "f2.nii.gz"
+    packed = path.read_bytes()
+    plain = gzip.decompress(packed)
+    stored = bytearray(gzip.compress(plain, compresslevel=0))
+    stored[-100] ^= 1  # one pixel, which the checksum alone shows
+    damaged = {
+        "wrong value": bytes(stored),
+        "wrong byte": packed[:40] + bytes([packed[40] ^ 255]) + packed[41:],
+        "wrong type": gzip.compress(plain[:70] + b"\x0f\x27" + plain[72:]),
+        "cut off": packed[:-12],
+        "no header": gzip.compress(b"nothing"),
+    }
+    path.write_bytes(damaged[kind])
+    with pytest.raises(InputError, match=r"f2\.nii\.gz: not a readable NIfTI file"):
+        open_dataset(tmp_path)
+    kept = open_dataset(tmp_path, options=Options(skip_bad=True))
+    assert [film.name for film in kept.films] == ["f0", "f1", "f3"]
+    assert shares(kept) == {"object": of(1, 2, 3)}
+
+
+@pytest.mark.parametrize("spacing", [1.0, 0.143])
+def test_a_square_nifti_mask_without_directions_is_refused(tmp_path: Path, spacing: float) -> None:
+    nibabel = pytest.importorskip("nibabel")
+    films(tmp_path, 1)
+    affine = np.diag([spacing, spacing, 1.0, 1.0])
+    nibabel.save(nibabel.Nifti1Image((areas() > 0).astype(np.uint8), affine), tmp_path / "masks" / "f0.nii.gz")
+    with pytest.raises(InputError, match=r"f0\.nii\.gz: its affine does not say how rows and columns lie"):
+        open_dataset(tmp_path)

@@ -8,10 +8,13 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg.errors import InputError
+from edge_seg.film import Film
+from edge_seg.orientation import Orientation
 from edge_seg.phantom import phantom
 from edge_seg_data import Options, open_dataset
-from edge_seg_data.chest import lungs_by_side
+from edge_seg_data.chest import finish_whole, lungs_by_side
 from edge_seg_data.dataset import fit_outlines
+from edge_seg_data.index import IndexRow
 from edge_seg_data.scores import dice
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -149,3 +152,15 @@ def test_both_sides_together_are_the_whole_lung(seed: int) -> None:
     np.testing.assert_array_equal(apart["right_lung"] + apart["left_lung"], whole)
     for side in ("right_lung", "left_lung"):
         assert dice(apart[side] == 1, made.masks[side] == 1) > 0.9
+
+
+def test_lungs_are_told_apart_on_a_film_stored_as_a_mirror_image() -> None:
+    made = phantom(96, 80, seed=3)
+    mirrored = {name: np.ascontiguousarray(mask[:, ::-1]) for name, mask in made.masks.items()}
+    both = (mirrored["right_lung"] | mirrored["left_lung"]).astype(np.uint8)
+    row = IndexRow(2, "f", "", "", values={"original_width": "1600", "original_height": "960"})
+    film = Film(np.ascontiguousarray(made.film.pixels[:, ::-1]), orientation=Orientation(columns_reversed=True))
+    stretched, outlines = finish_whole(film, {"whole_lung": both}, row)
+    assert stretched.orientation.mirrored
+    wide = cv2.resize(mirrored["right_lung"].astype(np.uint8), (160, 96), interpolation=cv2.INTER_NEAREST_EXACT)
+    assert dice(outlines["right_lung"] == 1, wide == 1) > 0.9

@@ -40,7 +40,7 @@ def find(folder: Path) -> Found | None:
     names = _names(films)
     absent: list[str] = []
     for path, one in annotations:
-        split = next((split for word in words_of(path.stem) if (split := split_named(word))), "")
+        split = _split_of(path, one)
         for annotated in one.films:
             film = names.get(_key(annotated)) or (_beside(path, names) if len(one.films) == 1 else None)
             if film is None:
@@ -51,7 +51,11 @@ def find(folder: Path) -> Found | None:
                 found.splits[film] = split
     if not found.masks:
         raise InputError(f"{annotations[0][0]}: none of its films is in {folder}, {absent[0]} for one: put them there")
-    found.problems += [*_notes(annotations), *_damaged([path for path in files if path not in sources])]
+    found.problems += [
+        *_notes(annotations),
+        *_nothing_drawn(found),
+        *_damaged([path for path in files if path not in sources]),
+    ]
     found.masks = {film: found.masks[film] for film in films if film in found.masks}
     found.drawn_structures = structures
     found.lonely_films = [film for film in films if film not in found.masks]
@@ -104,6 +108,23 @@ def _damaged(files: Sequence[Path]) -> list[Problem]:
         return []
     text = f"{counted(len(damaged), 'file')} of annotations cut off or damaged, left out with what they outline"
     return [Problem("damaged-annotations", WARNING, text, tuple(map(str, damaged)))]
+
+
+def _split_of(path: Path, annotations: Annotations) -> str:
+    """The split that a file of annotations is named after; that of one film has the film's name, with any words."""
+    words = words_of(path.stem) if len(annotations.films) > 1 else [path.stem]
+    return next(filter(None, map(split_named, words)), "")
+
+
+def _nothing_drawn(found: Found) -> list[Problem]:
+    empty = tuple(str(film) for film, drawn in found.drawn.items() if not drawn.args[0].shapes)
+    if not empty:
+        return []
+    text = (
+        f"{counted(len(empty), 'film')} listed without an outline, read as films with nothing on them: remove those "
+        "not outlined yet from the export"
+    )
+    return [Problem("nothing-drawn", WARNING, text, empty)]
 
 
 def _notes(annotations: Sequence[tuple[Path, Annotations]]) -> list[Problem]:

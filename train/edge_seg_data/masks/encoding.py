@@ -88,6 +88,8 @@ def decide(scans: Sequence[MaskScan], classes: Classes | None, structure: str | 
         InputError: the values are ambiguous, or are not a mask's; the message names a file, a value and what to do.
     """
     kind = _kind(scans)
+    if kind == ALPHA and structure is None and _tells_by_colour(scans, classes):
+        kind = COLOUR
     unified = [_unified(scan, kind) for scan in scans]
     if structure is None and classes is not None and classes.named:
         return _named(unified, kind, classes)
@@ -150,6 +152,12 @@ def _kind(scans: Sequence[MaskScan]) -> str:
     return GREY if grey else COLOUR
 
 
+def _tells_by_colour(scans: Sequence[MaskScan], classes: Classes | None) -> bool:
+    """Whether masks on a transparent layer, each painted in one colour, are told apart by it; none may be black."""
+    painted = {scan.palette for scan in scans if scan.palette}
+    return all(map(any, painted)) and (classes.colours if classes else len(painted) > 1)
+
+
 def _is_grey_palette(scan: MaskScan) -> bool:
     return all(scan.palette[i] == (scan.palette[i] & 255) * 0x010101 for i in scan.counts)
 
@@ -157,15 +165,14 @@ def _is_grey_palette(scan: MaskScan) -> bool:
 def _unified(scan: MaskScan, kind: str) -> MaskScan:
     """The scan with its values in the set's kind: some files of a coloured set are all black."""
     if kind == COLOUR and scan.kind != COLOUR:
-        table = scan.palette if scan.kind == INDEX else None
-        return replace(scan, counts=_mapped(scan.counts, table), flat=_mapped(scan.flat, table))
+        return replace(scan, counts=_mapped(scan.counts, scan.palette), flat=_mapped(scan.flat, scan.palette))
     if kind == GREY and scan.kind == INDEX:
         greys = tuple(colour & 255 for colour in scan.palette)
         return replace(scan, counts=_merged(scan.counts, greys), flat=_merged(scan.flat, greys))
     return scan
 
 
-def _mapped(counts: dict[int, int], table: tuple[int, ...] | None) -> dict[int, int]:
+def _mapped(counts: dict[int, int], table: tuple[int, ...]) -> dict[int, int]:
     return _merged(counts, table) if table else {min(value, 255) * 0x010101: n for value, n in counts.items()}
 
 

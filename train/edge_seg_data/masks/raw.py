@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,8 @@ class RawMask:
         values: `(height, width)` int32: grey values, palette indices, or colours as `0xRRGGBB`.
         kind: `GREY`, `INDEX`, `COLOUR` or `ALPHA`.
         lossy: whether its format changes values (JPEG, WebP).
-        palette: of an `INDEX` mask, the colour of each index.
+        palette: of an `INDEX` mask, the colour of each index; of an `ALPHA` mask painted in one colour, what each alpha
+            shows.
     """
 
     values: np.ndarray
@@ -110,7 +113,7 @@ def as_colours(raw: RawMask) -> RawMask:
     """The same mask with colours as values."""
     if raw.kind == COLOUR:
         return raw
-    if raw.kind == INDEX:
+    if raw.palette:
         table = np.array(raw.palette, np.int32)
         return RawMask(table[raw.values], COLOUR, raw.lossy)
     return RawMask(raw.values * 0x010101, COLOUR, raw.lossy)
@@ -209,12 +212,18 @@ def _of_array(picture: np.ndarray, lossy: bool) -> RawMask:
         seen = colour[alpha >= _OPAQUE]
         if not seen.size or (seen == seen[0]).all():
             # Everything opaque has one colour, or nothing is opaque: the alpha channel is the mask.
-            return RawMask(alpha.astype(np.int32), ALPHA, lossy)
+            return RawMask(alpha.astype(np.int32), ALPHA, lossy, _shown(seen[0]) if seen.size else ())
         colour = np.where(alpha[:, :, None] >= _OPAQUE, colour, 0)
     if colour.shape[2] == 1 or _is_grey(colour, lossy):
         return RawMask(colour[:, :, 0].astype(np.int32), GREY, lossy)
     red, green, blue = (colour[:, :, channel].astype(np.int32) for channel in range(3))
     return RawMask(red << 16 | green << 8 | blue, COLOUR, lossy)
+
+
+def _shown(paint: np.ndarray) -> tuple[int, ...]:
+    """The colour of each alpha in a layer painted in one grey or colour."""
+    red, green, blue = (int(channel) for channel in np.broadcast_to(paint, 3))
+    return (0,) * _OPAQUE + (red << 16 | green << 8 | blue,) * (256 - _OPAQUE)
 
 
 def _is_grey(colour: np.ndarray, lossy: bool) -> bool:
@@ -226,12 +235,19 @@ def _read_nifti(path: Path) -> RawMask:
     """A one-slice NIfTI mask, as ITK writes a film's picture: first axis across, second down."""
     try:
         import nibabel
+        from nibabel.filebasedimages import ImageFileError
+        from nibabel.spatialimages import HeaderDataError
+        from nibabel.wrapstruct import WrapStructError
     except ImportError as error:
         raise UsageError(f"NIfTI masks need nibabel: {install_command('data')}") from error
+    data = read_bytes(path)
     try:
-        image: Any = nibabel.load(path)
+        # nibabel stops at the last value, before the checksum that shows damage.
+        data = gzip.decompress(data) if path.suffix.lower() == ".gz" else data
+        is_second = nibabel.Nifti2Header.may_contain_header(data)
+        image: Any = (nibabel.Nifti2Image if is_second else nibabel.Nifti1Image).from_bytes(data)
         values = np.asarray(image.dataobj)
-    except (OSError, ValueError, EOFError, nibabel.filebasedimages.ImageFileError) as error:
+    except (OSError, ValueError, EOFError, zlib.error, ImageFileError, HeaderDataError, WrapStructError) as error:
         raise InputError(f"{path}: not a readable NIfTI file: save it again") from error
     while values.ndim > 2 and values.shape[-1] == 1:
         values = values[..., 0]
@@ -241,12 +257,21 @@ def _read_nifti(path: Path) -> RawMask:
     whole = np.rint(values).astype(np.int32)
     if not np.array_equal(whole, values) or whole.min() < 0:
         raise InputError(f"{path}: its values are not whole numbers from 0: save it as labels")
-    if np.allclose(image.affine[:2, :2], np.eye(2)) and whole.shape[0] == whole.shape[1]:
+    if _has_no_direction(image.affine[:2, :2]) and whole.shape[0] == whole.shape[1]:
         raise InputError(
             f"{path}: its affine does not say how rows and columns lie, and the mask is square: save it with ITK "
             "(SimpleITK, ITK-SNAP, 3D Slicer), or as PNG"
         )
     return RawMask(np.ascontiguousarray(_as_picture(whole, image.affine[:2, :2])), GREY)
+
+
+def _has_no_direction(axes: np.ndarray) -> bool:
+    """Whether both axes are counted upwards, as in an affine that holds at most a spacing."""
+    return bool(min(axes[0, 0], axes[1, 1]) > 0 and not _are_swapped(axes))
+
+
+def _are_swapped(axes: np.ndarray) -> bool:
+    return bool(abs(axes[0, 1]) + abs(axes[1, 0]) > abs(axes[0, 0]) + abs(axes[1, 1]))
 
 
 def _as_picture(values: np.ndarray, axes: np.ndarray) -> np.ndarray:
@@ -255,7 +280,7 @@ def _as_picture(values: np.ndarray, axes: np.ndarray) -> np.ndarray:
     ITK gives a picture's columns and rows axes to the patient's left and back, which NIfTI counts downwards. If both
     are counted upwards, no direction was set, and the values are laid out as in a picture.
     """
-    if abs(axes[0, 1]) + abs(axes[1, 0]) > abs(axes[0, 0]) + abs(axes[1, 1]):
+    if _are_swapped(axes):
         values, axes = values.T, axes[:, ::-1]
     if axes[0, 0] * axes[1, 1] < 0:
         values = values[::-1] if axes[0, 0] > 0 else values[:, ::-1]
