@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 from edge_seg.errors import InputError, UsageError
 from edge_seg.model_file import ModelFile
 from edge_seg.storage import write_atomically
+from edge_seg.typed_json import parse_object
 
 from edge_seg_quantize.edge_tpu import compile_model, find_compiler
 from edge_seg_quantize.settings import KERAS_SUFFIX, QuantizeSettings
@@ -116,9 +116,7 @@ def quantize(
     if edgetpu:
         # Fail before hours of training, not after.
         find_compiler()
-    settings = QuantizeSettings(
-        name or out.name.split(".")[0], about=json.loads(_text(about) or "{}"), licence=_text(licence), **options
-    )
+    settings = QuantizeSettings(name or out.name.split(".")[0], about=_about(about), licence=_text(licence), **options)
     own = run.suffix == KERAS_SUFFIX
     if own and not data:
         raise UsageError(f"{run}: give films to fine-tune it on: --data FOLDER")
@@ -154,8 +152,16 @@ def quantize(
         write_atomically(out, compile_model(ModelFile.read(out)).to_bytes())
 
 
-def _text(path: Path | None) -> str:
+def _about(path: Path | None) -> dict[str, Any]:
     try:
-        return path.read_text() if path else ""
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}): give a text file") from error
+        return parse_object(_text(path) or "{}")
+    except ValueError as error:
+        raise InputError(
+            f"{path}: cannot be read as JSON ({error}): give an object with additions to the card"
+        ) from error
+
+
+def _text(path: Path | None) -> str:
+    from edge_seg_data.text import read_text
+
+    return read_text(path) if path else ""

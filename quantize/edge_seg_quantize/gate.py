@@ -7,9 +7,9 @@ pictures made from chest films (turned, inverted, cut, outlines), drawn pages, a
 
 from __future__ import annotations
 
-import csv
+import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
 from edge_seg.sources import open_source
 from edge_seg_data import evenly_spaced
+from edge_seg_data.text import read_table
 
 from edge_seg_quantize.observations import Observation, PackedFilm, pooled_features
 
@@ -89,17 +90,15 @@ def calibrate_gate(segmenter: Segmenter, observations: Sequence[Observation], ne
     return fit_kinds(examples)
 
 
-def read_negatives(folder: Path) -> Iterator[tuple[Film, str, str]]:
+def read_negatives(folder: Path) -> Generator[tuple[Film, str, str], None, None]:
     """A folder's pictures, kinds and sources: from `index.csv` (`file`, `kind`, `source`), else from folder names.
 
+    A row's `file` is a path in the folder; the name alone is enough where one picture has it.
+
     Raises:
-        InputError: the folder has no pictures.
+        InputError: the folder has no pictures, or its index cannot be read or has no column `file`.
     """
-    index = folder / "index.csv"
-    rows: dict[str, dict[str, str]] = {}
-    if index.is_file():
-        with index.open(newline="", encoding="utf-8") as file:
-            rows = {row["file"]: row for row in csv.DictReader(file) if row.get("file")}
+    rows = _rows(folder)
     found = False
     with closing(open_source((str(folder),))) as source:
         for arrival in source:
@@ -108,13 +107,28 @@ def read_negatives(folder: Path) -> Iterator[tuple[Film, str, str]]:
             if isinstance(arrival.content, Film):
                 film = arrival.content
                 path = Path(film.source)
-                row = rows.get(path.name, {})
+                row = rows.get(Path(os.path.relpath(path, folder)), {})
                 kind = row.get("kind") or path.parent.name
                 found = True
                 yield film, _KINDS.get(kind, kind), row.get("source") or path.parent.name
             arrival.settle(None)
     if not found:
         raise InputError(f"{folder}: no pictures for the film gate to learn from: give a folder of pictures")
+
+
+def _rows(folder: Path) -> dict[Path, dict[str, str]]:
+    """The rows of a folder's `index.csv` by the file that each is about."""
+    index = folder / "index.csv"
+    if not index.is_file():
+        return {}
+    table = read_table(index)
+    if not any("file" in row for row in table):
+        raise InputError(f"{index}: names no pictures: give each its path in a column `file`, or remove the index")
+    named = {Path(row["file"].replace("\\", "/")): row for row in table if row.get("file")}
+    files = [path.relative_to(folder) for path in folder.rglob("*")]
+    count = Counter(path.name for path in files)
+    alone = {path: Path(path.name) for path in files if count[path.name] == 1}
+    return {**{path: named[name] for path, name in alone.items() if name in named}, **named}
 
 
 def fit_kinds(examples: Sequence[Example]) -> Kinds:

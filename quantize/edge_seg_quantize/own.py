@@ -29,7 +29,7 @@ OWN_NAME = "own.keras"
 """File of the network in a run made by `adopt`."""
 
 _FIXES = {
-    "Rescaling": "leave it out and give the network grey / 255, or put it first without an offset",
+    "Rescaling": "leave it out and give the network grey / 255, or put it first, without an offset, before a Conv2D",
     "Normalization": "leave it out and give the network grey / 255",
     "Multiply": "no attention gate or squeeze-and-excitation can be quantised: leave it out, or take Add",
     "GroupNormalization": "take BatchNormalization",
@@ -47,6 +47,7 @@ _FIXES = {
 }
 _ACTIVATIONS = ("linear", "relu", "relu6")
 _NORMALISED = ("Conv2D", "DepthwiseConv2D")
+_ABSORBING = (*_NORMALISED, "Dense")
 _NOT_COPIED = ("_initializer", "_regularizer", "_constraint")
 _AGREES = 1e-4
 _BATCH = 8
@@ -260,7 +261,8 @@ def _problems_of(layer: _Layer, by_name: Mapping[str, _Layer]) -> Iterator[str]:
 def _is_first_scale(layer: _Layer, by_name: Mapping[str, _Layer]) -> bool:
     """Whether a layer only scales the input, which the next layer's weights can absorb."""
     first = layer.kind == "Rescaling" and by_name[layer.takes[0]].kind == "InputLayer"
-    return first and not np.any(layer.settings.get("offset", 0.0))
+    absorbed = all(after.kind in _ABSORBING for after in by_name.values() if layer.name in after.takes)
+    return first and absorbed and not np.any(layer.settings.get("offset", 0.0))
 
 
 def _settings(layer: _Layer, kind: Any) -> dict[str, Any]:

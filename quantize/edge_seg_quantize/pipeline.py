@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,12 +29,13 @@ from edge_seg_train.data import anonymous_splits, datasets_of
 from edge_seg_train.loop import pack_training_films, training_drawing
 from edge_seg_train.losses import training_loss
 from edge_seg_train.memory import keep_freed_memory
-from edge_seg_train.packing import PackedFilms, network_input, pack
+from edge_seg_train.packing import PackedFilms, network_input, pack, without_undecodable
 
 from edge_seg_quantize import convert, qat
 from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable, measure
 from edge_seg_quantize.answers import REFUSED, answer, beside, made_before, origin_of
 from edge_seg_quantize.calibration import calibrate, trusted_region
+from edge_seg_quantize.gate import read_negatives
 from edge_seg_quantize.manifest import PIECES_FILMS, in_one_piece, make_manifest
 from edge_seg_quantize.representative import evenly_of_each
 from edge_seg_quantize.settings import QuantizeSettings
@@ -53,8 +56,8 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
         say: receives progress messages.
 
     Raises:
-        InputError: the run or its films cannot be read, or the model cannot be measured on the films.
-        ModelError: the model is not accepted.
+        InputError: the run, its films or the pictures for the gate cannot be read, or the model cannot be measured.
+        ModelError: the model is not accepted, or its manifest would make no sense.
         OutputError: a file cannot be written.
         UsageError: the budget is not finite.
     """
@@ -68,24 +71,28 @@ def quantize(run: Path, out: Path, settings: QuantizeSettings, say: Callable[[st
     if made is not None:
         return answer(made, out, settings.dice_budget, say)
     model = load_run(run, config)
-    datasets = datasets_of(config, run, settings.quiet)
+    datasets = _usable_datasets(config, run, settings)
     validation = _validation_films(datasets, settings.validation_films)
     # Report problems before hours of fine-tuning, not after.
     check_measurable(validation, config.structures)
     say("reading films")
     # A network that learned from teachers is now its own best teacher.
-    films = pack_training_films(replace(config, distill=(str(run),) if config.distill else ()), datasets)
+    taught = replace(config, distill=(str(run.resolve()),) if config.distill else (), skip_bad=False)
+    films = pack_training_films(taught, datasets)
     manifest = make_manifest(config, record, settings, in_one_piece(films.labels[..., : len(config.structures)]))
     check_calibratable(manifest.structures, validation)
+    check_readable(manifest, settings)
+    splits = anonymous_splits(run)
 
-    aware = _fine_tuned(model, config, films, settings, say, run / _BACKUP / made_from)
+    backup = run / _BACKUP / made_from
+    aware = _fine_tuned(model, config, films, settings, say, backup)
     say("converting")
     compared = films.grey[evenly_of_each(films.origin)]
     representative = network_input(compared, config.network.channels)
-    models = _all_forms(model, aware, manifest, representative, settings, anonymous_splits(run))
+    models = _all_forms(model, aware, manifest, representative, settings, splits)
     say(f"measuring on {counted(len(validation), 'validation film')}")
     report = _measured(models, aware, compared, validation, settings.dice_budget, made_from)
-    _write(models, out, report, partial(calibrate, models["qat"], datasets, settings.negatives), say)
+    _write(models, out, report, partial(calibrate, models["qat"], datasets, settings.negatives), say, backup)
     return report
 
 
@@ -119,6 +126,19 @@ def check_calibratable(structures: tuple[Structure, ...], films: list[LabelledFi
         )
 
 
+def check_readable(manifest: Manifest, settings: QuantizeSettings) -> None:
+    """Check that the models can be read again with this manifest, and the pictures for the film gate at all.
+
+    Raises:
+        InputError: a folder of pictures or its index cannot be read.
+        ModelError: a value in the manifest makes no sense.
+    """
+    Manifest.from_json(manifest.to_json(), settings.name)
+    for folder in settings.negatives if manifest.expects else ():
+        with closing(read_negatives(folder)) as pictures:
+            next(pictures)
+
+
 def _measured(
     models: dict[str, ModelFile],
     aware: Any,
@@ -145,8 +165,11 @@ def _write(
     report: AcceptanceReport,
     calibration: Callable[[], tuple[dict[str, Any] | None, dict[str, Any] | None]],
     say: Callable[[str], None],
+    backup: Path,
 ) -> None:
     """Write all forms with the measurements; the QAT model goes to `out` only if it is accepted.
+
+    The backup of the fine-tuning is then removed: a failure before that does not repeat the fine-tuning.
 
     Raises:
         ModelError: it is not accepted.
@@ -165,6 +188,7 @@ def _write(
         checked = replace(file, manifest=replace(file.manifest, checks=report.to_json(), trust=trust, gate=gate))
         write_atomically(path, checked.to_bytes())
         say(f"wrote {path} ({path.stat().st_size / 1000:.0f} kB)")
+    shutil.rmtree(backup, ignore_errors=True)
     if refusal is None:
         beside(out, REFUSED).unlink(missing_ok=True)
         return
@@ -183,13 +207,19 @@ def export_float(run: Path, out: Path, settings: QuantizeSettings) -> None:
     """
     config, record = read_config(run)
     flatbuffer = convert.to_float32(load_run(run, config))
-    datasets = datasets_of(config, run, settings.quiet)
+    datasets = _usable_datasets(config, run, settings)
     outlined = [film for dataset in datasets for film in dataset.split("train")]
     size = config.network.height, config.network.width
     films = pack([evenly_spaced(outlined, PIECES_FILMS)], config.structures, size)
     manifest = make_manifest(config, record, settings, in_one_piece(films.labels))
     file = _file(manifest, settings, anonymous_splits(run), "float32", flatbuffer)
     write_atomically(out, file.to_bytes())
+
+
+def _usable_datasets(config: TrainConfig, run: Path, settings: QuantizeSettings) -> list[Dataset]:
+    """The data sets of the run, without what only decoding shows to be damaged where the run left that out."""
+    datasets = datasets_of(config, run, settings.quiet)
+    return without_undecodable(datasets) if config.skip_bad else datasets
 
 
 def differing_pixels(aware: Any, segmenter: Segmenter, grey: np.ndarray) -> float:

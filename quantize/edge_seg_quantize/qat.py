@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -44,8 +43,8 @@ def fine_tune(
         epochs: passes over the batches.
         learning_rate: Adam's initial learning rate.
         quiet: no progress bar.
-        backup: folder for a checkpoint after each epoch; stopped fine-tuning resumes from the last one. Removed at the
-            end.
+        backup: folder for a checkpoint after each epoch; stopped fine-tuning resumes from the last one, and finished
+            fine-tuning is not repeated. It stays.
 
     Raises:
         ModelError: the loss is no longer finite.
@@ -71,11 +70,9 @@ def fine_tune(
     ).prefetch(4)
     callbacks: list[Any] = [_RefuseNan(learning_rate)]
     if backup:
-        callbacks.append(tf_keras.callbacks.BackupAndRestore(str(backup)))
+        callbacks.append(tf_keras.callbacks.BackupAndRestore(str(backup), delete_checkpoint=False))
     verbosity = keras_verbosity(quiet)
     model.fit(stream, epochs=epochs, steps_per_epoch=len(batches), verbose=verbosity, callbacks=callbacks)
-    if backup:
-        shutil.rmtree(backup, ignore_errors=True)
     pin_input_range(model)
 
 

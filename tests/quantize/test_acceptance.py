@@ -5,17 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow_model_optimization")
 
 import edge_seg_quantize.legacy  # noqa: F401  (chooses legacy Keras before TensorFlow is imported)
 from edge_seg.errors import InputError, ModelError, OutputError
+from edge_seg.film import Film
 from edge_seg.model_file import ModelFile
+from edge_seg.phantom import phantom
+from edge_seg_data import Dataset, LabelledFilm, Outlines
 from edge_seg_quantize import pipeline
 from edge_seg_quantize.acceptance import AcceptanceReport, check_measurable
 from edge_seg_quantize.answers import answer, made_before, origin_of
 from edge_seg_quantize.settings import QuantizeSettings
+from edge_seg_train.config import TrainConfig
+from edge_seg_train.network import PRESETS
 
 pytestmark = pytest.mark.training
 
@@ -24,8 +30,14 @@ FORMS = ("float32", "float16", "dynamic", "ptq")
 
 
 def write(model: Path, out: Path, report: AcceptanceReport) -> None:
-    file = ModelFile.read(model)
-    pipeline._write(dict.fromkeys((*FORMS, "qat"), file), out, report, lambda: (None, None), lambda text: None)
+    """Write a model's forms; the backup of its fine-tuning is then no longer needed."""
+    backup = out.parent / "backup"
+    backup.mkdir()
+    forms = dict.fromkeys((*FORMS, "qat"), ModelFile.read(model))
+    try:
+        pipeline._write(forms, out, report, lambda: (None, None), lambda text: None, backup)
+    finally:
+        assert not backup.exists()
 
 
 @pytest.mark.parametrize("name", ["dice_float32", "dice_ptq", "dice_qat", "budget"])
@@ -77,6 +89,28 @@ def test_an_accepted_model_takes_the_place_of_a_refused_one(tiny_model: Path, tm
     (tmp_path / "x.refused.tflite").write_bytes(b"older")
     write(tiny_model, out, ACCEPTED)
     assert {path.name for path in tmp_path.iterdir()} == {"x.tflite", *(f"x.{form}.tflite" for form in FORMS)}
+
+
+def test_a_film_that_the_run_left_out_is_left_out_of_what_it_is_measured_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged() -> tuple[Film, Outlines]:
+        raise InputError("torn.png: cannot be decoded")
+
+    def whole() -> tuple[Film, Outlines]:
+        made = phantom(32, 32, seed=0)
+        return made.film, {"right_lung": made.masks["right_lung"].astype(np.uint8)}
+
+    films = [LabelledFilm(name, name, "val", read) for name, read in (("torn", damaged), ("whole", whole))]
+    datasets = [Dataset("set", "pairs", ("right_lung",), (*films, LabelledFilm("other", "other", "train", damaged)))]
+    monkeypatch.setattr(pipeline, "datasets_of", lambda *words: datasets)
+    config = TrainConfig((), ("right_lung",), PRESETS["tiny"])
+    settings = QuantizeSettings("x", quiet=True)
+    found = pipeline._usable_datasets(replace(config, skip_bad=True), Path(), settings)
+    assert [film.name for film in found[0].films] == ["whole"]
+    check_measurable(pipeline._validation_films(found, 0), config.structures)
+    with pytest.raises(InputError, match="torn"):
+        check_measurable(
+            pipeline._validation_films(pipeline._usable_datasets(config, Path(), settings), 0), config.structures
+        )
 
 
 def test_what_cannot_be_measured_or_written_is_said() -> None:

@@ -155,6 +155,44 @@ def test_pictures_are_of_the_kind_that_the_index_or_the_folder_names(tmp_path: P
         list(read_negatives(tmp_path / "empty"))
 
 
+@pytest.mark.parametrize(
+    ("encoding", "separator"), [("utf-8", ","), ("utf-8-sig", ";"), ("cp1252", ","), ("utf-16", "\t")]
+)
+def test_an_index_of_other_pictures_is_read_as_spreadsheets_save_it(
+    tmp_path: Path, encoding: str, separator: str
+) -> None:
+    (tmp_path / "one").mkdir()
+    cv2.imwrite(str(tmp_path / "one" / "a.png"), np.random.default_rng(0).integers(0, 255, (80, 90), dtype=np.uint8))
+    rows = [("file", "kind", "source"), ("one/a.png", "hip", "Universität")]
+    text = "\r\n".join(separator.join(row) for row in rows)
+    (tmp_path / "index.csv").write_bytes(text.encode(encoding))
+    assert [one[1:] for one in read_negatives(tmp_path)] == [("bone", "Universität")]
+
+
+def test_a_row_is_about_the_picture_at_its_path_or_the_only_one_of_its_name(tmp_path: Path) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (80, 90), dtype=np.uint8)
+    for name in ("a.png", "knees/a.png", "feet/b.png", "hands/c.png", "arms/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(tmp_path / name), picture)
+    (tmp_path / "index.csv").write_text("file,kind\na.png,lateral chest\nb.png,dental\nhands\\c.png,MR\nc.png,page\n")
+    kinds = {Path(film.source).relative_to(tmp_path).as_posix(): kind for film, kind, _ in read_negatives(tmp_path)}
+    wanted = {
+        "a.png": "lateral",
+        "knees/a.png": "knees",
+        "feet/b.png": "bone",
+        "hands/c.png": "CT",
+        "arms/c.png": "arms",
+    }
+    assert kinds == wanted
+
+
+def test_an_index_that_names_no_pictures_is_refused(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(0).integers(0, 255, (80, 90), dtype=np.uint8))
+    (tmp_path / "index.csv").write_text("picture,kind\na.png,hip\n")
+    with pytest.raises(InputError, match="column `file`"):
+        next(read_negatives(tmp_path))
+
+
 def test_a_packed_film_is_cut_out_of_its_letterbox() -> None:
     grey, labels = np.zeros((32, 32), np.uint8), np.full((32, 32, 2), 127, np.uint8)
     labels[4:28, 2:30, 0] = 0

@@ -80,6 +80,10 @@ REFUSED = {
     "shared": (lambda: unet(middle=lambda x: (c := layers.Conv2D(8, 1))(c(x))), "called more than once"),
     "nested": (lambda: unet(middle=unet(8, None, shape=(16, 16, 8))), "without a model inside the model"),
     "offset": (lambda: unet(before=layers.Rescaling(1 / 127.5, -1)), r"\(Rescaling\): leave it out"),
+    "scale of no weights": (
+        lambda: unet(before=lambda x: layers.ZeroPadding2D(0)(layers.Rescaling(1 / 255)(x))),
+        r"\(Rescaling\): leave it out",
+    ),
     "open size": (lambda: unet(shape=(None, None, 1)), "fix height and width"),
     "channels": (lambda: unet(shape=(SIDE, SIDE, 2)), "1 or 3 channels"),
 }  # fmt: skip

@@ -250,10 +250,16 @@ def test_what_can_be_known_is_said_before_fine_tuning(
     settings = QuantizeSettings("early", epochs=1, films_per_epoch=8, quiet=True)
     with pytest.raises(OutputError, match="cannot be written"):
         quantize(run, tmp_path / "absent" / "early.tflite", settings, lambda text: None)
+    with pytest.raises(ModelError, match="name makes no sense"):
+        quantize(run, tmp_path / "early.tflite", replace(settings, name=" "), lambda text: None)
+    others = tmp_path / "others"
+    others.mkdir()
+    with pytest.raises(InputError, match="no films in this folder"):
+        quantize(run, tmp_path / "early.tflite", replace(settings, negatives=(others,)), lambda text: None)
     monkeypatch.setattr("edge_seg_quantize.pipeline._validation_films", lambda datasets, limit: [])
     with pytest.raises(InputError, match="no validation films"):
         quantize(run, tmp_path / "early.tflite", settings, lambda text: None)
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [others]
 
 
 def test_a_float_tensor_stops_a_model() -> None:

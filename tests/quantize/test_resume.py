@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +63,11 @@ def test_fine_tuning_goes_on_after_its_last_epoch_and_stops_where_it_learns_noth
     model, batches = run(TrainingBatches)
     assert int(model.optimizer.iterations) == 9  # type: ignore[attr-defined]
     assert batches.epoch >= 2
-    assert not (tmp_path / "backup").exists()
+    # Its backup stays for a command that fails later on: another one has the result without training.
+    again, _ = run(TrainingBatches)
+    for first, second in zip(model.get_weights(), again.get_weights(), strict=True):  # type: ignore[attr-defined]
+        np.testing.assert_array_equal(first, second)
+    shutil.rmtree(tmp_path / "backup")
 
     def no_number(truth: object, logits: tf.Tensor) -> tf.Tensor:
         return float("nan") * tf.reduce_mean(logits)

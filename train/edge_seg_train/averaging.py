@@ -22,7 +22,7 @@ from edge_seg.storage import write_atomically
 from edge_seg_train import checkpoint
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import CONFIG_NAME, read_config
-from edge_seg_train.data import datasets_of, store_splits
+from edge_seg_train.data import datasets_of, patients_learned, refuse_learned, store_splits
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.network import build
 from edge_seg_train.pretrained import Pretrained, load_pretrained, read_pretrained
@@ -42,7 +42,7 @@ def average(runs: Sequence[Path], out: Path) -> Path:
         Path of the weights.
 
     Raises:
-        InputError: a run has no weights, or different layers.
+        InputError: a run has no weights, or different layers, or was trained on films that the last holds out.
         UsageError: `out` holds a run, or the outputs differ.
     """
     import keras
@@ -54,12 +54,15 @@ def average(runs: Sequence[Path], out: Path) -> Path:
     if (out / CONFIG_NAME).exists():
         raise UsageError(f"{out} holds a run: choose another --out")
     config, record = read_config(runs[-1])
-    found = [read_pretrained(str(run)) for run in runs]
+    places = [str(run.resolve()) for run in runs]
+    found = [read_pretrained(place) for place in places]
     if len({one.outputs for one in found}) > 1:
         raise UsageError("the runs have different outputs: average runs of the same structures")
     model = build(keras, config.network)
     _set_mean_weights(model, config.outputs, found)
     datasets = datasets_of(config, runs[-1])
+    for place in places:
+        refuse_learned(datasets, place)
     # Batch statistics depend on the films alone, not on their labels.
     films = films_on_demand(replace(config, teacher=""), datasets)
     estimate_batch_statistics(
@@ -67,10 +70,10 @@ def average(runs: Sequence[Path], out: Path) -> Path:
         TrainingBatches(replace(training_drawing(config, films), steps=BATCHES), config.network.channels),
     )
     out.mkdir(parents=True, exist_ok=True)
-    store_splits(out, datasets)
+    store_splits(out, datasets, {patient for place in places for patient in patients_learned(place)})
     path = out / f"best.{checkpoint.WEIGHTS_NAME}"
     checkpoint.save_weights(model, path)
-    settings = replace(config, epochs=0, start=str(runs[-1].resolve())).to_json()
+    settings = replace(config, epochs=0, start=places[-1]).to_json()
     averaged = {"averaged": [run.name for run in runs], "code_version": code_version()}
     write_atomically(out / CONFIG_NAME, json.dumps({**record, "config": settings, **averaged}, indent=2).encode())
     return path

@@ -297,9 +297,10 @@ def train(
     if not processes.is_first:
         return
     if not quiet and epochs and epochs == finished_epochs(out):
+        further = "train on" if epochs < config.epochs else "raise --epochs to go on, or train on films that changed"
         click.echo(
-            f"{out} was finished before, after {counted(epochs, 'epoch')}, and learned nothing new: raise --epochs to "
-            f"go on, or train on films that changed with --from {out} and another --out"
+            f"{out} was finished before, after {counted(epochs, 'epoch')}, and learned nothing new: {further} with "
+            f"--from {out} and another --out"
         )
     click.echo(f"best weights: {weights}\nnext: edge-seg quantize {out} --out {out.name}.tflite")
 
@@ -351,7 +352,7 @@ def _config(
     settings: dict[str, Any],
 ) -> TrainConfig:
     structures, regions = _labels({name for dataset in opened for name in dataset.structures}, named_structures)
-    settings["shares"] = _shares(settings.pop("share"), [dataset.name for dataset in opened])
+    settings["shares"] = _shares(settings.pop("share"), opened)
     changes: dict[str, Any] = {"height": size and size[0], "width": size and size[1]}
     changes |= {name: settings.pop(name) for name in _NETWORK_OPTIONS}
     start, known = _start(start)
@@ -366,7 +367,7 @@ def _config(
     changed = settings.pop("augmentation")
     if settings["teacher"] and settings["teacher"] not in shipped_models():
         settings["teacher"] = str(Path(settings["teacher"]).expanduser().resolve())
-    settings["distill"] = tuple(_weights_of(run) for run in settings["distill"])
+    settings["distill"] = tuple(_weights_of("--distill", run) for run in settings["distill"])
     given = {key: value for key, value in settings.items() if value is not None and key != "freeze"}
     absolute = tuple(_absolute(path) for path in datasets)
     config = TrainConfig(
@@ -401,14 +402,18 @@ def _labels(outlined: Iterable[str], named: tuple[str, ...] | None) -> tuple[tup
     return tuple(name for name in structures if name not in regions), regions
 
 
-def _shares(given: Sequence[str], datasets: Sequence[str]) -> tuple[tuple[str, float], ...]:
+def _shares(given: Sequence[str], datasets: Sequence[Dataset]) -> tuple[tuple[str, float], ...]:
     """How often each data set's films are drawn, in the order of the data sets."""
     parts = dict(share.partition("=")[::2] for share in given)
     if not parts:
         return ()
-    if set(parts) != set(datasets) or not all(_is_strength(share) for share in parts.values()):
-        raise UsageError(f"--share: give NAME=NUMBER from 0 for each data set once: {', '.join(datasets)}")
-    return tuple((name, float(parts[name])) for name in datasets)
+    names = [dataset.name for dataset in datasets]
+    if set(parts) != set(names) or not all(_is_strength(share) for share in parts.values()):
+        raise UsageError(f"--share: give NAME=NUMBER from 0 for each data set once: {', '.join(names)}")
+    trained = [dataset.name for dataset in datasets if dataset.split("train")]
+    if trained and not any(float(parts[name]) for name in trained):
+        raise UsageError(f"--share: no film would be drawn: give a number above 0 to one of {', '.join(trained)}")
+    return tuple((name, float(parts[name])) for name in names)
 
 
 def _settled(network: NetworkConfig, steps: int) -> NetworkConfig:
@@ -440,15 +445,18 @@ def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
     """Where the initial weights come from, valid in any working directory, and the network they belong to."""
     if not start:
         return "", None
-    if start in shipped_weights() and (Path(start) / CONFIG_NAME).is_file():
-        raise UsageError(f"--from {start}: a shipped model and a run here have that name: give {Path(start).resolve()}")
-    where = _weights_of(start)
+    where = _weights_of("--from", start)
     return where, read_pretrained(where, weights=False).network
 
 
-def _weights_of(name: str) -> str:
+def _weights_of(option: str, name: str) -> str:
     """A shipped model's name unchanged, or a run's absolute path."""
-    return name if name in shipped_weights() else str(Path(name).expanduser().resolve())
+    path = Path(name).expanduser().resolve()
+    if name not in shipped_weights():
+        return str(path)
+    if (path / CONFIG_NAME).is_file():
+        raise UsageError(f"{option} {name}: a shipped model and a run here have that name: give {path}")
+    return name
 
 
 def _absolute(dataset: str) -> str:

@@ -21,7 +21,7 @@ from edge_seg.hardware import usable_cores
 from edge_seg_data import LabelledFilm
 
 from edge_seg_train.config import BACKGROUND, read_config
-from edge_seg_train.data import read_splits
+from edge_seg_train.data import is_run, lineage, patients_learned
 from edge_seg_train.network import build
 from edge_seg_train.packing import PackedFilms, network_input
 from edge_seg_train.pretrained import load_pretrained, read_pretrained
@@ -83,15 +83,8 @@ def _speaking(films: Sequence[LabelledFilm], runs: Sequence[str]) -> np.ndarray:
 
 
 def _patients_learned(run: str) -> set[str] | None:
-    """Patients that a run, or a run it started from, was trained on; `None` if unknown."""
-    if not Path(run).is_dir():
-        return None  # shipped weights, or a run that is gone
-    patients = {patient for patient, split in read_splits(Path(run)).items() if split == "train"}
-    start = read_config(Path(run))[0].start
-    if not start:
-        return patients
-    before = _patients_learned(start)
-    return None if before is None else patients | before
+    """Patients that a run, or a run it started from, was trained on; `None` if shipped weights or a run is gone."""
+    return patients_learned(run) if is_run(lineage(run)[-1]) else None
 
 
 def _network(run: str) -> tuple[Any, tuple[str, ...], str]:
@@ -101,7 +94,7 @@ def _network(run: str) -> tuple[Any, tuple[str, ...], str]:
     found = read_pretrained(run)
     model = build(keras, found.network)
     load_pretrained(model, found.outputs, found)
-    output = read_config(Path(run))[0].output if Path(run).is_dir() else "sigmoid"
+    output = read_config(Path(run))[0].output if is_run(run) else "sigmoid"
     return model, found.outputs, output
 
 

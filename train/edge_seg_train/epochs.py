@@ -113,11 +113,12 @@ class TimeLeft(keras.callbacks.Callback):
 @contextmanager
 def average_in_place(model: Any) -> Iterator[None]:
     """Context in which the model's weights are their moving average, if its optimizer keeps one."""
-    if not model.optimizer.use_ema:
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)  # mixed precision wraps it
+    if not optimizer.use_ema:
         yield
         return
     own = [keras.ops.convert_to_numpy(variable) for variable in model.trainable_variables]
-    model.optimizer.finalize_variable_values(model.trainable_variables)
+    optimizer.finalize_variable_values(model.trainable_variables)
     yield
     for variable, value in zip(model.trainable_variables, own, strict=True):
         variable.assign(value)

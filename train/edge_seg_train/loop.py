@@ -30,13 +30,14 @@ from edge_seg_train.losses import region_parts, training_loss
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.metrics import Overlap, overlap_metrics
 from edge_seg_train.network import build
-from edge_seg_train.packing import Films, FilmsOnDemand, PackedFilms, network_input, pack
+from edge_seg_train.packing import Films, FilmsOnDemand, PackedFilms, network_input, pack, without_undecodable
 from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
 from edge_seg_train.processes import ALONE, Processes, agree
 from edge_seg_train.progress import keras_verbosity
 from edge_seg_train.schedule import should_stop
 from edge_seg_train.stored import refuse_other_settings, store_config
 from edge_seg_train.summary import (
+    REPORT_NAME,
     dice_of_structures,
     summary_lines,
     write_best_picture,
@@ -99,9 +100,12 @@ def train(
             store_splits(run, datasets)
         if not quiet:
             click.echo(f"training on {describe_devices(config.devices)}", err=True)
-        if len(history) < config.epochs and not should_stop(config, history):
-            together = Together(processes, replicas)
+        together = Together(processes, replicas)
+        unfinished = len(history) < config.epochs and not should_stop(config, history)
+        if unfinished:
             _fit(config, run, model, history, films, held_out, together, quiet, workers)
+        # A run may have died after its last checkpoint.
+        if unfinished or (history and not (run / REPORT_NAME).is_file()):
             _summarise(config, run, model, history, held_out, together, quiet)
     return run / f"best.{checkpoint.WEIGHTS_NAME}"
 
@@ -175,6 +179,9 @@ def pack_training_films(config: TrainConfig, datasets: list[Dataset]) -> PackedF
         UsageError: a run to distill does not fit, or films have neither outlines nor a network to learn from.
     """
     _refuse_unlabelled(config, datasets)
+    if config.skip_bad and config.distill:
+        # The other networks read the films again, at their own size.
+        datasets = without_undecodable(datasets)
     films = films_on_demand(config, datasets).all()
     return with_probabilities(films, [d.split("train") for d in datasets], config.distill, config.structures)
 

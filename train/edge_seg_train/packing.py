@@ -5,7 +5,8 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ import numpy as np
 from edge_seg import pixels
 from edge_seg.errors import InputError
 from edge_seg.hardware import usable_cores
-from edge_seg_data import LabelledFilm, truth_regions
+from edge_seg_data import Dataset, LabelledFilm, truth_regions
 
 from edge_seg_train.teacher import Teacher
 
@@ -173,6 +174,23 @@ def pack(
         InputError: a film cannot be read.
     """
     return FilmsOnDemand(groups, structures, input_shape, teacher, regions, skip_bad).all()
+
+
+def without_undecodable(datasets: Sequence[Dataset]) -> list[Dataset]:
+    """The data sets without the films to train or validate on that only decoding shows to be damaged; each is named."""
+    with ThreadPoolExecutor(max(4, usable_cores())) as pool:
+        return [replace(one, films=tuple(compress(one.films, pool.map(_is_usable, one.films)))) for one in datasets]
+
+
+def _is_usable(film: LabelledFilm) -> bool:
+    if film.split == "test":
+        return True  # nothing reads it
+    try:
+        film.load()
+    except InputError as error:
+        click.echo(f"left out: {error}", err=True)
+        return False
+    return True
 
 
 def lay(

@@ -122,7 +122,7 @@ def save_pretrained(run: Path, out: Path) -> None:
     Raises:
         InputError: the run has no weights.
     """
-    found = read_pretrained(str(run))
+    found = read_pretrained(str(run.resolve()))
     arrays = {f"{name}/{i}": w.astype(np.float16) for name, ws in found.layers.items() for i, w in enumerate(ws)}
     config = json.dumps({"network": asdict(found.network), "structures": found.outputs})
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -12,10 +12,13 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from edge_seg.errors import UsageError
+from edge_seg.errors import InputError, UsageError
+from edge_seg_data import open_dataset
+from edge_seg_data.splits import held_out
 from edge_seg_train.averaging import average, estimate_batch_statistics
 from edge_seg_train.batches import TrainingBatches
 from edge_seg_train.config import read_config
+from edge_seg_train.data import read_splits, store_splits
 from edge_seg_train.drawing import Drawing
 from edge_seg_train.network import build
 from edge_seg_train.packing import pack
@@ -71,9 +74,38 @@ def test_the_networks_that_taught_a_run_are_not_needed(runs: list[Path], tmp_pat
     assert average([runs[0], taught], tmp_path / "mean").is_file()
 
 
-def test_batch_statistics_are_those_of_the_films(runs: list[Path], chests: Path) -> None:
-    from edge_seg_data import open_dataset
+def test_a_run_with_a_shipped_models_name_is_averaged_itself(
+    runs: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(runs[0], tmp_path / "lungs")
+    monkeypatch.chdir(tmp_path)
+    average([Path("lungs")], tmp_path / "mean")
+    found, known = (read_pretrained(str(run)).layers["logits"][0] for run in (tmp_path / "mean", runs[0]))
+    np.testing.assert_allclose(found, known, atol=1e-6)
 
+
+def test_runs_of_which_one_was_trained_on_what_the_other_holds_out_are_not_averaged(
+    runs: list[Path], chests: Path, tmp_path: Path
+) -> None:
+    halves = [tmp_path / "half-0", tmp_path / "half-1"]
+    for part, half in enumerate(halves):
+        shutil.copytree(runs[0], half)
+        (half / "splits.json").unlink()
+        store_splits(half, [held_out(open_dataset(chests), part, 2)])
+    with pytest.raises(InputError, match=r"is held out here, and the weights of .*half-0 were trained on it"):
+        average(halves, tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()
+
+
+def test_an_average_knows_what_each_run_was_trained_on(runs: list[Path], tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(runs[0], other)
+    (other / "splits.json").write_text(json.dumps({"patients": {"elsewhere": "train"}}))
+    average([other, runs[0]], tmp_path / "mean")
+    assert read_splits(tmp_path / "mean") == {**read_splits(runs[0]), "elsewhere": "train"}
+
+
+def test_batch_statistics_are_those_of_the_films(runs: list[Path], chests: Path) -> None:
     config = read_config(runs[0])[0]
     model = build(keras, config.network)
     load_pretrained(model, config.structures, read_pretrained(str(runs[0])))

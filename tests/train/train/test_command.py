@@ -15,10 +15,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 keras = pytest.importorskip("keras")
 
+from edge_seg.errors import UsageError
 from edge_seg.phantom import phantom
+from edge_seg_data import Dataset, LabelledFilm
+from edge_seg_train.command import _shares, train
 from edge_seg_train.config import read_config
 from edge_seg_train.network import build
 
@@ -143,8 +147,11 @@ def test_a_run_that_holds_out_a_part_does_so_when_it_goes_on(chests: Path, tmp_p
 def test_a_run_goes_on_by_itself_and_refuses_other_settings(chests: Path, tmp_path: Path, edge_seg: Command) -> None:
     words = ["--epochs", "1", "--films-per-epoch", "8", *TINY]
     assert edge_seg("train", chests, "--out", tmp_path, *words)[0] == 0
+    (tmp_path / "report.html").unlink()
     assert edge_seg("train", "--out", tmp_path, "-q")[0] == 0
     assert len(log_of(tmp_path)) == 1
+    # As if it had died after its last checkpoint.
+    assert (tmp_path / "report.html").is_file()
     code, complaint = edge_seg("train", chests, "--out", tmp_path, *words, "--loss", "dice")
     assert code == 2
     assert "other settings (loss)" in complaint
@@ -162,6 +169,22 @@ def test_a_run_goes_on_by_itself_and_refuses_other_settings(chests: Path, tmp_pa
     code, complaint = edge_seg("train", "--out", tmp_path)
     assert code == 3
     assert "holds no training run" in complaint
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("uncompiled")
+def test_a_run_that_its_patience_ended_is_not_told_to_raise_its_epochs(
+    chests: Path, tmp_path: Path, edge_seg: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--epochs", "1", "--films-per-epoch", "8", *TINY]
+    assert edge_seg("train", chests, "--out", tmp_path, *words)[0] == 0
+    said = CliRunner().invoke(train, ["--out", str(tmp_path)], catch_exceptions=False).output
+    assert "learned nothing new: raise --epochs to go on" in said
+    monkeypatch.setattr("edge_seg_train.loop.should_stop", lambda config, history: True)
+    path = tmp_path / "config.json"
+    path.write_text(path.read_text().replace('"epochs": 1', '"epochs": 9'))
+    said = CliRunner().invoke(train, ["--out", str(tmp_path)], catch_exceptions=False).output
+    assert "learned nothing new: train on with --from" in said
 
 
 @pytest.mark.slow
@@ -298,15 +321,28 @@ def test_a_run_starts_from_the_best_weights_of_another(chests: Path, tmp_path: P
     assert "holds no training run" in said
 
 
+@pytest.mark.parametrize("option", ["--from", "--distill"])
 def test_a_run_with_a_shipped_model_s_name_is_not_passed_over(
-    chests: Path, tmp_path: Path, edge_seg: Command, monkeypatch: pytest.MonkeyPatch
+    option: str, chests: Path, tmp_path: Path, edge_seg: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "lungs").mkdir()
     (tmp_path / "lungs" / "config.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    code, said = edge_seg("train", chests, "--out", tmp_path / "run", "--from", "lungs", *TINY)
+    code, said = edge_seg("train", chests, "--out", tmp_path / "run", option, "lungs", *TINY)
     assert (code, said.count("\n")) == (2, 1)
+    assert f"{option} lungs" in said
     assert str(tmp_path / "lungs") in said
+
+
+def test_a_share_above_zero_goes_to_a_set_with_films_to_train_on() -> None:
+    def of_one(name: str, split: str) -> Dataset:
+        film = LabelledFilm("a", "a", split, lambda: (phantom(32, 32, seed=0).film, {}))
+        return Dataset(name, "pairs", ("lung",), (film,))
+
+    town, village = of_one("town", "train"), of_one("village", "val")
+    assert _shares(["town=1", "village=0"], [village, town]) == (("village", 0.0), ("town", 1.0))
+    with pytest.raises(UsageError, match="give a number above 0 to one of town"):
+        _shares(["town=0", "village=1"], [village, town])
 
 
 def test_a_commit_stands_in_the_version_only_for_the_package_s_own_checkout(

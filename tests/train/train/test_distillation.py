@@ -12,9 +12,10 @@ import pytest
 
 keras = pytest.importorskip("keras")
 
-from edge_seg.errors import UsageError
+from edge_seg.errors import InputError, UsageError
+from edge_seg.film import Film
 from edge_seg.phantom import phantom
-from edge_seg_data import open_dataset
+from edge_seg_data import Outlines, open_dataset
 from edge_seg_data.splits import held_out
 from edge_seg_train.checkpoint import WEIGHTS_NAME, save_weights
 from edge_seg_train.config import TrainConfig
@@ -95,6 +96,18 @@ def test_of_a_film_those_networks_speak_that_were_not_trained_on_it(chests: Path
     # A run has also seen the films of the run that it started from. Where both have seen a film they are averaged.
     wanted = np.where(is_first[:, None, None, None], (second + last) / 2, second)
     np.testing.assert_allclose(probabilities(runs[1], runs[2]), wanted, atol=1)
+
+
+def test_a_film_that_cannot_be_decoded_is_not_taught(unlabelled: Path) -> None:
+    def damaged() -> tuple[Film, Outlines]:
+        raise InputError("torn.png: cannot be decoded")
+
+    network = replace(PRESETS["tiny"], height=32, width=32, outputs=2)
+    config = TrainConfig((str(unlabelled),), LUNGS, network, distill=("lungs-nano",), skip_bad=True)
+    dataset = open_dataset(unlabelled)
+    films = (replace(dataset.films[0], read=damaged), *dataset.films[1:])
+    taught = pack_training_films(config, [replace(dataset, films=films)])
+    assert taught.names == tuple(film.name for film in films[1:])
 
 
 def test_what_does_not_fit_is_refused(unlabelled: Path) -> None:
