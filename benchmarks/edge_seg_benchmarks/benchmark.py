@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -118,11 +119,12 @@ def run_benchmark(
 
     Raises:
         InputError: a data set has no films to score, or pictures to reject cannot be opened.
-        UsageError: there are pictures to reject but the last model has no film gate, films to score but every model is
-            only timed, masks but no films, or nothing to measure.
+        UsageError: two data sets have one name, there are pictures to reject but the last model has no film gate, films
+            to score but every model is only timed, masks but no films, or nothing to measure.
         DeviceError: an engine is not installed.
     """
     before = machine_state()
+    _refuse_equal_names(datasets)
     if settings.masks and not datasets:
         raise UsageError("masks are scored against outlines: give the films that they are of by --data")
     if not models and not settings.masks:
@@ -138,6 +140,18 @@ def run_benchmark(
         masks=masks,
     )
     return _with_models(report, models, datasets, settings, cache, say) if models else report
+
+
+def _refuse_equal_names(datasets: Sequence[Dataset]) -> None:
+    """Rows of a report are told apart by the names of the data sets."""
+    for name, count in Counter(dataset.name for dataset in datasets).items():
+        if count > 1:
+            folders = [one.report.folder for one in datasets if one.name == name and one.report is not None]
+            where = f" ({', '.join(folders)})" if folders else ""
+            raise UsageError(
+                f"{count} data sets are called {name}{where}: give each once; rename a folder, or give a link to it of "
+                "another name"
+            )
 
 
 def _with_models(
@@ -274,7 +288,7 @@ def _with_robustness(
         # By layout: a user's folder may be called phantom too.
         failures += worst_failures(found) if dataset.layout == PHANTOM else []
     # All uncorrupted films, not only those that were also corrupted.
-    pairs = [*as_they_are(entry.films), *(score for score in corrupted if score.corruption != CLEAN)]
+    pairs = [*as_they_are(entry.films, settings.split), *(score for score in corrupted if score.corruption != CLEAN)]
     return replace(
         entry,
         robustness=tuple(summarise_corrupted(corrupted)),

@@ -133,6 +133,7 @@ def benchmark(
     """
     from edge_seg import Segmenter
     from edge_seg.inspection.tensors import find_network
+    from edge_seg_data.report import counted
 
     from edge_seg_benchmarks.accuracy.films import open_benchmark_data
     from edge_seg_benchmarks.accuracy.score_cache import ScoreCache
@@ -152,6 +153,9 @@ def benchmark(
     counts = InstructionCounts.read(instructions) if instructions else None
     cache = ScoreCache(out / "scores.part.jsonl")
     say = (lambda text: None) if quiet or as_json else click.echo
+    if cache.damaged:
+        lines = counted(cache.damaged, "damaged line")
+        click.echo(f"edge-seg: {lines} of {cache.path} passed over: these films are scored again", err=True)
     if len(cache):
         say(f"resuming with {len(cache)} scores")
     settings = Settings(**measured, command=_words_of(click.get_current_context()))
@@ -182,5 +186,13 @@ def _words_of(context: click.Context) -> str:
             words.append((option.opts if value else option.secondary_opts)[0])
             continue
         for one in value if isinstance(value, tuple) else (value,):
-            words += [option.opts[0], Path(str(one)).name]
+            words += [option.opts[0], _without_folders(str(one))]
     return " ".join([*words, "--out report"])
+
+
+def _without_folders(value: str) -> str:
+    """A value without the folders of this machine; the prefix of `LAYOUT=PATH` or `STRUCTURE=PATH` stays."""
+    name, equals, path = value.partition("=")
+    if equals and name == Path(name).name and not Path(value).exists():
+        return f"{name}={Path(path).name}"
+    return Path(value).name

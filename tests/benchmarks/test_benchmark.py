@@ -7,11 +7,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from click.testing import CliRunner
 from edge_seg import Segmenter
-from edge_seg.errors import InputError
+from edge_seg.errors import InputError, UsageError
 from edge_seg.model_file import ModelFile
 from edge_seg_benchmarks.accuracy.films import open_benchmark_data
 from edge_seg_benchmarks.accuracy.scores import (
@@ -23,6 +24,7 @@ from edge_seg_benchmarks.accuracy.scores import (
     summarise,
 )
 from edge_seg_benchmarks.accuracy.statistics import bootstrap_mean
+from edge_seg_benchmarks.benchmark import run_benchmark
 from edge_seg_benchmarks.command import benchmark
 from edge_seg_benchmarks.schema import Report
 from edge_seg_data import truth_regions
@@ -95,6 +97,17 @@ def test_subgroups_are_scored_apart() -> None:
 def test_a_split_without_films_is_refused() -> None:
     with pytest.raises(InputError, match="no films to score"):
         scored_films(open_benchmark_data("phantom"), "val", None)
+
+
+def test_two_data_sets_of_one_name_are_refused(tiny_model: Path, tmp_path: Path) -> None:
+    folders = [str(tmp_path / name / "test") for name in "ab"]
+    for folder in folders:
+        for name in ("images", "masks"):
+            (Path(folder) / name).mkdir(parents=True)
+            assert cv2.imwrite(f"{folder}/{name}/f.png", np.eye(40, dtype=np.uint8))
+    for names, said in (folders, f"called test ({folders[0]}, {folders[1]})"), (["phantom"] * 2, "called phantom:"):
+        with pytest.raises(UsageError, match=re.escape(said)):
+            run_benchmark([ModelFile.read(tiny_model)], [open_benchmark_data(name) for name in names])
 
 
 @pytest.fixture(scope="module")

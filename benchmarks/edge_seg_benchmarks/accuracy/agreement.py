@@ -67,7 +67,7 @@ def measure_agreement(
 
     Args:
         segmenter: without film gate.
-        datasets: skipped if they outline less, or only a heart that the model does not outline.
+        datasets: skipped if they or the model outline less, or they outline only a heart that the model does not.
         split: of their films.
         limit: at most this many films of each, evenly spaced.
         say: receives progress messages.
@@ -104,7 +104,7 @@ def _compare_film(
     visible = not outlines.keys() >= set(_SIDES)
     sides = {side: outlines[f"visible_{side}" if visible else side] for side in _SIDES}
     hearts = {name: outlines[name] for name in _HEARTS if name in outlines and name in masks}
-    if not hearts or (visible and "cardiomediastinum" not in masks):
+    if not hearts or not masks.keys() >= set(_SIDES) or (visible and "cardiomediastinum" not in masks):
         return []
     truth = {**sides, **hearts}
     shown = visible_lungs(masks) if visible else masks

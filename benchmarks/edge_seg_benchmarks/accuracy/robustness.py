@@ -74,7 +74,7 @@ def score_corrupted(
     films = scored_films(dataset, split, limit)
     scores = []
     for labelled in films:
-        key = cache_key(segmenter, "corrupted", dataset.name, split, labelled.name)
+        key = cache_key(segmenter, dataset, labelled, "corrupted", split)
         known = cache.get(key) if cache is not None else None
         found = (
             [CorruptedScore(**score) for score in known] if known else _score(segmenter, dataset.name, split, labelled)
@@ -104,10 +104,10 @@ def _score(segmenter: Segmenter, dataset: str, split: str, labelled: LabelledFil
     return scores
 
 
-def as_they_are(films: Iterable[FilmScore]) -> list[CorruptedScore]:
-    """Scores of films without any corruption."""
+def as_they_are(films: Iterable[FilmScore], split: str) -> list[CorruptedScore]:
+    """Scores of films without any corruption, under the name of the split that was asked for, which may be `all`."""
     return [
-        CorruptedScore(f.dataset, f.split, f.film, f.patient, f.region, CLEAN, 0, 0.0, f.dice, f.estimate, f.bound)
+        CorruptedScore(f.dataset, split, f.film, f.patient, f.region, CLEAN, 0, 0.0, f.dice, f.estimate, f.bound)
         for f in films
     ]
 

@@ -46,7 +46,7 @@ def score_all(
         for dataset in datasets:
             films = scored_films(dataset, split, limit)
             for index, film in enumerate(films, 1):
-                for found, of_film in zip(scores, _score(segmenters, dataset.name, film, cache, pool), strict=True):
+                for found, of_film in zip(scores, _score(segmenters, dataset, film, cache, pool), strict=True):
                     found += of_film
                 if index == len(films) or index % _SAY_EVERY == 0:
                     say(f"{dataset.name}: {index} of {len(films)} films scored")
@@ -55,12 +55,12 @@ def score_all(
 
 def _score(
     segmenters: Sequence[Segmenter],
-    dataset: str,
+    dataset: Dataset,
     film: LabelledFilm,
     cache: ScoreCache | None,
     pool: ThreadPoolExecutor,
 ) -> list[list[FilmScore]]:
-    keys = [cache_key(segmenter, dataset, film.split, film.name) for segmenter in segmenters]
+    keys = [cache_key(segmenter, dataset, film) for segmenter in segmenters]
     known: list[Any] = [cache.get(key) if cache is not None else None for key in keys]
     if None in known:
         picture, outlines = film.load()
@@ -69,7 +69,7 @@ def _score(
         def missing(segmenter: Segmenter, stored: object) -> list[FilmScore] | None:
             if stored is not None:
                 return None
-            return score_result(segmenter(picture), dataset, film, truths)
+            return score_result(segmenter(picture), dataset.name, film, truths)
 
         made = list(pool.map(missing, segmenters, known))
     else:

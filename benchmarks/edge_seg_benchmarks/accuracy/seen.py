@@ -26,6 +26,12 @@ class SeenFilms:
     trained: int
     validated: int
 
+    @property
+    def counts(self) -> str:
+        """The films seen, in words: `2 in training and 1 in validation`."""
+        counted = (self.trained, "training"), (self.validated, "validation")
+        return " and ".join(f"{count} in {split}" for count, split in counted if count)
+
 
 def seen_films(model: ModelFile, scores: Iterable[FilmScore]) -> list[SeenFilms]:
     """Films that a model has seen, per data set; only sets with any.

@@ -1,4 +1,4 @@
-"""What a reader must know before reading a report's scores: films that a model has seen, films without a mask."""
+"""What a reader must know before reading a report's scores: films seen in training, absent masks, sets without rows."""
 
 from __future__ import annotations
 
@@ -12,15 +12,18 @@ def warnings_of(report: Report) -> list[str]:
     found = []
     for model in report.models:
         for seen in model.seen:
-            counts = (seen.trained, "training"), (seen.validated, "validation")
-            had = [f"{count} in {split}" for count, split in counts if count]
             found.append(
                 f"{model.label} was trained with films that are scored here: of {seen.films} films of {seen.dataset} "
-                f"{seen.split} it had {' and '.join(had)}; its Dice on new films will be lower"
+                f"{seen.split} it had {seen.counts}; its Dice on new films will be lower"
             )
     for masks in report.masks:
         if masks.missing:
-            count, more = len(masks.missing), ", ..." if len(masks.missing) > _SHOWN else ""
-            what = "1 film has no mask and is" if count == 1 else f"{count} films have no mask and are"
-            found.append(f"{masks.label}: {what} not in its figures ({', '.join(masks.missing[:_SHOWN])}{more})")
+            count, more = len(masks.missing), "; ..." if len(masks.missing) > _SHOWN else ""
+            what = "1 mask is missing" if count == 1 else f"{count} masks are missing"
+            found.append(f"{masks.label}: {what} and not in its figures ({'; '.join(masks.missing[:_SHOWN])}{more})")
+    scores = [one.scores for one in report.models] + [one.scores for one in report.masks]
+    scored = {row.dataset for rows in scores for row in rows}
+    for name in (dataset.name for dataset in report.datasets if dataset.name not in scored):
+        outlining = "no model and no masks here outline" if report.masks else "no model here outlines"
+        found.append(f"{name} has no rows: {outlining} what it outlines")
     return found

@@ -94,6 +94,12 @@ def test_visible_lungs_and_a_heart_are_measured_as_they_are_outlined() -> None:
     assert _compare_film(labelled, film, outlines, without) == []
 
 
+def test_a_model_that_outlines_a_heart_without_both_lungs_has_no_ratios() -> None:
+    film, outlines = Film(np.zeros((50, 100), np.uint8), source="made"), chest(40)
+    labelled = LabelledFilm("f", "p", "test", lambda: (film, outlines))
+    assert _compare_film(labelled, film, outlines, {"cardiomediastinum": outlines["cardiomediastinum"] == 1}) == []
+
+
 def test_sets_that_outline_less_are_passed_over(lungs: ModelFile, films_folder: Path) -> None:
     segmenter = Segmenter(lungs, gate=False)
     assert (

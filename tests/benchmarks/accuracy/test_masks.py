@@ -82,14 +82,39 @@ def test_a_film_without_a_mask_is_named_and_left_out(tmp_path: Path, films: Path
         write(tmp_path / "theirs" / f"f{i}.png", square(20))
     words = ["--masks", str(tmp_path / "theirs"), "--data", str(films), "--out", str(tmp_path / "report")]
     done = CliRunner().invoke(benchmark, words, catch_exceptions=False)
-    assert "1 film has no mask and is not in its figures (f0)" in done.stderr
+    assert "1 mask is missing and not in its figures (f0)" in done.stderr
     report = Report.read(tmp_path / "report" / "report.json")
     assert report.masks[0].missing == ("f0",)
     assert (report.masks[0].scores[0].dice.n, report.models) == (FILMS - 1, ())
     for page in ("report.md", "report.html"):
         text = (tmp_path / "report" / page).read_text()
         assert "masks in theirs" in text
-        assert "1 film has no mask" in text
+        assert "1 mask is missing" in text
+
+
+def test_a_film_without_the_mask_of_one_structure_is_named_with_the_structure(tmp_path: Path, films: Path) -> None:
+    (films / "masks").rename(films / "right_lung")
+    for i in range(FILMS):
+        write(films / "left_lung" / f"f{i}.png", square(15))
+        for name in ("right_lung", "left_lung") if i > 1 else ("right_lung",):
+            write(tmp_path / "theirs" / f"f{i}.{name}.png", square(20))
+    words = ["--masks", str(tmp_path / "theirs"), "--data", str(films), "--out", str(tmp_path / "report")]
+    done = CliRunner().invoke(benchmark, words, catch_exceptions=False)
+    assert "2 masks are missing and not in its figures (f0, left lung; f1, left lung)" in done.stderr
+    (masks,) = Report.read(tmp_path / "report" / "report.json").masks
+    assert masks.missing == ("f0, left lung", "f1, left lung")
+    counts = {row.region: row.dice.n for row in masks.scores}
+    assert (counts["right_lung"], counts["left_lung"]) == (FILMS, FILMS - 2)
+
+
+def test_masks_are_stretched_with_films_that_were_stored_squashed(tmp_path: Path, films: Path) -> None:
+    folder = films.rename(tmp_path / "visible-lung")
+    rows = "".join(f"f{i},p{i},test,2000,1000,1\n" for i in range(FILMS))
+    (folder / "index.csv").write_text(f"stem,patient,split,original_width,original_height,aspect_known\n{rows}")
+    assert open_dataset(folder).films[0].load()[0].shape == (60, 120)
+    for i in range(FILMS):
+        write(tmp_path / "theirs" / f"f{i}.png", square(20))
+    assert scored(tmp_path / "theirs", folder, "visible_lung") == (1.0,) * FILMS
 
 
 def test_masks_of_nothing_that_is_outlined_are_refused_with_the_fix(tmp_path: Path, films: Path) -> None:

@@ -9,13 +9,17 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
-from edge_seg import Segmenter
+from edge_seg import Film, Segmenter
 from edge_seg.model_file import ModelFile
+from edge_seg_benchmarks.accuracy.robustness import score_corrupted
 from edge_seg_benchmarks.accuracy.score_cache import ScoreCache, cache_key
+from edge_seg_benchmarks.accuracy.scoring import score_all
 from edge_seg_benchmarks.command import benchmark
 from edge_seg_benchmarks.schema import Report
+from edge_seg_data import Dataset, LabelledFilm
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,16 +44,55 @@ def test_what_was_put_is_there_after_a_cut(tmp_path_factory: pytest.TempPathFact
     assert len(ScoreCache(path)) == len(again)
 
 
+def test_a_damaged_line_is_passed_over_and_reported(tmp_path: Path) -> None:
+    cache = ScoreCache(tmp_path / "scores.part.jsonl")
+    cache.put(["a"], 1)
+    with cache.path.open("ab") as file:
+        file.write(bytes(9) + b"\n5\n\xff\n")
+    cache.put(["b"], 2)
+    again = ScoreCache(cache.path)
+    assert (again.get(["a"]), again.get(["b"]), len(again), again.damaged) == (1, 2, 2, 3)
+    done = CliRunner().invoke(benchmark, ["--out", str(tmp_path)])
+    assert f"3 damaged lines of {cache.path} passed over" in done.stderr
+
+
+def data_set(truth: int, source: str = "", content: str = "") -> Dataset:
+    """A film of a bright square, which is outlined if `truth` is 1."""
+    pixels = np.zeros((64, 64), np.uint8)
+    pixels[16:48, 16:48] = 255
+    outlines = {"right_lung": (pixels > 0).astype(np.uint8) * np.uint8(truth)}
+    film = LabelledFilm("1", "p", "test", lambda: (Film(pixels, "1"), outlines), source=source, content=content)
+    return Dataset("d", "pairs", ("right_lung",), (film,))
+
+
+def test_films_of_one_name_in_two_folders_of_one_name_have_their_own_scores(tiny_model: Path, tmp_path: Path) -> None:
+    segmenter, cache = Segmenter.load(tiny_model, gate=False), ScoreCache(tmp_path / "scores.jsonl")
+    first, second = data_set(1, source="a/d/1.png"), data_set(0, source="b/d/1.png")
+    for dataset in (first, second, first):
+        ((row,),) = score_all([segmenter], [dataset], "test", None, cache, lambda text: None)
+        corrupted = score_corrupted(segmenter, dataset, "test", 1, lambda text: None, cache)
+        assert (row.dice > 0.5) == (corrupted[0].dice > 0.5) == (dataset is first)
+    assert len(cache) == 4
+
+
+def test_a_changed_film_is_scored_again(tiny_model: Path) -> None:
+    segmenter = Segmenter.load(tiny_model)
+    keys = [cache_key(segmenter, one, one.films[0]) for one in (data_set(1, content=text) for text in "ab")]
+    assert keys[0] != keys[1]
+
+
 def test_scores_of_other_thresholds_or_another_split_are_not_taken(tiny_model: Path) -> None:
+    dataset = data_set(1)
+    (film,) = dataset.films
     file = ModelFile.read(tiny_model)
     changed = replace(file, manifest=replace(file.manifest, thresholds=(0.9, 0.5, 0.5)))
     keys = [
-        cache_key(Segmenter(model), *film)
+        cache_key(Segmenter(model), dataset, one)
         for model in (file, changed)
-        for film in (("d", "test", "1"), ("d", "val", "1"))
+        for one in (film, replace(film, split="val"))
     ]
     assert len({json.dumps(key) for key in keys}) == 4
-    assert cache_key(Segmenter(file), "d") == cache_key(Segmenter.load(tiny_model), "d")
+    assert cache_key(Segmenter(file), dataset, film) == cache_key(Segmenter.load(tiny_model), dataset, film)
 
 
 def words(model: Path, out: Path) -> list[str]:
