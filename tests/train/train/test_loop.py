@@ -276,7 +276,8 @@ def test_two_processes_on_jax_learn_what_one_does(chests: Path, tmp_path: Path, 
         for index in range(2)
     ]
     said = [process.communicate(timeout=600) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], [errors[-3000:] for _, errors in said]
+    # As one text: pytest shortens those in a list.
+    assert [process.returncode for process in processes] == [0, 0], "\n\n".join(errors[-3000:] for _, errors in said)
     weights = [[line for line in output.splitlines() if line.startswith("weights ")] for output, _ in said]
     assert len(weights[0]) == 2
     assert weights[0] == weights[1]
