@@ -26,7 +26,8 @@ import cv2
 import numpy as np
 from edge_seg.phantom import phantom, write_dicom
 
-from edge_seg_lab.station_process import ControlGroup, StationProcess, control_group, free_port, whole_records
+from edge_seg_lab.ports import free_port
+from edge_seg_lab.station_process import ControlGroup, StationProcess, control_group, whole_records
 
 _DISTINCT = 8
 """Films that are drawn; the others differ from them in UID and one pixel."""

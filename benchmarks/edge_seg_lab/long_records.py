@@ -24,7 +24,8 @@ from edge_seg.outputs.journal import RECORDS_NAME, REMOVED_NAME
 from edge_seg.phantom import phantom
 from edge_seg.segmenter import Segmenter
 
-from edge_seg_lab.station_process import StationProcess, free_port
+from edge_seg_lab.ports import free_port
+from edge_seg_lab.station_process import StationProcess
 
 _SIDE = 256
 _OLD_DAYS, _KEPT_DAYS = 40, 30

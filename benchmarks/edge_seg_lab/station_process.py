@@ -180,13 +180,6 @@ class StationProcess:
         return (said or "")[-1000:]
 
 
-def free_port() -> int:
-    """A port that nothing listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def whole_records(out: Path) -> list[dict[str, Any]]:
     """The records of a folder's complete lines; none before the first film is done."""
     path = out / RECORDS_NAME

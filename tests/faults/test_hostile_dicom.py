@@ -21,6 +21,7 @@ from edge_seg.phantom import phantom, write_dicom
 from edge_seg.sources import Inbox, Limits, Listener
 from edge_seg.sources.upper_layer import Messages, ProtocolError, check_head
 from edge_seg.tls import client_context, server_context
+from edge_seg_lab.ports import free_port
 from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.uid import DigitalXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
@@ -281,9 +282,7 @@ def test_messages_sent_without_waiting_for_answers_are_taken_one_by_one(listen: 
 
 
 def test_sigterm_ends_a_run_whose_peers_hang(tmp_path: Path, tiny_model: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
+    port = free_port()
     words = ["--listen", str(port), "--model", str(tiny_model), "--out", str(tmp_path / "out"), "--quiet"]
     process = subprocess.Popen([sys.executable, "-m", "edge_seg.cli.main", "run", *words], stderr=subprocess.PIPE)
     held: list[socket.socket] = []

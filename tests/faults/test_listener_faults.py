@@ -25,7 +25,8 @@ import numpy as np
 import pydicom
 import pytest
 from edge_seg.phantom import phantom, write_dicom
-from edge_seg_lab.station_process import control_group, free_port, whole_records
+from edge_seg_lab.ports import free_port
+from edge_seg_lab.station_process import control_group, whole_records
 from pydicom.uid import (
     DigitalXRayImageStorageForPresentation,
     ExplicitVRLittleEndian,

@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from edge_seg_lab.ports import free_port
+
 CARD_BYTES = 1 << 30
 BOOT_OFFSET = 1 << 20
 _FIRMWARE = {
@@ -88,14 +90,6 @@ def read_errors(card: Path) -> str:
     """The errors that the device wrote beside its settings; empty if none."""
     words = ["mtype", "-i", f"{card}@@{BOOT_OFFSET}", "::/edge-seg.errors.txt"]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout
-
-
-def free_port() -> int:
-    """A loopback port of this machine that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -108,7 +108,7 @@ def test_from_a_public_layout_to_outlines(
         made = phantom(SIDE, SIDE - 4, seed=number)
         write(films, number, made.film.pixels, {name: mask * np.uint8(255) for name, mask in made.masks.items()})
     run, model, results = tmp_path / "run", tmp_path / "mine.tflite", tmp_path / "results"
-    steps = ["--network", "tiny", "--size", 32, "--epochs", 1, "--films-per-epoch", 16, "--batch-size", 8, "-q"]
+    steps = "--network tiny --depth 1 --size 32 --epochs 1 --films-per-epoch 16 --batch-size 8 -q".split()  # noqa: SIM905
     assert edge_seg("train", films, "--out", run, *steps) == 0
     # Dice means nothing after a few steps: what matters here is that every step is one command.
     budget = ["--dice-budget", 1, "--epochs", 1, "--films-per-epoch", 8, "-q"]

@@ -18,7 +18,8 @@ from edge_seg_lab.device_week.board import AS_A_BOARD, DAY_S, Board, partition
 from edge_seg_lab.device_week.outcome import DAYS, MEMORY_MB, Load, Outcome, Sample, grown
 from edge_seg_lab.device_week.sender import Ledger, Scanner
 from edge_seg_lab.image_program import load_program
-from edge_seg_lab.station_process import StationProcess, control_group, free_port
+from edge_seg_lab.ports import free_port
+from edge_seg_lab.station_process import StationProcess, control_group
 
 _PROJECT = Path(__file__).parents[3]
 _WAITING = 40

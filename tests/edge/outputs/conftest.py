@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,14 +14,10 @@ from typing import Any
 
 import pytest
 import requests
+from edge_seg_lab.ports import free_port
 
 RECIPE = Path(__file__).parents[3] / "docs" / "how-to" / "orthanc.md"
 DICOMWEB = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 @dataclass

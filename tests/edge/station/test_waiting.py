@@ -12,17 +12,15 @@ from pathlib import Path
 import pytest
 from edge_seg import OutputError, Station, StationConfig
 from edge_seg.station.config import ListenerConfig, ModelConfig, ResultsConfig, ViewConfig
+from edge_seg_lab.ports import free_port
 
 
 def config_of(tmp_path: Path, model: Path, told: Path | None = None) -> StationConfig:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     return StationConfig(
         listener=ListenerConfig("0"),
         model=ModelConfig(str(model), gate=False),
         results=ResultsConfig(tmp_path / "disk" / "results"),
-        view=ViewConfig(str(port), problems=told),
+        view=ViewConfig(str(free_port()), problems=told),
     )
 
 

@@ -26,7 +26,7 @@ from edge_seg_train.pretrained import load_pretrained, read_pretrained
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
-TINY = "--network tiny --size 32 --batch-size 4 --no-augment --picture-every 0 -q".split()  # noqa: SIM905
+TINY = "--network tiny --depth 1 --size 32 --batch-size 4 --no-augment --picture-every 0 -q".split()  # noqa: SIM905
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -28,7 +28,7 @@ from edge_seg_train.network import build
 
 pytestmark = pytest.mark.training
 
-TINY = "--network tiny --size 32 --batch-size 4 --learning-rate 0.005 -q".split()  # noqa: SIM905
+TINY = "--network tiny --depth 1 --size 32 --batch-size 4 --learning-rate 0.005 -q".split()  # noqa: SIM905
 
 Command = Callable[..., tuple[int, str]]
 

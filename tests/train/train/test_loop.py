@@ -7,7 +7,6 @@ import json
 import os
 import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ keras = pytest.importorskip("keras")
 
 from edge_seg_data import open_dataset
 from edge_seg_data.scores import dice
+from edge_seg_lab.ports import free_port
 from edge_seg_train import checkpoint
 from edge_seg_train.config import read_config
 from edge_seg_train.loop import validation_films
@@ -31,7 +31,7 @@ from edge_seg_train.packing import network_input
 
 pytestmark = [pytest.mark.training, pytest.mark.slow]
 
-TINY = "--network tiny --size 32 --batch-size 4 --learning-rate 0.005 --picture-every 1 -q".split()  # noqa: SIM905
+TINY = "--network tiny --depth 1 --size 32 --batch-size 4 --learning-rate 5e-3 --picture-every 1 -q".split()  # noqa: SIM905
 
 # Starts `edge-seg` with the words of each line it reads, in a forked process that already has all modules; prints its
 # id, and how it ended. Steps are not compiled, which would take longer than all of them (see `uncompiled`).
@@ -84,8 +84,6 @@ edge_seg(*named)
 
 TOGETHER = [
     *TINY,
-    "--depth",
-    "1",
     "--batch-size",
     "8",
     "--epochs",
@@ -261,13 +259,11 @@ def test_jax_trains_too(on_jax: Path) -> None:
 
 
 def test_two_processes_on_jax_learn_what_one_does(chests: Path, tmp_path: Path, on_jax: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    coordinator = f"127.0.0.1:{free_port()}"
     words = [sys.executable, "-c", WEIGHTS, "train", chests, "--out", tmp_path, *TOGETHER]
     processes = [
         subprocess.Popen(
-            [*map(str, words), "--process", f"{index}/2", "--coordinator", f"127.0.0.1:{port}"],
+            [*map(str, words), "--process", f"{index}/2", "--coordinator", coordinator],
             env={**os.environ, "KERAS_BACKEND": "jax"},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
