@@ -7,6 +7,7 @@ bytes of an undeclared set. This module decodes such text as well as it can and 
 from __future__ import annotations
 
 import codecs
+import contextlib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ _G1 = {**_SINGLE_BYTE, **_DOUBLE_BYTE}
 _WHOLE = {"192": "utf-8", "GB18030": "gb18030", "GBK": "gbk"}
 """Sets without code extensions (PS3.3 table C.12-5)."""
 
+_SUPERSETS = {
+    **{13: "cp932", 87: "cp932", 159: "cp932", 149: "cp949", 58: "gbk"},
+    **{101: "cp1250", 148: "cp1254", 166: "cp874"},
+}
+"""What devices with Windows write in place of a set: the same characters and more, among them common names. The others'
+is `cp1252` (WHATWG Encoding Standard, section 4.2)."""
+
 _G1_ESCAPES = {
     b")I": 13,
     b"-A": 100,
@@ -52,7 +60,9 @@ _G1_ESCAPES = {
 _G0_ESCAPES = {b"(B": b"", b"(J": b"", b"$B": b"\x1b$B", b"$@": b"\x1b$@", b"$(D": b"\x1b$(D"}
 """Sets for bytes below 128: empty for ASCII and its Japanese twin, else the escape for Python's `iso2022_jp_2`."""
 
-_PIECE = re.compile(rb"\x1b(\$\([A-Z]|\$\)[A-Z]|\$[@-B]|[(),-][A-Za-z])|([\x00-\x1a\x1c-\x7f]+)|([\x80-\xff]+)")
+_DESIGNATION = rb"\$\([A-Z]|\$\)[A-Z]|\$[@-B]|[(),-][A-Za-z]"
+_PIECE = re.compile(rb"\x1b(" + _DESIGNATION + rb")|([\x00-\x1a\x1c-\x7f]+)|([\x80-\xff]+)")
+_ESCAPES = re.compile(rb"\x1b(?:" + _DESIGNATION + rb")?")
 _DELIMITERS = re.compile(rb"[\\^=\r\n\f\t]")
 _ESCAPE = b"\x1b"
 _CONTROLS = re.compile("[\x80-\x9f]")
@@ -65,15 +75,18 @@ class CharacterSets:
     Attributes:
         whole: codec of a set without code extensions.
         numbers: ISO-IR registration numbers of the others, in the order of the values; `None` for ASCII.
+        superset: codec of what devices write in place of these sets.
     """
 
     whole: str | None
     numbers: tuple[int | None, ...]
+    superset: str = "cp1252"
 
     @classmethod
     def declared(cls, terms: Sequence[str]) -> CharacterSets:
         """Parse the attribute's values; misspelt terms are read as intended, and unknown ones ignored."""
         numbers: list[int | None] = []
+        supersets: list[str] = []
         for term in terms:
             known = re.sub(r"[^A-Z0-9]", "", term.upper())
             found = re.search(r"(\d+)$", known)
@@ -83,9 +96,10 @@ class CharacterSets:
                 return cls(whole, ())
             if number in _G1 or number in (87, 159, 6) or not known:
                 numbers.append(number if number in _G1 else None)
+                supersets += [_SUPERSETS[number]] if number in _SUPERSETS else []
             elif (codec := _codec(term)) is not None:
                 return cls(codec, ())
-        return cls(None, tuple(numbers))
+        return cls(None, tuple(numbers), *supersets[:1])
 
     @classmethod
     def of(cls, header: Any) -> CharacterSets:
@@ -113,7 +127,7 @@ class CharacterSets:
         return "" if value is None else str(value), True
 
     def decode(self, data: bytes) -> tuple[str, bool]:
-        """The text, and whether it conforms to the standard; if not, it is decoded as UTF-8 if valid, else Latin-1.
+        """The text, and whether it conforms to the standard; if not, it is read as UTF-8 if valid, else by `superset`.
 
         >>> CharacterSets.declared(["", "ISO 2022 IR 149"]).decode(b"Hong=\\x1b$)C\\xfb\\xf3")
         ('Hong=洪', True)
@@ -127,18 +141,18 @@ class CharacterSets:
                 return text, True
         except UnicodeError:
             pass
-        plain = data.replace(_ESCAPE, b"")
-        try:
-            return plain.decode("utf-8"), False
-        except UnicodeDecodeError:
-            return plain.decode("iso8859_1"), False
+        plain = _ESCAPES.sub(b"", data)
+        for codec in ("utf-8", self.superset):
+            with contextlib.suppress(UnicodeDecodeError):
+                return plain.decode(codec), False
+        return plain.decode("iso8859_1"), False
 
     def _as_declared(self, data: bytes) -> str:
         if self.whole is not None:
             return data.decode(self.whole)
-        if self.numbers == (13,) and _ESCAPE not in data:
-            # Many films declare ISO_IR 13 alone but have Shift JIS names with kanji.
-            return data.decode("shift_jis")
+        if 13 in self.numbers and _ESCAPE not in data:
+            # Many films declare ISO_IR 13 but have Shift JIS names with kanji.
+            return data.decode("cp932")
         return "".join(self._pieces(data))
 
     def _pieces(self, data: bytes) -> Iterator[str]:

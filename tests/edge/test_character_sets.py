@@ -68,6 +68,8 @@ def test_names_as_the_standard_encodes_them(terms: list[str], data: bytes, text:
         (["ISO 2022 IR 87"], b"\x1b$B;3ED\x1b(B", "山田"),
         (["ISO 2022 IR 13"], b"\xd4\xcf\xc0\xde", "ﾔﾏﾀﾞ"),
         (["ISO_IR 13"], "山田^太郎".encode("shift_jis"), "山田^太郎"),
+        (["ISO_IR 13"], "髙橋^一郎".encode("cp932"), "髙橋^一郎"),
+        (["ISO 2022 IR 13", "ISO 2022 IR 87"], "山田^太郎".encode("shift_jis"), "山田^太郎"),
         # Misspelt.
         (["ISO IR 100"], b"J\xe4ger", "Jäger"),
         (["iso_ir_192"], "王".encode(), "王"),
@@ -90,6 +92,16 @@ def test_names_as_devices_encode_them(terms: list[str], data: bytes, text: str) 
         (["ISO_IR 192"], b"J\xe4ger", "Jäger"),
         (["no such set"], b"J\xe4ger", "Jäger"),
         ([], b"Yamada=\x1b$Q;3", "Yamada=$Q;3"),
+        # What Windows has in place of the declared set.
+        (["ISO_IR 100"], "Škoda^Seán".encode("cp1252"), "Škoda^Seán"),
+        (["ISO_IR 101"], "Šimić^Željko".encode("cp1250"), "Šimić^Željko"),
+        ([], "Œuvre^X".encode("cp1252"), "Œuvre^X"),
+        (["", "ISO 2022 IR 87"], "山田^太郎".encode("shift_jis"), "山田^太郎"),
+        (["ISO 2022 IR 149"], "똠방".encode("cp949"), "똠방"),
+        (["ISO 2022 IR 58"], "張^曉東".encode("gbk"), "張^曉東"),
+        (["", "ISO 2022 IR 58"], b"\x1b$)A" + "朱镕基".encode("gbk"), "朱镕基"),
+        # Of no set at all.
+        (["ISO_IR 100"], b"\x81J\xe4ger", "\x81Jäger"),
     ],
 )
 def test_a_guess_is_told(terms: list[str], data: bytes, text: str) -> None:

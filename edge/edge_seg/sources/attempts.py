@@ -73,14 +73,16 @@ class Attempts:
             yield Arrival(_set_aside(name, source), partial(self._settle, key, settled, keep_note=stays))
         else:
             self._note(key, deaths)
+            content: Film | Failure | None = None
             try:
                 content = read()
-            except BaseException:
-                # The program is being stopped: `read` returns anything that a film raises as a failure.
-                self.end(key)
-                raise
+            finally:
+                # Not readable yet, or the program is being stopped: `read` returns what a film raises as a failure.
+                if content is None:
+                    # Nothing was recorded: if the disk cannot be written, the note may stay.
+                    with contextlib.suppress(OutputError):
+                        self.end(key)
             if content is None:
-                self.end(key)
                 return
             yield Arrival(content, partial(self._settle, key, settled))
         while deaths and key in self._in_hand:
@@ -93,13 +95,14 @@ class Attempts:
         Raises:
             OutputError: the disk cannot be written; the call may be repeated.
         """
-        if self._folder is not None and not keep_note:
-            try:
+        try:
+            if self._folder is not None and not keep_note:
                 self._path(self._folder, key).unlink(missing_ok=True)
-            except OSError as error:
-                raise OutputError(f"{self._folder}: cannot be written ({error.strerror}): free space") from error
-        with self._lock:
-            self._in_hand.pop(key, None)
+        except OSError as error:
+            raise OutputError(f"{self._folder}: cannot be written ({error.strerror}): free space") from error
+        finally:
+            with self._lock:
+                self._in_hand.pop(key, None)
 
     def forgive(self) -> None:
         """Discount the films in progress when the program is stopped cleanly; earlier deaths still count."""

@@ -11,9 +11,9 @@ import numpy as np
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film
+from edge_seg.sources.exif import set_upright
 from edge_seg.sources.files import film_in, path_of, read_film
 from edge_seg.sources.image import colour_of, to_grey
-from edge_seg.sources.png import set_upright
 
 
 class PillowImage(Protocol):

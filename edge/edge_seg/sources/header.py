@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from edge_seg.sources.tiff import TiffError, read_directory
@@ -28,6 +28,9 @@ _GIF_PICTURE, _GIF_EXTENSION = 0x2C, 0x21
 _MOST_PARTS = 20_000
 """Most chunks of a PNG, markers and fill bytes of a JPEG, boxes of a JPEG 2000: a file of 100 MB can hold millions."""
 
+_TILE_BYTES, _BLOCK_BYTES = 10_000, 500  # that OpenJPEG keeps of a tile, and of a precinct or code block
+_MOST_TILE_BYTES = 150_000_000  # films of 24 million pixels take 16 MB, and 120 MB in tiles of 64 x 64
+_STYLE, _STYLE_OF_COMPONENT, _TILE, _TILE_DATA = 0xFF52, 0xFF53, 0xFF90, 0xFF93  # ISO/IEC 15444-1 table A.2
 _GIF_FEWEST_BYTES = 128  # on average in a block; encoders fill all but the last, to 255
 # In scan data, each 0xff is followed by 0 or belongs to a restart marker.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -49,6 +52,7 @@ class PictureHeader:
         pixel_bytes: memory that a pixel takes while it is decoded.
         whole: whether the picture reaches its end marker, for kinds that have one.
         moving: whether other pictures follow the first, as in an animation.
+        channels: of a JPEG or JPEG 2000; 0 of other kinds.
     """
 
     kind: str
@@ -57,6 +61,7 @@ class PictureHeader:
     pixel_bytes: int
     whole: bool = True
     moving: bool = False
+    channels: int = 0
 
 
 def read_header(data: bytes) -> PictureHeader | None:
@@ -135,7 +140,7 @@ def _jpeg(data: bytes) -> PictureHeader:
             pixel_bytes = channels * (3 if marker in _JPEG_PROGRESSIVE else 1)
             if marker == _JPEG_LS:
                 # What looks like a marker in JPEG-LS data is not one.
-                return PictureHeader("JPEG", size[0], size[1], pixel_bytes)
+                return PictureHeader("JPEG", size[0], size[1], pixel_bytes, channels=channels)
         if marker == _JPEG_START_OF_SCAN:
             scans += 1
             if scans > _JPEG_MOST_SCANS:
@@ -151,7 +156,7 @@ def _jpeg(data: bytes) -> PictureHeader:
         raise IndexError("no frame")
     # What follows the end, the clip of a motion photo, say, is not part of the picture.
     whole = data.find(b"\xff\xd9", position) >= 0
-    return PictureHeader("JPEG", size[0], size[1], pixel_bytes, whole)
+    return PictureHeader("JPEG", size[0], size[1], pixel_bytes, whole, channels=channels)
 
 
 def _tiff(data: bytes) -> PictureHeader:
@@ -182,8 +187,11 @@ def _webp(data: bytes) -> PictureHeader:
     elif kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
-    else:
+    elif kind == b"VP8 ":
         width, height = (value & 0x3FFF for value in struct.unpack("<HH", data[26:30]))
+    else:
+        # Decoders find a picture without a chunk of its own too.
+        raise IndexError("no picture")
     return PictureHeader("WebP", height, width, 8, moving=moving)
 
 
@@ -227,13 +235,61 @@ def _avif(data: bytes) -> PictureHeader:
 
 
 def _jpeg_2000(data: bytes) -> PictureHeader:
-    # Size and number of components: ISO/IEC 15444-1 annex A.5.1.
+    # Sizes and number of components: ISO/IEC 15444-1 annex A.5.1.
     at = _codestream(data) + 8
     if data[at - 8 : at - 4] != b"\xff\x4f\xff\x51":
         raise IndexError("no codestream")
     right, lower, left, upper = struct.unpack(">IIII", data[at : at + 16])
+    across, down, tiles_left, tiles_upper = struct.unpack(">IIII", data[at + 16 : at + 32])
     channels = struct.unpack(">H", data[at + 32 : at + 34])[0]
-    return PictureHeader("JPEG 2000", lower - upper, right - left, 6 * channels)
+    across, down = max(1, across), max(1, down)
+    tiles = -((tiles_left - right) // across) * -((tiles_upper - lower) // down)
+    width, height = min(across, right - left), min(down, lower - upper)
+    blocks = max((_blocks(width, height, *style) for style in _coding_styles(data, at - 8, channels)), default=0)
+    if tiles * (_TILE_BYTES + _BLOCK_BYTES * channels * blocks) > _MOST_TILE_BYTES:
+        raise IndexError("too many tiles, precincts or code blocks")
+    return PictureHeader("JPEG 2000", lower - upper, right - left, 6 * channels, channels=channels)
+
+
+def _coding_styles(data: bytes, position: int, channels: int) -> Iterator[tuple[int, int, int, bytes]]:
+    """Each coding style in a JPEG 2000 codestream, of all tiles or some (ISO/IEC 15444-1 annexes A.6.1 and A.6.2).
+
+    Yields:
+        Decomposition levels, base-2 logarithms of a code block's width and height, sizes of precincts if given.
+    """
+    following = len(data)
+    position += 2
+    for _ in range(_MOST_PARTS):
+        if position + 4 > len(data):
+            return
+        marker, length = struct.unpack(">HH", data[position : position + 4])
+        if marker == _TILE:
+            following = position + (struct.unpack(">I", data[position + 6 : position + 10])[0] or len(data))
+        at = position + 4 + {_STYLE: 0, _STYLE_OF_COMPONENT: 1 if channels < 257 else 2}.get(marker, 0)
+        if marker in (_STYLE, _STYLE_OF_COMPONENT):
+            # The style of all components names an order, layers and a colour transform too.
+            first = at + (5 if marker == _STYLE else 1)
+            levels, width, height = struct.unpack(">BBB", data[first : first + 3])
+            yield levels, width + 2, height + 2, data[first + 5 : first + 6 + levels] if data[at] & 1 else b""
+        position = following if marker == _TILE_DATA else position + 2 + length
+    raise IndexError("too many marks")
+
+
+def _blocks(width: int, height: int, levels: int, across: int, down: int, precincts: bytes) -> int:
+    """Precincts and code blocks of a component of a tile (ISO/IEC 15444-1 annexes B.6 and B.7)."""
+
+    def parts(w: int, h: int, x: int, y: int) -> int:
+        return -(-w >> max(x, 0)) * -(-h >> max(y, 0))
+
+    found = 0
+    for level in range(levels + 1):
+        w, h = -(-width >> levels - level), -(-height >> levels - level)
+        x, y = (precincts[level] & 15, precincts[level] >> 4) if precincts else (15, 15)
+        found += parts(w, h, x, y)
+        # All but the first hold three bands of half the size.
+        half = int(level > 0)
+        found += (3 if half else 1) * parts(-(-w >> half), -(-h >> half), min(across, x - half), min(down, y - half))
+    return found
 
 
 def _codestream(data: bytes) -> int:

@@ -11,9 +11,18 @@ import numpy as np
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film, check_size
+from edge_seg.sources.exif import set_upright, webp_orientation
 from edge_seg.sources.header import AVIF, read_header
-from edge_seg.sources.png import essential_png, set_upright
-from edge_seg.sources.tiff import TiffError, begins_with_preview, count_pages, depth, separate_planes, white_is_zero
+from edge_seg.sources.png import essential_png
+from edge_seg.sources.tiff import (
+    TiffError,
+    begins_with_preview,
+    count_pages,
+    depth,
+    has_unspecified_sample,
+    separate_planes,
+    white_is_zero,
+)
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
 
@@ -81,7 +90,8 @@ def decode_picture(data: bytes, path: Path) -> Film:
 def _decode(data: bytes, kind: str) -> np.ndarray | None:
     """The picture, turned upright by its EXIF orientation; `None` if it is damaged.
 
-    OpenCV applies the orientation of 8-bit pictures without transparency, and always that of TIFF; PNG is turned here.
+    OpenCV always applies the orientation of JPEG and TIFF, but that of others only without transparency: PNG and WebP
+    are turned here.
     """
     if kind == AVIF:
         # The frames' true size is in their bitstream, which is not parsed here.
@@ -93,21 +103,21 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
     if kind == "JPEG":
         return _open(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     if kind == "TIFF":
-        return _decode_tiff(data)
+        return decode_tiff(data)
     picture = _open(data, cv2.IMREAD_UNCHANGED)
-    if picture is not None and picture.ndim == 3 and picture.shape[2] == 3:
-        del picture
-        picture = _open(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
-    return picture
+    return picture if picture is None or kind != "WebP" else set_upright(picture, webp_orientation(data))
 
 
-def _decode_tiff(data: bytes) -> np.ndarray | None:
-    """Work around OpenCV, which mistakes planes for strips, and honours WhiteIsZero in 8-bit pixels only.
+def decode_tiff(data: bytes) -> np.ndarray | None:
+    """The first picture of a TIFF in OpenCV's channel order; `None` if it is damaged or of an unknown layout.
 
-    It reduces layouts that it does not know, 16-bit grey with transparency, say, to 8 bits: those are refused.
+    OpenCV mistakes planes for strips, honours WhiteIsZero in 8-bit pixels only, and takes any sample behind the colours
+    for transparency. It reduces layouts that it does not know, 16-bit grey with transparency, say, to 8 bits: those are
+    refused.
     """
     try:
         opened, inverted = [_open(plane, cv2.IMREAD_UNCHANGED) for plane in separate_planes(data)], white_is_zero(data)
+        unspecified = has_unspecified_sample(data)
     except TiffError:
         return None
     if not opened:
@@ -124,6 +134,8 @@ def _decode_tiff(data: bytes) -> np.ndarray | None:
     if inverted and picture is not None:
         grey = picture if picture.ndim == 2 else picture[:, :, :1]
         np.subtract(np.iinfo(picture.dtype).max, grey, out=grey)
+    if unspecified and picture is not None and picture.ndim == 3 and picture.shape[2] in (2, 4):
+        return picture[:, :, 0] if picture.shape[2] == 2 else picture[:, :, :3]
     return picture
 
 

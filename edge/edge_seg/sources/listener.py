@@ -225,7 +225,7 @@ def _check(name: str, sent: io.BytesIO, syntax: str) -> None:
             if encoding == DeflatedExplicitVRLittleEndian:
                 sent = io.BytesIO(inflate(sent.getvalue(), "object"))
             with sent.getbuffer() as data:
-                refuse_flood(data, "object")
+                refuse_flood(data, "object", "<" if encoding.is_little_endian else ">")
             dataset = _read_header(sent, encoding)
             if str(dataset.get("SOPInstanceUID", "")) != name:
                 raise InputError("SOP Instance UID in object and request differ")

@@ -26,6 +26,7 @@ _TAGS = {
     "TileOffsets": 324,
     "TileByteCounts": 325,
     "SubIFDs": 330,
+    "ExtraSamples": 338,
 }
 _KNOWN = frozenset(_TAGS.values())
 _LISTS = frozenset(_TAGS[name] for name in ("StripOffsets", "StripByteCounts", "TileOffsets", "TileByteCounts"))
@@ -36,6 +37,7 @@ _MOST_PAGES = 1000
 _SEPARATE = 2
 _REDUCED_OR_MASK = 1 | 4
 _WHITE_IS_ZERO = 0
+_UNSPECIFIED, _TRANSPARENCY = 0, 2  # of ExtraSamples
 _GREY_OR_RGB = (_WHITE_IS_ZERO, 1, 2)  # of Photometric Interpretation
 
 
@@ -93,8 +95,10 @@ def read_directory(data: bytes, start: int = 0, *, lists: bool = False) -> Direc
             raise TiffError(f"{count} entries")
         values: dict[int, tuple[int, ...]] = {}
         for tag, kind, many, field in struct.iter_unpack(f"{order}HHI4s", data[start + 2 : end]):
-            # Decoders take the first of a repeated tag.
-            if tag in _KNOWN and tag not in values and kind in _SIZES:
+            # Decoders take the first of a repeated tag, whatever its type.
+            if tag in _KNOWN and tag not in values:
+                if kind not in _SIZES:
+                    raise TiffError(f"tag {tag} of type {kind}")
                 wanted = many if lists and tag in _LISTS else min(many, 1)
                 values[tag] = _values(data, field, f"{order}{{}}{_SIZES[kind]}", many, wanted)
         # Some files end with their last entry.
@@ -154,6 +158,15 @@ def white_is_zero(data: bytes) -> bool:
     return read_directory(data).number("PhotometricInterpretation", 1) == _WHITE_IS_ZERO
 
 
+def has_unspecified_sample(data: bytes) -> bool:
+    """Whether the sample behind the colours is something other than transparency (TIFF 6.0, section 18).
+
+    Raises:
+        TiffError: the directory is damaged.
+    """
+    return read_directory(data).number("ExtraSamples", _TRANSPARENCY) == _UNSPECIFIED
+
+
 def separate_planes(data: bytes) -> list[bytes]:
     """Each colour plane as a grey TIFF of its own; none if the colours of a pixel are stored together.
 
@@ -183,7 +196,7 @@ def separate_planes(data: bytes) -> list[bytes]:
 
 def _plane(data: bytes, directory: Directory, kind: str, places: tuple[int, ...], lengths: tuple[int, ...]) -> bytes:
     values = {
-        **directory.values,
+        **{tag: numbers for tag, numbers in directory.values.items() if tag != _TAGS["ExtraSamples"]},
         _TAGS["SamplesPerPixel"]: (1,),
         _TAGS["PhotometricInterpretation"]: (1,),
         _TAGS["PlanarConfiguration"]: (1,),

@@ -242,6 +242,15 @@ def test_a_refused_result_is_set_aside_and_the_next_is_sent(pacs: Pacs, tmp_path
     assert "0xA900" in str(outbox.last_refusal)
 
 
+def test_a_result_that_the_archive_already_has_is_delivered(pacs: Pacs, tmp_path: Path) -> None:
+    pacs.answer = lambda dataset: 0x0111
+    outbox = Outbox(tmp_path / "outbox", pacs.archive, "EDGESEG")
+    outbox.put(film(tmp_path, 1))
+    wait_for(lambda: len(outbox) == 0)
+    outbox.close()
+    assert (outbox.refused, outbox.sent) == (0, 1)
+
+
 def test_an_archive_that_takes_no_such_class_and_a_file_cut_off(tmp_path: Path) -> None:
     pacs = Pacs(classes=())
     outbox = Outbox(tmp_path / "outbox", pacs.archive, "EDGESEG")

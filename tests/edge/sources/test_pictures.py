@@ -16,6 +16,7 @@ from edge_seg import InputError
 from edge_seg.phantom import phantom
 from edge_seg.sources.header import read_header
 from edge_seg.sources.image import decode_picture, to_grey
+from edge_seg.sources.png import essential_png
 from edge_seg.sources.tiff import count_pages, read_directory
 
 Order = Literal["<", ">"]
@@ -35,6 +36,18 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 def exif(orientation: int) -> bytes:
     return b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 274, 3, 1, orientation, 0, 0)
+
+
+def webp_with(exif: bytes, picture: np.ndarray) -> bytes:
+    """A lossless WebP with an EXIF chunk behind its picture."""
+    height, width, channels = picture.shape
+    plain = cv2.imencode(".webp", picture, [cv2.IMWRITE_WEBP_QUALITY, 101])[1].tobytes()
+    pixels = plain[plain.index(b"VP8L") :]
+    flags = 0x08 | (0x10 if channels == 4 else 0)
+    canvas = struct.pack("<I", flags) + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little")
+    exif_chunk = b"EXIF" + struct.pack("<I", len(exif)) + exif + bytes(len(exif) % 2)
+    chunks = b"WEBPVP8X" + struct.pack("<I", len(canvas)) + canvas + pixels + exif_chunk
+    return b"RIFF" + struct.pack("<I", len(chunks)) + chunks
 
 
 def png_with(extra: bytes, picture: np.ndarray = GREY) -> bytes:
@@ -66,6 +79,37 @@ def test_a_png_is_set_upright_whatever_its_pixels_are(orientation: int, kind: st
     }[kind]
     film = decode_picture(png_with(chunk(b"eXIf", exif(orientation)), picture), PATH)
     np.testing.assert_array_equal(film.pixels, GREY.astype(np.uint16) * 257 if kind == "deep" else GREY)
+
+
+@pytest.mark.parametrize("orientation", TURNS)
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
+def test_a_webp_is_set_upright_with_and_without_transparency(orientation: int, channels: int, prefix: bytes) -> None:
+    lies = np.ascontiguousarray(TURNS[orientation](GREY))
+    picture = cv2.cvtColor(lies, cv2.COLOR_GRAY2BGR if channels == 3 else cv2.COLOR_GRAY2BGRA)
+    if channels == 4:
+        # Encoders drop a transparency that shows nothing.
+        picture[0, 0, 3] = 254
+    film = decode_picture(webp_with(prefix + exif(orientation), picture), PATH)
+    assert film.shape == GREY.shape
+    assert np.abs(film.pixels.astype(int) - GREY).max() <= 1
+
+
+@pytest.mark.parametrize("kind", [1, 3, 4])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("prefix", [b"", b"Exif\0\0"])
+def test_an_exif_orientation_is_read_in_every_type(kind: int, order: Order, prefix: bytes) -> None:
+    field = struct.pack(f"{order}{ {1: 'B', 3: 'H', 4: 'I'}[kind] }", 6).ljust(4, b"\0")
+    block = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(f"{order}IHHHI", 8, 1, 274, kind, 1) + field + bytes(4)
+    film = decode_picture(png_with(chunk(b"eXIf", prefix + block), np.rot90(GREY).copy()), PATH)
+    np.testing.assert_array_equal(film.pixels, GREY)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_exif_orientation_that_is_none_turns_nothing(orientation: int) -> None:
+    film = decode_picture(png_with(chunk(b"eXIf", exif(orientation))), PATH)
+    np.testing.assert_array_equal(film.pixels, GREY)
+    assert essential_png(png_with(chunk(b"eXIf", exif(orientation))))[1] == 1
 
 
 @pytest.mark.parametrize("order", "<>")
@@ -155,6 +199,25 @@ def test_a_tiff_that_would_lose_bits_is_refused() -> None:
     picture = np.dstack([deep, np.full_like(deep, 65535)])
     with pytest.raises(InputError, match="no codec here decodes"):
         decode_picture(plain_tiff(picture, (258, 3, 2, 16 | 16 << 16), (277, 4, 1, 2), (338, 4, 1, 2)), PATH)
+
+
+@pytest.mark.parametrize("depth", [np.uint8, np.uint16])
+@pytest.mark.parametrize("separate", [False, True])
+@pytest.mark.parametrize(("kind", "drawn"), [(0, True), (2, False)])
+def test_only_transparency_makes_a_tiff_transparent(depth: type, separate: bool, kind: int, drawn: bool) -> None:
+    grey: np.ndarray = GREY.astype(depth) * (257 if depth is np.uint16 else 1)
+    picture = np.dstack([grey, grey, grey, np.zeros_like(grey)])
+    bits, size = 8 * grey.itemsize, picture.nbytes
+    stored = np.ascontiguousarray(picture.transpose(2, 0, 1)) if separate else picture
+    behind = 8 + size + len(directory(*[(0, 0, 0, 0)] * (11 if separate else 10)))
+    more = [(258, 3, 4, behind), (262, 4, 1, 2), (277, 4, 1, 4), (338, 3, 1, kind)]
+    tail = struct.pack("<4H", *[bits] * 4)
+    if separate:
+        tail += struct.pack("<8I", *(8 + k * size // 4 for k in range(4)), *[size // 4] * 4)
+        more += [(284, 4, 1, 2), (273, 4, 4, behind + 8), (279, 4, 4, behind + 24)]
+    tags = [(256, 4, 1, GREY.shape[1]), (257, 4, 1, GREY.shape[0])]
+    film = decode_picture(plain_tiff(stored, *tags, (278, 4, 1, GREY.shape[0]), *more, behind=tail), PATH)
+    np.testing.assert_array_equal(film.pixels, grey if drawn else np.zeros_like(grey))
 
 
 def test_a_tiff_takes_little_memory_until_its_planes_are_separated() -> None:
@@ -284,6 +347,11 @@ BOMBS = {
     + struct.pack("<IIIIiiHHIIIIII", 1080, 0, 1078, 40, 30_000, 30_000, 1, 8, 1, 2, 0, 0, 0, 0)
     + bytes(1026),
     "WebP": b"RIFF\x20\0\0\0WEBPVP8L\x10\0\0\0\x2f" + struct.pack("<I", 16382 | 16382 << 14) + bytes(20),
+    "WebP without a chunk": b"RIFF\x20\0\0\0WEBP\x2f"
+    + struct.pack("<I", 16382 | 16382 << 14)
+    + bytes(9)
+    + struct.pack("<HH", 48, 48)
+    + bytes(20),
     "WebP canvas": b"RIFF\x20\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0" + (9999).to_bytes(3, "little") * 2 + bytes(20),
     "progressive JPEG": b"\xff\xd8\xff\xc2\0\x11\x08"
     + struct.pack(">HH", 9000, 9000)
@@ -310,6 +378,9 @@ BOMBS = {
     "comment that ends otherwise": b"P5 #x\r30000 30000 255\n48 48 255\n" + bytes(48 * 48),
     "TIFF with two widths": b"II*\0\x08\0\0\0\4\0"
     + b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in ((256, 30_000), (256, 48), (257, 30_000), (257, 48)))
+    + bytes(4),
+    "TIFF with a signed size": b"II*\0\x08\0\0\0\4\0"
+    + b"".join(struct.pack("<HHII", tag, kind, 1, n) for kind, n in ((9, 28_000), (4, 48)) for tag in (256, 257))
     + bytes(4),
     "TIFF of one large tile": b"II*\0\x08\0\0\0\5\0"
     + b"".join(
@@ -342,6 +413,11 @@ def test_bombs_are_refused_before_they_are_decoded(data: bytes) -> None:
     assert tracemalloc.get_traced_memory()[1] < 5e6
     tracemalloc.stop()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["WebP without a chunk", "TIFF with a signed size"])
+def test_a_size_that_decoders_read_elsewhere_is_none(name: str) -> None:
+    assert read_header(BOMBS[name]) is None
 
 
 GIF = b"GIF89a" + struct.pack("<HHBBB", 48, 48, 0, 0, 0)

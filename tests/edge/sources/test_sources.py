@@ -146,12 +146,13 @@ def test_a_file_without_its_mark_is_read_by_its_name(tmp_path: Path) -> None:
     assert films(tmp_path)[0].name == "IM0001"
 
 
-def test_body_parts_other_than_the_chest_are_noted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("part", "noted"), [("HIP", True), ("CHEST", False), ("TORAX", False), ("THORACIC", False)])
+def test_body_parts_other_than_the_chest_are_noted(part: str, noted: bool, tmp_path: Path) -> None:
     write_dicom(phantom(64, 64), tmp_path / "film.dcm")
     dataset = pydicom.dcmread(tmp_path / "film.dcm")
-    dataset.BodyPartExamined = "HIP"
+    dataset.BodyPartExamined = part
     dataset.save_as(tmp_path / "film.dcm")
-    assert any("HIP" in warning for warning in read_film(tmp_path / "film.dcm").warnings)
+    assert any(part in warning for warning in read_film(tmp_path / "film.dcm").warnings) == noted
 
 
 @pytest.mark.data

@@ -14,7 +14,9 @@ from edge_seg.outputs.outbox.archive import PATIENCE_S, Archive, Trouble, allowe
 from edge_seg.outputs.outbox.parcel import Parcel
 from edge_seg.quiet import warnings_ignored
 
-_ACCEPTED = (0x0000, 0xB000, 0xB006, 0xB007)  # success, and warnings: the object is kept (PS3.4 table B.2-1)
+# Success, and warnings: the object is kept (PS3.4 table B.2-1). So is one that the archive already has (PS3.7 annex C):
+# its UID is made from the film, the model and the settings, so it is the same.
+_ACCEPTED = (0x0000, 0xB000, 0xB006, 0xB007, 0x0111)
 _IMPLICIT, _EXPLICIT, _DEFLATED = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"
 _PLAIN = (_EXPLICIT, _IMPLICIT)
 """Encodings offered for every class besides the best: PS3.5 section 10.1 requires Implicit VR Little Endian."""

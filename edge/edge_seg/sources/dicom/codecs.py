@@ -10,15 +10,17 @@ import numpy as np
 from edge_seg.errors import InputError
 from edge_seg.quiet import native_failures_quiet, warnings_ignored
 from edge_seg.sources.dicom import gdcm_frame
-from edge_seg.sources.dicom.attributes import number
-from edge_seg.sources.header import picture_size
+from edge_seg.sources.dicom.attributes import number, numbers
+from edge_seg.sources.header import read_header
 
 _RLE = "1.2.840.10008.1.2.5"
+_OVERLAYS = range(0x6000, 0x6020, 2)  # groups
+_OVERLAY_BIT, _OVERLAY_DATA = 0x0102, 0x3000
 _STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
-def decode_pixels(dataset: Any, path: str) -> np.ndarray:
-    """Stored values `(height, width)`, whole numbers of the type given in the header.
+def decode_pixels(dataset: Any, path: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Stored values `(height, width)`, whole numbers of the type given in the header, and notes about them.
 
     Of the header, the codecs see only the few attributes that describe the pixels, put in order.
 
@@ -27,12 +29,16 @@ def decode_pixels(dataset: Any, path: str) -> np.ndarray:
     """
     syntax = dataset.file_meta.TransferSyntaxUID
     described, shift = _described(dataset)
+    notes: tuple[str, ...] = ()
     if syntax.is_encapsulated:
-        _refuse_other_size(described, path)
+        _refuse_other_picture(described, path)
+    elif _uses_more_bits(described, dataset):
+        notes = (f"values go beyond the {described.BitsStored} bits that the header gives them: all bits are used",)
+        described.BitsStored, described.HighBit, shift = described.BitsAllocated, described.BitsAllocated - 1, 0
     try:
         with warnings_ignored():
             stored = _decode(described, syntax)
-            return _shifted(stored, described.BitsStored - shift, shift) if shift else stored
+            return _shifted(stored, described.BitsStored - shift, shift) if shift else stored, notes
     # The codecs, some of them native, may raise anything, even PanicException, which is not an Exception.
     except BaseException as error:
         if isinstance(error, _STOPS):
@@ -61,11 +67,11 @@ def decodable_syntaxes() -> list[str]:
     return found
 
 
-def _refuse_other_size(described: Any, path: str) -> None:
-    """Refuse a frame whose own header gives another size: codecs trust it and allocate gigabytes.
+def _refuse_other_picture(described: Any, path: str) -> None:
+    """Refuse a frame whose own header gives another size, or colours: codecs trust it and allocate gigabytes.
 
     Raises:
-        InputError: the sizes differ, or the frame does not give its own.
+        InputError: the sizes differ, the frame does not give its own, or it has several colours.
     """
     from pydicom.encaps import generate_frames
 
@@ -73,13 +79,17 @@ def _refuse_other_size(described: Any, path: str) -> None:
         # RLE segments do not contain the size.
         return
     try:
-        size = picture_size(next(generate_frames(described.PixelData, number_of_frames=1)))
+        header = read_header(next(generate_frames(described.PixelData, number_of_frames=1)))
     except Exception as error:
         raise InputError(f"{path}: the fragments of the pixels are damaged: send it again") from error
+    size = (header.height, header.width) if header else None
     if size != (described.Rows, described.Columns):
         said = f"of {size[1]} x {size[0]} pixels" if size else "damaged, or of no known kind,"
         problem = f"the encoded picture is {said} where the header says {described.Columns} x {described.Rows}"
         raise InputError(f"{path}: {problem}: send it again")
+    if header and header.channels > 1:
+        problem = f"the encoded picture has {header.channels} colours where the header says grey"
+        raise InputError(f"{path}: {problem}: give a grey film")
 
 
 def _decode(described: Any, syntax: Any) -> np.ndarray:
@@ -157,6 +167,34 @@ def _shifted(stored: np.ndarray, bits: int, shift: int) -> np.ndarray:
         unused = 8 * stored.dtype.itemsize - bits
         return stored << unused >> unused
     return stored >> shift
+
+
+def _uses_more_bits(described: Any, dataset: Any) -> bool:
+    """Whether unsigned values use bits above High Bit, where PS3.5 section 8.1.1 allows nothing of them.
+
+    A single bit there is an overlay, as in films made before 2004, and some send padding that is beyond their bits.
+    """
+    allocated = described.BitsAllocated
+    unused = described.BitsStored < allocated and allocated in (8, 16, 32)
+    if not unused or described.PixelRepresentation or _has_embedded_overlay(dataset):
+        return False
+    order = "<" if described.file_meta.TransferSyntaxUID.is_little_endian else ">"
+    values = np.frombuffer(described.PixelData, f"{order}u{allocated // 8}", described.Rows * described.Columns)
+    if not _are_several_bits(int(np.bitwise_or.reduce(values)) >> described.BitsStored):
+        return False
+    keywords = ("PixelPaddingValue", "PixelPaddingRangeLimit")
+    ends = [int(end) % (1 << allocated) for keyword in keywords for end in numbers(dataset, keyword)[:1]]
+    film = values[(values < min(ends)) | (values > max(ends))] if ends else values
+    return _are_several_bits(int(np.bitwise_or.reduce(film)) >> described.BitsStored)
+
+
+def _are_several_bits(bits: int) -> bool:
+    return bits.bit_count() > 1
+
+
+def _has_embedded_overlay(dataset: Any) -> bool:
+    """Whether overlays lie in unused bits of the pixels (PS3.3-2004 C.9.2, since retired), not in elements."""
+    return any((group, _OVERLAY_BIT) in dataset and (group, _OVERLAY_DATA) not in dataset for group in _OVERLAYS)
 
 
 def _described(dataset: Any) -> tuple[Any, int]:

@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import re
 import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge_seg.errors import InputError
 
 MOST_ELEMENTS = 20_000
 """Most elements, items and fragments of an object; films have some hundreds."""
 
-_ITEM, _SEQUENCE_END, _DELIMITERS, _PIXELS, _META = 0xFFFEE000, 0xFFFEE0DD, 0xFFFE, 0x7FE00010, 0x0002
+_ITEM, _ITEM_END, _SEQUENCE_END, _PIXELS = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD, 0x7FE00010
+_FIRST_GROUPS = (0x0002, 0x0000)  # the meta information, and a command, which pydicom reads in files too
+_SYNTAX, _BIG_ENDIAN = 0x00020010, b"1.2.840.10008.1.2.2"
 _UNDEFINED = 0xFFFFFFFF
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """Value representations with a 32-bit length after two reserved bytes (PS3.5 section 7.1.2)."""
 
+_NOT_ZERO = re.compile(rb"[^\0]")
 
-def refuse_flood(data: bytes | memoryview, path: str) -> int:
+
+class _Part(NamedTuple):
+    """The whole object, or the items in a value of known length, over which pydicom passes until it is asked for it."""
+
+    start: int
+    end: int
+    order: str | None
+    implicit: bool | None = None  # of the element that has the value
+
+
+def refuse_flood(data: bytes | memoryview, path: str, order: str | None = None) -> int:
     """Refuse an object of more than `MOST_ELEMENTS`; in a damaged one, what precedes the damage counts.
 
     Args:
         data: a DICOM file, or a bare dataset; not deflated.
         path: what to call it.
+        order: `<` or `>` of a bare dataset; `None` if the file says it.
 
     Returns:
         Where its last element or fragment ends: beyond the object if it is cut off, before its end if it is damaged.
@@ -28,50 +46,148 @@ def refuse_flood(data: bytes | memoryview, path: str) -> int:
     Raises:
         InputError: it has more.
     """
-    at = 132 if bytes(data[128:132]) == b"DICM" else 0
-    order, explicit, in_meta, fragments = "<", True, True, False
-    unknown = 0  # open sequences within one of unknown VR, which is always implicit (PS3.5 section 6.2.2)
-    for _ in range(MOST_ELEMENTS):
-        if at + 8 > len(data):
-            return at
-        group, element = struct.unpack_from(f"{order}HH", data, at)
-        if in_meta and group != _META:
-            # The meta information is often wrong about these two, the dataset itself never.
-            in_meta, explicit = False, _is_representation(bytes(data[at + 4 : at + 6]))
-            order = min("<", ">", key=lambda one: struct.unpack_from(f"{one}H", data, at)[0])
-            group, element = struct.unpack_from(f"{order}HH", data, at)
-        tag = group << 16 | element
-        if group == _DELIMITERS:
-            length = struct.unpack_from(f"{order}I", data, at + 4)[0]
-            at += 8 + (length if fragments and tag == _ITEM else 0)
-            if tag == _SEQUENCE_END:
-                fragments, unknown = False, max(0, unknown - 1)
-            continue
-        start, length = _value(data, at, order, explicit and not unknown)
-        if group == 0 or start == at:
-            return at
-        fragments = tag == _PIXELS and length == _UNDEFINED
-        nested = length == _UNDEFINED or (tag != _PIXELS and data[start : start + 4] == _item(order))
-        if length == _UNDEFINED and (unknown or (explicit and data[at + 4 : at + 6] == b"UN")):
-            unknown += 1
-        at = start if nested else start + length
-    raise InputError(f"{path}: more than {MOST_ELEMENTS:,} elements, which no film has: look at this file elsewhere")
+    whole = _Part(132 if bytes(data[128:132]) == b"DICM" else 0, len(data), order)
+    parts, reached, count = [whole], whole.start, 0
+    while parts:
+        part = parts.pop()
+        walk = _Walk(data, part)
+        for at in walk.ends():
+            count += 1
+            if count > MOST_ELEMENTS:
+                problem = f"more than {MOST_ELEMENTS:,} elements, which no film has"
+                raise InputError(f"{path}: {problem}: look at this file elsewhere")
+            reached = at if part is whole else reached
+        parts += walk.inner
+    return reached
 
 
-def _value(data: bytes | memoryview, at: int, order: str, explicit: bool) -> tuple[int, int]:
-    """Start and length of the value of the element at an offset; the offset itself if there is no element."""
-    if not explicit:
-        return at + 8, struct.unpack_from(f"{order}I", data, at + 4)[0]
+@dataclass
+class _Open:
+    """A dataset, or a sequence open in it.
+
+    Attributes:
+        implicit: whether the dataset, or the item under way, has implicit VR.
+        until: where that one ends; `None` between two items.
+    """
+
+    implicit: bool
+    until: int | None
+
+
+class _Walk:
+    """Goes through a part of an object as pydicom does.
+
+    Args:
+        data: the object.
+        part: of it.
+
+    Attributes:
+        inner: the values of known length, found so far, that hold items.
+    """
+
+    def __init__(self, data: bytes | memoryview, part: _Part) -> None:
+        self.inner: list[_Part] = []
+        self._data, self._end, self._at = data, part.end, part.start
+        self._order, self._order_known = part.order or "<", part.order is not None
+        self._syntax: bytes | None = None
+        self._fragments = False  # whether those of encoded pixels follow
+        self._group: int | None = None
+        self._beginning = part.implicit is None
+        self._opened = [_Open(bool(part.implicit), part.end)]
+        if part.implicit is not None:
+            self._opened.append(_Open(part.implicit, None))
+
+    def ends(self) -> Iterator[int]:
+        """Where each element, item and fragment ends, or what it holds begins."""
+        while self._at + 8 <= self._end:
+            tag, now = self._tag(), self._opened[-1]
+            if now.until is not None and self._at >= now.until:
+                now.until = None
+            at = self._at
+            if self._fragments and tag in (_ITEM, _SEQUENCE_END):
+                self._at += 8 + (self._length(at) if tag == _ITEM else 0)
+                self._fragments = tag == _ITEM
+            elif now.until is None:
+                self._begin_item(tag)
+            elif tag == _ITEM_END:
+                now.until = None
+                self._at += 8
+            elif tag or not self._pass_zeros():
+                self._element(tag)
+            else:
+                continue
+            if self._at == at or self._opened[0].until is None:
+                return
+            yield self._at
+
+    def _tag(self) -> int:
+        group, element = struct.unpack_from(f"{self._order}HH", self._data, self._at)
+        if self._beginning and len(self._opened) == 1 and group != self._group:
+            # The meta information, a command and the dataset may each have another encoding than they should.
+            self._group, self._beginning = group, group in _FIRST_GROUPS
+            self._opened[0].implicit = _begins_implicit(self._data, self._at)
+            if not self._beginning and not self._order_known and self._is_big_endian(group):
+                self._order = ">"
+                group, element = struct.unpack_from(">HH", self._data, self._at)
+        return int(group << 16 | element)
+
+    def _is_big_endian(self, group: int) -> bool:
+        """Whether pydicom takes a dataset that begins with this group for big endian."""
+        from pydicom.values import converters
+
+        if self._syntax is not None:
+            return self._syntax == _BIG_ENDIAN
+        return group >= 1024 and bytes(self._data[self._at + 4 : self._at + 6]).decode("latin-1") in converters
+
+    def _begin_item(self, tag: int) -> None:
+        length = self._length(self._at)
+        self._at += 8
+        if tag == _SEQUENCE_END:
+            self._opened.pop()
+            return
+        item = self._opened[-1]
+        item.implicit = self._opened[-2].implicit or _begins_implicit(self._data, self._at)
+        item.until = self._end if length == _UNDEFINED else self._at + length
+
+    def _pass_zeros(self) -> bool:
+        """Pass over padding, which pydicom takes for the same element again and again; whether there is any."""
+        found = _NOT_ZERO.search(self._data, self._at)
+        zeros = (found.start() if found else len(self._data)) - self._at
+        self._at += zeros // 8 * 8
+        return zeros >= 8
+
+    def _element(self, tag: int) -> None:
+        implicit = self._opened[-1].implicit
+        start, length = _value(self._data, self._at, self._order, implicit)
+        if start == self._at:
+            return
+        if tag == _SYNTAX and len(self._opened) == 1:
+            self._syntax = bytes(self._data[start : start + min(length, 64)]).rstrip(b"\0 ") or None
+        self._fragments = tag == _PIXELS and length == _UNDEFINED
+        self._at = start if length == _UNDEFINED else start + length
+        if length == _UNDEFINED and not self._fragments:
+            self._opened.append(_Open(implicit, None))
+        elif tag != _PIXELS and self._data[start : start + 4] == _item(self._order):
+            self.inner.append(_Part(start, min(self._at, self._end), self._order, implicit))
+
+    def _length(self, at: int) -> int:
+        return int(struct.unpack_from(f"{self._order}I", self._data, at + 4)[0])
+
+
+def _value(data: bytes | memoryview, at: int, order: str, implicit: bool) -> tuple[int, int]:
+    """Start and length of the value of the element at an offset; the offset itself if the element is cut off."""
     representation = bytes(data[at + 4 : at + 6])
-    if not _is_representation(representation):
-        return at, 0
+    # pydicom takes elements of no VR for implicit ones.
+    if implicit or not b"AA" <= representation <= b"ZZ":
+        return at + 8, struct.unpack_from(f"{order}I", data, at + 4)[0]
     if representation not in _LONG:
         return at + 8, struct.unpack_from(f"{order}H", data, at + 6)[0]
     return (at + 12, struct.unpack_from(f"{order}I", data, at + 8)[0]) if at + 12 <= len(data) else (at, 0)
 
 
-def _is_representation(two: bytes) -> bool:
-    return two.isalpha() and two.isupper()
+def _begins_implicit(data: bytes | memoryview, at: int) -> bool:
+    representation = bytes(data[at + 4 : at + 6])
+    return not (representation.isalpha() and representation.isupper())
 
 
 def _item(order: str) -> bytes:

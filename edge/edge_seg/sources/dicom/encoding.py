@@ -23,6 +23,9 @@ _FAMILIES = (
     {_HIGH_THROUGHPUT, "1.2.840.10008.1.2.4.201", "1.2.840.10008.1.2.4.202"},
     {_RLE},
 )
+_UNCOMPRESSED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2", "1.2.840.10008.1.2.1.99")
+# Its pixels are big-endian in a little-endian dataset.
+_GE_PRIVATE = "1.2.840.113619.5.2"
 
 
 def complete_meta(dataset: Any) -> Any:
@@ -42,8 +45,19 @@ def complete_meta(dataset: Any) -> Any:
     found = _found(dataset)
     if found is None or (said is not None and any({found, said} <= family for family in _FAMILIES)):
         found = said
+    if found not in (*_UNCOMPRESSED, _GE_PRIVATE) and _is_native(dataset):
+        found = None
     meta.TransferSyntaxUID = UID(found or _uncompressed(dataset))
     return meta
+
+
+def _is_native(dataset: Any) -> bool:
+    """Whether the pixels are there and not encapsulated: archives that decompress them may keep the meta information.
+
+    Encapsulated ones begin with an item (PS3.5 section A.4).
+    """
+    value = getattr(dataset.get_item("PixelData"), "value", None)
+    return isinstance(value, bytes) and bool(value) and value[:4] != _ITEM
 
 
 def _uncompressed(dataset: Any) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from edge_seg.errors import InputError
 from edge_seg.film import check_size
-from edge_seg.sources.dicom.attributes import number, numbers, text, texts
+from edge_seg.sources.dicom.attributes import number, numbers, photometric, text, texts
 from edge_seg.sources.dicom.orientation import orientation_of
 from edge_seg.sources.dicom.view import refuse_other_views
 
@@ -17,7 +17,9 @@ FILM_CLASSES = {
 }
 """Storage classes of films (PS3.4 annex B.5)."""
 
-SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
+SECONDARY_CAPTURES = frozenset(f"1.2.840.10008.5.1.4.1.1.7{kind}" for kind in ("", ".2", ".3"))
+"""Secondary captures in grey: of one frame, and of several of bytes or words, which may hold one (PS3.4 annex B.5)."""
+
 DIRECTORY = "1.2.840.10008.1.3.10"
 
 FILM_MODALITIES = frozenset({"CR", "DX"})
@@ -49,7 +51,7 @@ def refuse_other_than_films(dataset: Any, path: str) -> None:
     # Some senders write 0 for a film.
     if max(frames) > 1:
         raise InputError(f"{path}: {max(frames):.0f} frames: give films of one frame")
-    colours = text(dataset, "PhotometricInterpretation")
+    colours = photometric(dataset)
     if colours.startswith("PALETTE"):
         raise InputError(f"{path}: palette colour, its pixels are numbers of colours: give a grey film")
     if number(dataset, "SamplesPerPixel", 1) != 1 or colours.startswith(("RGB", "YBR", "HSV", "ARGB", "CMYK")):
@@ -59,10 +61,12 @@ def refuse_other_than_films(dataset: Any, path: str) -> None:
     rows, columns = int(number(dataset, "Rows", 0)), int(number(dataset, "Columns", 0))
     check_size(path, rows, columns)
     encoded = _is_encapsulated(dataset)
-    size = rows * columns * number(dataset, "BitsAllocated", 16) / 8
+    # The film takes two bytes a pixel, however few the stored ones take.
+    size = rows * columns * max(2.0, number(dataset, "BitsAllocated", 16) / 8)
     if size > _LARGEST_BYTES or (encoded and rows * columns > _LARGEST_ENCODED):
-        most = f"at most {_LARGEST_BYTES // 1_000_000} MB, encoded {_LARGEST_ENCODED // 1_000_000} million pixels"
-        raise InputError(f"{path}: {columns} x {rows} pixels are too large for a film: reduce it to {most}")
+        plain, coded = _LARGEST_BYTES // 2_000_000, _LARGEST_ENCODED // 1_000_000
+        most = f"{plain} million pixels of 16 bits, or {coded} million encoded"
+        raise InputError(f"{path}: {columns} x {rows} pixels are too large for a film: reduce it to at most {most}")
     refuse_other_views(dataset, path)
     orientation_of(dataset, path)
 
@@ -82,7 +86,7 @@ def _refuse_other_objects(dataset: Any, path: str) -> None:
     if storage in FILM_CLASSES:
         allowed = CALLED_SO_TOO
     else:
-        allowed = CAPTURE_MODALITIES if storage == SECONDARY_CAPTURE else FILM_MODALITIES
+        allowed = CAPTURE_MODALITIES if storage in SECONDARY_CAPTURES else FILM_MODALITIES
     if modality not in allowed:
         raise InputError(f"{path}: modality is {modality or 'not given'}, not an X-ray film: give CR or DX")
     if "PixelData" not in dataset or number(dataset, "Rows", 0) < 1 or number(dataset, "Columns", 0) < 1:

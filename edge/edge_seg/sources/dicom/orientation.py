@@ -26,8 +26,9 @@ def orientation_of(dataset: Any, path: str) -> tuple[Orientation, bool, tuple[st
     """
     notes = _notes(dataset)
     said = [value.upper() for value in texts(dataset, "PatientOrientation")]
+    nonsense = f"patient orientation {'/'.join(said)} makes no sense: not heeded"
     if len(said) != 2 or not all(said):
-        return UPRIGHT, False, (*notes, *_field_of_view(dataset))
+        return UPRIGHT, False, (*notes, *([nonsense] if any(said) else []), *_field_of_view(dataset))
     # Oblique directions name their main one first.
     row, column = said[0][0], said[1][0]
     if _axes(row, column) == {_ALONG, _THROUGH}:
@@ -35,7 +36,7 @@ def orientation_of(dataset: Any, path: str) -> tuple[Orientation, bool, tuple[st
     if _axes(row, column) == {_ACROSS, _THROUGH}:
         raise InputError(f"{path}: seen from above or below by its header ({'/'.join(said)}): give a frontal film")
     if _axes(row, column) != {_ACROSS, _ALONG}:
-        return UPRIGHT, False, (*notes, f"patient orientation {'/'.join(said)} makes no sense: not heeded")
+        return UPRIGHT, False, (*notes, nonsense)
     transposed = row in _ALONG
     across, along = (column, row) if transposed else (row, column)
     return Orientation(transposed, rows_reversed=along == "H", columns_reversed=across == "R"), True, notes

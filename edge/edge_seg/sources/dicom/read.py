@@ -25,11 +25,15 @@ from edge_seg.sources.dicom.patient import taken_at, years_of
 from edge_seg.sources.dicom.spacing import spacing_of
 from edge_seg.sources.dicom.view import view_of
 
-_PIXEL_DATA = 0x7FE00010
+_PIXEL_DATA, _META = 0x7FE00010, 0x0002
 _FRAGMENT, _PIXELS_END = b"\xfe\xff\0\xe0", b"\xfe\xff\xdd\xe0\0\0\0\0"  # PS3.5 section A.4
 _EXPLICIT, _DEFLATED = b"1.2.840.10008.1.2.1", b"1.2.840.10008.1.2.1.99"
-_LONGEST_META = 4096
-_CHEST = ("CHEST", "THORAX", "LUNG", "RIB", "HEART")
+_LONGEST_META = 1 << 16  # of a film: some hundreds
+_ITEMS = 0xFFFE  # the group of items and delimiters: some senders leave one behind the film
+# The group of the first elements, and what it becomes in the wrong byte order; no standard element has that.
+_IDENTIFYING, _SWAPPED = 0x0008, 0x0800
+# In English, Latin and the languages of many devices.
+_CHEST = ("CHEST", "THORA", "TORAX", "TÓRAX", "TORAC", "BRUST", "POITRINE", "PULMO", "LUNG", "RIB", "HEART")
 
 LARGEST_DATASET = 64 * 1024 * 1024
 """Bytes to which a deflated dataset may grow."""
@@ -57,8 +61,8 @@ def decode_dicom(data: bytes, path: Path) -> Film:
     """The film in a DICOM file: modality values, polarity resolved, VOI window as `Film.window`.
 
     Raises:
-        InputError: not a film (other modality, no pixels, several frames), damaged, or in an encoding
-            that no installed codec decodes.
+        InputError: not a film (other modality, no pixels, several frames), damaged, contradicting its header, or in an
+            encoding that no installed codec decodes.
     """
     start = time.perf_counter()
     film = _film(_read_film(data, str(path)), path)
@@ -98,10 +102,13 @@ def _read_film(data: bytes, path: str) -> Any:
     """The dataset of a film whose pixels, if not encoded, are all there.
 
     Raises:
-        InputError: not a film, or cut off.
+        InputError: not a film, cut off, of more pixels than its header describes, or in an unknown encoding.
     """
     dataset = _read(data, path)
     refuse_other_than_films(dataset, path)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    if not syntax.is_transfer_syntax:
+        raise InputError(f"{path}: its transfer syntax, {syntax}, is not read: send it otherwise encoded")
     pixels = dataset.get_item("PixelData")
     needed = int(number(dataset, "Rows", 0)) * int(number(dataset, "Columns", 0))
     needed = needed * int(number(dataset, "BitsAllocated", 16)) // 8
@@ -109,6 +116,8 @@ def _read_film(data: bytes, path: str) -> Any:
     encoded = getattr(pixels, "is_undefined_length", False) or value[:4] == _FRAGMENT
     if not encoded and len(value) < needed:
         raise InputError(f"{path}: the pixels are cut off before their end: copy it again")
+    if not encoded and 0 < 2 * needed <= len(value):
+        raise InputError(f"{path}: more pixels than its header describes, of frames, colours or bits: send it again")
     return dataset
 
 
@@ -144,26 +153,33 @@ def _parsed(data: bytes, path: str) -> Any:
         dataset.buffer = None  # a copy of the whole file
     if not dataset and is_dicom(data):
         raise InputError(f"{path}: the DICOM file is damaged, or cut off before its end: copy it again")
+    groups = {tag.group for tag in list(dataset.keys())}
+    if _SWAPPED in groups and _IDENTIFYING not in groups:
+        raise InputError(f"{path}: encoded otherwise than its meta information says: send it again")
     return dataset
 
 
 def _inflated(data: bytes, path: str) -> bytes:
     """The file, with a deflated dataset inflated and labelled so: pydicom would inflate without limit."""
-    head = data[:_LONGEST_META]
-    if not is_dicom(data) or _DEFLATED not in head:
+    from pydicom.filereader import read_dataset
+
+    start = 132 if is_dicom(data) else 0
+    head = io.BytesIO(data[: start + _LONGEST_META])
+    head.seek(start)
+    # By pydicom itself, which must find no other end.
+    read_dataset(head, False, True, stop_when=lambda tag, representation, length: tag >> 16 != _META)
+    end = head.tell()
+    if end >= start + _LONGEST_META:
+        problem = f"meta information of more than {_LONGEST_META:,} bytes, which no film has"
+        raise InputError(f"{path}: {problem}: look at this file elsewhere")
+    if _DEFLATED not in data[start:end]:
         return data
-    end = 132
-    while data[end : end + 2] == b"\x02\x00" and end < _LONGEST_META:
-        # Explicit VR; the long form has a 32-bit length after two reserved bytes (PS3.5 section 7.1.2).
-        long = data[end + 4 : end + 6] in (b"OB", b"OW", b"UN", b"UT", b"SQ")
-        start = end + (12 if long else 8)
-        end = start + struct.unpack("<I" if long else "<H", data[start - (4 if long else 2) : start])[0]
     return data[:end].replace(_DEFLATED, _EXPLICIT.ljust(len(_DEFLATED), b"\0")) + inflate(memoryview(data)[end:], path)
 
 
 def _film(dataset: Any, path: Path) -> Film:
     where = str(path)
-    stored = decode_pixels(dataset, where)
+    stored, unclear = decode_pixels(dataset, where)
     # They can be as large as the decoded pixels, and are no longer needed.
     del dataset[_PIXEL_DATA]
     grey = grey_values(dataset, stored, where)
@@ -189,7 +205,7 @@ def _film(dataset: Any, path: Path) -> Film:
         patient_years=years_of(dataset),
         taken_at=taken_at(dataset),
         polarity_known=grey.polarity_known,
-        warnings=(*spacing.notes, *notes, *grey.notes),
+        warnings=(*spacing.notes, *notes, *unclear, *grey.notes),
         header=_header(dataset),
     )
 
@@ -199,6 +215,6 @@ def _header(dataset: Any) -> Any:
     import pydicom
 
     tags = list(dataset.keys())
-    header = pydicom.Dataset({tag: dataset.get_item(tag) for tag in tags if tag != _PIXEL_DATA})
+    header = pydicom.Dataset({tag: dataset.get_item(tag) for tag in tags if tag != _PIXEL_DATA and tag.group != _ITEMS})
     header.file_meta = dataset.file_meta
     return header

@@ -1,9 +1,9 @@
 """The pixel spacing of a film and the plane in which it applies; decided nowhere else.
 
-PS3.3 section 10.7.1: Imager Pixel Spacing (0018,1164) is measured at the detector. Pixel Spacing (0028,0030) is the
-same if nothing was calibrated; if it differs, or comes with a calibration type (0028,0A02), it applies in the patient.
-Estimated Radiographic Magnification Factor (0018,1114) is the distance from source to detector over that from source to
-patient.
+PS3.3 section 10.7.1: Imager Pixel Spacing (0018,1164) is measured at the detector, Nominal Scanned Pixel Spacing
+(0018,2010) on a film that was digitised. Pixel Spacing (0028,0030) is the same if nothing was calibrated; if it
+differs, or comes with a calibration type (0028,0A02), it applies in the patient. Estimated Radiographic Magnification
+Factor (0018,1114) is the distance from source to detector over that from source to patient.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from edge_seg.sources.dicom.attributes import is_nonsense, numbers, text
 _SQUARE = 0.01  # pixels whose sides differ by less count as square: no outline moves
 _SKEWEST = 5.0  # largest ratio of the sides of a pixel; more is an error in the header
 _SAME = 1e-3
+_REDUCED = "PixelSpacing in the header is larger than ImagerPixelSpacing, but X-rays only magnify: one of them is wrong"
 _MOST_MAGNIFIED = 3.0  # a chest is nearer to the detector than to the source
 
 
@@ -61,16 +62,16 @@ def spacing_of(dataset: Any) -> Spacing:
 def _choose(dataset: Any) -> Spacing:
     pixel, imager = _pair(dataset, "PixelSpacing"), _pair(dataset, "ImagerPixelSpacing")
     calibration = text(dataset, "PixelSpacingCalibrationType")
+    name = "ImagerPixelSpacing" if imager else "NominalScannedPixelSpacing"
+    plane = _pair(dataset, name)
+    notes = (_REDUCED,) if pixel and imager and not _same(pixel, imager) and max(pixel) > max(imager) else ()
     if pixel and calibration:
-        return Spacing(pixel, f"PixelSpacing, {calibration}", "patient")
-    if pixel and imager and not _same(pixel, imager):
-        return Spacing(pixel, "PixelSpacing", "patient")
-    if imager:
-        return _at_detector(dataset, imager, "ImagerPixelSpacing")
-    if pixel:
-        return Spacing(pixel, "PixelSpacing")
-    scanned = _pair(dataset, "NominalScannedPixelSpacing")
-    return _at_detector(dataset, scanned, "NominalScannedPixelSpacing") if scanned else Spacing()
+        return Spacing(pixel, f"PixelSpacing, {calibration}", "patient", notes=notes)
+    if pixel and plane and not _same(pixel, plane):
+        return Spacing(pixel, "PixelSpacing", "patient", notes=notes)
+    if plane:
+        return _at_detector(dataset, plane, name)
+    return Spacing(pixel, "PixelSpacing") if pixel else Spacing()
 
 
 def _at_detector(dataset: Any, mm: tuple[float, float], origin: str) -> Spacing:

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from edge_seg.errors import InputError
-from edge_seg.sources.dicom.attributes import items, text
+from edge_seg.sources.dicom.attributes import items, text, texts
 
 # CID 4010 "DX View" of PS3.16: SNOMED CT, and the SNOMED RT codes it listed before 2019.
 _CODES = {
@@ -29,8 +29,8 @@ _CODES = {
 
 # Defined terms of PS3.3 C.8.1.1 and C.8.11.5.1.1, and what technicians write instead of them.
 _WORDS = {
-    "AP": {"AP", "APS", "APSUPINE", "APPORTABLE", "ANTEROPOSTERIOR", "SUPINEAP"},
-    "PA": {"PA", "POSTEROANTERIOR"},
+    "AP": {"AP", "APS", "SUPINEAP"},
+    "PA": {"PA"},
     "lateral": {
         *("LL", "RL", "LAT", "LATERAL", "LATERALLEFT", "LATERALRIGHT", "LLAT", "RLAT", "LATL", "LATR"),
         *("LEFTLATERAL", "RIGHTLATERAL", "LATERO", "SEITLICH", "PROFIL", "PROFILE", "LATERALE", "SAGITTAL"),
@@ -39,6 +39,19 @@ _WORDS = {
     "decubitus": {"LLD", "RLD", "DECUBITUS", "DECUB", "LDECUB", "RDECUB"},
     "oblique": {"LLO", "RLO", "LAO", "RAO", "LPO", "RPO", "OBL", "OBLIQUE"},
 }
+# How such words begin in many languages and abbreviations, behind a side or a part of the body.
+_STEMS = {
+    "AP": re.compile(r"AP(?=SUP|ERECT|UPRIGHT|SEMI|SIT|STAND|PORT|MOBIL|BED)"),
+    "PA": re.compile(r"PA(?=ERECT|UPRIGHT|STAND|SIT)"),
+    "lateral": re.compile(r"LAT(?!E$|EST$)|PROFIL|PERFIL"),
+    "decubitus": re.compile(r"DECUB"),
+    "oblique": re.compile(r"OBL"),
+}
+_SPELLED_OUT = {
+    "AP": re.compile(r"(?<![A-Z])ANT(ERO|ERIOR)?[^A-Z]*POST(ERIOR)?(?![A-Z])"),
+    "PA": re.compile(r"(?<![A-Z])POST(ERO|ERIOR)?[^A-Z]*ANT(ERIOR)?(?![A-Z])"),
+}
+_BEFORE_STEM = re.compile(r"(LEFT|RIGHT|LT|RT|L|R|CHEST|THORAX|LATERO)(?=LAT|PROF|DECUB|OBL)")
 _REFUSED = {"lateral": "a lateral", "decubitus": "a decubitus", "oblique": "an oblique"}
 
 
@@ -47,7 +60,7 @@ def view_of(dataset: Any) -> str | None:
 
     A view that is not frontal takes precedence over a frontal one, and View Position over the code.
     """
-    said = text(dataset, "ViewPosition")
+    said = _view_position(dataset)
     kinds = [_kind_of_text(said), *(_kind_of_code(item) for item in items(dataset, "ViewCodeSequence"))]
     known = [kind for kind in kinds if kind is not None]
     return next((kind for kind in known if kind in _REFUSED), next(iter(known), said or None))
@@ -61,14 +74,22 @@ def refuse_other_views(dataset: Any, path: str) -> None:
     """
     view = view_of(dataset)
     if view is not None and view in _REFUSED:
-        said = text(dataset, "ViewPosition") or "the view code"
+        said = _view_position(dataset) or "the view code"
         raise InputError(f"{path}: {_REFUSED[view]} film by its header ({said}): give a frontal one, PA or AP")
 
 
+def _view_position(dataset: Any) -> str:
+    return " ".join(texts(dataset, "ViewPosition")).strip().upper()
+
+
 def _kind_of_text(said: str) -> str | None:
+    for short, long in _SPELLED_OUT.items():
+        said = long.sub(short, said)
     words = re.findall(r"[A-Z]+", re.sub(r"\b([A-Z])[.\- /]+(?=[A-Z]\b)", r"\1", said))
     words.append("".join(words))
     kinds = [kind for word in words for kind, known in _WORDS.items() if word in known]
+    stems = [_BEFORE_STEM.sub("", word, count=1) if _BEFORE_STEM.match(word) else word for word in words]
+    kinds += [kind for word in stems for kind, stem in _STEMS.items() if stem.match(word)]
     return next((kind for kind in kinds if kind in _REFUSED), next(iter(kinds), None))
 
 

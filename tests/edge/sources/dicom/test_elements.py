@@ -54,6 +54,29 @@ FLOODS = {
     + b"\xff\xff\xff\xff"
     + b"".join(struct.pack("<HHI", 0x0043, n & 0xFFFF, 0) for n in range(MOST_ELEMENTS))
     + _END_OF_ITEMS,
+    "explicit elements of an unknown sequence": struct.pack("<HH", 0x0041, 0x1001)
+    + b"UN\0\0\xff\xff\xff\xff"
+    + _ITEM
+    + b"\xff\xff\xff\xff"
+    + elements(MOST_ELEMENTS)
+    + _END_OF_ITEMS,
+    "elements behind an implicit item of known length": struct.pack("<HH", 0x0008, 0x1140)
+    + b"UN\0\0"
+    + struct.pack("<I", 20)
+    + _ITEM
+    + struct.pack("<IHHI", 12, 0x0008, 0x1150, 4)
+    + b"1.2 "
+    + elements(MOST_ELEMENTS),
+    "elements behind an item that claims to be longer": _SEQUENCE
+    + b"SQ\0\0"
+    + struct.pack("<I", 16)
+    + _ITEM
+    + struct.pack("<I", 8)
+    + struct.pack("<HHI", 0x0008, 0x1150, 0x7FFFFFFF)
+    + elements(MOST_ELEMENTS),
+    "elements behind an implicit one": struct.pack("<HHI", 0x0041, 0x1001, 2) + b"ab" + elements(MOST_ELEMENTS),
+    "elements behind one of a command": struct.pack("<HH", 0, 0x0900) + b"US\2\0\0\0" + elements(MOST_ELEMENTS),
+    "elements behind zeros": bytes(64) + elements(MOST_ELEMENTS),
 }
 
 
@@ -93,3 +116,30 @@ def test_a_film_with_sequences_and_zeros_for_pixels_is_none(film: bytes, syntax:
         force_encoding=True,
     )
     refuse_flood(target.getvalue(), "film.dcm")
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        struct.pack("<HHI", 0, 0x0900, 2) + bytes(2),
+        bytes(8),
+        struct.pack("<HH", 0x0200, 0x0010) + b"LO\2\0ab",
+    ],
+    ids=["command", "zeros", "a group that looks like another byte order"],
+)
+def test_what_precedes_the_dataset_hides_none_of_its_elements(film: bytes, before: bytes) -> None:
+    start = film.index(b"\x08\x00\x16\x00UI")
+    flood = film[:start] + before + with_before_pixels(film, FLOODS["elements"])[start:]
+    with pytest.raises(InputError, match="more than 20,000 elements"):
+        decode_dicom(flood, Path("film.dcm"))
+
+
+def test_meta_information_without_representations_hides_none_either(film: bytes) -> None:
+    meta = film[:132] + struct.pack("<HHI", 0x0002, 0x0010, 20) + b"1.2.840.10008.1.2.1\0"
+    flood = meta + with_before_pixels(film, FLOODS["elements"])[film.index(b"\x08\x00\x16\x00UI") :]
+    with pytest.raises(InputError, match="more than 20,000 elements"):
+        decode_dicom(flood, Path("film.dcm"))
+
+
+def test_zeros_behind_a_film_are_no_flood(film: bytes) -> None:
+    refuse_flood(film + bytes(8 * MOST_ELEMENTS), "film.dcm")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from edge_seg import Film, InputError, Segmenter
 from edge_seg.model_file import ModelFile
 from edge_seg.phantom.film import Phantom
 from edge_seg.pixels import to_grey8, to_input
-from edge_seg.sources.dicom import decode_dicom
+from edge_seg.sources.dicom import decode_dicom, read
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 Read = Callable[..., Film]
 INPUT = (192, 192)
@@ -100,7 +102,12 @@ def test_the_window_functions_are_those_of_the_standard(read_with: Read) -> None
 
 
 @pytest.mark.parametrize(
-    "window", [("30000", "100"), ("-500", "10"), ("0", "1e99"), ("1e99", "1"), ("100000", "99990"), ("2048", "1")]
+    "window",
+    [
+        *(("30000", "100"), ("-500", "10"), ("0", "1e99"), ("1e99", "1"), ("100000", "99990"), ("2048", "1")),
+        # The scales of 16, 15 and 8 bits for a film of 12; beside most of its values.
+        *(("65536", "131072"), ("32768", "65536"), ("128", "256"), ("4500", "1400"), ("-300", "800")),
+    ],
 )
 def test_a_window_that_shows_nothing_is_replaced_and_that_is_said(
     window: tuple[str, str], made: Phantom, read_with: Read
@@ -111,9 +118,60 @@ def test_a_window_that_shows_nothing_is_replaced_and_that_is_said(
     np.testing.assert_array_equal(seen(film), seen(read_with(made.film.pixels)))
 
 
-def test_the_first_window_that_shows_something_counts(made: Phantom, read_with: Read) -> None:
-    film = read_with(made.film.pixels, WindowCenter=["30000", "2048"], WindowWidth=["10", "4096"])
+@pytest.mark.parametrize("times", [0.5, 1, 4])
+def test_a_window_narrower_or_wider_than_the_film_stays(times: float, made: Phantom, read_with: Read) -> None:
+    low, high = np.percentile(made.film.pixels, [1, 99])
+    film = read_with(
+        made.film.pixels, WindowCenter=f"{(low + high) / 2:.5g}", WindowWidth=f"{times * (high - low):.5g}"
+    )
+    assert film.window is not None
+    assert not any("window in the header" in warning for warning in film.warnings)
+
+
+@pytest.mark.parametrize("first", [("30000", "10"), ("", "600"), ("32768", "65536"), ("128", "256")])
+def test_the_first_window_that_shows_something_counts(first: tuple[str, str], made: Phantom, read_with: Read) -> None:
+    film = read_with(made.film.pixels, WindowCenter=[first[0], "2048"], WindowWidth=[first[1], "4096"])
     assert film.window == (0.0, 4095.0)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"RescaleSlope": "0,25", "WindowCenter": "512", "WindowWidth": "1024"},
+        {"RescaleIntercept": "-1024,0", "WindowCenter": "1024", "WindowWidth": "4096"},
+        {"WindowCenter": "2048,0", "WindowWidth": "3000"},
+    ],
+    ids=str,
+)
+def test_a_number_with_a_comma_is_told_and_no_window_is_used(
+    said: dict[str, str], made: Phantom, tmp_path: Path, make_film: Any
+) -> None:
+    plain = decode_dicom(make_film("plain.dcm").read_bytes(), tmp_path / "plain.dcm")
+    places = {name: f"{number}{number}" for name, number in zip(said, (1111, 2222, 3333), strict=False)}
+    data = make_film("said.dcm", **places).read_bytes()
+    for name, value in said.items():
+        data = data.replace(places[name].encode(), value.encode().ljust(8))
+    film = decode_dicom(data, tmp_path / "said.dcm")
+    assert film.window is None
+    assert any("in the header" in warning for warning in film.warnings)
+    np.testing.assert_array_equal(seen(film), seen(plain))
+
+
+@pytest.mark.parametrize(("slope", "intercept"), [("1e308", "1e308"), ("1e-320", "0"), ("1", "1e308"), ("1", "1e18")])
+def test_a_rescaling_that_leaves_nothing_is_told_and_not_used(slope: str, intercept: str, read_with: Read) -> None:
+    window = {"WindowCenter": "2048", "WindowWidth": "4096"}
+    film, plain = read_with(RescaleSlope=slope, RescaleIntercept=intercept, **window), read_with()
+    assert film.window is None
+    assert any("RescaleIntercept in the header leave nothing" in warning for warning in film.warnings)
+    np.testing.assert_array_equal(seen(film), seen(plain))
+
+
+def test_a_table_that_begins_beyond_all_numbers_is_refused(read_with: Read) -> None:
+    table = pydicom.Dataset()
+    table.add_new("LUTDescriptor", "DS", ["256", "1e300", "16"])
+    table.add_new("LUTData", "OW", bytes(512))
+    with pytest.raises(InputError, match="its grey-value table is damaged"):
+        read_with(ModalityLUTSequence=[table])
 
 
 @pytest.mark.parametrize("window", [("nan", "100"), ("2048", ""), ("", ""), ("2048", "0"), ("middle", "all")])
@@ -162,6 +220,42 @@ def test_values_that_lie_in_the_upper_bits_are_all_used(made: Phantom, read_with
     assert film.pixels.max() <= 4095
 
 
+@pytest.mark.parametrize(
+    ("shift", "bits", "padding"),
+    [(4, 12, None), (2, 12, None), (0, 10, None), (0, 8, None), (4, 12, 65535)],
+    ids=str,
+)
+def test_values_beyond_the_bits_that_the_header_gives_them_are_all_used(
+    shift: int, bits: int, padding: int | None, made: Phantom, read_with: Read
+) -> None:
+    pixels = (made.film.pixels << shift).astype(np.uint16)
+    film = read_with(pixels, BitsStored=bits, HighBit=bits - 1, PixelPaddingValue=padding)
+    assert any(f"beyond the {bits} bits" in warning for warning in film.warnings)
+    np.testing.assert_array_equal(film.pixels, made.film.pixels << shift)
+
+
+@pytest.mark.parametrize("bit", [12, 15])
+def test_an_overlay_in_a_bit_of_its_own_is_no_value(bit: int, made: Phantom, read_with: Read) -> None:
+    overlaid = (made.film.pixels | (made.film.pixels > 3000).astype(np.uint16) << bit).astype(np.uint16)
+    film = read_with(overlaid, BitsStored=12, HighBit=11)
+    np.testing.assert_array_equal(film.pixels, made.film.pixels)
+    assert not any("beyond the" in warning for warning in film.warnings)
+
+
+def test_padding_and_declared_overlays_beyond_the_stored_bits_are_no_values(made: Phantom, make_film: Any) -> None:
+    padded = made.film.pixels.astype(np.uint16)
+    padded[:40, :40] = 65535
+    path = make_film(pixels=padded, BitsStored=12, HighBit=11, PixelPaddingValue=65535)
+    assert not any("beyond the" in warning for warning in decode_dicom(path.read_bytes(), path).warnings)
+    overlaid = (made.film.pixels | (made.film.pixels > 3000).astype(np.uint16) * 0xC000).astype(np.uint16)
+    path = make_film(pixels=overlaid, BitsStored=12, HighBit=11)
+    dataset = pydicom.dcmread(path)
+    for group, bit in ((0x6000, 14), (0x6002, 15)):
+        dataset.add_new((group, 0x0102), "US", bit)
+    dataset.save_as(path)
+    np.testing.assert_array_equal(decode_dicom(path.read_bytes(), path).pixels, made.film.pixels)
+
+
 @pytest.mark.parametrize("zero", [0, 2048])
 def test_values_that_lie_in_the_lowest_bits_are_used_whatever_the_high_bit_says(
     zero: int, made: Phantom, read_with: Read
@@ -179,7 +273,7 @@ def test_a_dark_film_whose_values_lie_in_the_upper_bits_is_not_taken_for_another
     np.testing.assert_array_equal(film.pixels, read_with(dark, BitsStored=12, HighBit=11).pixels)
 
 
-@pytest.mark.parametrize("said", ["monochrome2", " MONOCHROME2", "Monochrome2 "])
+@pytest.mark.parametrize("said", ["monochrome2", " MONOCHROME2", "Monochrome2 ", "MONOCHROME 2", "MONOCHROME_2"])
 def test_photometric_interpretation_in_every_spelling(said: str, made: Phantom, read_with: Read) -> None:
     film = read_with(PhotometricInterpretation=said)
     assert film.polarity_known
@@ -211,6 +305,7 @@ def test_contradictory_polarity_is_decided_by_the_picture(made: Phantom, read_wi
         ({"Modality": "MG"}, "modality is MG"),
         ({"NumberOfFrames": 2}, "2 frames"),
         ({"Rows": 20000, "Columns": 20000}, "too large"),
+        ({"Rows": 10000, "Columns": 10000, "BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, "too large for a film"),
         ({"Rows": 0}, "holds no picture"),
     ],
     ids=str,
@@ -226,6 +321,11 @@ def test_what_is_no_film_is_refused_for_its_reason(attributes: dict[str, Any], r
     [
         *({"Modality": modality} for modality in ("DR", "RG", "", "dx", "CR")),
         {"RescaleSlope": "", "RescaleIntercept": ""},
+        *(
+            {"SOPClassUID": f"1.2.840.10008.5.1.4.1.1.7{kind}", "Modality": modality}
+            for kind in ("", ".2", ".3")
+            for modality in ("OT", "DR")
+        ),
         {"SamplesPerPixel": None},
         {"NumberOfFrames": [1, 1]},
         {"NumberOfFrames": 0},
@@ -258,22 +358,52 @@ def _encoded(dataset: pydicom.Dataset, implicit: bool) -> pydicom.Dataset:
     return copied
 
 
-@pytest.mark.slow
-def test_a_deflated_bomb_is_refused_before_it_is_inflated(make_film: Any) -> None:
-    import tracemalloc
-    import zlib
+_LONG_ELEMENT = b"\x02\0\x01\0OB\0\0" + (6000).to_bytes(4, "little") + bytes(6000)
+_IMPLICIT_META = b"\x02\0\x10\0\x16\0\0\0" + b"1.2.840.10008.1.2.1.99"
 
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda meta: meta,
+        lambda meta: meta[132:],
+        lambda meta: meta[:132] + _LONG_ELEMENT + meta[132:],
+        lambda meta: meta[:132] + _IMPLICIT_META,
+    ],
+    ids=["in a file", "without a prefix", "behind a long element", "without representations"],
+)
+def test_a_deflated_bomb_is_refused_before_it_is_inflated(
+    change: Callable[[bytes], bytes], make_film: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "LARGEST_DATASET", 1 << 20)
     path = make_film()
     data = path.read_bytes()
+    decode_dicom(data, path)
     deflater = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-    bomb = b"".join(deflater.compress(bytes(1 << 24)) for _ in range(24)) + deflater.flush()
+    megabyte = deflater.compress(bytes(1 << 20)) + deflater.flush(zlib.Z_FULL_FLUSH)
+    bomb = megabyte * 20 + deflater.flush()
     meta = data[: data.index(b"1.2.840.10008.1.2.1\0")] + b"1.2.840.10008.1.2.1.99"
     meta = meta.replace(b"UI\x14\x001.2.840.10008.1.2.1.99", b"UI\x16\x001.2.840.10008.1.2.1.99")
     tracemalloc.start()
     with pytest.raises(InputError, match="deflated, and larger"):
-        decode_dicom(meta + bomb, path)
-    assert tracemalloc.get_traced_memory()[1] < 300e6
+        decode_dicom(change(meta) + bomb, path)
+    assert tracemalloc.get_traced_memory()[1] < 8e6
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize("start", [0, 132])
+def test_a_deflated_film_is_read_with_and_without_the_prefix(start: int, made: Phantom, make_film: Any) -> None:
+    path = make_film()
+    dataset = pydicom.dcmread(path)
+    dataset.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
+    dataset.save_as(path)
+    np.testing.assert_array_equal(decode_dicom(path.read_bytes()[start:], path).pixels, made.film.pixels)
+
+
+def test_meta_information_longer_than_any_film_has_is_refused(make_film: Any) -> None:
+    data = make_film().read_bytes()
+    with pytest.raises(InputError, match=r"meta information of more than 65,536 bytes, which no film has"):
+        decode_dicom(data[:132] + _LONG_ELEMENT * 11 + data[132:], Path("film.dcm"))
 
 
 @pytest.mark.parametrize("turn", [lambda p: p, lambda p: p[::-1], lambda p: p[:, ::-1], lambda p: p.T], ids="1234")

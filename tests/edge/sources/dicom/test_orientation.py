@@ -52,6 +52,7 @@ def test_what_says_nothing_is_not_heeded(said: object, read_with: Read) -> None:
     film = read_with(PatientOrientation=said)
     assert not film.orientation_known
     assert film.orientation == Film(film.pixels).orientation
+    assert any("makes no sense" in warning for warning in film.warnings) == (said != "")
 
 
 @pytest.mark.parametrize("said", [["A", "F"], ["P", "F"], ["AL", "FP"], ["F", "A"], ["H", "P"]], ids=str)

@@ -30,6 +30,16 @@ FACTOR = "EstimatedRadiographicMagnificationFactor"
         ({"ImagerPixelSpacing": [0.5, 0.5], FACTOR: "1"}, (0.5, 0.5), "detector"),
         ({"ImagerPixelSpacing": [0.5, 0.5], FACTOR: "100"}, (0.5, 0.5), "detector"),
         ({"ImagerPixelSpacing": None, "NominalScannedPixelSpacing": [0.2, 0.2]}, (0.2, 0.2), "detector"),
+        (
+            {"ImagerPixelSpacing": None, "NominalScannedPixelSpacing": [0.2] * 2, "PixelSpacing": [0.2] * 2},
+            (0.2, 0.2),
+            "detector",
+        ),
+        (
+            {"ImagerPixelSpacing": None, "NominalScannedPixelSpacing": [0.2] * 2, "PixelSpacing": [0.18] * 2},
+            (0.18, 0.18),
+            "patient",
+        ),
         ({"ImagerPixelSpacing": [0.5, 0.5], "PixelSpacing": [0, 0]}, (0.5, 0.5), "detector"),
         ({"ImagerPixelSpacing": None}, None, "unknown"),
     ],
@@ -69,6 +79,12 @@ def test_what_is_not_believed_is_said_and_gives_no_millimetres(read_with: Read) 
     for ratio, said in (([2, 1], True), ([1, 1], False)):
         film = read_with(ImagerPixelSpacing=[0.5, 0.5], PixelAspectRatio=ratio)
         assert any("aspect ratio contradicts ImagerPixelSpacing" in warning for warning in film.warnings) == said
+
+
+@pytest.mark.parametrize(("pixel", "said"), [(0.55, True), (0.5001, False), (0.45, False)])
+def test_a_pixel_spacing_larger_than_at_the_detector_is_noted(pixel: float, said: bool, read_with: Read) -> None:
+    film = read_with(ImagerPixelSpacing=[0.5, 0.5], PixelSpacing=[pixel, pixel])
+    assert any("X-rays only magnify" in warning for warning in film.warnings) == said
 
 
 @pytest.mark.parametrize(("years", "sure"), [("040Y", False), ("006M", True), ("", True), ("nine", True)])

@@ -24,7 +24,8 @@ AP: list[dict[str, Any]] = [
         {"ViewPosition": said}
         for said in ("AP", "ap", "AP SUPINE", "A.P.", "A-P", "Chest AP", "AP_PORTABLE", "APSUPINE")
     ),
-    {"ViewPosition": "ANTERO-POSTERIOR"},
+    *({"ViewPosition": said} for said in ("ANTERO-POSTERIOR", "ANTERIOR-POSTERIOR", "CHEST ANT-POST", "ANTEROPOST")),
+    *({"ViewPosition": said} for said in ("APSUP", "APERECT", ["ERECT", "AP"])),
     {"ViewPosition": "", "ViewCodeSequence": coded("399348003")},
     {"ViewPosition": None, "ViewCodeSequence": coded("R-10206", "SRT")},
     {"ViewPosition": None, "ViewCodeSequence": coded("LOCAL", "99X", "antero-posterior")},
@@ -42,7 +43,7 @@ def test_ap_in_every_spelling(attributes: dict[str, Any], read_with: Read, lungs
     ("attributes", "view"),
     [
         ({"ViewPosition": "pa "}, "PA"),
-        ({"ViewPosition": "P.A."}, "PA"),
+        *(({"ViewPosition": said}, "PA") for said in ("P.A.", "PAERECT", "POSTERO-ANTERIOR", "POST ANT")),
         ({"ViewPosition": None, "ViewCodeSequence": coded("272479007")}, "PA"),
         ({"ViewPosition": None, "ViewCodeSequence": coded("399033003", meaning="frontal")}, None),
         ({"ViewPosition": "PA", "ViewCodeSequence": coded("399348003")}, "PA"),
@@ -60,8 +61,11 @@ def test_other_frontal_views_are_no_ap(attributes: dict[str, Any], view: str | N
     ("attributes", "kind"),
     [
         *(({"ViewPosition": said}, "lateral") for said in ("LL", "RL", "ll", "LATERAL", "L LAT", "Lat.", "AP/LAT")),
-        *(({"ViewPosition": said}, "decubitus") for said in ("LLD", "RLD", "rld")),
-        *(({"ViewPosition": said}, "oblique") for said in ("RLO", "LLO", "RAO", "LPO", "PA OBLIQUE")),
+        *(({"ViewPosition": said}, "lateral") for said in ("LLATERAL", "RT LAT", "LTLAT", "CHESTLAT", "LATEROLATERAL")),
+        *(({"ViewPosition": said}, "lateral") for said in (["ERECT", "LL"], ["AP", "LATERAL"])),
+        *(({"ViewPosition": said}, "lateral") for said in ("PROFILO", "PERFIL", "PA LATERALE")),
+        *(({"ViewPosition": said}, "decubitus") for said in ("LLD", "RLD", "rld", "DECUBITO", "RDECUBITUS")),
+        *(({"ViewPosition": said}, "oblique") for said in ("RLO", "LLO", "RAO", "LPO", "PA OBLIQUE", "OBLICUA")),
         *(({"ViewPosition": "", "ViewCodeSequence": coded(code)}, "lateral") for code in ("399067008", "399173006")),
         ({"ViewPosition": None, "ViewCodeSequence": coded("399198007")}, "lateral"),
         ({"ViewPosition": None, "ViewCodeSequence": coded("R-10236", "SRT")}, "lateral"),
