@@ -12,7 +12,8 @@ from edge_seg.structures import CHEST
 
 from edge_seg_data.dataset import Outlines
 from edge_seg_data.finding import Found, Rooms, film_folder, find_rooms, folders_of, structure_folders
-from edge_seg_data.index import IndexRow
+from edge_seg_data.index import IndexRow, index_file
+from edge_seg_data.text import read_columns
 
 LUNGS = ("right_lung", "left_lung")
 WHOLE, VISIBLE = "whole_lung", "visible_lung"
@@ -48,10 +49,10 @@ def find(folder: Path) -> Found | None:
 
 def find_whole(folder: Path) -> Found | None:
     """Films with whole-lung masks and an index that scores how well each mask matches its film."""
-    index, masks = folder / "index.csv", folder / "masks"
-    if not masks.is_dir() or not (folder / "images").is_dir() or not index.is_file():
+    index, masks = index_file(folder), folder / "masks"
+    if not masks.is_dir() or not (folder / "images").is_dir() or index is None:
         return None
-    if b"match_score" not in index.read_bytes()[:1000]:
+    if "match_score" not in read_columns(index):
         return None
     return find_rooms(Rooms(folder / "images", masks, {}, ()), "whole-lung")
 

@@ -77,6 +77,8 @@ NO_STRUCTURES = frozenset(
         "raw",
         "data",
         "output",
+        "old",
+        "backup",
     ]
 )
 """Words in names of folders and files that sit beside masks but hold none."""
@@ -184,9 +186,9 @@ def find_rooms(rooms: Rooms, layout: str) -> Found:
     found = Found(layout)
     films = [path for path in list_files(rooms.films) if is_film_file(path)]
     if rooms.masks is not None:
-        found.add(pair(films, _masks_in(rooms.masks), rooms.films, rooms.masks))
+        found.add(pair(films, _masks_in(rooms.masks, rooms.films), rooms.films, rooms.masks))
     for structure, folder in rooms.structures.items():
-        found.add(pair(films, _masks_in(folder), rooms.films, folder), structure)
+        found.add(pair(films, _masks_in(folder, rooms.films), rooms.films, folder), structure)
     found.masks = {film: found.masks[film] for film in films if film in found.masks}
     found.lonely_films = [film for film in films if film not in found.masks]
     found.splits = splits_by_folder(films, rooms.films)
@@ -302,8 +304,13 @@ def unmatched(found: Found) -> list[Problem]:
     return problems
 
 
-def _masks_in(folder: Path) -> list[Path]:
-    return [path for path in list_files(folder) if is_mask_file(path)]
+def _masks_in(folder: Path, films: Path) -> list[Path]:
+    """The masks in a folder, without those put aside in a folder such as `old`, unless the films have such a folder."""
+    masks = [path for path in list_files(folder) if is_mask_file(path)]
+    aside = {
+        path for name, path in folders_of(folder).items() if name in NO_STRUCTURES and not (films / path.name).is_dir()
+    }
+    return [path for path in masks if not aside.intersection(path.parents)] or masks
 
 
 def _may_hold_structure(name: str, path: Path) -> bool:

@@ -90,7 +90,7 @@ def read_index(folder: Path) -> Index | None:
         InputError: the file has no rows, no column of films, or two columns with one meaning; or a row names no film,
             an unknown split, the film of another row, or an invalid number.
     """
-    path = next((p for p in folder.iterdir() if p.name.lower() == INDEX_NAME), None)
+    path = index_file(folder)
     if path is None:
         return None
     table = read_table(path)
@@ -110,6 +110,11 @@ def read_index(folder: Path) -> Index | None:
     unread = tuple(name for name in columns if name and _plain(name) not in known)
     plain = set(map(_plain, columns))
     return Index(rows, unread, bool(plain & set(_PATIENT)), bool(plain & set(_SPLIT)))
+
+
+def index_file(folder: Path) -> Path | None:
+    """A folder's `index.csv`, in capitals or not, if any."""
+    return next((path for path in folder.iterdir() if path.name.lower() == INDEX_NAME), None)
 
 
 def _require_one_of_each(path: Path, columns: list[str]) -> None:

@@ -42,14 +42,31 @@ def read_table(path: Path) -> list[dict[str, str]]:
     Raises:
         InputError: the file cannot be read, or has two columns of one name that disagree.
     """
+    columns, rows = _read(path)
+    return [_by_column(path, columns, row) for row in rows if any(row)]
+
+
+def read_columns(path: Path) -> list[str]:
+    """The lower-case column names of a CSV file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return _read(path)[0]
+
+
+def _read(path: Path) -> tuple[list[str], list[list[str]]]:
+    """The lower-case column names, and the rows below."""
     # Old Mac programs end lines with a carriage return, which Python's CSV reader refuses.
     text = re.sub(r"\r\n?", "\n", read_text(path)).lstrip("\n")
     if text.lower().startswith("sep="):
         text = text.partition("\n")[2]
     delimiter = max(_DELIMITERS, key=text.partition("\n")[0].count)
-    rows = csv.reader(io.StringIO(text), delimiter=delimiter)
-    columns = [name.strip().lower() for name in next(rows, [])]
-    return [_by_column(path, columns, row) for row in rows if any(row)]
+    try:
+        names, *rows = [*csv.reader(io.StringIO(text), delimiter=delimiter)] or [[]]
+    except csv.Error as error:
+        raise InputError(f"{path}: cannot be read as a table ({error}): is a quotation mark left open?") from error
+    return [name.strip().lower() for name in names], rows
 
 
 def _by_column(path: Path, columns: list[str], row: list[str]) -> dict[str, str]:

@@ -103,6 +103,21 @@ def test_an_index_of_other_films_is_an_error(tmp_path: Path) -> None:
     assert kinds(inspect_dataset(folder_with(tmp_path, text)))["index-rows-without-film"] == "error"
 
 
+@pytest.mark.parametrize(("name", "encoding"), [("index.csv", "utf-16"), ("Index.CSV", "utf-8")])
+def test_an_index_of_whole_lungs_is_known_in_any_encoding_and_case(tmp_path: Path, name: str, encoding: str) -> None:
+    folder = folder_with(tmp_path, "Stem,Match_Score\nf0,9\nf1,9\nf2,9\nf3,9\n", encoding)
+    (folder / "index.csv").rename(folder / name)
+    assert inspect_dataset(folder).structures == ("right_lung", "left_lung")
+
+
+def test_a_field_longer_than_tables_hold_is_refused(tmp_path: Path) -> None:
+    text = table("stem", "patient", "split") + '\nf4,"' + "x" * 200_000
+    with pytest.raises(
+        InputError, match=r"index\.csv: cannot be read as a table \(.*\): is a quotation mark left open"
+    ):
+        read_index(folder_with(tmp_path, text))
+
+
 def test_what_is_not_read_is_told(tmp_path: Path) -> None:
     found = kinds(inspect_dataset(folder_with(tmp_path, table("stem", "person_number", "split"))))
     assert found["index-columns"] == "warning"

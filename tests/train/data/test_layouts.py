@@ -205,6 +205,16 @@ def test_folders_that_are_not_read_are_told(tmp_path: Path) -> None:
     assert [p.text for p in report.problems if p.kind == "ignored-folders"] == ["folders that are not read: overlays"]
 
 
+@pytest.mark.parametrize("folder", ["old", "Previews"])
+def test_masks_put_aside_are_no_pieces_of_others(tmp_path: Path, folder: str) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / f"f{i}.png", _MADE[i].masks["left_lung"])
+        save(tmp_path / "masks" / folder / f"f{i}.png", whole(i))
+    for i, film in enumerate(open_dataset(tmp_path).films):
+        np.testing.assert_array_equal(film.load()[1]["object"] == 1, _MADE[i].masks["left_lung"])
+
+
 def test_films_that_nobody_outlined_are_for_training_alone(tmp_path: Path) -> None:
     folder = tmp_path / "unlabelled"
     for i in range(COUNT):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import struct
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -203,6 +205,12 @@ def test_names_that_make_no_sense_are_refused(tmp_path: Path, text: str, complai
         open_dataset(folder)
 
 
+def test_a_name_in_decomposed_letters_is_composed(tmp_path: Path) -> None:
+    folder = masks(tmp_path, areas())
+    (folder / "classes.txt").write_text("right\nleft\nco\u0308r\n", encoding="utf-8")
+    assert open_dataset(folder).structures == ("right", "left", "c\u00f6r")
+
+
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
 def test_a_first_line_background_is_value_0_and_told(tmp_path: Path, encoding: str) -> None:
     folder = masks(tmp_path, areas())
@@ -354,3 +362,226 @@ def test_a_square_nifti_mask_without_directions_is_refused(tmp_path: Path, spaci
     nibabel.save(nibabel.Nifti1Image((areas() > 0).astype(np.uint8), affine), tmp_path / "masks" / "f0.nii.gz")
     with pytest.raises(InputError, match=r"f0\.nii\.gz: its affine does not say how rows and columns lie"):
         open_dataset(tmp_path)
+
+
+def saved(folder: Path, *pictures: Image.Image, suffix: str = ".png", **options: Any) -> Path:
+    """A data set of one film for each mask."""
+    films(folder, len(pictures))
+    for i, picture in enumerate(pictures):
+        picture.save(folder / "masks" / f"f{i}{suffix}", **options)
+    return folder
+
+
+def binary(value: int = 255) -> np.ndarray:
+    return np.where(areas() > 0, value, 0).astype(np.uint8)
+
+
+def with_palette(indices: np.ndarray, greys: list[int]) -> Image.Image:
+    picture = Image.fromarray(indices.astype(np.uint8), "P")
+    picture.putpalette([grey for grey in greys for _ in range(3)])
+    return picture
+
+
+def asked(folder: Path) -> str:
+    with pytest.raises(InputError) as caught:
+        open_dataset(folder)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["quantized", "white first", "orders"])
+def test_a_grey_mask_with_a_palette_is_read_by_its_greys(tmp_path: Path, kind: str) -> None:
+    white, black = with_palette(areas() == 0, [255, 0]), with_palette(areas() > 0, [0, 255])
+    pictures = {
+        "quantized": (Image.fromarray(binary()), Image.fromarray(binary()).quantize(2)),
+        "white first": (white, white),
+        "orders": (black, white),
+    }
+    for film in open_dataset(saved(tmp_path, *pictures[kind])).films:
+        assert float((film.load()[1]["object"] == 1).mean()) == of(1, 2, 3)
+
+
+PAINTS = np.array([[0, 0, 0], [255, 0, 0], [0, 255, 0], [0, 0, 255]], np.uint8)
+
+
+def painted(*opacities: int) -> Image.Image:
+    """A transparent layer with each structure in a colour and at an opacity of its own."""
+    return Image.fromarray(np.dstack([PAINTS[areas()], np.array([0, *opacities], np.uint8)[areas()]]))
+
+
+@pytest.mark.parametrize("opacities", [(76, 76, 76), (127, 127, 127), (255, 255, 90)])
+def test_a_layer_painted_at_any_opacity_keeps_its_colours(tmp_path: Path, opacities: tuple[int, ...]) -> None:
+    folder = saved(tmp_path, painted(*opacities), painted(opacities[0], 0, 0))
+    assert shares(open_dataset(folder)) == {"blue": of(3), "green": of(2), "red": of(1)}
+    assert float(open_dataset(folder).films[1].load()[1]["red"].mean()) == of(1)
+
+
+def test_the_soft_edge_of_a_layer_is_cut_half_way(tmp_path: Path) -> None:
+    alpha = cv2.GaussianBlur(binary(), (0, 0), 4)
+    colours = PAINTS[cv2.dilate(areas(), np.ones((25, 25), np.uint8))]
+    found = shares(open_dataset(saved(tmp_path, Image.fromarray(np.dstack([colours, alpha])))))
+    assert sum(found.values()) == pytest.approx(float((alpha >= 128).mean()))
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_a_mask_hidden_by_its_transparency_is_refused_and_an_empty_layer_is_not(tmp_path: Path, mode: str) -> None:
+    clear = Image.fromarray(np.zeros((SIDE, SIDE), np.uint8))
+    shown, hidden, empty = (Image.fromarray(binary()).convert(mode) for _ in range(3))
+    hidden.putalpha(clear)
+    empty.paste((255,) * len(mode), (0, 0, SIDE, SIDE))
+    empty.putalpha(clear)
+    folder = saved(tmp_path, shown, empty)
+    assert [float(film.load()[1]["object"].mean()) for film in open_dataset(folder).films] == [of(1, 2, 3), 0]
+    hidden.save(folder / "masks" / "f1.png")
+    assert "f1.png: the mask is all transparent, with colours beneath: save it without transparency" in asked(folder)
+
+
+def test_the_unused_byte_of_a_bmp_is_no_transparency(tmp_path: Path) -> None:
+    films(tmp_path, 1)
+    pixels = np.dstack([binary(), binary(), binary(), binary(0)])[::-1].tobytes()
+    sizes = (54 + len(pixels), 0, 54, 40, SIDE, SIDE)
+    head = b"BM" + struct.pack("<IIIIiiHHIIiiII", *sizes, 1, 32, 0, len(pixels), 2835, 2835, 0, 0)
+    (tmp_path / "masks" / "f0.bmp").write_bytes(head + pixels)
+    assert shares(open_dataset(tmp_path)) == {"object": of(1, 2, 3)}
+
+
+def tiff(*planes: np.ndarray, photometric: int) -> bytes:
+    """A 16-bit TIFF that holds one plane behind another."""
+    count, size = len(planes), planes[0].nbytes
+    pixels = b"".join(plane.astype("<u2").tobytes() for plane in planes)
+    behind = 8 + len(pixels)
+    places = [8 + k * size for k in range(count)]
+    lists = struct.pack(f"<{2 * count}I{count}H", *places, *[size] * count, *[16] * count)
+    several = count > 1
+    entries = (
+        (256, 4, 1, SIDE),
+        (257, 4, 1, SIDE),
+        (258, 3, count, behind + 8 * count if several else 16),
+        (259, 4, 1, 1),
+        (262, 4, 1, photometric),
+        (273, 4, count, behind if several else 8),
+        (277, 4, 1, count),
+        (278, 4, 1, SIDE),
+        (279, 4, count, behind + 4 * count if several else size),
+        (284, 4, 1, 2),
+    )
+    directory = struct.pack("<H", len(entries)) + b"".join(struct.pack("<HHII", *entry) for entry in entries) + bytes(4)
+    return b"II*\0" + struct.pack("<I", behind + len(lists)) + pixels + lists + directory
+
+
+@pytest.mark.parametrize("kind", ["planes", "white is zero"])
+def test_a_16_bit_tiff_is_read_as_a_film_is(tmp_path: Path, kind: str) -> None:
+    films(tmp_path, 1)
+    mask = binary().astype(np.uint16) * 257
+    data = tiff(mask, mask, mask, photometric=2) if kind == "planes" else tiff(65535 - mask, photometric=0)
+    (tmp_path / "masks" / "f0.tif").write_bytes(data)
+    assert shares(open_dataset(tmp_path)) == {"object": of(1, 2, 3)}
+
+
+def test_jpeg_inside_a_tiff_loses_its_fringes_too(tmp_path: Path) -> None:
+    small = Image.fromarray(binary(9)).convert("RGB")
+    folder = saved(tmp_path, small, suffix=".tif", compression="jpeg", quality=90)
+    assert "which JPEG does not keep apart" in asked(folder)
+    Image.fromarray(binary()).convert("RGB").save(folder / "masks" / "f0.tif", compression="jpeg", quality=90)
+    assert shares(open_dataset(folder)) == {"object": pytest.approx(of(1, 2, 3), abs=2e-3)}
+
+
+def test_a_lossless_webp_keeps_class_numbers(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[271] = "a camera"
+    numbers = Image.fromarray(areas()).convert("RGB")
+    folder = saved(tmp_path, numbers, suffix=".webp", lossless=True, exif=exif)
+    assert shares(open_dataset(folder)) == {f"class_{number}": of(number) for number in (1, 2, 3)}
+
+
+def test_a_picture_of_three_16_bit_channels_keeps_class_numbers(tmp_path: Path) -> None:
+    films(tmp_path, 1)
+    cv2.imwrite(str(tmp_path / "masks" / "f0.png"), np.dstack([areas().astype(np.uint16)] * 3))
+    assert shares(open_dataset(tmp_path)) == {f"class_{number}": of(number) for number in (1, 2, 3)}
+
+
+@pytest.mark.parametrize("kind", ["ramp", "palette", "16 bit"])
+def test_a_value_half_way_is_asked_for_however_it_is_saved(tmp_path: Path, kind: str) -> None:
+    levels, numbers = np.array([0, 127, 255, 255], np.uint8)[areas()], np.array([0, 1, 2, 2], np.uint8)[areas()]
+    pictures = {
+        "ramp": with_palette(levels, list(range(256))),
+        "palette": with_palette(numbers, [0, 127, 255]),
+        "16 bit": Image.fromarray(np.array([0, 32767, 65535, 65535], np.uint16)[areas()]),
+    }
+    folder = saved(tmp_path, pictures[kind])
+    assert "a class or pixels to ignore" in asked(folder)
+    value, rest = {"ramp": (127, 255), "palette": (1, 2), "16 bit": (32767, 65535)}[kind]
+    (folder / "classes.txt").write_text(f"{value} = ignore\n{rest} = lung\n")
+    assert float((open_dataset(folder).films[0].load()[1]["lung"] == 127).mean()) == of(1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(100, 255), (254, 255), (127, 255), (255, 65535)])
+def test_levels_that_no_mask_holds_together_are_asked_for(tmp_path: Path, low: int, high: int) -> None:
+    lower, higher = (
+        Image.fromarray(np.where(areas() > 0, v, 0).astype("u2" if v > 255 else "u1")) for v in (low, high)
+    )
+    folder = saved(tmp_path, lower, lower, higher)
+    assert f"f2.png: holds 0 and {high}, and f0.png 0 and {low}: save both alike" in asked(folder)
+    (folder / "classes.txt").write_text(f"{low} = lung\n{high} = lung\n")
+    assert [float(film.load()[1]["lung"].mean()) for film in open_dataset(folder).films] == [of(1, 2, 3)] * 3
+
+
+def test_levels_that_one_mask_holds_together_are_classes(tmp_path: Path) -> None:
+    first, second = np.array([0, 100, 100, 0], np.uint8)[areas()], np.array([0, 100, 0, 200], np.uint8)[areas()]
+    folder = saved(tmp_path, Image.fromarray(first), Image.fromarray(second))
+    assert open_dataset(folder).structures == ("class_1", "class_2")
+
+
+def test_127_is_ignored_in_a_folder_of_one_structure_only_beside_its_value(tmp_path: Path) -> None:
+    folder = saved(tmp_path, *[Image.fromarray(binary(value)) for value in (127, 127, 127, 255)])
+    (folder / "masks").rename(folder / "right_lung")
+    assert "f0.png: holds grey 127, and other masks of right_lung hold grey 255" in asked(folder)
+    both = np.array([0, 127, 255, 255], np.uint8)[areas()]
+    Image.fromarray(both).save(folder / "right_lung" / "f3.png")
+    outlines = [film.load()[1]["right_lung"] for film in open_dataset(folder).films]
+    assert [float((plane == 127).mean()) for plane in outlines] == [of(1, 2, 3)] * 3 + [of(1)]
+
+
+def test_a_list_of_names_whose_last_is_in_no_mask_is_refused(tmp_path: Path) -> None:
+    folder = saved(tmp_path, Image.fromarray(areas()), Image.fromarray(np.where(areas() == 1, 1, 0).astype(np.uint8)))
+    (folder / "classes.txt").write_text("Hintergrund\nright_lung\nleft_lung\nheart\n")
+    assert "no mask holds 4 for heart: call the first line `background`" in asked(folder)
+    known = "right_lung\nleft_lung\nheart\nclavicles\n"
+    for names in (f"background\n{known}", "".join(f"{n} = {name}\n" for n, name in enumerate(known.split(), 1))):
+        (folder / "classes.txt").write_text(names)
+        assert shares(open_dataset(folder)) == {
+            "right_lung": of(1), "left_lung": of(2), "heart": of(3), "clavicles": 0,
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize("colour", [(0, 0, 255), (255, 255, 0)])
+@pytest.mark.parametrize("smooth", [False, True])
+def test_a_thin_structure_in_a_colour_of_its_own_is_asked_for(
+    tmp_path: Path, colour: tuple[int, int, int], smooth: bool
+) -> None:
+    mask: np.ndarray = PAINTS[np.where(areas() == 3, 0, areas())]
+    mask = cv2.GaussianBlur(mask, (5, 5), 0) if smooth else mask
+    folder = saved(tmp_path, *[Image.fromarray(mask)] * 2)
+    assert set(open_dataset(folder).structures) == {"red", "green"}
+    mask = mask.copy()
+    mask[10:80, 47:49] = colour
+    Image.fromarray(mask).save(folder / "masks" / "f1.png")
+    value = "#{:02x}{:02x}{:02x}".format(*colour)
+    assert f"f1.png: holds {value} in 140 pixels, a thin structure or stray pixels" in asked(folder)
+    (folder / "classes.txt").write_text(f"#ff0000 = right_lung\n#00ff00 = left_lung\n{value} = tube\n")
+    assert (open_dataset(folder).films[1].load()[1]["tube"][10:80, 47:49] == 1).all()
+
+
+def test_a_colour_that_resampling_makes_is_no_structure(tmp_path: Path) -> None:
+    dull = np.array([[0, 0, 0], [200, 30, 30], [30, 180, 40], [60, 60, 200]], np.uint8)[areas()]
+    large = Image.fromarray(dull).resize((2 * SIDE, 2 * SIDE), Image.Resampling.LANCZOS)
+    assert open_dataset(saved(tmp_path, large)).structures == ("colour_1eb428", "colour_3c3cc8", "colour_c81e1e")
+
+
+@pytest.mark.parametrize("picture", ["mask", "film"])
+def test_an_orientation_that_turns_nothing_is_not_refused(tmp_path: Path, picture: str) -> None:
+    folder = saved(tmp_path, Image.fromarray(binary()), Image.fromarray(binary()))
+    path = folder / {"mask": "masks", "film": "images"}[picture] / "f0.png"
+    exif = Image.Exif()
+    exif[274] = 9
+    Image.open(path).save(path, exif=exif)
+    assert shares(open_dataset(folder)) == {"object": of(1, 2, 3)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +37,7 @@ class Classes:
         named: name by value, if the file gives values; a colour is `0xRRGGBB`.
         listed: names without values, for classes 1, 2, ..., in order.
         colours: whether the values are colours.
+        from_background: whether the list begins with the background, so that its names cannot be shifted.
         notes: for the user, on how the file was read.
     """
 
@@ -43,6 +45,7 @@ class Classes:
     named: dict[int, str]
     listed: tuple[str, ...]
     colours: bool = False
+    from_background: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -96,7 +99,8 @@ def _classes(path: Path, named: dict[int, str], listed: list[str], colours: bool
     if listed[:2] == [IGNORED, BACKGROUND]:
         # labelme's own list starts like this: there the ignored class is -1, which masks store as 255.
         listed = listed[1:]
-    if listed and listed[0] == BACKGROUND:
+    from_background = listed[:1] == [BACKGROUND]
+    if from_background:
         listed = listed[1:]
         notes = (
             f"{path.name} starts with background: it is value 0, and {listed[0] if listed else 'none'} is class 1",
@@ -111,7 +115,7 @@ def _classes(path: Path, named: dict[int, str], listed: list[str], colours: bool
             notes += (f"{path.name}: {name} is what {len(values)} values hold together",)
     if BACKGROUND in listed:
         raise InputError(f"{path}: background is value 0: write it on the first line, or leave it out")
-    return Classes(path, named, tuple(listed), colours, notes)
+    return Classes(path, named, tuple(listed), colours, from_background, notes)
 
 
 def names_alike(names: Iterable[str]) -> tuple[str, str] | None:
@@ -145,7 +149,7 @@ def checked_name(where: str, text: str) -> str:
     Raises:
         InputError: it cannot be part of a file name.
     """
-    name = text.strip().replace(" ", "_")
+    name = unicodedata.normalize("NFC", text.strip().replace(" ", "_"))
     name = _OTHER_WORDS.get(name.lower(), name.lower() if name.lower() in (BACKGROUND, IGNORED) else name)
     if not _NAME.fullmatch(name):
         raise InputError(f"{where} {text.strip()[:80]} cannot be part of a file name: use letters, digits, - and _")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import cv2
@@ -21,8 +21,8 @@ from edge_seg_data.masks.raw import (
     INDEX,
     MaskScan,
     RawMask,
-    as_colours,
     flat_pixels,
+    in_kind,
     planes_of,
     read_raw,
 )
@@ -38,6 +38,9 @@ _LEAST_SHARE = 5e-4  # of the pixels inside areas; a level of a lossy set has at
 _MOST_EDGES = 0.5  # largest share of a mask's pixels that may be on edges
 _EDGE = np.ones((5, 5), np.uint8)  # how far smoothing and JPEG reach
 _HALF_WAY = range(124, 133)  # what JPEG makes of 127 and 128
+_FEW_COLOURS = 4  # values of a mask without smoothed edges
+_MIXED = 80  # how far, in a channel, a mixture of three colours may lie from all mixtures of two
+_STRAY = 4  # pixels of a colour that may be nothing
 
 _COLOUR_NAMES = {
     0xFF0000: "red",
@@ -112,8 +115,7 @@ def planes(path: Path, encoding: Encoding) -> dict[str, np.ndarray]:
         InputError: the file cannot be read.
     """
     raw = read_raw(path)
-    if encoding.kind == COLOUR:
-        raw = as_colours(raw)
+    raw = replace(raw, values=in_kind(raw.values, raw, encoding.kind), kind=encoding.kind)
     named = _snapped(raw, sorted(encoding.names))
     found = {}
     ignored = [value for value, name in encoding.names.items() if name == IGNORED]
@@ -163,23 +165,15 @@ def _is_grey_palette(scan: MaskScan) -> bool:
 
 
 def _unified(scan: MaskScan, kind: str) -> MaskScan:
-    """The scan with its values in the set's kind: some files of a coloured set are all black."""
-    if kind == COLOUR and scan.kind != COLOUR:
-        return replace(scan, counts=_mapped(scan.counts, scan.palette), flat=_mapped(scan.flat, scan.palette))
-    if kind == GREY and scan.kind == INDEX:
-        greys = tuple(colour & 255 for colour in scan.palette)
-        return replace(scan, counts=_merged(scan.counts, greys), flat=_merged(scan.flat, greys))
-    return scan
+    """The scan with its values in the set's kind."""
+    return replace(scan, counts=_merged(scan.counts, scan, kind), flat=_merged(scan.flat, scan, kind))
 
 
-def _mapped(counts: dict[int, int], table: tuple[int, ...]) -> dict[int, int]:
-    return _merged(counts, table) if table else {min(value, 255) * 0x010101: n for value, n in counts.items()}
-
-
-def _merged(counts: dict[int, int], table: tuple[int, ...]) -> dict[int, int]:
+def _merged(counts: dict[int, int], scan: MaskScan, kind: str) -> dict[int, int]:
     merged: Counter[int] = Counter()
-    for value, count in counts.items():
-        merged[table[value]] += count
+    values: list[int] = in_kind(np.array([*counts], np.int32), scan, kind).tolist()
+    for value, count in zip(values, counts.values(), strict=True):
+        merged[value] += count
     return dict(merged)
 
 
@@ -199,7 +193,9 @@ def _levels(scans: Sequence[MaskScan], kind: str) -> list[int]:
         counts.update(scan.counts)
     if lossless:
         # Pixels on an edge have neighbours of other values; most pixels of a structure do not.
-        levels = [v for v in values if flat[v] >= _INSIDE * counts[v] or v in (0, values[-1])]
+        inside = [v for v in values if v == 0 or flat[v] >= _INSIDE * counts[v]]
+        # No edge holds the highest grey; of colours, resampling makes some that are higher than those of areas.
+        levels = inside if kind == COLOUR and len(inside) > 1 else sorted({*inside, values[-1]})
     else:
         levels = _clusters(flat, kind)
     _refuse_destroyed(scans, kind, levels)
@@ -298,7 +294,7 @@ def _named(scans: Sequence[MaskScan], kind: str, classes: Classes) -> Encoding:
     names = {0: BACKGROUND, **classes.named}
     for scan in scans:
         strange = {v: n for v, n in scan.flat.items() if _nearest(v, list(names), kind) > (_JPEG_STEP * scan.lossy)}
-        if len(scan.counts) <= 4 and not scan.lossy:
+        if len(scan.counts) <= _FEW_COLOURS and not scan.lossy:
             strange = {v: n for v, n in scan.counts.items() if v not in names}
         if strange:
             value = max(strange, key=lambda v: strange[v])
@@ -317,16 +313,18 @@ def _binary(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], structu
     found = [value for value in levels if value != 0]
     notes: tuple[str, ...] = ()
     names = {0: BACKGROUND}
-    if len(found) > 1 and IGNORE in found and kind == GREY:
-        found.remove(IGNORE)
+    rest = [value for value in found if value != IGNORE]
+    if kind == GREY and any(_shows(scan, IGNORE, kind) and _shown(scan, rest, kind) for scan in scans):
+        found = rest
         names[IGNORE] = IGNORED
         notes = (f"{structure}: grey {IGNORE} is ignored",)
     if len(found) > 1:
         scan = next(scan for scan in scans if any(value in scan.counts for value in found[:-1]))
         value = next(value for value in found if value in scan.counts)
+        beside = f", or {IGNORE} to ignore beside it in at least one" if IGNORE in found and kind == GREY else ""
         raise InputError(
             f"{scan.path}: holds {shown_value(value, kind)}, and other masks of {structure} hold "
-            f"{shown_value(found[-1], kind)}: a folder of one structure has masks of 0 and one other value"
+            f"{shown_value(found[-1], kind)}: a folder of one structure has masks of 0 and one other value{beside}"
         )
     if found == [IGNORE] and kind == GREY:
         notes = (f"{structure}: grey {IGNORE} is the only value beside 0, and is read as the structure",)
@@ -348,6 +346,7 @@ def _listed(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], classes
         return Encoding(kind, {0: BACKGROUND, **dict.fromkeys(found or [255], names[0])}, structures, classes.notes)
     numbers = [value for value in found if value != IGNORE or len(names) >= IGNORE]
     if max(numbers, default=0) <= len(names):
+        _refuse_shifted(numbers, classes)
         ignored = {IGNORE: IGNORED} if IGNORE in found and len(names) < IGNORE else {}
         numbered = dict(enumerate(names, 1))
         return Encoding(kind, {0: BACKGROUND, **numbered, **ignored}, structures, classes.notes)
@@ -362,9 +361,27 @@ def _listed(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], classes
     )
 
 
+def _refuse_shifted(numbers: Sequence[int], classes: Classes) -> None:
+    """Refuse a list whose last name no mask needs, if it may begin with an unknown word for the background.
+
+    Raises:
+        InputError: the last class is in no mask.
+    """
+    last = max((number for number, name in enumerate(classes.listed, 1) if name != IGNORED), default=0)
+    if numbers and max(numbers) < last and not classes.from_background:
+        raise InputError(
+            f"{classes.path}: no mask holds {last} for {classes.listed[last - 1]}: call the first line `background` "
+            "if it stands for 0, or write `VALUE = NAME` on each line"
+        )
+
+
 def _found(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> Encoding:
     """Without names: binary, class numbers, grey levels or colours."""
     found = [value for value in levels if value != 0]
+    if kind == COLOUR:
+        _ask_about_thin(scans, levels)
+    else:
+        _ask_about_scales(scans, kind, found)
     if len(found) <= 1:
         notes = (f"the structure is called {OBJECT}: write its name into classes.txt",)
         return Encoding(kind, {0: BACKGROUND, **dict.fromkeys(found or [255], OBJECT)}, (OBJECT,), notes)
@@ -396,23 +413,86 @@ def _ask_about_ignored(scans: Sequence[MaskScan], kind: str, found: Sequence[int
         InputError: there is such a value, whose meaning the set's author must give.
     """
     doubtful = None
-    if kind in (GREY, ALPHA) and len(found) == 2 and found[0] in _HALF_WAY and found[1] == 255:
-        doubtful = found[0]
+    greys = _greys(scans, kind, found)
+    if len(greys) == 2 and min(greys) in _HALF_WAY and max(greys) == 255:
+        doubtful = found[greys.index(min(greys))]
     elif kind in (GREY, INDEX) and found[-1] == 255 and found[-2] <= MOST_CLASSES:
         doubtful = 255
     if doubtful is not None:
         scan = next(scan for scan in scans if doubtful in scan.counts or scan.lossy)
-        other = next((one for one in scans if doubtful not in one.counts and found[0] in one.counts), None)
-        if doubtful == 255 and len(found) == 2 and other and not any({*found} <= one.counts.keys() for one in scans):
-            raise InputError(
-                f"{scan.path}: holds 0 and 255, and {other.path.name} 0 and {found[0]}: save both alike, or give both "
-                f"values one name in classes.txt (`{found[0]} = NAME`, `255 = NAME`)"
-            )
         rest = ", ".join(str(value) for value in found if value != doubtful)
         raise InputError(
             f"{scan.path}: holds {shown_value(doubtful, kind)} beside {rest}, a class or pixels to ignore: "
             f"{HOW_TO_NAME}"
         )
+
+
+def _greys(scans: Sequence[MaskScan], kind: str, found: Sequence[int]) -> list[int]:
+    """What each level looks like in 8 bits, none if it has a colour."""
+    if kind == COLOUR or (kind == INDEX and not all(map(_is_grey_palette, scans))):
+        return []
+    if kind == INDEX:
+        return [scans[0].palette[value] & 255 for value in found]
+    return [value * 255 // (0xFFFF if found[-1] > 255 else 255) for value in found]
+
+
+def _ask_about_scales(scans: Sequence[MaskScan], kind: str, found: Sequence[int]) -> None:
+    """Refuse grey levels of which no mask holds two: structures, or one structure that some files save otherwise.
+
+    Raises:
+        InputError: there are such levels, whose meaning the set's author must give.
+    """
+    shown = [_shown(scan, found, kind) for scan in scans]
+    holders = {values[0]: scan for scan, values in zip(reversed(scans), reversed(shown), strict=True) if values}
+    if len(holders) < 2 or max(holders) <= MOST_CLASSES or any(len(values) > 1 for values in shown):
+        return
+    low, high = min(holders), max(holders)
+    raise InputError(
+        f"{holders[high].path}: holds 0 and {high}, and {holders[low].path.name} 0 and {low}: save both alike, or name "
+        f"both values in classes.txt (`{low} = NAME`, `{high} = NAME`), with one name if they mean the same"
+    )
+
+
+def _shown(scan: MaskScan, levels: Sequence[int], kind: str) -> list[int]:
+    return [level for level in levels if _shows(scan, level, kind)]
+
+
+def _shows(scan: MaskScan, level: int, kind: str) -> bool:
+    """Whether a mask holds a level, other than on the edges of others."""
+    if scan.lossy:
+        return any(_distance(value, level, kind) < _JPEG_STEP for value in scan.flat)
+    return level in (scan.counts if len(scan.counts) <= _FEW_COLOURS else scan.flat)
+
+
+def _ask_about_thin(scans: Sequence[MaskScan], levels: Sequence[int]) -> None:
+    """Refuse a colour without areas that no edge between others shows.
+
+    Raises:
+        InputError: there is such a colour: a line, a spot, or stray pixels.
+    """
+    values = sorted({value for scan in scans for value in scan.counts if not scan.lossy} - {*levels})
+    for value in _unmixed(values, levels):
+        scan = max(scans, key=lambda one: one.counts.get(value, 0))
+        if scan.counts[value] >= _STRAY:
+            raise InputError(
+                f"{scan.path}: holds {shown_value(value, COLOUR)} in {scan.counts[value]} pixels, a thin structure or "
+                "stray pixels: write a line `#RRGGBB = NAME` for each colour that counts into classes.txt"
+            )
+
+
+def _unmixed(values: Sequence[int], levels: Sequence[int]) -> list[int]:
+    """The colours that are not near a mixture of two of the levels."""
+    points, ends = _channels(values), _channels(levels)
+    apart = np.full(len(values), np.inf)
+    for start, stop in combinations(ends, 2):
+        way = stop - start
+        share = np.clip((points - start) @ way / (way @ way), 0, 1)
+        apart = np.minimum(apart, np.abs(points - start - share[:, None] * way).max(axis=1))
+    return [value for value, distance in zip(values, apart, strict=True) if distance > _MIXED]
+
+
+def _channels(colours: Sequence[int]) -> np.ndarray:
+    return np.array([[colour >> shift & 255 for shift in (16, 8, 0)] for colour in colours], float).reshape(-1, 3)
 
 
 def _snapped(raw: RawMask, levels: Sequence[int]) -> np.ndarray:
@@ -439,14 +519,21 @@ def _snapped(raw: RawMask, levels: Sequence[int]) -> np.ndarray:
 def _areas(raw: RawMask, levels: Sequence[int], known: np.ndarray) -> np.ndarray:
     """The level of each pixel if certain, else -1."""
     if not raw.lossy:
-        # An exact value among smoothed edges is certain inside an area, and at both ends of the scale.
-        certain = known & (flat_pixels(raw) | np.isin(raw.values, [min(levels), max(levels)]))
+        # An exact value among smoothed edges is certain inside an area, and if no edge shows it.
+        certain = known & (flat_pixels(raw) | np.isin(raw.values, _ends(levels, raw.kind)))
         return np.where(certain, raw.values, -1)
     areas = np.full(raw.values.shape, -1, np.int32)
     flat = flat_pixels(raw)
     for level in levels:
         areas[flat & (_apart(raw, level) < _JPEG_STEP)] = level
     return areas
+
+
+def _ends(levels: Sequence[int], kind: str) -> list[int]:
+    """The levels that no mixture of others shows: both ends of the greys."""
+    if kind != COLOUR:
+        return [min(levels), max(levels)]
+    return [level for level in levels if _unmixed([level], [other for other in levels if other != level])]
 
 
 def _apart(raw: RawMask, level: int) -> np.ndarray:

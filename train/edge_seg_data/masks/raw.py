@@ -15,16 +15,18 @@ from edge_seg.errors import InputError, UsageError
 from edge_seg.film import check_size
 from edge_seg.install import install_command
 from edge_seg.sources.header import is_cut_off
-from edge_seg.sources.image import read_bytes
+from edge_seg.sources.image import decode_tiff, read_bytes
+from edge_seg.sources.png import essential_png
 
 from edge_seg_data.files import NIFTI
 
 GREY, INDEX, COLOUR, ALPHA = "grey", "palette index", "colour", "alpha"
 """Kinds of mask values."""
 
-_OPAQUE = 128
+_FAINTEST = 16  # least alpha of paint; less is the end of a soft edge
 _JPEG_TOLERANCE = 16  # grey values by which JPEG may vary inside an area of one colour
 _ORIENTATION = 274  # EXIF tag
+_TURNING = range(2, 9)  # orientations other than upright; programs ignore what is none
 
 
 @dataclass(frozen=True)
@@ -109,21 +111,27 @@ def planes_of(raw: RawMask) -> list[np.ndarray]:
     return [raw.values.astype(np.uint16)]
 
 
-def as_colours(raw: RawMask) -> RawMask:
-    """The same mask with colours as values."""
-    if raw.kind == COLOUR:
-        return raw
-    if raw.palette:
-        table = np.array(raw.palette, np.int32)
-        return RawMask(table[raw.values], COLOUR, raw.lossy)
-    return RawMask(raw.values * 0x010101, COLOUR, raw.lossy)
+def in_kind(values: np.ndarray, mask: RawMask | MaskScan, kind: str) -> np.ndarray:
+    """Values of a mask as those of its set's kind: in a coloured set, some are all black; in a grey one, some indices.
+
+    Args:
+        values: int32 of any shape.
+        mask: that holds them.
+        kind: of the set.
+    """
+    if kind == COLOUR and mask.kind != COLOUR:
+        return np.array(mask.palette, np.int32)[values] if mask.palette else np.minimum(values, 255) * 0x010101
+    if kind == GREY and mask.kind == INDEX:
+        return np.array(mask.palette, np.int32)[values] & 255
+    return values
 
 
 def read_raw(path: Path) -> RawMask:
     """Decode a mask file without interpreting its values.
 
     Raises:
-        InputError: absent, cut off, not a picture of integers, several pictures in one, or turned by an EXIF tag.
+        InputError: absent, cut off, not a picture of integers, several pictures in one, turned by an EXIF tag, or
+            transparent all over with different colours beneath.
         UsageError: a package that reads the format is not installed.
     """
     if path.name.lower().endswith(NIFTI):
@@ -131,28 +139,38 @@ def read_raw(path: Path) -> RawMask:
     data = read_bytes(path)
     if is_cut_off(data):
         raise InputError(f"{path}: the mask is cut off before its end: copy it again, or leave it out")
-    mode, lossy = _header(data, path)
+    mode, format_, lossy = _header(data, path)
     if mode in ("P", "PA"):
         return _read_palette(data, path)
     if mode in ("1", "LA"):
-        return _of_array(_pillow(data, path), lossy)
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        return _of_array(_pillow(data, path), lossy, path)
+    picture = (
+        decode_tiff(data) if format_ == "TIFF" else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    )
     if picture is None:
         picture = _pillow(data, path)
-    elif picture.ndim == 3:
-        picture = picture[:, :, [2, 1, 0, 3][: picture.shape[2]]] if picture.shape[2] >= 3 else picture
+    elif picture.ndim == 3 and picture.shape[2] >= 3:
+        # The fourth byte of a BMP's pixel is transparency only if its header says so.
+        channels = 3 if format_ == "BMP" and mode == "RGB" else picture.shape[2]
+        picture = picture[:, :, [2, 1, 0, 3][:channels]]
     if picture.dtype not in (np.uint8, np.uint16, bool):
         raise InputError(f"{path}: the mask's values are {picture.dtype}: save it with 8 or 16 bits a pixel")
-    return _of_array(picture, lossy)
+    return _of_array(picture, lossy, path)
 
 
 def orientation_of(data: bytes) -> int:
-    """The EXIF orientation of a picture, 1 if it has none."""
+    """The EXIF orientation that turns a picture, 1 if none does."""
     try:
         with _open_picture(data) as picture:
-            return int(picture.getexif().get(_ORIENTATION, 1) or 1)
-    except (OSError, ValueError, SyntaxError):
+            return _turn_of(picture, data)
+    except (OSError, ValueError, SyntaxError, IndexError):
         return 1
+
+
+def _turn_of(picture: Any, data: bytes) -> int:
+    # Of PNG, Pillow also takes texts and blocks by which films are not turned.
+    found: int = essential_png(data)[1] if picture.format == "PNG" else picture.getexif().get(_ORIENTATION)
+    return found if found in _TURNING else 1
 
 
 def _open_picture(data: bytes) -> Any:
@@ -163,19 +181,33 @@ def _open_picture(data: bytes) -> Any:
     return Image.open(io.BytesIO(data))
 
 
-def _header(data: bytes, path: Path) -> tuple[str, bool]:
-    """Pillow's mode of the picture, and whether its format is lossy."""
+def _header(data: bytes, path: Path) -> tuple[str, str, bool]:
+    """Pillow's mode and format of the picture, and whether its values were changed by compression."""
     try:
         with _open_picture(data) as picture:
             check_size(str(path), picture.height, picture.width)
             if getattr(picture, "n_frames", 1) > 1 and picture.format != "MPO":
                 raise InputError(f"{path}: holds {picture.n_frames} pictures: save one mask a file")
-            turned = int(picture.getexif().get(_ORIENTATION, 1) or 1)
+            turned = _turn_of(picture, data)
             if turned != 1:
                 raise InputError(f"{path}: the mask has the EXIF orientation {turned}: turn its pixels, remove the tag")
-            return picture.mode, picture.format in ("JPEG", "MPO", "WEBP")
-    except (OSError, ValueError, SyntaxError) as error:
+            return picture.mode, picture.format, _is_lossy(picture, data)
+    except (OSError, ValueError, SyntaxError, IndexError) as error:
         raise InputError(f"{path}: not a picture that can be decoded: replace it or leave it out") from error
+
+
+def _is_lossy(picture: Any, data: bytes) -> bool:
+    if picture.format == "WEBP":
+        return not _is_lossless_webp(data)
+    return picture.format in ("JPEG", "MPO") or "jpeg" in str(picture.info.get("compression", ""))
+
+
+def _is_lossless_webp(data: bytes) -> bool:
+    position = 12
+    while position + 8 <= len(data) and data[position : position + 4] not in (b"VP8 ", b"VP8L"):
+        length = int.from_bytes(data[position + 4 : position + 8], "little")
+        position += 8 + length + length % 2
+    return data[position : position + 4] == b"VP8L"
 
 
 def _pillow(data: bytes, path: Path) -> np.ndarray:
@@ -198,32 +230,48 @@ def _read_palette(data: bytes, path: Path) -> RawMask:
     return RawMask(indices.astype(np.int32), INDEX, palette=tuple(colours))
 
 
-def _of_array(picture: np.ndarray, lossy: bool) -> RawMask:
-    """The mask of a decoded picture with channels in the order red, green, blue, alpha."""
+def _of_array(picture: np.ndarray, lossy: bool, path: Path) -> RawMask:
+    """The mask of a decoded picture with channels in the order red, green, blue, alpha.
+
+    Raises:
+        InputError: it is transparent all over, and different colours lie beneath.
+    """
     if picture.ndim == 2:
         return RawMask(picture.astype(np.int32), GREY, lossy)
-    if picture.dtype == np.uint16:
-        picture = (picture >> 8).astype(np.uint8)
     channels = picture.shape[2]
     colour, alpha = (picture[:, :, :-1], picture[:, :, -1]) if channels in (2, 4) else (picture, None)
+    if picture.dtype == np.uint16:
+        # Class numbers and 8-bit colours are also saved with 16 bits.
+        colour = (colour if colour.max() <= 255 else colour >> 8).astype(np.uint8)
+        alpha = None if alpha is None else (alpha >> 8).astype(np.uint8)
     if alpha is not None and alpha.min() == alpha.max() and alpha.max() > 0:
         alpha = None
     if alpha is not None:
-        seen = colour[alpha >= _OPAQUE]
+        if not alpha.any() and (colour != colour[0, 0]).any():
+            raise InputError(f"{path}: the mask is all transparent, with colours beneath: save it without transparency")
+        least = _least_painted(alpha)
+        seen = colour[alpha >= least]
         if not seen.size or (seen == seen[0]).all():
-            # Everything opaque has one colour, or nothing is opaque: the alpha channel is the mask.
-            return RawMask(alpha.astype(np.int32), ALPHA, lossy, _shown(seen[0]) if seen.size else ())
-        colour = np.where(alpha[:, :, None] >= _OPAQUE, colour, 0)
+            # Everything painted has one colour, or nothing is painted: the alpha channel is the mask.
+            return RawMask(alpha.astype(np.int32), ALPHA, lossy, _shown(seen[0], least) if seen.size else ())
+        colour = np.where(alpha[:, :, None] >= least, colour, 0)
     if colour.shape[2] == 1 or _is_grey(colour, lossy):
         return RawMask(colour[:, :, 0].astype(np.int32), GREY, lossy)
     red, green, blue = (colour[:, :, channel].astype(np.int32) for channel in range(3))
     return RawMask(red << 16 | green << 8 | blue, COLOUR, lossy)
 
 
-def _shown(paint: np.ndarray) -> tuple[int, ...]:
+def _least_painted(alpha: np.ndarray) -> int:
+    """The alpha from which a pixel counts as painted: half of the faintest area's."""
+    kernel = np.ones((3, 3), np.uint8)
+    areas = alpha[(alpha >= _FAINTEST) & (cv2.dilate(alpha, kernel) == cv2.erode(alpha, kernel))]
+    return max(1, (int(areas.min() if areas.size else alpha.max()) + 1) // 2)
+
+
+def _shown(paint: np.ndarray, least: int) -> tuple[int, ...]:
     """The colour of each alpha in a layer painted in one grey or colour."""
     red, green, blue = (int(channel) for channel in np.broadcast_to(paint, 3))
-    return (0,) * _OPAQUE + (red << 16 | green << 8 | blue,) * (256 - _OPAQUE)
+    return (0,) * least + (red << 16 | green << 8 | blue,) * (256 - least)
 
 
 def _is_grey(colour: np.ndarray, lossy: bool) -> bool:
