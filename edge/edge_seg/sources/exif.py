@@ -7,14 +7,13 @@ import struct
 import numpy as np
 
 from edge_seg.orientation import Orientation
+from edge_seg.sources.header import webp_chunks
 
 _PREFIX = b"Exif\0\0"  # of JPEG; some programs write it to PNG and WebP too
 _ORIENTATION_TAG = 274
 _SIZES = {1: "B", 3: "H", 4: "I"}  # bytes, shorts and longs: EXIF says shorts, programs write any
 
 _WEBP_EXIF = 0x08  # among the flags of VP8X
-_WEBP_CHUNKS = 12  # where the first begins
-_MOST_CHUNKS = 20_000  # a file of 100 MB can hold millions
 
 # EXIF 2.3 section 4.6.4 A: what turns a picture upright, by where its first row and column are.
 _EXIF = {
@@ -49,15 +48,7 @@ def webp_orientation(data: bytes) -> int:
     """The orientation of a WebP, from its EXIF chunk; 1 if its header announces none."""
     if data[12:16] != b"VP8X" or not data[20] & _WEBP_EXIF:
         return 1
-    position = _WEBP_CHUNKS
-    for _ in range(_MOST_CHUNKS):
-        if position + 8 > len(data):
-            break
-        kind, length = struct.unpack("<4sI", data[position : position + 8])
-        if kind == b"EXIF":
-            return exif_orientation(data[position + 8 : position + 8 + length])
-        position += 8 + length + length % 2
-    return 1
+    return next((exif_orientation(data[begin:end]) for kind, begin, end in webp_chunks(data) if kind == b"EXIF"), 1)
 
 
 def set_upright(picture: np.ndarray, exif: int) -> np.ndarray:

@@ -179,6 +179,17 @@ def _bmp(data: bytes) -> PictureHeader:
     return PictureHeader("BMP", abs(height), abs(width), 4)
 
 
+def webp_chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The kind of each chunk of a WebP, and where its content begins and ends (RFC 9649 section 2.3)."""
+    position = 12
+    for _ in range(_MOST_PARTS):
+        if position + 8 > len(data):
+            return
+        kind, length = struct.unpack("<4sI", data[position : position + 8])
+        yield kind, position + 8, position + 8 + length
+        position += 8 + length + length % 2
+
+
 def _webp(data: bytes) -> PictureHeader:
     kind, moving = data[12:16], False
     if kind == b"VP8X":

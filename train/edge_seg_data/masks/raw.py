@@ -14,7 +14,7 @@ import numpy as np
 from edge_seg.errors import InputError, UsageError
 from edge_seg.film import check_size
 from edge_seg.install import install_command
-from edge_seg.sources.header import is_cut_off
+from edge_seg.sources.header import is_cut_off, webp_chunks
 from edge_seg.sources.image import decode_tiff, read_bytes
 from edge_seg.sources.png import essential_png
 
@@ -198,16 +198,8 @@ def _header(data: bytes, path: Path) -> tuple[str, str, bool]:
 
 def _is_lossy(picture: Any, data: bytes) -> bool:
     if picture.format == "WEBP":
-        return not _is_lossless_webp(data)
+        return next((kind for kind, _, _ in webp_chunks(data) if kind in (b"VP8 ", b"VP8L")), b"") != b"VP8L"
     return picture.format in ("JPEG", "MPO") or "jpeg" in str(picture.info.get("compression", ""))
-
-
-def _is_lossless_webp(data: bytes) -> bool:
-    position = 12
-    while position + 8 <= len(data) and data[position : position + 4] not in (b"VP8 ", b"VP8L"):
-        length = int.from_bytes(data[position + 4 : position + 8], "little")
-        position += 8 + length + length % 2
-    return data[position : position + 4] == b"VP8L"
 
 
 def _pillow(data: bytes, path: Path) -> np.ndarray:
