@@ -51,7 +51,7 @@ def camera() -> Iterator[str]:
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://nurse:hidden2@127.0.0.1:{server.server_address[1]}/video?pwd=hidden1&channel=1"
     server.shutdown()
 
