@@ -81,9 +81,14 @@ class DerivedRegion:
     of: tuple[str, ...]
     without: str = ""
 
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The structures that decide where the region is."""
+        return (*self.of, self.without) if self.without else self.of
+
     def known_from(self, names: Iterable[str]) -> bool:
         """Whether the region can be derived from structures of these names."""
-        return {*self.of, *([self.without] if self.without else [])} <= set(names)
+        return set(self.parts) <= set(names)
 
 
 DERIVED = (

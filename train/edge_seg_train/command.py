@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.history import finished_epochs
 from edge_seg_train.network import PRESETS, NetworkConfig
-from edge_seg_train.pretrained import read_pretrained, shipped_weights
+from edge_seg_train.pretrained import Pretrained, read_pretrained, shipped_weights
 
 if TYPE_CHECKING:
     from edge_seg_data import Dataset
@@ -351,14 +351,17 @@ def _config(
     start: str | None,
     settings: dict[str, Any],
 ) -> TrainConfig:
-    structures, regions = _labels({name for dataset in opened for name in dataset.structures}, named_structures)
+    start, known = _start(start)
+    same = known and known.lung == settings["lung"] == "whole" and settings["output"] == "sigmoid"
+    continued = known.outputs if known and same else ()
+    outlined = {name for dataset in opened for name in dataset.structures}
+    structures, regions = _labels(outlined, named_structures, continued)
     settings["shares"] = _shares(settings.pop("share"), opened)
     changes: dict[str, Any] = {"height": size and size[0], "width": size and size[1]}
     changes |= {name: settings.pop(name) for name in _NETWORK_OPTIONS}
-    start, known = _start(start)
     named = click.get_current_context().get_parameter_source("network") is click.core.ParameterSource.COMMANDLINE
     chosen = replace(
-        known if known and not named else PRESETS[network],
+        known.network if known and not named else PRESETS[network],
         outputs=len(structures) + (settings["output"] == "softmax"),
         **{key: value for key, value in changes.items() if value is not None},
     )
@@ -386,15 +389,21 @@ def _config(
     return replace(config, network=_settled(chosen, config.epochs * films // config.batch_size))
 
 
-def _labels(outlined: Iterable[str], named: tuple[str, ...] | None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _labels(
+    outlined: Collection[str], named: tuple[str, ...] | None, continued: Sequence[str] = ()
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The structures the network outlines, and the regions that follow from them and are outlined as well.
 
     Args:
         outlined: in the data sets.
         named: structures requested, if any.
+        continued: outputs of the network to start from, whose lungs are whole; those that make up an outlined region
+            learn from it.
     """
     order = [structure.name for structure in CHEST]
-    known = sorted(outlined, key=lambda name: (order.index(name) if name in order else len(order), name))
+    followed = [region for region in DERIVED if region.name in outlined and region.name not in continued]
+    parts = {part for region in followed if region.known_from(continued) for part in region.parts}
+    known = sorted({*outlined, *parts}, key=lambda name: (order.index(name) if name in order else len(order), name))
     structures = named or tuple(known)
     regions = tuple(region.name for region in DERIVED if region.name in known and region.known_from(structures))
     if named:
@@ -441,12 +450,12 @@ def _is_strength(text: str) -> bool:
         return False
 
 
-def _start(start: str | None) -> tuple[str, NetworkConfig | None]:
-    """Where the initial weights come from, valid in any working directory, and the network they belong to."""
+def _start(start: str | None) -> tuple[str, Pretrained | None]:
+    """Where the initial weights come from, valid in any working directory, and their network without them."""
     if not start:
         return "", None
     where = _weights_of("--from", start)
-    return where, read_pretrained(where, weights=False).network
+    return where, read_pretrained(where, weights=False)
 
 
 def _weights_of(option: str, name: str) -> str:

@@ -92,6 +92,11 @@ class TrainConfig:
         """Name of each channel of the network's output, in order."""
         return (BACKGROUND, *self.structures) if self.output == "softmax" else self.structures
 
+    @property
+    def outlined(self) -> tuple[str, ...]:
+        """Name of each plane of the labels, in order."""
+        return (*self.structures, *self.regions)
+
     def to_json(self) -> dict[str, Any]:
         """The configuration as plain data."""
         return asdict(self)

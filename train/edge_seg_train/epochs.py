@@ -92,7 +92,7 @@ class Epochs(keras.callbacks.Callback):
         folder.mkdir(exist_ok=True)
         path = folder / f"epoch-{epoch:05d}.png"
         found = structure_logits(logits, self.config.output)
-        write_picture(path, grey, self.held_out.labels[chosen], found, self.config.structures)
+        write_picture(path, grey, self.held_out.labels[chosen], found, self.config.outlined)
 
 
 class TimeLeft(keras.callbacks.Callback):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import keras
 import numpy as np
 from edge_seg.errors import InputError, OutputError, UsageError
 from edge_seg.pixels import structure_logits
+from edge_seg.structures import DERIVED
 from edge_seg_data import Dataset, evenly_spaced
 
 from edge_seg_train import checkpoint
@@ -26,7 +27,7 @@ from edge_seg_train.devices import describe_devices, training_scope
 from edge_seg_train.distillation import with_probabilities
 from edge_seg_train.drawing import Drawing, drawing_processes
 from edge_seg_train.epochs import Epochs, TimeLeft
-from edge_seg_train.losses import region_parts, training_loss
+from edge_seg_train.losses import region_parts, training_loss, with_regions
 from edge_seg_train.memory import keep_freed_memory
 from edge_seg_train.metrics import Overlap, overlap_metrics
 from edge_seg_train.network import build
@@ -85,7 +86,7 @@ def train(
     films = training_films(config, datasets)
     if not len(films):
         raise InputError("none of the data sets has films to train on: give one with a train split")
-    _check_labels(films, config)
+    _check_labels(films, config, datasets)
     held_out = validation_films(config, datasets)
     keras.utils.set_random_seed(config.seed)
     with training_scope(config.devices) as replicas:
@@ -212,26 +213,39 @@ def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilm
     return pack(chosen, config.structures, _input_shape(config), regions=config.regions, skip_bad=config.skip_bad)
 
 
-def _check_labels(films: Films, config: TrainConfig) -> None:
-    """Refuse structures outlined on no film or overlapping under a softmax, reading as few films as possible."""
+def _check_labels(films: Films, config: TrainConfig, datasets: Sequence[Dataset]) -> None:
+    """Refuse structures taught by no film or overlapping under a softmax, reading as few films as possible."""
     count = len(config.structures)
+    taught_by = _taught_by_plane(config)
     missing = set() if config.distill else set(config.structures)
     for start in range(0, len(films), config.batch_size):
         if not missing and config.output != "softmax":
             return
         portion = range(start, min(start + config.batch_size, len(films)))
         for i, (_, labels) in zip(portion, films.take(portion), strict=True):
-            inside = labels[..., :count] == 1
-            missing -= {name for k, name in enumerate(config.structures) if inside[..., k].any()}
-            if config.output == "softmax" and (inside.sum(axis=2) > 1).any():
+            inside = labels == 1
+            missing.difference_update(*(names for k, names in enumerate(taught_by) if inside[..., k].any()))
+            if config.output == "softmax" and (inside[..., :count].sum(axis=2) > 1).any():
                 raise UsageError(
                     f"{films.names[i]}: structures overlap ({', '.join(config.structures)}), and a softmax gives each "
                     "pixel to one: choose others by --structures, or --output sigmoid"
                 )
     if missing:
         name = next(name for name in config.structures if name in missing)
-        outlined = ", ".join(name for name in config.structures if name not in missing)
+        outlined = ", ".join(name for name in config.structures if name not in missing) or ", ".join(
+            dict.fromkeys(name for dataset in datasets for name in dataset.structures)
+        )
         raise InputError(f"no film to train on has an outline of {name}: choose from {outlined}")
+
+
+def _taught_by_plane(config: TrainConfig) -> list[set[str]]:
+    """The structures that are learned from each plane of the labels.
+
+    Outlines of both lungs in one teach neither by itself, except to a network that tells them apart already.
+    """
+    known = set(read_pretrained(config.start, weights=False).outputs) if config.start else set()
+    parts = {region.name: known & set(region.parts) for region in DERIVED}
+    return [*({name} for name in config.structures), *(parts[name] for name in config.regions)]
 
 
 def _validation(held_out: PackedFilms, channels: int, together: Together) -> tuple[np.ndarray, np.ndarray] | None:
@@ -329,8 +343,9 @@ def _summarise(
     if len(held_out):
         logits = together.logits(model, network_input(held_out.grey, config.network.channels), config.batch_size)
         found = structure_logits(logits, config.output)
-        scores = dice_of_structures(config.structures, held_out, found)
-        write_best_picture(run, held_out, found, config.structures)
+        of_all = with_regions(found, region_parts(config.structures, config.regions))
+        scores = dice_of_structures(config.outlined, held_out, np.asarray(of_all))
+        write_best_picture(run, held_out, found, config.outlined)
     write_summary(run, history, scores)
     if not quiet:
         click.echo("\n".join(summary_lines(run, history, scores)))

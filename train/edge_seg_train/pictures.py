@@ -17,22 +17,22 @@ _LEAST_WIDTH = 96  # pixels of a column; smaller films are enlarged
 
 
 def write_picture(
-    path: Path, grey: np.ndarray, labels: np.ndarray, logits: np.ndarray, structures: tuple[str, ...]
+    path: Path, grey: np.ndarray, labels: np.ndarray, logits: np.ndarray, outlined: tuple[str, ...]
 ) -> None:
     """Write one row per film.
 
     Args:
         path: of the PNG.
         grey: `(films, height, width)` uint8.
-        labels: `(films, height, width, structures)` uint8 of 0, 1, 127.
-        logits: float, of the labels' shape.
-        structures: names, which determine the colours.
+        labels: `(films, height, width, outlined)` uint8 of 0, 1, 127.
+        logits: `(films, height, width, structures)` float.
+        outlined: names of the structures, then of regions derived from them; they determine the colours.
     """
-    colours = [tuple(int(s.colour[i : i + 2], 16) for i in (5, 3, 1)) for s in structures_named(structures)]
+    colours = [tuple(int(s.colour[i : i + 2], 16) for i in (5, 3, 1)) for s in structures_named(outlined)]
     rows = []
     for film, truth, found in zip(grey, labels == 1, logits > 0, strict=True):
         plain = cv2.cvtColor(film, cv2.COLOR_GRAY2BGR)
-        rows.append(np.hstack([plain, _outlined(plain, truth, colours), _outlined(plain, found, colours)]))
+        rows.append(np.hstack([plain, _drawn(plain, truth, colours), _drawn(plain, found, colours)]))
     picture = np.vstack(rows)
     zoom = max(1, -(-_LEAST_WIDTH // grey.shape[2]))
     large = cv2.resize(picture, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
@@ -47,9 +47,9 @@ def _header(width: int) -> np.ndarray:
     return header
 
 
-def _outlined(picture: np.ndarray, masks: np.ndarray, colours: list[tuple[int, ...]]) -> np.ndarray:
+def _drawn(picture: np.ndarray, masks: np.ndarray, colours: list[tuple[int, ...]]) -> np.ndarray:
     picture = picture.copy()
-    for k, colour in enumerate(colours):
+    for k, colour in enumerate(colours[: masks.shape[2]]):
         outlines, _ = cv2.findContours(masks[:, :, k].astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
         cv2.drawContours(picture, outlines, -1, colour, 1, cv2.LINE_AA)
     return picture

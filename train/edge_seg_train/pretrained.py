@@ -37,11 +37,13 @@ class Pretrained:
         network: its configuration.
         outputs: names of its output channels.
         layers: weights by layer name, in Keras's order; empty until they are read.
+        lung: which lung it outlines, see `TrainConfig`.
     """
 
     network: NetworkConfig
     outputs: tuple[str, ...]
     layers: dict[str, list[np.ndarray]]
+    lung: str = "whole"
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -73,13 +75,13 @@ def read_pretrained(start: str, *, weights: bool = True) -> Pretrained:
         raise InputError(f"{start}: neither a run's folder nor a model whose weights are here ({known}): give one")
     config, _ = read_config(Path(start))
     if not weights:
-        return Pretrained(config.network, config.outputs, {})
+        return Pretrained(config.network, config.outputs, {}, config.lung)
     import keras
 
     model = build(keras, config.network)
     load_best(model, Path(start))
     found = {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
-    return Pretrained(config.network, config.outputs, found)
+    return Pretrained(config.network, config.outputs, found, config.lung)
 
 
 def load_pretrained(model: Any, outputs: tuple[str, ...], found: Pretrained) -> None:

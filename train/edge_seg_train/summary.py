@@ -34,10 +34,10 @@ _STYLE = (
 
 @dataclass(frozen=True)
 class StructureDice:
-    """Dice of one structure on the validation films.
+    """Dice of one structure or region on the validation films.
 
     Attributes:
-        name: of the structure.
+        name: of it.
         mean: over the films; NaN if none has an outline of it.
         films: number with an outline of it.
     """
@@ -47,16 +47,16 @@ class StructureDice:
     films: int
 
 
-def dice_of_structures(structures: Sequence[str], films: PackedFilms, logits: np.ndarray) -> list[StructureDice]:
-    """Dice of each structure at the network's size.
+def dice_of_structures(outlined: Sequence[str], films: PackedFilms, logits: np.ndarray) -> list[StructureDice]:
+    """Dice of each structure, and of each region derived from them, at the network's size.
 
     Args:
-        structures: names, in order.
+        outlined: names, in order.
         films: to score.
-        logits: `(films, height, width, structures)` float.
+        logits: `(films, height, width, outlined)` float.
     """
     found = []
-    for k, name in enumerate(structures):
+    for k, name in enumerate(outlined):
         labels = films.labels[..., k]
         scores = [
             dice(truth == 1, mask, truth != 127)
@@ -86,20 +86,20 @@ def summary_lines(run: Path, history: History, scores: Sequence[StructureDice]) 
     return lines
 
 
-def write_best_picture(run: Path, films: PackedFilms, logits: np.ndarray, structures: tuple[str, ...]) -> None:
+def write_best_picture(run: Path, films: PackedFilms, logits: np.ndarray, outlined: tuple[str, ...]) -> None:
     """Write `best.png`: the best weights' outlines on a few validation films.
 
     Args:
         run: folder of the run.
         films: validation films.
         logits: `(films, height, width, structures)` float.
-        structures: names, in order.
+        outlined: names of the structures, then of regions derived from them.
 
     Raises:
         OutputError: it cannot be written.
     """
     chosen = evenly_spaced(range(len(films)), PICTURED)
-    write_picture(run / PICTURE_NAME, films.grey[chosen], films.labels[chosen], logits[chosen], structures)
+    write_picture(run / PICTURE_NAME, films.grey[chosen], films.labels[chosen], logits[chosen], outlined)
 
 
 def write_summary(run: Path, history: History, scores: Sequence[StructureDice]) -> None:

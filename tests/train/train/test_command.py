@@ -6,6 +6,7 @@ import base64
 import csv
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from edge_seg_data import Dataset, LabelledFilm
 from edge_seg_train.command import _shares, train
 from edge_seg_train.config import read_config
 from edge_seg_train.network import build
+from edge_seg_train.pictures import HEADER_HEIGHT
 
 pytestmark = pytest.mark.training
 
@@ -270,9 +272,9 @@ def test_the_configuration_in_the_run_is_plain_json(tmp_path: Path, chests: Path
     assert not (tmp_path / "pictures").exists()
 
 
-def test_visible_lungs_are_labels_of_what_the_network_outlines_and_sets_are_drawn_as_asked(
-    tmp_path: Path, chests: Path, edge_seg: Command
-) -> None:
+@pytest.fixture
+def town(tmp_path: Path) -> Path:
+    """Six phantoms with one mask of both visible lungs each."""
     folder = tmp_path / "adult-visible" / "town"
     for i in range(6):
         made = phantom(64, 60, seed=50 + i)
@@ -283,17 +285,55 @@ def test_visible_lungs_are_labels_of_what_the_network_outlines_and_sets_are_draw
     (folder / "index.csv").write_text(
         "stem,split\n" + "".join(f"{i},{'val' if i > 4 else 'train'}\n" for i in range(6))
     )
+    return folder
+
+
+def test_visible_lungs_are_labels_of_what_the_network_outlines_and_sets_are_drawn_as_asked(
+    tmp_path: Path, chests: Path, town: Path, edge_seg: Command
+) -> None:
     words = ["--epochs", 2, "--films-per-epoch", 8, "--averaging", 0.5, *TINY]
     shares = ["--share", "chests=1", "--share", "town=3"]
     run = tmp_path / "run"
-    assert edge_seg("train", folder, chests, "--out", run, *words, *shares)[0] == 0
+    assert edge_seg("train", town, chests, "--out", run, *words, *shares)[0] == 0
     config = read_config(run)[0]
     assert config.structures == ("right_lung", "left_lung", "cardiomediastinum", "heart")
     assert config.regions == ("visible_lung",)
     assert config.shares == (("town", 3.0), ("chests", 1.0))
-    code, said = edge_seg("train", folder, chests, "--out", tmp_path / "other", *words, "--share", "town=3")
+    code, said = edge_seg("train", town, chests, "--out", tmp_path / "other", *words, "--share", "town=3")
     assert code == 2
     assert "for each data set once: town, chests" in said
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("uncompiled")
+def test_outlines_of_both_lungs_in_one_teach_the_outputs_that_a_run_starts_from(
+    town: Path, tmp_path: Path, edge_seg: Command
+) -> None:
+    # Too small a step to learn anything: what is scored is what it starts from.
+    words = ["--from", "lungs-nano", "--epochs", 1, "--films-per-epoch", 4, "--learning-rate", 1e-12]
+    assert edge_seg("train", town, "--out", tmp_path / "run", *words)[0] == 0
+    config = read_config(tmp_path / "run")[0]
+    assert (config.structures, config.regions) == (("right_lung", "left_lung", "cardiomediastinum"), ("visible_lung",))
+    assert float(log_of(tmp_path / "run")[0]["val_dice"]) > 0.8
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert re.search(r"<td>visible_lung<td>0\.[89]\d*<td>1\b", page)
+    picture = cv2.imread(str(tmp_path / "run" / "best.png"))
+    truth = picture[HEADER_HEIGHT:, picture.shape[1] // 3 : 2 * picture.shape[1] // 3].astype(int)
+    assert (truth.max(axis=2) - truth.min(axis=2)).max() > 50, "no outline is drawn"
+
+    for asked in (["--structures", "visible_lung"], ["--lung", "visible"], ["--output", "softmax"]):
+        run = tmp_path / asked[1]
+        assert edge_seg("train", town, "--out", run, *words, *asked)[0] == 0
+        assert (read_config(run)[0].structures, read_config(run)[0].regions) == (("visible_lung",), ())
+
+
+def test_outlines_of_both_lungs_in_one_cannot_teach_a_new_network_to_tell_them_apart(
+    town: Path, tmp_path: Path, edge_seg: Command
+) -> None:
+    names = "right_lung,left_lung,cardiomediastinum"
+    code, said = edge_seg("train", town, "--out", tmp_path / "run", "--structures", names, *TINY)
+    assert (code, said.count("\n")) == (3, 1)
+    assert "no film to train on has an outline of right_lung: choose from visible_lung" in said
 
 
 @pytest.mark.usefixtures("uncompiled")
