@@ -16,7 +16,7 @@ from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.history import finished_epochs
 from edge_seg_train.network import PRESETS, NetworkConfig
-from edge_seg_train.pretrained import Pretrained, read_pretrained, shipped_weights
+from edge_seg_train.pretrained import Pretrained, new_outputs, read_pretrained, shipped_weights
 
 if TYPE_CHECKING:
     from edge_seg_data import Dataset
@@ -285,6 +285,7 @@ def train(
         opened = datasets_of(config, out, quiet)
     if not quiet:
         _show(opened)
+        _show_new_outputs(config)
     processes = join(asked, config.seed)
     if processes.count > 1 and (config.augment_on == "accelerator" or config.devices):
         raise UsageError(
@@ -309,6 +310,17 @@ def _show(datasets: Sequence[Dataset]) -> None:
     for dataset in datasets:
         if dataset.report is not None:
             click.echo("\n".join(dataset.report.lines()), err=True)
+
+
+def _show_new_outputs(config: TrainConfig) -> None:
+    if not config.start:
+        return
+    known = read_pretrained(config.start, weights=False)
+    for name in new_outputs(config.structures, known):
+        said = f"{name}: no output of {Path(config.start).name}, so it starts from random weights"
+        if config.lung != known.lung == "whole" and name in (region.name for region in DERIVED):
+            said += "; without --lung, its outlines teach the outputs that are there"
+        click.echo(said, err=True)
 
 
 def _resumed(run: Path, epochs: object, skip_bad: bool) -> TrainConfig:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,11 @@ def load_pretrained(model: Any, outputs: tuple[str, ...], found: Pretrained) -> 
         layer.set_weights(theirs)
 
 
+def new_outputs(outputs: Sequence[str], found: Pretrained) -> tuple[str, ...]:
+    """The outputs that start from random weights, since the network to start from has none like them."""
+    return tuple(name for name in outputs if not _most_like(name, found.outputs))
+
+
 def freeze(model: Any) -> None:
     """Freeze the encoder and all batch statistics: a few films would only spoil them."""
     for layer in model.layers:
@@ -135,10 +141,15 @@ def _outputs(mine: np.ndarray, other: np.ndarray, names: tuple[str, ...], known:
     """Weights whose last axis has a slice per output; outputs of the same name come from the other network."""
     taken = mine.copy()
     for i, name in enumerate(names):
-        name = name if name in known else _LIKE.get(name, name)
-        if name in known and other.shape[:-1] == mine.shape[:-1]:
-            taken[..., i] = other[..., known.index(name)]
+        like = _most_like(name, known)
+        if like and other.shape[:-1] == mine.shape[:-1]:
+            taken[..., i] = other[..., known.index(like)]
     return taken
+
+
+def _most_like(name: str, known: Sequence[str]) -> str:
+    """The output whose weights this one takes, empty if there is none."""
+    return next((like for like in (name, _LIKE.get(name, name)) if like in known), "")
 
 
 @click.command()

@@ -317,13 +317,16 @@ def test_outlines_of_both_lungs_in_one_teach_the_outputs_that_a_run_starts_from(
     assert float(log_of(tmp_path / "run")[0]["val_dice"]) > 0.8
     page = (tmp_path / "run" / "report.html").read_text()
     assert re.search(r"<td>visible_lung<td>0\.[89]\d*<td>1\b", page)
-    picture = cv2.imread(str(tmp_path / "run" / "best.png"))
+    picture = np.asarray(cv2.imread(str(tmp_path / "run" / "best.png")))
     truth = picture[HEADER_HEIGHT:, picture.shape[1] // 3 : 2 * picture.shape[1] // 3].astype(int)
     assert (truth.max(axis=2) - truth.min(axis=2)).max() > 50, "no outline is drawn"
 
     for asked in (["--structures", "visible_lung"], ["--lung", "visible"], ["--output", "softmax"]):
         run = tmp_path / asked[1]
-        assert edge_seg("train", town, "--out", run, *words, *asked)[0] == 0
+        code, said = edge_seg("train", town, "--out", run, *words, *asked)
+        assert code == 0
+        assert "visible_lung: no output of lungs-nano, so it starts from random weights" in said
+        assert ("; without --lung, its outlines teach" in said) == (asked[0] == "--lung")
         assert (read_config(run)[0].structures, read_config(run)[0].regions) == (("visible_lung",), ())
 
 
