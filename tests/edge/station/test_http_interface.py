@@ -11,6 +11,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg import Segmenter
+from edge_seg.model_file import ModelFile
 from edge_seg.outputs.folder import OutputFolder
 from edge_seg.phantom import phantom, write_dicom
 from edge_seg.record import DoneRecord, record_from_json
@@ -88,6 +90,18 @@ def test_a_film_that_is_sent_comes_back_as_numbers_with_links(page: PageServer) 
     mask = cv2.imdecode(np.frombuffer(ask(page, links["right_lung.png"])[1], np.uint8), cv2.IMREAD_GRAYSCALE)
     assert mask is not None
     assert np.count_nonzero(mask) == record.areas["right_lung"].pixels
+
+
+def test_masks_of_structures_in_any_script_have_links_that_work(health: Health, lungs: ModelFile) -> None:
+    names = ["右肺", "फेफड़ा", "cœur gauche", "heart"]
+    structures = tuple(replace(one, name=name) for one, name in zip(lungs.manifest.structures, names, strict=True))
+    model = ModelFile(replace(lungs.manifest, structures=structures, expects="", trust=None), lungs.flatbuffer)
+    with closing(PageServer("0", health, api=Api(health, lambda: Segmenter(model)))) as page:
+        links = json.loads(ask(page, "/v1/segment", CHEST)[1])["links"]
+        assert {f"{name}.png" for name in names} <= set(links)
+        for link in links.values():
+            assert link.isascii()
+            assert ask(page, link)[0] == 200
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import struct
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -187,8 +188,20 @@ def test_a_set_without_black_asks_for_its_background(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    "name", ["फेफड़ा", "ปอด_หัวใจ", "หัวใจ", "phổi", unicodedata.normalize("NFD", "phổi"), "右肺", "رئة", "ลิ้น-1"]
+)
+def test_a_class_has_a_name_in_any_script(name: str, tmp_path: Path) -> None:
+    folder = masks(tmp_path, areas())
+    (folder / "classes.txt").write_text(f"1 = {name}\n2 = left\n3 = heart\n", encoding="utf-8")
+    assert open_dataset(folder).structures[0] == unicodedata.normalize("NFC", name)
+
+
+@pytest.mark.parametrize(
     ("text", "complaint"),
     [
+        ("1 = \u0301a\n2 = left\n3 = heart", "cannot be part of a file name"),
+        ("1 = a" + "\u0300" * 65 + "\n2 = left\n3 = heart", "cannot be part of a file name"),
+        ("1 = a\u200bb\n2 = left\n3 = heart", "cannot be part of a file name"),
         ("Lung\nlung\nheart", "lung is there twice"),
         ("a" * 300, "cannot be part of a file name"),
         ("right\nleft\nheart/aorta\n", "line 3: heart/aorta cannot be part of a file name"),

@@ -25,7 +25,8 @@ _OTHER_WORDS = {
 _COLOUR = re.compile(r"#([0-9a-fA-F]{6})\s*[=:,;\s]\s*(.+)")
 _TRIPLE = re.compile(r"(\d+)[\s,;]+(\d+)[\s,;]+(\d+)\s*[=:,;\s]\s*(\D.*)")
 _NUMBER = re.compile(r"(\d+)\s*(?:[=:,;]|\s)\s*(\D.*)")
-_NAME = re.compile(r"\w[\w.-]{,63}")
+_NAME = re.compile(r"\w[\w.-]*")
+_MOST_SIGNS = 64
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ def checked_name(where: str, text: str) -> str:
     """
     name = unicodedata.normalize("NFC", text.strip().replace(" ", "_"))
     name = _OTHER_WORDS.get(name.lower(), name.lower() if name.lower() in (BACKGROUND, IGNORED) else name)
-    if not _NAME.fullmatch(name):
+    # Hindi, Thai and others write vowels as marks on a letter.
+    letters = name[:1] + "".join(sign for sign in name[1:] if not unicodedata.category(sign).startswith("M"))
+    if len(name) > _MOST_SIGNS or not _NAME.fullmatch(letters):
         raise InputError(f"{where} {text.strip()[:80]} cannot be part of a file name: use letters, digits, - and _")
     return name

@@ -17,6 +17,7 @@ from functools import cached_property
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote
 
 from edge_seg.boundary import film_boundary
 from edge_seg.errors import EdgeSegError, InputError
@@ -40,7 +41,7 @@ KINDS = (JSON, _PNG, _JPEG, _ZIP, _DICOM)
 
 _KEPT, _KEPT_BYTES = 16, 32_000_000
 _FILM = re.compile(r"/v1/films/([0-9]{1,18})(/overlay)?")
-_RESULT = re.compile(r"/v1/results/([0-9]{1,18})/([\w.-]{1,80})")
+_RESULT = re.compile(r"/v1/results/([0-9]{1,18})/([^/]{1,800})")
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Api:
         if (film := _FILM.fullmatch(path)) is not None:
             return self._film(int(film[1]), overlay=film[2] is not None)
         if (result := _RESULT.fullmatch(path)) is not None:
-            return self._file(int(result[1]), result[2])
+            return self._file(int(result[1]), unquote(result[2]))
         return refusal(HTTPStatus.NOT_FOUND, "there is nothing here: see /v1/openapi.json")
 
     def segment(self, data: bytes, accept: str) -> Answer:
@@ -117,7 +118,7 @@ class Api:
             files["record.json"] = json.dumps(numbers).encode()
             return Answer(HTTPStatus.OK, _zipped(files), kind)
         number = self._keep(_Kept(files))
-        return json_answer({**numbers, "links": {name: f"/v1/results/{number}/{name}" for name in files}})
+        return json_answer({**numbers, "links": {name: f"/v1/results/{number}/{quote(name)}" for name in files}})
 
     def _keep(self, kept: _Kept) -> int:
         with self._keeping:
