@@ -16,7 +16,7 @@ from edge_seg_train.augmentation import NO_AUGMENTATION, Augmentation
 from edge_seg_train.config import CONFIG_NAME, TrainConfig, read_config
 from edge_seg_train.history import finished_epochs
 from edge_seg_train.network import PRESETS, NetworkConfig
-from edge_seg_train.pretrained import Pretrained, new_outputs, read_pretrained, shipped_weights
+from edge_seg_train.pretrained import Pretrained, new_outputs, read_pretrained, shipped_weights, told_apart_by
 
 if TYPE_CHECKING:
     from edge_seg_data import Dataset
@@ -283,9 +283,11 @@ def train(
     else:
         config = _resumed(out, settings["epochs"], bool(settings["skip_bad"]))
         opened = datasets_of(config, out, quiet)
+    epochs = finished_epochs(out)
     if not quiet:
         _show(opened)
-        _show_new_outputs(config)
+        if config.start and not epochs:
+            _show_new_outputs(config)
     processes = join(asked, config.seed)
     if processes.count > 1 and (config.augment_on == "accelerator" or config.devices):
         raise UsageError(
@@ -293,7 +295,6 @@ def train(
         )
     from edge_seg_train.loop import train as run_training
 
-    epochs = finished_epochs(out)
     weights = run_training(config, out, datasets=opened, quiet=quiet, workers=workers, processes=processes)
     if not processes.is_first:
         return
@@ -313,8 +314,6 @@ def _show(datasets: Sequence[Dataset]) -> None:
 
 
 def _show_new_outputs(config: TrainConfig) -> None:
-    if not config.start:
-        return
     known = read_pretrained(config.start, weights=False)
     for name in new_outputs(config.structures, known):
         said = f"{name}: no output of {Path(config.start).name}, so it starts from random weights"
@@ -364,10 +363,9 @@ def _config(
     settings: dict[str, Any],
 ) -> TrainConfig:
     start, known = _start(start)
-    same = known and known.lung == settings["lung"] == "whole" and settings["output"] == "sigmoid"
-    continued = known.outputs if known and same else ()
-    outlined = {name for dataset in opened for name in dataset.structures}
-    structures, regions = _labels(outlined, named_structures, continued)
+    found = {name for dataset in opened for name in dataset.structures}
+    told_apart = told_apart_by(start, settings["lung"], settings["output"])
+    structures, regions = _labels(found, named_structures, told_apart)
     settings["shares"] = _shares(settings.pop("share"), opened)
     changes: dict[str, Any] = {"height": size and size[0], "width": size and size[1]}
     changes |= {name: settings.pop(name) for name in _NETWORK_OPTIONS}
@@ -402,20 +400,19 @@ def _config(
 
 
 def _labels(
-    outlined: Collection[str], named: tuple[str, ...] | None, continued: Sequence[str] = ()
+    found: Collection[str], named: tuple[str, ...] | None, told_apart: Sequence[str] = ()
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The structures the network outlines, and the regions that follow from them and are outlined as well.
 
     Args:
-        outlined: in the data sets.
+        found: outlined in the data sets.
         named: structures requested, if any.
-        continued: outputs of the network to start from, whose lungs are whole; those that make up an outlined region
-            learn from it.
+        told_apart: outputs of the network to start from that can learn from the outline of a region they make up.
     """
     order = [structure.name for structure in CHEST]
-    followed = [region for region in DERIVED if region.name in outlined and region.name not in continued]
-    parts = {part for region in followed if region.known_from(continued) for part in region.parts}
-    known = sorted({*outlined, *parts}, key=lambda name: (order.index(name) if name in order else len(order), name))
+    followed = [region for region in DERIVED if region.name in found and region.name not in told_apart]
+    parts = {part for region in followed if region.known_from(told_apart) for part in region.parts}
+    known = sorted({*found, *parts}, key=lambda name: (order.index(name) if name in order else len(order), name))
     structures = named or tuple(known)
     regions = tuple(region.name for region in DERIVED if region.name in known and region.known_from(structures))
     if named:

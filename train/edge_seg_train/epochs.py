@@ -16,13 +16,13 @@ import click
 import keras
 import numpy as np
 from edge_seg.errors import ModelError
-from edge_seg.pixels import structure_logits
 from edge_seg.storage import write_atomically
 from edge_seg_data import evenly_spaced
 
 from edge_seg_train import checkpoint
 from edge_seg_train.config import TrainConfig
 from edge_seg_train.history import LOG_NAME
+from edge_seg_train.metrics import masks_of
 from edge_seg_train.packing import PackedFilms, network_input
 from edge_seg_train.pictures import write_picture
 from edge_seg_train.schedule import History, best_epoch, learning_rate, should_stop
@@ -91,8 +91,7 @@ class Epochs(keras.callbacks.Callback):
         folder = self.run / "pictures"
         folder.mkdir(exist_ok=True)
         path = folder / f"epoch-{epoch:05d}.png"
-        found = structure_logits(logits, self.config.output)
-        write_picture(path, grey, self.held_out.labels[chosen], found, self.config.outlined)
+        write_picture(path, grey, self.held_out.labels[chosen], masks_of(logits, self.config), self.config.outlined)
 
 
 class TimeLeft(keras.callbacks.Callback):

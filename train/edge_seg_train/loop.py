@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,6 @@ import click
 import keras
 import numpy as np
 from edge_seg.errors import InputError, OutputError, UsageError
-from edge_seg.pixels import structure_logits
 from edge_seg.structures import DERIVED
 from edge_seg_data import Dataset, evenly_spaced
 
@@ -27,12 +26,13 @@ from edge_seg_train.devices import describe_devices, training_scope
 from edge_seg_train.distillation import with_probabilities
 from edge_seg_train.drawing import Drawing, drawing_processes
 from edge_seg_train.epochs import Epochs, TimeLeft
-from edge_seg_train.losses import region_parts, training_loss, with_regions
+from edge_seg_train.history import finished_epochs
+from edge_seg_train.losses import region_parts, training_loss
 from edge_seg_train.memory import keep_freed_memory
-from edge_seg_train.metrics import Overlap, overlap_metrics
+from edge_seg_train.metrics import Overlap, masks_of, overlap_metrics
 from edge_seg_train.network import build
 from edge_seg_train.packing import Films, FilmsOnDemand, PackedFilms, network_input, pack, without_undecodable
-from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained
+from edge_seg_train.pretrained import freeze, load_pretrained, read_pretrained, told_apart_by
 from edge_seg_train.processes import ALONE, Processes, agree
 from edge_seg_train.progress import keras_verbosity
 from edge_seg_train.schedule import should_stop
@@ -86,7 +86,9 @@ def train(
     films = training_films(config, datasets)
     if not len(films):
         raise InputError("none of the data sets has films to train on: give one with a train split")
-    _check_labels(films, config, datasets)
+    # What a run has begun to teach is not asked of the run that it started from, which may be gone.
+    told_apart = config.structures if finished_epochs(run) else told_apart_by(config.start, config.lung, config.output)
+    _check_labels(films, config, datasets, told_apart)
     held_out = validation_films(config, datasets)
     keras.utils.set_random_seed(config.seed)
     with training_scope(config.devices) as replicas:
@@ -213,10 +215,14 @@ def validation_films(config: TrainConfig, datasets: list[Dataset]) -> PackedFilm
     return pack(chosen, config.structures, _input_shape(config), regions=config.regions, skip_bad=config.skip_bad)
 
 
-def _check_labels(films: Films, config: TrainConfig, datasets: Sequence[Dataset]) -> None:
-    """Refuse structures taught by no film or overlapping under a softmax, reading as few films as possible."""
+def _check_labels(films: Films, config: TrainConfig, datasets: Sequence[Dataset], told_apart: Collection[str]) -> None:
+    """Refuse structures taught by no film or overlapping under a softmax, reading as few films as possible.
+
+    Outlines of both lungs in one teach neither by itself, except to a network that has them among `told_apart`.
+    """
     count = len(config.structures)
-    taught_by = _taught_by_plane(config)
+    parts = {region.name: set(region.parts) & set(told_apart) for region in DERIVED}
+    taught_by = [*({name} for name in config.structures), *(parts[name] for name in config.regions)]
     missing = set() if config.distill else set(config.structures)
     for start in range(0, len(films), config.batch_size):
         if not missing and config.output != "softmax":
@@ -236,16 +242,6 @@ def _check_labels(films: Films, config: TrainConfig, datasets: Sequence[Dataset]
             dict.fromkeys(name for dataset in datasets for name in dataset.structures)
         )
         raise InputError(f"no film to train on has an outline of {name}: choose from {outlined}")
-
-
-def _taught_by_plane(config: TrainConfig) -> list[set[str]]:
-    """The structures that are learned from each plane of the labels.
-
-    Outlines of both lungs in one teach neither by itself, except to a network that tells them apart already.
-    """
-    known = set(read_pretrained(config.start, weights=False).outputs) if config.start else set()
-    parts = {region.name: known & set(region.parts) for region in DERIVED}
-    return [*({name} for name in config.structures), *(parts[name] for name in config.regions)]
 
 
 def _validation(held_out: PackedFilms, channels: int, together: Together) -> tuple[np.ndarray, np.ndarray] | None:
@@ -271,12 +267,8 @@ def training_drawing(config: TrainConfig, films: Films) -> Drawing:
         config.balance,
         config.seed,
         tuple(share for _, share in config.shares),
-        _outlines(config),
+        len(config.outlined),
     )
-
-
-def _outlines(config: TrainConfig) -> int:
-    return len(config.structures) + len(config.regions)
 
 
 def _loss(config: TrainConfig) -> Any:
@@ -303,7 +295,7 @@ def _model(config: TrainConfig, run: Path, replicas: int) -> tuple[Any, list[dic
     model.compile(
         _optimizer(config),
         loss=_loss(config),
-        metrics=overlap_metrics(region_parts(config.structures, config.regions), _outlines(config)),
+        metrics=overlap_metrics(region_parts(config.structures, config.regions), len(config.outlined)),
     )
     # TensorFlow traces a step that creates variables twice, which takes as long as some epochs.
     model.optimizer.build(model.trainable_variables)
@@ -342,10 +334,9 @@ def _summarise(
     scores = []
     if len(held_out):
         logits = together.logits(model, network_input(held_out.grey, config.network.channels), config.batch_size)
-        found = structure_logits(logits, config.output)
-        of_all = with_regions(found, region_parts(config.structures, config.regions))
-        scores = dice_of_structures(config.outlined, held_out, np.asarray(of_all))
-        write_best_picture(run, held_out, found, config.outlined)
+        masks = masks_of(logits, config)
+        scores = dice_of_structures(config.outlined, held_out, masks)
+        write_best_picture(run, held_out, masks, config.outlined)
     write_summary(run, history, scores)
     if not quiet:
         click.echo("\n".join(summary_lines(run, history, scores)))

@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
+from edge_seg import pixels
 from keras import ops
 
-from edge_seg_train.losses import Parts, split_labels, structure_logits
+from edge_seg_train.config import TrainConfig
+from edge_seg_train.losses import Parts, region_parts, split_labels, structure_logits
 
 _FORMULAS = {
     "dice": lambda both, truth, found: (2 * both, truth + found),
@@ -64,6 +67,17 @@ class Overlap(keras.metrics.Metric):
 def overlap_metrics(regions: Sequence[Parts] = (), outlines: int = 0) -> list[Overlap]:
     """One metric of each kind."""
     return [Overlap(kind, regions=regions, outlines=outlines) for kind in _FORMULAS]
+
+
+def masks_of(logits: np.ndarray, config: TrainConfig) -> np.ndarray:
+    """Masks of what the labels outline: `(films, height, width, config.outlined)` bool.
+
+    Args:
+        logits: `(films, height, width, config.outputs)` float, the network's.
+        config: of the run.
+    """
+    found = pixels.structure_logits(logits, config.output)
+    return np.asarray(_with_region_masks(found, region_parts(config.structures, config.regions))) > 0
 
 
 def _with_region_masks(logits: Any, regions: Sequence[Parts]) -> Any:

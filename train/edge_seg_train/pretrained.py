@@ -44,7 +44,7 @@ class Pretrained:
     network: NetworkConfig
     outputs: tuple[str, ...]
     layers: dict[str, list[np.ndarray]]
-    lung: str = "whole"
+    lung: str
 
 
 def shipped_weights() -> dict[str, Path]:
@@ -70,7 +70,8 @@ def read_pretrained(start: str, *, weights: bool = True) -> Pretrained:
             for name in file.files if weights else ():
                 if name != _CONFIG:
                     layers.setdefault(name.rpartition("/")[0], []).append(file[name].astype(np.float32))
-        return Pretrained(NetworkConfig(**config["network"]), tuple(config["structures"]), layers)
+        network, outputs = NetworkConfig(**config["network"]), tuple(config["structures"])
+        return Pretrained(network, outputs, layers, config.get("lung", "whole"))
     if not Path(start).is_dir():
         known = ", ".join(shipped_weights()) or "none here"
         raise InputError(f"{start}: neither a run's folder nor a model whose weights are here ({known}): give one")
@@ -112,6 +113,19 @@ def load_pretrained(model: Any, outputs: tuple[str, ...], found: Pretrained) -> 
         layer.set_weights(theirs)
 
 
+def told_apart_by(start: str, lung: str, output: str) -> tuple[str, ...]:
+    """The outputs of the network to start from that outlines of a region made up of them can teach.
+
+    Regions follow from whole lungs, and from structures that may overlap.
+
+    Args:
+        start: run or shipped model, empty for none.
+        lung, output: of the run that starts from it, see `TrainConfig`.
+    """
+    found = read_pretrained(start, weights=False) if start else None
+    return found.outputs if found and found.lung == lung == "whole" and output == "sigmoid" else ()
+
+
 def new_outputs(outputs: Sequence[str], found: Pretrained) -> tuple[str, ...]:
     """The outputs that start from random weights, since the network to start from has none like them."""
     return tuple(name for name in outputs if not _most_like(name, found.outputs))
@@ -132,7 +146,7 @@ def save_pretrained(run: Path, out: Path) -> None:
     """
     found = read_pretrained(str(run.resolve()))
     arrays = {f"{name}/{i}": w.astype(np.float16) for name, ws in found.layers.items() for i, w in enumerate(ws)}
-    config = json.dumps({"network": asdict(found.network), "structures": found.outputs})
+    config = json.dumps({"network": asdict(found.network), "structures": found.outputs, "lung": found.lung})
     out.parent.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(out, allow_pickle=False, **{_CONFIG: np.array(config)}, **arrays)
 

@@ -47,20 +47,20 @@ class StructureDice:
     films: int
 
 
-def dice_of_structures(outlined: Sequence[str], films: PackedFilms, logits: np.ndarray) -> list[StructureDice]:
+def dice_of_structures(outlined: Sequence[str], films: PackedFilms, masks: np.ndarray) -> list[StructureDice]:
     """Dice of each structure, and of each region derived from them, at the network's size.
 
     Args:
         outlined: names, in order.
         films: to score.
-        logits: `(films, height, width, outlined)` float.
+        masks: `(films, height, width, outlined)` bool.
     """
     found = []
     for k, name in enumerate(outlined):
         labels = films.labels[..., k]
         scores = [
             dice(truth == 1, mask, truth != 127)
-            for truth, mask in zip(labels, logits[..., k] > 0, strict=True)
+            for truth, mask in zip(labels, masks[..., k], strict=True)
             if (truth != 127).any()
         ]
         found.append(StructureDice(name, float(np.mean(scores)) if scores else float("nan"), len(scores)))
@@ -86,20 +86,20 @@ def summary_lines(run: Path, history: History, scores: Sequence[StructureDice]) 
     return lines
 
 
-def write_best_picture(run: Path, films: PackedFilms, logits: np.ndarray, outlined: tuple[str, ...]) -> None:
+def write_best_picture(run: Path, films: PackedFilms, masks: np.ndarray, outlined: tuple[str, ...]) -> None:
     """Write `best.png`: the best weights' outlines on a few validation films.
 
     Args:
         run: folder of the run.
         films: validation films.
-        logits: `(films, height, width, structures)` float.
+        masks: `(films, height, width, outlined)` bool.
         outlined: names of the structures, then of regions derived from them.
 
     Raises:
         OutputError: it cannot be written.
     """
     chosen = evenly_spaced(range(len(films)), PICTURED)
-    write_picture(run / PICTURE_NAME, films.grey[chosen], films.labels[chosen], logits[chosen], outlined)
+    write_picture(run / PICTURE_NAME, films.grey[chosen], films.labels[chosen], masks[chosen], outlined)
 
 
 def write_summary(run: Path, history: History, scores: Sequence[StructureDice]) -> None:
