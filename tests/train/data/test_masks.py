@@ -598,3 +598,19 @@ def test_an_orientation_that_turns_nothing_is_not_refused(tmp_path: Path, pictur
     exif[274] = 9
     Image.open(path).save(path, exif=exif)
     assert shares(open_dataset(folder)) == {"object": of(1, 2, 3)}
+
+
+def white_layer(alpha: np.ndarray) -> Image.Image:
+    return Image.fromarray(np.dstack([np.full((SIDE, SIDE, 3), 255, np.uint8), alpha]))
+
+
+def test_two_opacities_of_white_are_two_classes_though_some_layers_hold_only_one(tmp_path: Path) -> None:
+    both = np.array([0, 100, 200, 0], np.uint8)[areas()]
+    one = np.where(areas() == 2, 200, 0).astype(np.uint8)
+    folder = saved(tmp_path, white_layer(both), white_layer(one))
+    assert shares(open_dataset(folder)) == {"class_1": of(1), "class_2": of(2)}
+
+
+def test_opacities_of_white_that_no_layer_holds_together_are_asked_for(tmp_path: Path) -> None:
+    folder = saved(tmp_path, white_layer(binary(100)), white_layer(binary(200)))
+    assert "f1.png: holds 0 and 200, and f0.png 0 and 100: save both alike" in asked(folder)

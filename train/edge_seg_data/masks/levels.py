@@ -48,8 +48,9 @@ def kind_of(scans: Sequence[MaskScan]) -> str:
 
 def tells_by_colour(scans: Sequence[MaskScan], classes: Classes | None) -> bool:
     """Whether masks on a transparent layer, each painted in one colour, are told apart by it; none may be black."""
-    painted = {scan.palette for scan in scans if scan.palette}
-    return all(map(any, painted)) and (classes.colours if classes else len(painted) > 1)
+    # A palette also says from which alpha its file is painted; the colour stands at its end.
+    painted = {scan.palette[-1] for scan in scans if scan.palette}
+    return all(painted) and (classes.colours if classes else len(painted) > 1)
 
 
 def is_grey_palette(scan: MaskScan) -> bool:
