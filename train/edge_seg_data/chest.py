@@ -48,7 +48,11 @@ def find(folder: Path) -> Found | None:
 
 
 def find_whole(folder: Path) -> Found | None:
-    """Films with whole-lung masks and an index that scores how well each mask matches its film."""
+    """Films with whole-lung masks and an index that scores how well each mask matches its film.
+
+    Raises:
+        InputError: the index cannot be read.
+    """
     index, masks = index_file(folder), folder / "masks"
     if not masks.is_dir() or not (folder / "images").is_dir() or index is None:
         return None

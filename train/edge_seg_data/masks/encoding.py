@@ -19,7 +19,7 @@ from edge_seg_data.masks.doubts import (
     refuse_without_background,
 )
 from edge_seg_data.masks.levels import (
-    FEW_COLOURS,
+    FEW_VALUES,
     JPEG_STEP,
     MOST_CLASSES,
     distance_to_nearest,
@@ -131,7 +131,7 @@ def _named(scans: Sequence[MaskScan], kind: str, classes: Classes) -> Encoding:
         strange = {
             v: n for v, n in scan.flat.items() if distance_to_nearest(v, list(names), kind) > (JPEG_STEP * scan.lossy)
         }
-        if len(scan.counts) <= FEW_COLOURS and not scan.lossy:
+        if len(scan.counts) <= FEW_VALUES and not scan.lossy:
             strange = {v: n for v, n in scan.counts.items() if v not in names}
         if strange:
             value = max(strange, key=lambda v: strange[v])

@@ -19,8 +19,8 @@ MOST_CLASSES = 32
 JPEG_STEP = 20
 """Difference in grey that JPEG always preserves."""
 
-FEW_COLOURS = 4
-"""Values of a mask without smoothed edges, at most."""
+FEW_VALUES = 4
+"""A mask with no more values than this has no smoothed edges."""
 
 _INSIDE = 0.2  # least share of a level's pixels without another value beside them
 _LEAST_SHARE = 5e-4  # of the pixels inside areas; a level of a lossy set has at least this share
@@ -147,7 +147,7 @@ def shows(scan: MaskScan, level: int, kind: str) -> bool:
     """Whether a mask holds a level, other than on the edges of others."""
     if scan.lossy:
         return any(_distance(value, level, kind) < JPEG_STEP for value in scan.flat)
-    return level in (scan.counts if len(scan.counts) <= FEW_COLOURS else scan.flat)
+    return level in (scan.counts if len(scan.counts) <= FEW_VALUES else scan.flat)
 
 
 def unmixed(values: Sequence[int], levels: Sequence[int]) -> list[int]:

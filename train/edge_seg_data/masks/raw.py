@@ -36,7 +36,7 @@ class RawMask:
     Attributes:
         values: `(height, width)` int32: grey values, palette indices, or colours as `0xRRGGBB`.
         kind: `GREY`, `INDEX`, `COLOUR` or `ALPHA`.
-        lossy: whether its format changes values (JPEG, WebP).
+        lossy: whether its compression changes values: JPEG, also inside a TIFF, and WebP unless lossless.
         palette: of an `INDEX` mask, the colour of each index; of an `ALPHA` mask painted in one colour, what each alpha
             shows.
     """
@@ -168,7 +168,7 @@ def orientation_of(data: bytes) -> int:
 
 
 def _turn_of(picture: Any, data: bytes) -> int:
-    # Of PNG, Pillow also takes texts and blocks by which films are not turned.
+    # Pillow also reads an orientation from a PNG's text chunks, and films are not turned by those.
     found: int = essential_png(data)[1] if picture.format == "PNG" else picture.getexif().get(_ORIENTATION)
     return found if found in _TURNING else 1
 

@@ -14,7 +14,15 @@ _EDGE = np.ones((5, 5), np.uint8)  # how far smoothing and JPEG reach
 
 
 def snapped(raw: RawMask, levels: Sequence[int]) -> np.ndarray:
-    """The values, with those on smoothed or compressed edges replaced by the nearest level beside them."""
+    """The values, with those on smoothed or compressed edges replaced by the nearest level beside them.
+
+    Args:
+        raw: a mask of any size.
+        levels: the values with a meaning, at least one, in the mask's kind and ascending.
+
+    Returns:
+        `(height, width)` int32 of these levels alone.
+    """
     known = np.isin(raw.values, levels)
     if known.all():
         return raw.values
