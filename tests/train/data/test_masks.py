@@ -614,3 +614,52 @@ def test_two_opacities_of_white_are_two_classes_though_some_layers_hold_only_one
 def test_opacities_of_white_that_no_layer_holds_together_are_asked_for(tmp_path: Path) -> None:
     folder = saved(tmp_path, white_layer(binary(100)), white_layer(binary(200)))
     assert "f1.png: holds 0 and 200, and f0.png 0 and 100: save both alike" in asked(folder)
+
+
+def with_catheter(mask: np.ndarray, value: int | tuple[int, ...]) -> Image.Image:
+    """A mask with a line of 2 x 70 pixels across its structures and the background between them."""
+    mask = mask.copy()
+    mask[10:80, 47:49] = value
+    return Image.fromarray(mask)
+
+
+@pytest.mark.parametrize("place", ["masks", "lungs", "one name"])
+@pytest.mark.parametrize("value", [60, 128])
+def test_a_thin_structure_in_a_grey_of_its_own_is_asked_for(tmp_path: Path, value: int, place: str) -> None:
+    folder = saved(tmp_path, Image.fromarray(binary()), with_catheter(binary(), value))
+    if place == "lungs":
+        (folder / "masks").rename(folder / "lungs")
+    elif place == "one name":
+        (folder / "classes.txt").write_text("lungs\n")
+    message = asked(folder)
+    assert f"f1.png: holds grey {value} in 140 pixels, a thin structure or stray pixels" in message
+    if place == "lungs":
+        assert "a folder of one structure has masks of 0 and one other value" in message
+    else:
+        (folder / "classes.txt").write_text(f"{value} = catheter\n255 = lungs\n")
+        outlines = open_dataset(folder).films[1].load()[1]
+        assert float(outlines["catheter"].mean()) == 140 / SIDE**2
+
+
+def test_a_second_thin_colour_in_a_folder_of_one_structure_is_asked_for(tmp_path: Path) -> None:
+    red = np.dstack([binary(), binary(0), binary(0)])
+    folder = saved(tmp_path, Image.fromarray(red), with_catheter(red, (0, 0, 255)))
+    (folder / "masks").rename(folder / "lungs")
+    assert "f1.png: holds #0000ff in 140 pixels, a thin structure or stray pixels: a folder of one" in asked(folder)
+
+
+def test_a_thin_structure_in_a_darker_shade_of_another_is_asked_for(tmp_path: Path) -> None:
+    red = np.dstack([binary(), binary(0), binary(0)])
+    folder = saved(tmp_path, Image.fromarray(red), with_catheter(red, (128, 0, 0)))
+    assert "f1.png: holds #800000 in 140 pixels, a thin structure or stray pixels" in asked(folder)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("colour", [False, True])
+def test_edges_that_halving_one_side_makes_are_no_structure(tmp_path: Path, axis: int, colour: bool) -> None:
+    mask = np.dstack([binary(), binary(0), binary(0)]) if colour else binary()
+    long = np.roll(np.repeat(mask, 2, axis), 1, axis)
+    half = cv2.resize(long, (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    assert len(np.unique(half)) == 3
+    (found,) = shares(open_dataset(saved(tmp_path, Image.fromarray(half)))).values()
+    assert found == float((half >= 128).any(axis=2).mean() if colour else (half >= 128).mean())

@@ -9,10 +9,15 @@ from edge_seg.errors import InputError
 
 from edge_seg_data.masks.classes import HOW_TO_NAME, IGNORED, Classes
 from edge_seg_data.masks.levels import MOST_CLASSES, is_grey_palette, levels_in, shown_value, unmixed
-from edge_seg_data.masks.raw import COLOUR, GREY, INDEX, MaskScan
+from edge_seg_data.masks.raw import COLOUR, FEW_VALUES, GREY, INDEX, MaskScan
 
 _HALF_WAY = range(124, 133)  # what JPEG makes of 127 and 128
-_STRAY = 4  # pixels of a colour that may be nothing
+_STRAY = 4  # pixels of a value that may be nothing
+_APART = 0.2  # least share of a thin structure's pixels that no edge explains
+_HOW_TO_NAME_COLOURS = "write a line `#RRGGBB = NAME` for each colour that counts into classes.txt"
+
+ONE_VALUE = "a folder of one structure has masks of 0 and one other value"
+"""What to do about a second value in such a folder."""
 
 
 def refuse_without_background(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> None:
@@ -90,17 +95,37 @@ def ask_about_scales(scans: Sequence[MaskScan], kind: str, found: Sequence[int])
     )
 
 
-def ask_about_thin(scans: Sequence[MaskScan], levels: Sequence[int]) -> None:
-    """Refuse a colour without areas that no edge between others shows.
+def ask_about_thin(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], structure: str | None) -> None:
+    """Refuse a value without areas that smoothing between others does not explain.
+
+    Such is a colour far from all mixtures of the levels, and, where no mask has the many values of smoothed edges, a
+    value of which many pixels do not lie between a darker and a brighter one.
+
+    Args:
+        scans: of all masks, in the set's kind.
+        kind: of the set.
+        levels: of the set.
+        structure: the one that each file holds, if so.
 
     Raises:
-        InputError: there is such a colour: a line, a spot, or stray pixels.
+        InputError: there is such a value: a line, a spot, or stray pixels.
     """
-    values = sorted({value for scan in scans for value in scan.counts if not scan.lossy} - {*levels})
-    for value in unmixed(values, levels):
-        scan = max(scans, key=lambda one: one.counts.get(value, 0))
-        if scan.counts[value] >= _STRAY:
+    exact = [scan for scan in scans if not scan.lossy]
+    values = sorted({value for scan in exact for value in scan.counts} - {*levels})
+    unmixable = {*unmixed(values, levels)} if kind == COLOUR else set()
+    unsmoothed = all(len(scan.counts) <= FEW_VALUES for scan in exact)
+
+    def unexplained(scan: MaskScan, value: int) -> int:
+        pixels, apart = scan.counts.get(value, 0), scan.apart.get(value, 0)
+        if value in unmixable:
+            return pixels
+        return apart if unsmoothed and apart >= _APART * pixels else 0
+
+    for value in values:
+        scan = max(exact, key=lambda one: unexplained(one, value))
+        if unexplained(scan, value) >= _STRAY:
+            how = HOW_TO_NAME if kind != COLOUR else _HOW_TO_NAME_COLOURS
             raise InputError(
-                f"{scan.path}: holds {shown_value(value, COLOUR)} in {scan.counts[value]} pixels, a thin structure or "
-                "stray pixels: write a line `#RRGGBB = NAME` for each colour that counts into classes.txt"
+                f"{scan.path}: holds {shown_value(value, kind)} in {scan.counts[value]} pixels, a thin structure or "
+                f"stray pixels: {how if structure is None else ONE_VALUE}"
             )

@@ -12,6 +12,7 @@ from edge_seg.pixels import IGNORE
 
 from edge_seg_data.masks.classes import BACKGROUND, HOW_TO_NAME, IGNORED, Classes
 from edge_seg_data.masks.doubts import (
+    ONE_VALUE,
     ask_about_ignored,
     ask_about_scales,
     ask_about_thin,
@@ -19,7 +20,6 @@ from edge_seg_data.masks.doubts import (
     refuse_without_background,
 )
 from edge_seg_data.masks.levels import (
-    FEW_VALUES,
     JPEG_STEP,
     MOST_CLASSES,
     distance_to_nearest,
@@ -32,7 +32,7 @@ from edge_seg_data.masks.levels import (
     tells_by_colour,
     unify,
 )
-from edge_seg_data.masks.raw import ALPHA, COLOUR, GREY, MaskScan, in_kind, read_raw
+from edge_seg_data.masks.raw import ALPHA, COLOUR, FEW_VALUES, GREY, MaskScan, in_kind, read_raw
 from edge_seg_data.masks.snapping import snapped
 from edge_seg_data.report import counted
 
@@ -90,6 +90,7 @@ def decide(scans: Sequence[MaskScan], classes: Classes | None, structure: str | 
         return _named(unified, kind, classes)
     levels = levels_of(unified, kind)
     refuse_without_background(unified, kind, levels)
+    ask_about_thin(unified, kind, levels, structure)
     if structure is not None:
         return _binary(unified, kind, levels, structure)
     if classes is not None:
@@ -161,7 +162,7 @@ def _binary(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], structu
         beside = f", or {IGNORE} to ignore beside it in at least one" if IGNORE in found and kind == GREY else ""
         raise InputError(
             f"{scan.path}: holds {shown_value(value, kind)}, and other masks of {structure} hold "
-            f"{shown_value(found[-1], kind)}: a folder of one structure has masks of 0 and one other value{beside}"
+            f"{shown_value(found[-1], kind)}: {ONE_VALUE}{beside}"
         )
     if found == [IGNORE] and kind == GREY:
         notes = (f"{structure}: grey {IGNORE} is the only value beside 0, and is read as the structure",)
@@ -201,9 +202,7 @@ def _listed(scans: Sequence[MaskScan], kind: str, levels: Sequence[int], classes
 def _found(scans: Sequence[MaskScan], kind: str, levels: Sequence[int]) -> Encoding:
     """Without names: binary, class numbers, grey levels or colours."""
     found = [value for value in levels if value != 0]
-    if kind == COLOUR:
-        ask_about_thin(scans, levels)
-    else:
+    if kind != COLOUR:
         ask_about_scales(scans, kind, found)
     if len(found) <= 1:
         notes = (f"the structure is called {OBJECT}: write its name into classes.txt",)

@@ -12,15 +12,12 @@ from edge_seg.errors import InputError
 from edge_seg.pixels import IGNORE
 
 from edge_seg_data.masks.classes import Classes
-from edge_seg_data.masks.raw import ALPHA, COLOUR, GREY, INDEX, MaskScan, in_kind
+from edge_seg_data.masks.raw import ALPHA, COLOUR, FEW_VALUES, GREY, INDEX, MaskScan, in_kind
 
 MOST_CLASSES = 32
 
 JPEG_STEP = 20
 """Difference in grey that JPEG always preserves."""
-
-FEW_VALUES = 4
-"""A mask with no more values than this has no smoothed edges."""
 
 _INSIDE = 0.2  # least share of a level's pixels without another value beside them
 _LEAST_SHARE = 5e-4  # of the pixels inside areas; a level of a lossy set has at least this share
@@ -60,7 +57,8 @@ def is_grey_palette(scan: MaskScan) -> bool:
 
 def unify(scan: MaskScan, kind: str) -> MaskScan:
     """The scan with its values in the set's kind."""
-    return replace(scan, counts=_merged(scan.counts, scan, kind), flat=_merged(scan.flat, scan, kind))
+    counts, flat, apart = (_merged(one, scan, kind) for one in (scan.counts, scan.flat, scan.apart))
+    return replace(scan, counts=counts, flat=flat, apart=apart)
 
 
 def _merged(counts: dict[int, int], scan: MaskScan, kind: str) -> dict[int, int]:

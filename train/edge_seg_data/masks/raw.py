@@ -23,6 +23,9 @@ from edge_seg_data.files import NIFTI
 GREY, INDEX, COLOUR, ALPHA = "grey", "palette index", "colour", "alpha"
 """Kinds of mask values."""
 
+FEW_VALUES = 4
+"""A mask with no more values than this has no smoothed edges, or such of one pixel."""
+
 _FAINTEST = 16  # least alpha of paint; less is the end of a soft edge
 _JPEG_TOLERANCE = 16  # grey values by which JPEG may vary inside an area of one colour
 _ORIENTATION = 274  # EXIF tag
@@ -57,6 +60,8 @@ class MaskScan:
         shape: `(height, width)`.
         counts: pixels of each value.
         flat: of each value, pixels whose eight neighbours look the same, which leaves out edges.
+        apart: of each value of a lossless mask with `FEW_VALUES` at most, pixels that smoothing between their
+            neighbours does not explain.
     """
 
     path: Path
@@ -66,6 +71,7 @@ class MaskScan:
     shape: tuple[int, int]
     counts: dict[int, int]
     flat: dict[int, int]
+    apart: dict[int, int]
 
 
 def scan(path: Path) -> MaskScan:
@@ -78,8 +84,11 @@ def scan(path: Path) -> MaskScan:
     counts = count_values(raw.values)
     height, width = raw.values.shape
     # A lossless mask of two values has no smoothed edges to look for.
-    flat = counts if len(counts) <= 2 and not raw.lossy else count_values(raw.values, flat_pixels(raw))
-    return MaskScan(path, raw.kind, raw.lossy, raw.palette, (height, width), counts, flat)
+    plain = len(counts) <= 2 and not raw.lossy
+    flat = counts if plain else count_values(raw.values, flat_pixels(raw))
+    few = len(counts) <= FEW_VALUES and not raw.lossy
+    apart = counts if plain else count_values(raw.values, ~_are_between(raw)) if few else {}
+    return MaskScan(path, raw.kind, raw.lossy, raw.palette, (height, width), counts, flat, apart)
 
 
 def count_values(values: np.ndarray, where: np.ndarray | None = None) -> dict[int, int]:
@@ -102,6 +111,17 @@ def flat_pixels(raw: RawMask) -> np.ndarray:
     for plane in planes_of(raw):
         flat &= cv2.dilate(plane, kernel).astype(np.int32) - cv2.erode(plane, kernel) <= tolerance
     return flat
+
+
+def _are_between(raw: RawMask) -> np.ndarray:
+    """Bool of the mask's shape: whether a pixel has a darker and a brighter neighbour, in any channel."""
+    if raw.kind == INDEX:
+        raw = RawMask(in_kind(raw.values, raw, COLOUR), COLOUR)
+    kernel = np.ones((3, 3), np.uint8)
+    between = np.zeros(raw.values.shape, bool)
+    for plane in planes_of(raw):
+        between |= (cv2.erode(plane, kernel) < plane) & (plane < cv2.dilate(plane, kernel))
+    return between
 
 
 def planes_of(raw: RawMask) -> list[np.ndarray]:
