@@ -435,6 +435,22 @@ def test_the_soft_edge_of_a_layer_is_cut_half_way(tmp_path: Path) -> None:
     assert sum(found.values()) == pytest.approx(float((alpha >= 128).mean()))
 
 
+@pytest.mark.parametrize("width", [6, 8, 12])
+def test_a_wide_soft_edge_is_cut_half_way_too(tmp_path: Path, width: int) -> None:
+    alpha = cv2.GaussianBlur(binary(), (0, 0), width)
+    colours = np.repeat(PAINTS[1:3], SIDE // 2, axis=0)[None].repeat(SIDE, axis=0)
+    found = shares(open_dataset(saved(tmp_path, Image.fromarray(np.dstack([colours, alpha])))))
+    assert set(found) == {"red", "green"}
+    assert sum(found.values()) == pytest.approx(float((alpha >= (int(alpha.max()) + 1) // 2).mean()))
+
+
+def test_a_faint_spot_in_a_colour_of_its_own_is_kept_beside_large_areas(tmp_path: Path) -> None:
+    layer = np.array(painted(255, 255, 255))
+    layer[4:9, 4:9] = (255, 255, 0, 60)
+    found = shares(open_dataset(saved(tmp_path, Image.fromarray(layer))))
+    assert found["yellow"] == 25 / SIDE**2
+
+
 @pytest.mark.parametrize("mode", ["LA", "RGBA"])
 def test_a_mask_hidden_by_its_transparency_is_refused_and_an_empty_layer_is_not(tmp_path: Path, mode: str) -> None:
     clear = Image.fromarray(np.zeros((SIDE, SIDE), np.uint8))

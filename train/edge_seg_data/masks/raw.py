@@ -27,6 +27,7 @@ FEW_VALUES = 4
 """A mask with no more values than this has no smoothed edges, or such of one pixel."""
 
 _FAINTEST = 16  # least alpha of paint; less is the end of a soft edge
+_LEAST_AREA = 0.01  # share of a colour's pixels that have one alpha, if that is an area's
 _JPEG_TOLERANCE = 16  # grey values by which JPEG may vary inside an area of one colour
 _ORIENTATION = 274  # EXIF tag
 _TURNING = range(2, 9)  # orientations other than upright; programs ignore what is none
@@ -261,7 +262,7 @@ def _of_array(picture: np.ndarray, lossy: bool, path: Path) -> RawMask:
     if alpha is not None:
         if not alpha.any() and (colour != colour[0, 0]).any():
             raise InputError(f"{path}: the mask is all transparent, with colours beneath: save it without transparency")
-        least = _least_painted(alpha)
+        least = _least_painted(colour, alpha)
         seen = colour[alpha >= least]
         if not seen.size or (seen == seen[0]).all():
             # Everything painted has one colour, or nothing is painted: the alpha channel is the mask.
@@ -273,11 +274,19 @@ def _of_array(picture: np.ndarray, lossy: bool, path: Path) -> RawMask:
     return RawMask(red << 16 | green << 8 | blue, COLOUR, lossy)
 
 
-def _least_painted(alpha: np.ndarray) -> int:
+def _least_painted(colour: np.ndarray, alpha: np.ndarray) -> int:
     """The alpha from which a pixel counts as painted: half of the faintest area's."""
     kernel = np.ones((3, 3), np.uint8)
-    areas = alpha[(alpha >= _FAINTEST) & (cv2.dilate(alpha, kernel) == cv2.erode(alpha, kernel))]
-    return max(1, (int(areas.min() if areas.size else alpha.max()) + 1) // 2)
+    painted = alpha >= _FAINTEST
+    flat = painted & (cv2.dilate(alpha, kernel) == cv2.erode(alpha, kernel))
+    paints = np.zeros(alpha.shape, np.int64)
+    for channel in range(colour.shape[2]):
+        paints = paints << 8 | colour[:, :, channel]
+    # The end of a wide soft edge is flat in places too, which are few of its colour's pixels.
+    sizes = count_values(paints, painted)
+    found = count_values(paints << 8 | alpha, flat)
+    areas = [key & 255 for key, pixels in found.items() if pixels >= _LEAST_AREA * sizes[key >> 8]]
+    return max(1, (min(areas, default=int(alpha.max())) + 1) // 2)
 
 
 def _shown(paint: np.ndarray, least: int) -> tuple[int, ...]:
