@@ -61,7 +61,9 @@ MASK_FOLDERS = [
     "segmentationclass",
     "ann_dir",
 ]
-NO_STRUCTURES = frozenset(
+
+# Words in names of folders and files that sit beside masks but hold none.
+_NO_STRUCTURES = frozenset(
     [
         "overlay",
         "overlays",
@@ -77,12 +79,9 @@ NO_STRUCTURES = frozenset(
         "raw",
         "data",
         "output",
-        "old",
-        "backup",
     ]
 )
-"""Words in names of folders and files that sit beside masks but hold none."""
-
+_PUT_ASIDE = frozenset(["old", "backup"])  # alone, or with a word for a mask: `old_fracture` is a structure
 
 _DEEPEST = 4  # levels of nested folders
 _SHOWN = 4  # kinds of files to list in a message
@@ -151,6 +150,11 @@ def film_folder(folders: dict[str, Path]) -> Path | None:
     return next((folders[name] for name in FILM_FOLDERS if name in folders), None)
 
 
+def is_no_structure(name: str) -> bool:
+    """Whether a lower-case name as a whole is that of folders and files beside masks (`overlays`, `old_masks`)."""
+    return name in _NO_STRUCTURES or structure_of(name) in _PUT_ASIDE
+
+
 def structure_folders(folders: dict[str, Path]) -> dict[str, Path]:
     """Of these folders, the ones that may hold masks of one structure each, by structure."""
     return {
@@ -178,6 +182,8 @@ def rooms_of(folder: Path) -> Rooms | None:
 def make_rooms(films: Path, masks: Path, ignored: tuple[Path, ...]) -> Rooms:
     """The rooms of films and masks; the masks may be in a folder per structure."""
     below = _structure_folders(masks, films)
+    if below:
+        ignored += tuple(path for path in folders_of(masks).values() if path not in below.values())
     return Rooms(films, None if below else masks, below, ignored)
 
 
@@ -185,15 +191,17 @@ def find_rooms(rooms: Rooms, layout: str) -> Found:
     """Films and masks in a folder's rooms."""
     found = Found(layout)
     films = [path for path in list_files(rooms.films) if is_film_file(path)]
-    if rooms.masks is not None:
-        found.add(pair(films, _masks_in(rooms.masks, rooms.films), rooms.films, rooms.masks))
-    for structure, folder in rooms.structures.items():
-        found.add(pair(films, _masks_in(folder, rooms.films), rooms.films, folder), structure)
+    ignored = list(rooms.ignored)
+    sources: list[tuple[str | None, Path]] = [(None, rooms.masks)] if rooms.masks is not None else []
+    for structure, folder in [*sources, *rooms.structures.items()]:
+        masks, aside = _masks_in(folder, rooms.films)
+        found.add(pair(films, masks, rooms.films, folder), structure)
+        ignored += aside
     found.masks = {film: found.masks[film] for film in films if film in found.masks}
     found.lonely_films = [film for film in films if film not in found.masks]
     found.splits = splits_by_folder(films, rooms.films)
-    if rooms.ignored:
-        names = ", ".join(path.name for path in rooms.ignored)
+    if ignored:
+        names = ", ".join(path.relative_to(rooms.films.parent).as_posix() for path in ignored)
         found.problems.append(Problem("ignored-folders", NOTE, f"folders that are not read: {names}"))
     return found
 
@@ -304,17 +312,23 @@ def unmatched(found: Found) -> list[Problem]:
     return problems
 
 
-def _masks_in(folder: Path, films: Path) -> list[Path]:
-    """The masks in a folder, without those put aside in a folder such as `old`, unless the films have such a folder."""
+def _masks_in(folder: Path, films: Path) -> tuple[list[Path], list[Path]]:
+    """The masks in a folder, and the folders in it, such as `old`, whose masks are left out.
+
+    None is left out that the films have too, or if no mask would be left.
+    """
     masks = [path for path in list_files(folder) if is_mask_file(path)]
-    aside = {
-        path for name, path in folders_of(folder).items() if name in NO_STRUCTURES and not (films / path.name).is_dir()
-    }
-    return [path for path in masks if not aside.intersection(path.parents)] or masks
+    aside = [
+        path for name, path in folders_of(folder).items() if is_no_structure(name) and not (films / path.name).is_dir()
+    ]
+    kept = [path for path in masks if not set(aside).intersection(path.parents)]
+    return (kept, aside) if kept else (masks, [])
 
 
 def _may_hold_structure(name: str, path: Path) -> bool:
-    if name in SPLIT_NAMES or name in FILM_FOLDERS or set(words_of(name)) & NO_STRUCTURES or not structure_of(name):
+    if name in SPLIT_NAMES or name in FILM_FOLDERS or not structure_of(name):
+        return False
+    if is_no_structure(name) or _NO_STRUCTURES.intersection(words_of(name)):
         return False
     return any(is_mask_file(file) for file in list_files(path))
 

@@ -79,7 +79,7 @@ def _found(films: list[Path], folder: Path) -> Found:
 def _without_others(pairing: Pairing) -> Pairing:
     """The pairing without overlays and previews beside the masks."""
     kept = {
-        film: {name: paths for name, paths in masks.items() if name not in finding.NO_STRUCTURES}
+        film: {name: paths for name, paths in masks.items() if not finding.is_no_structure(name)}
         for film, masks in pairing.masks.items()
     }
     return Pairing({film: masks for film, masks in kept.items() if masks}, (), (), pairing.notes)

@@ -12,7 +12,7 @@ import pytest
 from edge_seg.errors import InputError
 from edge_seg.phantom import phantom
 from edge_seg.phantom.dicom import write_dicom
-from edge_seg_data import Options, inspect_dataset, open_dataset
+from edge_seg_data import Dataset, Options, inspect_dataset, open_dataset
 from edge_seg_data.dataset import LabelledFilm
 from edge_seg_data.splits import split_by_patient
 from hypothesis import given
@@ -211,8 +211,44 @@ def test_masks_put_aside_are_no_pieces_of_others(tmp_path: Path, folder: str) ->
         save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
         save(tmp_path / "masks" / f"f{i}.png", _MADE[i].masks["left_lung"])
         save(tmp_path / "masks" / folder / f"f{i}.png", whole(i))
-    for i, film in enumerate(open_dataset(tmp_path).films):
+    dataset = open_dataset(tmp_path)
+    for i, film in enumerate(dataset.films):
         np.testing.assert_array_equal(film.load()[1]["object"] == 1, _MADE[i].masks["left_lung"])
+    assert not_read(dataset) == [f"folders that are not read: masks/{folder}"]
+
+
+def not_read(dataset: Dataset) -> list[str]:
+    assert dataset.report is not None
+    return [problem.text for problem in dataset.report.problems if problem.kind == "ignored-folders"]
+
+
+@pytest.mark.parametrize("where", [".", "masks"])
+@pytest.mark.parametrize("name", ["old_fracture", "backup pump"])
+def test_a_structure_may_have_a_word_for_what_is_put_aside_in_its_name(tmp_path: Path, where: str, name: str) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / where / "lung" / f"f{i}.png", whole(i))
+        save(tmp_path / where / name / f"f{i}.png", _MADE[i].masks["left_lung"])
+    dataset = open_dataset(tmp_path)
+    assert (set(dataset.structures), not_read(dataset)) == ({"lung", name.replace(" ", "_")}, [])
+
+
+@pytest.mark.parametrize("name", ["old", "backup", "old_masks", "overlays"])
+def test_folders_beside_those_of_structures_in_the_masks_are_told_too(tmp_path: Path, name: str) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / "lung" / f"f{i}.png", whole(i))
+        save(tmp_path / "masks" / name / f"f{i}.png", _MADE[i].masks["left_lung"])
+    dataset = open_dataset(tmp_path)
+    assert (dataset.structures, not_read(dataset)) == (("lung",), [f"folders that are not read: masks/{name}"])
+
+
+def test_masks_that_lie_only_in_a_folder_such_as_data_are_read_and_nothing_is_told(tmp_path: Path) -> None:
+    for i in range(COUNT):
+        save(tmp_path / "images" / f"f{i}.png", _MADE[i].film.pixels)
+        save(tmp_path / "masks" / "data" / f"f{i}.png", whole(i))
+    dataset = open_dataset(tmp_path)
+    assert (len(dataset.films), not_read(dataset)) == (COUNT, [])
 
 
 def test_films_that_nobody_outlined_are_for_training_alone(tmp_path: Path) -> None:
