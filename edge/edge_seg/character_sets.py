@@ -34,12 +34,25 @@ _G1 = {**_SINGLE_BYTE, **_DOUBLE_BYTE}
 _WHOLE = {"192": "utf-8", "GB18030": "gb18030", "GBK": "gbk"}
 """Sets without code extensions (PS3.3 table C.12-5)."""
 
-_SUPERSETS = {
-    **{13: "cp932", 87: "cp932", 159: "cp932", 149: "cp949", 58: "gbk"},
-    **{101: "cp1250", 148: "cp1254", 166: "cp874"},
+_WINDOWS_PAGES = {
+    13: "cp932",
+    58: "gbk",
+    87: "cp932",
+    101: "cp1250",
+    126: "cp1253",
+    127: "cp1256",
+    138: "cp1255",
+    144: "cp1251",
+    148: "cp1254",
+    149: "cp949",
+    159: "cp932",
+    166: "cp874",
 }
-"""What devices with Windows write in place of a set: the same characters and more, among them common names. The others'
-is `cp1252` (WHATWG Encoding Standard, section 4.2)."""
+"""The code pages that devices with Windows write in place of a set; for the others it is `cp1252`.
+
+Several, of Cyrillic above all, put other characters than the declared set at the same bytes. So a code page applies
+only to text that is invalid in the declared set, or has control characters there.
+"""
 
 _G1_ESCAPES = {
     b")I": 13,
@@ -75,18 +88,18 @@ class CharacterSets:
     Attributes:
         whole: codec of a set without code extensions.
         numbers: ISO-IR registration numbers of the others, in the order of the values; `None` for ASCII.
-        superset: codec of what devices write in place of these sets.
+        windows_page: codec of what devices write in place of these sets.
     """
 
     whole: str | None
     numbers: tuple[int | None, ...]
-    superset: str = "cp1252"
+    windows_page: str = "cp1252"
 
     @classmethod
     def declared(cls, terms: Sequence[str]) -> CharacterSets:
         """Parse the attribute's values; misspelt terms are read as intended, and unknown ones ignored."""
         numbers: list[int | None] = []
-        supersets: list[str] = []
+        pages: list[str] = []
         for term in terms:
             known = re.sub(r"[^A-Z0-9]", "", term.upper())
             found = re.search(r"(\d+)$", known)
@@ -96,10 +109,10 @@ class CharacterSets:
                 return cls(whole, ())
             if number in _G1 or number in (87, 159, 6) or not known:
                 numbers.append(number if number in _G1 else None)
-                supersets += [_SUPERSETS[number]] if number in _SUPERSETS else []
+                pages += [_WINDOWS_PAGES[number]] if number in _WINDOWS_PAGES else []
             elif (codec := _codec(term)) is not None:
                 return cls(codec, ())
-        return cls(None, tuple(numbers), *supersets[:1])
+        return cls(None, tuple(numbers), *pages[:1])
 
     @classmethod
     def of(cls, header: Any) -> CharacterSets:
@@ -127,7 +140,7 @@ class CharacterSets:
         return "" if value is None else str(value), True
 
     def decode(self, data: bytes) -> tuple[str, bool]:
-        """The text, and whether it conforms to the standard; if not, it is read as UTF-8 if valid, else by `superset`.
+        """The text, and whether it conforms to the standard; if not, it is read as UTF-8 or by `windows_page`.
 
         >>> CharacterSets.declared(["", "ISO 2022 IR 149"]).decode(b"Hong=\\x1b$)C\\xfb\\xf3")
         ('Hong=洪', True)
@@ -142,7 +155,7 @@ class CharacterSets:
         except UnicodeError:
             pass
         plain = _ESCAPES.sub(b"", data)
-        for codec in ("utf-8", self.superset):
+        for codec in ("utf-8", self.windows_page):
             with contextlib.suppress(UnicodeDecodeError):
                 return plain.decode(codec), False
         return plain.decode("iso8859_1"), False
@@ -150,16 +163,19 @@ class CharacterSets:
     def _as_declared(self, data: bytes) -> str:
         if self.whole is not None:
             return data.decode(self.whole)
-        if 13 in self.numbers and _ESCAPE not in data:
+        if self._initial == 13 and _ESCAPE not in data:
             # Many films declare ISO_IR 13 but have Shift JIS names with kanji.
             return data.decode("cp932")
         return "".join(self._pieces(data))
 
+    @property
+    def _initial(self) -> int | None:
+        """The first set that is not ASCII: some devices omit the escape sequence when only one set is possible."""
+        return next((number for number in self.numbers if number is not None), None)
+
     def _pieces(self, data: bytes) -> Iterator[str]:
         first = self.numbers[0] if self.numbers else None
-        # Some devices omit the escape sequence when only one set is possible.
-        initial = first if first is not None else next((number for number in self.numbers if number), None)
-        high, low = initial, b""
+        high, low = self._initial, b""
         position = 0
         while position < len(data):
             piece = _PIECE.match(data, position)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
+
 import pytest
-from edge_seg.character_sets import CharacterSets
+from edge_seg.character_sets import _SINGLE_BYTE, CharacterSets
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,6 +72,8 @@ def test_names_as_the_standard_encodes_them(terms: list[str], data: bytes, text:
         (["ISO_IR 13"], "山田^太郎".encode("shift_jis"), "山田^太郎"),
         (["ISO_IR 13"], "髙橋^一郎".encode("cp932"), "髙橋^一郎"),
         (["ISO 2022 IR 13", "ISO 2022 IR 87"], "山田^太郎".encode("shift_jis"), "山田^太郎"),
+        # The first set is Latin-1, whatever may follow an escape sequence.
+        (["ISO 2022 IR 100", "ISO 2022 IR 13"], b"Jos\xe9^Mar\xeda", "José^María"),
         # Misspelt.
         (["ISO IR 100"], b"J\xe4ger", "Jäger"),
         (["iso_ir_192"], "王".encode(), "王"),
@@ -96,6 +100,10 @@ def test_names_as_devices_encode_them(terms: list[str], data: bytes, text: str) 
         (["ISO_IR 100"], "Škoda^Seán".encode("cp1252"), "Škoda^Seán"),
         (["ISO_IR 101"], "Šimić^Željko".encode("cp1250"), "Šimić^Željko"),
         ([], "Œuvre^X".encode("cp1252"), "Œuvre^X"),
+        (["ISO_IR 144"], "Ђорђе^Љубица".encode("cp1251"), "Ђорђе^Љубица"),
+        (["ISO_IR 126"], "Ελένη^“Λένα”".encode("cp1253"), "Ελένη^“Λένα”"),
+        (["ISO_IR 127"], "پروين^ژاله".encode("cp1256"), "پروين^ژاله"),
+        (["ISO_IR 138"], "שָׁלוֹם^דבורה".encode("cp1255"), "שָׁלוֹם^דבורה"),
         (["", "ISO 2022 IR 87"], "山田^太郎".encode("shift_jis"), "山田^太郎"),
         (["ISO 2022 IR 149"], "똠방".encode("cp949"), "똠방"),
         (["ISO 2022 IR 58"], "張^曉東".encode("gbk"), "張^曉東"),
@@ -106,6 +114,13 @@ def test_names_as_devices_encode_them(terms: list[str], data: bytes, text: str) 
 )
 def test_a_guess_is_told(terms: list[str], data: bytes, text: str) -> None:
     assert CharacterSets.declared(terms).decode(data) == (text, False)
+
+
+@pytest.mark.parametrize("number", sorted(set(_SINGLE_BYTE) - {13}))
+def test_what_is_valid_in_the_declared_set_keeps_its_meaning(number: int) -> None:
+    decoder = codecs.getincrementaldecoder(_SINGLE_BYTE[number])("ignore")
+    text = decoder.decode(bytes(range(0xA0, 0x100)))
+    assert CharacterSets.declared([f"ISO_IR {number}"]).decode(text.encode(_SINGLE_BYTE[number])) == (text, True)
 
 
 @given(st.lists(st.sampled_from([t for terms, _, _ in STANDARD for t in terms] + ["", "x"]), max_size=3), st.binary())
