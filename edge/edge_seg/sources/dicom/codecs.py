@@ -10,10 +10,14 @@ import numpy as np
 from edge_seg.errors import InputError
 from edge_seg.quiet import native_failures_quiet, warnings_ignored
 from edge_seg.sources.dicom import gdcm_frame
-from edge_seg.sources.dicom.attributes import number, numbers
+from edge_seg.sources.dicom.attributes import number
+from edge_seg.sources.dicom.padding import declared_padding
 from edge_seg.sources.header import read_header
 
 _RLE = "1.2.840.10008.1.2.5"
+# JPEG Baseline and Extended, JPEG-LS near-lossless, JPEG 2000 and its part 2, HTJ2K: they keep no overlay, and may move
+# values beyond their bits.
+_LOSSY = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81, 91, 93, 203)}
 _OVERLAYS = range(0x6000, 0x6020, 2)  # groups
 _OVERLAY_BIT, _OVERLAY_DATA = 0x0102, 0x3000
 _STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -25,20 +29,16 @@ def decode_pixels(dataset: Any, path: str) -> tuple[np.ndarray, tuple[str, ...]]
     Of the header, the codecs see only the few attributes that describe the pixels, put in order.
 
     Raises:
-        InputError: damaged, or in an encoding that no installed codec decodes.
+        InputError: damaged, in an encoding that no installed codec decodes, too large for the memory, or an encoded
+            picture of another size than the header says, or of several colours.
     """
     syntax = dataset.file_meta.TransferSyntaxUID
-    described, shift = _described(dataset)
-    notes: tuple[str, ...] = ()
+    described, bits, shift = _described(dataset)
     if syntax.is_encapsulated:
         _refuse_other_picture(described, path)
-    elif _uses_more_bits(described, dataset):
-        notes = (f"values go beyond the {described.BitsStored} bits that the header gives them: all bits are used",)
-        described.BitsStored, described.HighBit, shift = described.BitsAllocated, described.BitsAllocated - 1, 0
     try:
         with warnings_ignored():
-            stored = _decode(described, syntax)
-            return _shifted(stored, described.BitsStored - shift, shift) if shift else stored, notes
+            return _values(_decode(described, syntax), dataset, bits, shift)
     # The codecs, some of them native, may raise anything, even PanicException, which is not an Exception.
     except BaseException as error:
         if isinstance(error, _STOPS):
@@ -137,10 +137,7 @@ def _in_order(decoder: Any) -> list[str]:
 
 
 def _decode_extended(described: Any) -> np.ndarray:
-    """Decode 12-bit JPEG Extended without pydicom: values beyond Bits Stored would wrap around in gdcm.
-
-    They are decoded with all 12 bits and clipped here.
-    """
+    """Decode JPEG Extended without pydicom, which would tell gdcm more bits than the 12 that gdcm decodes."""
     from pydicom.encaps import generate_frames
 
     frame = next(generate_frames(described.PixelData, number_of_frames=1))
@@ -148,48 +145,94 @@ def _decode_extended(described: Any) -> np.ndarray:
     size, form = (described.Columns, described.Rows), (described.BitsAllocated, 12 if wide else 8, 0)
     decoded = gdcm_frame.decode_described(frame, str(described.file_meta.TransferSyntaxUID), size, form)
     values = np.frombuffer(decoded, np.uint16 if wide else np.uint8)
-    top = (1 << described.BitsStored) - 1
-    return np.minimum(values.reshape(described.Rows, described.Columns), values.dtype.type(top))
+    return values.reshape(described.Rows, described.Columns).copy()
 
 
-def _shifted(stored: np.ndarray, bits: int, shift: int) -> np.ndarray:
-    """The values in the bits up to High Bit, or in the lowest bits if they lie there whatever High Bit says.
+def _values(stored: np.ndarray, dataset: Any, bits: int, shift: int) -> tuple[np.ndarray, tuple[str, ...]]:
+    """What pixels mean of which all bits are decoded: the values in the bits up to High Bit, or in all that are used.
+
+    PS3.5 section 8.1.1 lets nothing of a value lie above High Bit, but some films need more bits than their header
+    gives them. Others have an overlay there, as was allowed before 2004, or a padding value.
+
+    Args:
+        stored: as decoded; it is changed.
+        dataset: pydicom's.
+        bits: Bits Stored.
+        shift: number of bits below the values by High Bit.
+
+    Returns:
+        The values, and notes about them. Padding that the bits cannot hold keeps the value that the header gives it.
+    """
+    film: np.ndarray | bool = True
+    notes: tuple[str, ...] = ()
+    if not _fit(stored, bits + shift, film):
+        padding = declared_padding(dataset, stored)
+        film = True if padding is None else ~padding
+    if not _fit(stored, bits + shift, film):
+        keeps_bits = dataset.file_meta.TransferSyntaxUID not in _LOSSY
+        declared = keeps_bits and _has_embedded_overlay(dataset)
+        if not declared and not _fit_unextended(stored, bits + shift, film):
+            if not keeps_bits or _are_values_above(stored, bits + shift, film):
+                return stored, (f"values go beyond the {bits} bits that the header gives them: all bits are used",)
+            taken = "taken for an overlay that the header does not declare"
+            notes = (f"a bit above the {bits} bits of the values is left out: {taken}",)
+        _keep_lowest(stored, bits + shift, film)
+    if shift:
+        _shift(stored, bits, shift, film)
+    return stored, notes
+
+
+def _least_and_most(stored: np.ndarray, film: np.ndarray | bool) -> tuple[int, int]:
+    """Of the film and 0, which is in every range."""
+    return int(stored.min(where=film, initial=0)), int(stored.max(where=film, initial=0))
+
+
+def _fit(stored: np.ndarray, bits: int, film: np.ndarray | bool) -> bool:
+    """Whether the film's values are numbers of that many bits, with a sign if their type has one."""
+    signed = stored.dtype.kind == "i"
+    least, most = _least_and_most(stored, film)
+    return (not signed or least >= -(1 << bits - 1)) and most < 1 << bits - signed
+
+
+def _fit_unextended(stored: np.ndarray, bits: int, film: np.ndarray | bool) -> bool:
+    """Whether the film's values leave all bits above zero, even those of negative numbers."""
+    least, most = _least_and_most(stored, film)
+    return least == 0 and most < 1 << bits
+
+
+def _are_values_above(stored: np.ndarray, bits: int, film: np.ndarray | bool) -> bool:
+    """Whether the bits above, some of which are set, are part of the values: a single one may be an overlay."""
+    if -(1 << bits - 1) <= _least_and_most(stored, film)[0] < 0:
+        # The bits above go with the sign.
+        return True
+    unsigned = stored.view(stored.dtype.str.replace("i", "u"))
+    return (int(np.bitwise_or.reduce(unsigned, axis=None, where=film)) >> bits).bit_count() > 1
+
+
+def _keep_lowest(stored: np.ndarray, bits: int, film: np.ndarray | bool) -> None:
+    """Drop the bits above; of signed values, the highest bit that is left is the sign."""
+    unused = 8 * stored.dtype.itemsize - bits
+    np.left_shift(stored, unused, out=stored, where=film)
+    np.right_shift(stored, unused, out=stored, where=film)
+
+
+def _shift(stored: np.ndarray, bits: int, shift: int, film: np.ndarray | bool) -> None:
+    """Shift to the right the values that lie in the bits up to High Bit; some lie in the lowest, whatever it says.
 
     Left-justified values, however small, leave the bits below them zero.
 
     Args:
-        stored: all bits up to High Bit.
+        stored: all bits up to High Bit; it is changed.
         bits: Bits Stored.
         shift: number of bits below the values by High Bit.
+        film: where to shift.
     """
-    fit = int(stored.min()) >= -(1 << bits - 1) and int(stored.max()) < 1 << bits
-    if fit and int(np.bitwise_or.reduce(stored, axis=None)) & (1 << shift) - 1:
-        unused = 8 * stored.dtype.itemsize - bits
-        return stored << unused >> unused
-    return stored >> shift
-
-
-def _uses_more_bits(described: Any, dataset: Any) -> bool:
-    """Whether unsigned values use bits above High Bit, where PS3.5 section 8.1.1 allows nothing of them.
-
-    A single bit there is an overlay, as in films made before 2004, and some send padding that is beyond their bits.
-    """
-    allocated = described.BitsAllocated
-    unused = described.BitsStored < allocated and allocated in (8, 16, 32)
-    if not unused or described.PixelRepresentation or _has_embedded_overlay(dataset):
-        return False
-    order = "<" if described.file_meta.TransferSyntaxUID.is_little_endian else ">"
-    values = np.frombuffer(described.PixelData, f"{order}u{allocated // 8}", described.Rows * described.Columns)
-    if not _are_several_bits(int(np.bitwise_or.reduce(values)) >> described.BitsStored):
-        return False
-    keywords = ("PixelPaddingValue", "PixelPaddingRangeLimit")
-    ends = [int(end) % (1 << allocated) for keyword in keywords for end in numbers(dataset, keyword)[:1]]
-    film = values[(values < min(ends)) | (values > max(ends))] if ends else values
-    return _are_several_bits(int(np.bitwise_or.reduce(film)) >> described.BitsStored)
-
-
-def _are_several_bits(bits: int) -> bool:
-    return bits.bit_count() > 1
+    least, most = _least_and_most(stored, film)
+    fit = least >= -(1 << bits - 1) and most < 1 << bits
+    if fit and int(np.bitwise_or.reduce(stored, axis=None, where=film)) & (1 << shift) - 1:
+        _keep_lowest(stored, bits, film)
+    else:
+        np.right_shift(stored, shift, out=stored, where=film)
 
 
 def _has_embedded_overlay(dataset: Any) -> bool:
@@ -197,11 +240,12 @@ def _has_embedded_overlay(dataset: Any) -> bool:
     return any((group, _OVERLAY_BIT) in dataset and (group, _OVERLAY_DATA) not in dataset for group in _OVERLAYS)
 
 
-def _described(dataset: Any) -> tuple[Any, int]:
-    """A dataset of only the pixels and their description, and by how many bits to shift the values right.
+def _described(dataset: Any) -> tuple[Any, int, int]:
+    """A dataset of only the pixels and their description, Bits Stored, and how many bits lie below the values.
 
     Values are in the bits up to High Bit (PS3.5 section 8.1.1), which is the last of Bits Stored in all new films; in
-    left-justified ones it is the last of Bits Allocated.
+    left-justified ones it is the last of Bits Allocated. The description says that all bits are stored, since codecs
+    drop the others.
     """
     from pydicom.dataset import Dataset, FileMetaDataset
 
@@ -214,10 +258,10 @@ def _described(dataset: Any) -> tuple[Any, int]:
     shift = high + 1 - stored if stored <= high < allocated else 0
     described.Rows, described.Columns = int(number(dataset, "Rows", 0)), int(number(dataset, "Columns", 0))
     described.SamplesPerPixel, described.PhotometricInterpretation = 1, "MONOCHROME2"
-    described.BitsAllocated = allocated
-    described.BitsStored, described.HighBit = stored + shift, stored + shift - 1
+    described.BitsAllocated = described.BitsStored = allocated
+    described.HighBit = allocated - 1
     described.PixelRepresentation = int(number(dataset, "PixelRepresentation", 0) == 1)
     described["PixelData"] = dataset["PixelData"]
     described.file_meta = FileMetaDataset()
     described.file_meta.TransferSyntaxUID = dataset.file_meta.TransferSyntaxUID
-    return described, shift
+    return described, stored, shift

@@ -14,6 +14,7 @@ import numpy as np
 
 from edge_seg.errors import InputError
 from edge_seg.sources.dicom.attributes import finite, is_nonsense, items, number, numbers, photometric, raw, text, texts
+from edge_seg.sources.dicom.padding import declared_padding
 
 _BAND = 256
 _TOP = 65535
@@ -104,16 +105,11 @@ def grey_values(dataset: Any, stored: np.ndarray, path: str) -> Grey:
 
 
 def _padding(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Where Pixel Padding Value (0028,0120) occurs, or a value up to its Range Limit (0028,0121; PS3.3 C.7.5.1.1.2)."""
-    ends = numbers(dataset, "PixelPaddingValue")[:1]
-    if not ends:
-        return _with_frame(stored, None), ()
-    ends += numbers(dataset, "PixelPaddingRangeLimit")[:1]
-    first, last = sorted(_as_stored(int(end), dataset, stored) for end in (ends[0], ends[-1]))
-    padding = (stored >= first) & (stored <= last) if first != last else stored == first
-    if padding.all():
-        return None, ("all pixels have the padding value: it is not heeded",)
-    return _with_frame(stored, padding if padding.any() else None), ()
+    """Where the padding lies, `None` if nowhere, and notes about it."""
+    padding = declared_padding(dataset, stored)
+    if padding is not None and padding.all():
+        return None, ("all pixels have the padding value: it is not applied",)
+    return _with_frame(stored, padding if padding is not None and padding.any() else None), ()
 
 
 def _with_frame(stored: np.ndarray, padding: np.ndarray | None) -> np.ndarray | None:
@@ -145,14 +141,6 @@ def _edge(plane: np.ndarray) -> int:
     other = np.flatnonzero((plane != value).any(axis=1))
     count = int(other[0]) if len(other) else len(plane)
     return count if count >= _THINNEST_FRAME * len(plane) else 0
-
-
-def _as_stored(value: int, dataset: Any, stored: np.ndarray) -> int:
-    """A padding value in the type of the pixels, whichever value representation it was read as."""
-    bits = int(number(dataset, "BitsAllocated", 16))
-    if stored.dtype.kind == "i" and value >= 1 << (bits - 1):
-        return value - (1 << bits)
-    return value + (1 << bits) if stored.dtype.kind == "u" and value < 0 else value
 
 
 def _ends(stored: np.ndarray, padding: np.ndarray | None) -> tuple[int, int]:

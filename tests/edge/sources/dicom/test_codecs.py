@@ -20,7 +20,7 @@ from edge_seg.sources.dicom import decode_dicom
 from edge_seg.sources.dicom.gdcm_frame import decode_described
 from edge_seg.sources.files import read_film
 from pydicom.encaps import encapsulate, generate_frames
-from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import JPEG2000Lossless, JPEGBaseline8Bit, JPEGLosslessSV1, RLELossless
 
 MakeFilm = Callable[..., Path]
 
@@ -97,3 +97,42 @@ def test_damaged_jpeg_2000_is_no_work_for_gdcm(at: int, make_film: MakeFilm) -> 
     dataset.save_as(path)
     with pytest.raises(InputError):
         decode_dicom(path.read_bytes(), path)
+
+
+@pytest.mark.parametrize("low", [0, -1000])
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1])
+def test_encoded_values_beyond_the_bits_that_the_header_gives_them_are_all_used(
+    syntax: str, low: int, made: Phantom, make_film: MakeFilm
+) -> None:
+    values = made.film.pixels.astype(np.int16 if low else np.uint16) + low
+    path = make_film(pixels=values)
+    save_encoded(path, lossless_frame(path, syntax), syntax)
+    dataset = pydicom.dcmread(path)
+    dataset.BitsStored, dataset.HighBit = 10, 9
+    dataset.save_as(path)
+    film = read_film(path)
+    np.testing.assert_array_equal(film.pixels, made.film.pixels)
+    assert any("values go beyond the 10 bits" in warning for warning in film.warnings)
+
+
+def lossless_frame(path: Path, syntax: str) -> bytes:
+    """The film's pixels, encoded by pydicom, or by gdcm where pydicom has no encoder."""
+    if syntax == RLELossless:
+        dataset = pydicom.dcmread(path)
+        dataset.compress(RLELossless)
+    else:
+        import gdcm
+
+        reader, change, writer = gdcm.ImageReader(), gdcm.ImageChangeTransferSyntax(), gdcm.ImageWriter()
+        reader.SetFileName(str(path))
+        assert reader.Read()
+        change.SetTransferSyntax(gdcm.TransferSyntax(gdcm.TransferSyntax.JPEGLosslessProcess14_1))
+        change.SetInput(reader.GetImage())
+        assert change.Change()
+        encoded = path.with_name("encoded.dcm")
+        writer.SetFileName(str(encoded))
+        writer.SetFile(reader.GetFile())
+        writer.SetImage(change.GetOutput())
+        assert writer.Write()
+        dataset = pydicom.dcmread(encoded)
+    return next(generate_frames(dataset.PixelData, number_of_frames=1))

@@ -234,26 +234,73 @@ def test_values_beyond_the_bits_that_the_header_gives_them_are_all_used(
     np.testing.assert_array_equal(film.pixels, made.film.pixels << shift)
 
 
+@pytest.mark.parametrize("bits", [12, 15])
+def test_signed_values_beyond_the_bits_that_the_header_gives_them_are_all_used(
+    bits: int, made: Phantom, read_with: Read
+) -> None:
+    pixels = ((made.film.pixels.astype(int) - 1000) << bits - 12).astype(np.int16)
+    film = read_with(pixels, BitsStored=bits, HighBit=bits - 1)
+    assert any(f"beyond the {bits} bits" in warning for warning in film.warnings)
+    np.testing.assert_array_equal(film.pixels, pixels.astype(int) - pixels.min())
+
+
+def test_negative_values_whose_upper_bits_are_zero_are_negative(made: Phantom, read_with: Read) -> None:
+    pixels = ((made.film.pixels.astype(int) - 2048).clip(max=2047) & 0xFFF).astype(np.int16)
+    film = read_with(pixels, BitsStored=12, HighBit=11)
+    np.testing.assert_array_equal(film.pixels, made.film.pixels.clip(max=4095))
+    assert not any("bits" in warning for warning in film.warnings)
+
+
 @pytest.mark.parametrize("bit", [12, 15])
 def test_an_overlay_in_a_bit_of_its_own_is_no_value(bit: int, made: Phantom, read_with: Read) -> None:
     overlaid = (made.film.pixels | (made.film.pixels > 3000).astype(np.uint16) << bit).astype(np.uint16)
     film = read_with(overlaid, BitsStored=12, HighBit=11)
     np.testing.assert_array_equal(film.pixels, made.film.pixels)
     assert not any("beyond the" in warning for warning in film.warnings)
+    # It could be the highest bit of values that the header gives one bit too few.
+    assert any("a bit above the 12 bits of the values is left out" in warning for warning in film.warnings)
 
 
-def test_padding_and_declared_overlays_beyond_the_stored_bits_are_no_values(made: Phantom, make_film: Any) -> None:
-    padded = made.film.pixels.astype(np.uint16)
-    padded[:40, :40] = 65535
-    path = make_film(pixels=padded, BitsStored=12, HighBit=11, PixelPaddingValue=65535)
-    assert not any("beyond the" in warning for warning in decode_dicom(path.read_bytes(), path).warnings)
+def test_a_declared_overlay_is_no_value_and_none_is_missed(made: Phantom, make_film: Any) -> None:
     overlaid = (made.film.pixels | (made.film.pixels > 3000).astype(np.uint16) * 0xC000).astype(np.uint16)
-    path = make_film(pixels=overlaid, BitsStored=12, HighBit=11)
+    overlaid[:40, :40] = 65535
+    path = make_film(pixels=overlaid, BitsStored=12, HighBit=11, PixelPaddingValue=65535)
     dataset = pydicom.dcmread(path)
     for group, bit in ((0x6000, 14), (0x6002, 15)):
         dataset.add_new((group, 0x0102), "US", bit)
     dataset.save_as(path)
-    np.testing.assert_array_equal(decode_dicom(path.read_bytes(), path).pixels, made.film.pixels)
+    film = decode_dicom(path.read_bytes(), path)
+    corner = _corner(film)
+    np.testing.assert_array_equal(film.pixels[~corner], made.film.pixels[~corner] - made.film.pixels[~corner].min())
+    np.testing.assert_array_equal(film.padding, corner)
+    assert not any("bit" in warning for warning in film.warnings)
+
+
+@pytest.mark.parametrize("high", [11, 13])
+@pytest.mark.parametrize(
+    ("dtype", "padding", "overlay"),
+    [(np.uint16, 65535, 0), (np.uint16, 65535, 1 << 15), (np.int16, -32768, 0), (np.uint16, 60000, 0)],
+    ids=str,
+)
+def test_padding_beyond_the_bits_of_the_values_is_padding(
+    dtype: type, padding: int, overlay: int, high: int, made: Phantom, read_with: Read
+) -> None:
+    pixels = (made.film.pixels.astype(int) >> (dtype is np.int16)) << high - 11
+    pixels |= (pixels > pixels.mean()) * overlay
+    pixels[:40, :40] = padding
+    film = read_with(pixels.astype(dtype), BitsStored=12, HighBit=high, PixelPaddingValue=padding)
+    corner = _corner(film)
+    np.testing.assert_array_equal(film.padding, corner)
+    plain = made.film.pixels[~corner] >> (dtype is np.int16)
+    np.testing.assert_array_equal(film.pixels[~corner], plain - plain.min())
+    assert not any("beyond the" in warning for warning in film.warnings)
+    assert any("a bit above" in warning for warning in film.warnings) == bool(overlay)
+
+
+def _corner(film: Film) -> np.ndarray:
+    corner = np.zeros(film.pixels.shape, bool)
+    corner[:40, :40] = True
+    return corner
 
 
 @pytest.mark.parametrize("zero", [0, 2048])
