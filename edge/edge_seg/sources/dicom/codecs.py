@@ -15,9 +15,13 @@ from edge_seg.sources.dicom.padding import declared_padding
 from edge_seg.sources.header import read_header
 
 _RLE = "1.2.840.10008.1.2.5"
-# JPEG Baseline and Extended, JPEG-LS near-lossless, JPEG 2000 and its part 2, HTJ2K: they keep no overlay, and may move
-# values beyond their bits.
-_LOSSY = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51, 81, 91, 93, 203)}
+_OVERSHOOTING = {f"1.2.840.10008.1.2.4.{number}" for number in (50, 51)}
+"""JPEG Baseline and Extended: beside edges, values go beyond those of the original, and so beyond its bits."""
+
+_OVERSHOOT = 0.125  # share of the range; a film that lacks a bit in its header goes up to its double
+_LOSSY = _OVERSHOOTING | {f"1.2.840.10008.1.2.4.{number}" for number in (81, 91, 93, 203)}
+"""These, JPEG-LS near-lossless, JPEG 2000 and its part 2, and HTJ2K: no overlay survives in them."""
+
 _OVERLAYS = range(0x6000, 0x6020, 2)  # groups
 _OVERLAY_BIT, _OVERLAY_DATA = 0x0102, 0x3000
 _STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
@@ -169,14 +173,18 @@ def _values(stored: np.ndarray, dataset: Any, bits: int, shift: int) -> tuple[np
         padding = declared_padding(dataset, stored)
         film = True if padding is None else ~padding
     if not _fit(stored, bits + shift, film):
-        keeps_bits = dataset.file_meta.TransferSyntaxUID not in _LOSSY
-        declared = keeps_bits and _has_embedded_overlay(dataset)
-        if not declared and not _fit_unextended(stored, bits + shift, film):
-            if not keeps_bits or _are_values_above(stored, bits + shift, film):
-                return stored, (f"values go beyond the {bits} bits that the header gives them: all bits are used",)
+        syntax = dataset.file_meta.TransferSyntaxUID
+        keeps_bits = syntax not in _LOSSY
+        if syntax in _OVERSHOOTING and _fit(stored, bits + shift, film, _OVERSHOOT):
+            np.clip(stored, *_limits(stored, bits + shift), out=stored, where=film)
+        elif (keeps_bits and _has_embedded_overlay(dataset)) or _fit_unextended(stored, bits + shift, film):
+            _keep_lowest(stored, bits + shift, film)
+        elif not keeps_bits or _are_values_above(stored, bits + shift, film):
+            return stored, (f"values go beyond the {bits} bits that the header gives them: all bits are used",)
+        else:
             taken = "taken for an overlay that the header does not declare"
             notes = (f"a bit above the {bits} bits of the values is left out: {taken}",)
-        _keep_lowest(stored, bits + shift, film)
+            _keep_lowest(stored, bits + shift, film)
     if shift:
         _shift(stored, bits, shift, film)
     return stored, notes
@@ -187,11 +195,16 @@ def _least_and_most(stored: np.ndarray, film: np.ndarray | bool) -> tuple[int, i
     return int(stored.min(where=film, initial=0)), int(stored.max(where=film, initial=0))
 
 
-def _fit(stored: np.ndarray, bits: int, film: np.ndarray | bool) -> bool:
-    """Whether the film's values are numbers of that many bits, with a sign if their type has one."""
-    signed = stored.dtype.kind == "i"
-    least, most = _least_and_most(stored, film)
-    return (not signed or least >= -(1 << bits - 1)) and most < 1 << bits - signed
+def _limits(stored: np.ndarray, bits: int) -> tuple[int, int]:
+    """The least and the greatest number of that many bits, with a sign if the values' type has one."""
+    return (-(1 << bits - 1), (1 << bits - 1) - 1) if stored.dtype.kind == "i" else (0, (1 << bits) - 1)
+
+
+def _fit(stored: np.ndarray, bits: int, film: np.ndarray | bool, beyond: float = 0.0) -> bool:
+    """Whether the film's values are numbers of that many bits, or go beyond them by no more than a share of them."""
+    (low, high), (least, most) = _limits(stored, bits), _least_and_most(stored, film)
+    more = beyond * (1 << bits)
+    return low - more <= least and most <= high + more
 
 
 def _fit_unextended(stored: np.ndarray, bits: int, film: np.ndarray | bool) -> bool:

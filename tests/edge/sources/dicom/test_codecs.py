@@ -115,6 +115,20 @@ def test_encoded_values_beyond_the_bits_that_the_header_gives_them_are_all_used(
     assert any("values go beyond the 10 bits" in warning for warning in film.warnings)
 
 
+@pytest.mark.parametrize(("top", "all_used"), [(120, False), (240, True)])
+def test_what_jpeg_adds_beside_edges_is_clipped_but_not_a_bit_that_the_header_lacks(
+    top: int, all_used: bool, made: Phantom, make_film: MakeFilm
+) -> None:
+    grey = (made.film.pixels.astype(int) * top // 4095).astype(np.uint8)
+    grey[:64, :64] = 127 * np.random.default_rng(0).integers(0, 2, (64, 64))
+    jpeg = cv2.imencode(".jpg", grey, (cv2.IMWRITE_JPEG_QUALITY, 90))[1]
+    decoded = cv2.imdecode(jpeg, cv2.IMREAD_UNCHANGED)
+    assert decoded.max() > 127
+    film = read_film(save_encoded(make_film(pixels=grey, BitsStored=7, HighBit=6), jpeg.tobytes(), JPEGBaseline8Bit))
+    assert np.abs(film.pixels.astype(int) - (decoded if all_used else decoded.clip(max=127))).max() <= 1
+    assert any("beyond the 7 bits" in warning for warning in film.warnings) == all_used
+
+
 def lossless_frame(path: Path, syntax: str) -> bytes:
     """The film's pixels, encoded by pydicom, or by gdcm where pydicom has no encoder."""
     if syntax == RLELossless:
