@@ -20,6 +20,7 @@ _UNDEFINED = 0xFFFFFFFF
 _LONG = frozenset((b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"))
 """Value representations with a 32-bit length after two reserved bytes (PS3.5 section 7.1.2)."""
 
+_DELIMITERS = {order: re.compile(re.escape(struct.pack(f"{order}HH", 0xFFFE, 0xE0DD))) for order in "<>"}
 _NOT_ZERO = re.compile(rb"[^\0]")
 
 
@@ -90,7 +91,7 @@ class _Walk:
         self._data, self._end, self._at = data, part.end, part.start
         self._order, self._order_known = part.order or "<", part.order is not None
         self._syntax: bytes | None = None
-        self._fragments = False  # whether those of encoded pixels follow
+        self._holds_bytes = False  # whether a value of undefined length follows that is no sequence
         self._group: int | None = None
         self._beginning = part.implicit is None
         self._opened = [_Open(bool(part.implicit), part.end)]
@@ -104,10 +105,7 @@ class _Walk:
             if now.until is not None and self._at >= now.until:
                 now.until = None
             at = self._at
-            if self._fragments and tag in (_ITEM, _SEQUENCE_END):
-                self._at += 8 + (self._length(at) if tag == _ITEM else 0)
-                self._fragments = tag == _ITEM
-            elif now.until is None:
+            if now.until is None:
                 self._begin_item(tag)
             elif tag == _ITEM_END:
                 now.until = None
@@ -119,6 +117,36 @@ class _Walk:
             if self._at == at or self._opened[0].until is None:
                 return
             yield self._at
+            if self._holds_bytes:
+                yield from self._pass_bytes()
+                if self._opened[0].until is None:
+                    return
+
+    def _pass_bytes(self) -> Iterator[int]:
+        """Pass over a value of undefined length that is no sequence, the fragments of encoded pixels, say.
+
+        pydicom goes from item to item. Where those lead to no delimiter, it searches for one from the start. If there
+        is none, it drops the dataset, and takes the value for what follows the dataset.
+        """
+        start, self._holds_bytes = self._at, False
+        while self._at + 8 <= self._end:
+            group, element = struct.unpack_from(f"{self._order}HH", self._data, self._at)
+            tag = group << 16 | element
+            if tag not in (_ITEM, _SEQUENCE_END):
+                break
+            self._at += 8 + (self._length(self._at) if tag == _ITEM else 0)
+            yield self._at
+            if tag == _SEQUENCE_END:
+                return
+        found = _DELIMITERS[self._order].search(self._data, start, self._end)
+        if found:
+            self._at = found.start() + 8
+            yield self._at
+        elif self._beginning and len(self._opened) == 1:
+            # The meta information or a command, which another dataset follows.
+            self._at, self._group = start, None
+        else:
+            self._at, self._opened[-1].until = start, None
 
     def _tag(self) -> int:
         group, element = struct.unpack_from(f"{self._order}HH", self._data, self._at)
@@ -158,31 +186,50 @@ class _Walk:
 
     def _element(self, tag: int) -> None:
         implicit = self._opened[-1].implicit
-        start, length = _value(self._data, self._at, self._order, implicit)
+        representation = _representation(self._data, self._at, implicit)
+        start, length = _value(self._data, self._at, self._order, representation)
         if start == self._at:
             return
         if tag == _SYNTAX and len(self._opened) == 1:
             self._syntax = bytes(self._data[start : start + min(length, 64)]).rstrip(b"\0 ") or None
-        self._fragments = tag == _PIXELS and length == _UNDEFINED
+        begins_with_item = self._data[start : start + 4] == _item(self._order)
         self._at = start if length == _UNDEFINED else start + length
-        if length == _UNDEFINED and not self._fragments:
-            self._opened.append(_Open(implicit, None))
-        elif tag != _PIXELS and self._data[start : start + 4] == _item(self._order):
+        if length == _UNDEFINED:
+            self._holds_bytes = not _is_sequence(tag, representation, begins_with_item)
+            self._opened += [] if self._holds_bytes else [_Open(implicit, None)]
+        elif begins_with_item and (tag != _PIXELS or representation == b"SQ"):
             self.inner.append(_Part(start, min(self._at, self._end), self._order, implicit))
 
     def _length(self, at: int) -> int:
         return int(struct.unpack_from(f"{self._order}I", self._data, at + 4)[0])
 
 
-def _value(data: bytes | memoryview, at: int, order: str, implicit: bool) -> tuple[int, int]:
-    """Start and length of the value of the element at an offset; the offset itself if the element is cut off."""
-    representation = bytes(data[at + 4 : at + 6])
+def _representation(data: bytes | memoryview, at: int, implicit: bool) -> bytes:
+    """The value representation of the element at an offset; empty if it has none."""
     # pydicom takes elements of no VR for implicit ones.
-    if implicit or not b"AA" <= representation <= b"ZZ":
+    said = bytes(data[at + 4 : at + 6])
+    return said if not implicit and b"AA" <= said <= b"ZZ" else b""
+
+
+def _value(data: bytes | memoryview, at: int, order: str, representation: bytes) -> tuple[int, int]:
+    """Start and length of the value of the element at an offset; the offset itself if the element is cut off."""
+    if not representation:
         return at + 8, struct.unpack_from(f"{order}I", data, at + 4)[0]
     if representation not in _LONG:
         return at + 8, struct.unpack_from(f"{order}H", data, at + 6)[0]
     return (at + 12, struct.unpack_from(f"{order}I", data, at + 8)[0]) if at + 12 <= len(data) else (at, 0)
+
+
+def _is_sequence(tag: int, representation: bytes, begins_with_item: bool) -> bool:
+    """Whether pydicom reads a value of undefined length as a sequence, not as bytes."""
+    from pydicom.datadict import dictionary_VR
+
+    if representation:
+        return representation in (b"SQ", b"UN")
+    try:
+        return dictionary_VR(tag) == "SQ"
+    except KeyError:
+        return begins_with_item
 
 
 def _begins_implicit(data: bytes | memoryview, at: int) -> bool:

@@ -77,6 +77,50 @@ FLOODS = {
     "elements behind an implicit one": struct.pack("<HHI", 0x0041, 0x1001, 2) + b"ab" + elements(MOST_ELEMENTS),
     "elements behind one of a command": struct.pack("<HH", 0, 0x0900) + b"US\2\0\0\0" + elements(MOST_ELEMENTS),
     "elements behind zeros": bytes(64) + elements(MOST_ELEMENTS),
+    "elements behind a fragment that claims to be longer": _PIXELS
+    + b"OB\0\0\xff\xff\xff\xff"
+    + _ITEM
+    + struct.pack("<I", 0x7FFFFFFF)
+    + _END_OF_ITEMS
+    + elements(MOST_ELEMENTS),
+    "elements behind bytes with an item that claims to be longer": struct.pack("<HH", 0x0041, 0x1001)
+    + b"OB\0\0\xff\xff\xff\xff"
+    + _ITEM
+    + struct.pack("<I", 0x7FFFFFFF)
+    + _END_OF_ITEMS
+    + elements(MOST_ELEMENTS),
+    "elements in bytes whose item has elements of an odd length": struct.pack("<HH", 0x0041, 0x1001)
+    + b"OB\0\0\xff\xff\xff\xff"
+    + _ITEM
+    + struct.pack("<I", 8)
+    + struct.pack("<HHI", 0x0043, 0x1001, 0x7FFFFFFF)
+    + _END_OF_ITEMS
+    + elements(MOST_ELEMENTS),
+    "elements behind bytes that are no items": struct.pack("<HH", 0x0041, 0x1001)
+    + b"OW\0\0\xff\xff\xff\xff"
+    + b"plain pixels"
+    + _END_OF_ITEMS
+    + elements(MOST_ELEMENTS),
+    "elements in an item of pixels that are a sequence": _PIXELS
+    + b"UN\0\0\xff\xff\xff\xff"
+    + _ITEM
+    + struct.pack("<I", 8 * MOST_ELEMENTS)
+    + elements(MOST_ELEMENTS)
+    + _END_OF_ITEMS,
+    "elements of pixels that are a sequence of known length": _PIXELS
+    + b"SQ\0\0"
+    + struct.pack("<I", 8 + 8 * MOST_ELEMENTS)
+    + _ITEM
+    + struct.pack("<I", 8 * MOST_ELEMENTS)
+    + elements(MOST_ELEMENTS),
+    "elements behind an item whose bytes have no end": _SEQUENCE
+    + b"SQ\0\0"
+    + struct.pack("<I", 20 + 8 + 8 * MOST_ELEMENTS)
+    + _ITEM
+    + b"\xff\xff\xff\xff"
+    + struct.pack("<HH", 0x0041, 0x1001)
+    + b"OB\0\0\xff\xff\xff\xff"
+    + (_ITEM + bytes(4)) * (MOST_ELEMENTS + 1),
 }
 
 
@@ -124,8 +168,9 @@ def test_a_film_with_sequences_and_zeros_for_pixels_is_none(film: bytes, syntax:
         struct.pack("<HHI", 0, 0x0900, 2) + bytes(2),
         bytes(8),
         struct.pack("<HH", 0x0200, 0x0010) + b"LO\2\0ab",
+        struct.pack("<HHI", 0, 0x0900, 0xFFFFFFFF),
     ],
-    ids=["command", "zeros", "a group that looks like another byte order"],
+    ids=["command", "zeros", "a group that looks like another byte order", "command without an end"],
 )
 def test_what_precedes_the_dataset_hides_none_of_its_elements(film: bytes, before: bytes) -> None:
     start = film.index(b"\x08\x00\x16\x00UI")
@@ -139,6 +184,17 @@ def test_meta_information_without_representations_hides_none_either(film: bytes)
     flood = meta + with_before_pixels(film, FLOODS["elements"])[film.index(b"\x08\x00\x16\x00UI") :]
     with pytest.raises(InputError, match="more than 20,000 elements"):
         decode_dicom(flood, Path("film.dcm"))
+
+
+def test_bytes_of_undefined_length_are_none(film: bytes) -> None:
+    # Implicit elements of a private tag, or of one that the dictionary has as bytes, hold no elements.
+    inner = _ITEM + struct.pack("<I", 8 * MOST_ELEMENTS) + elements(MOST_ELEMENTS) + _END_OF_ITEMS
+    refuse_flood(
+        with_before_pixels(film, struct.pack("<HH", 0x0041, 0x1001) + b"OB\0\0\xff\xff\xff\xff" + inner), "film.dcm"
+    )
+    implicit = b"".join(struct.pack("<HHI", *tag, 4) + b"ABCD" for tag in ((0x0008, 0x0016), (0x0008, 0x0018)))
+    for tag in ((0x0042, 0x0011), (0x5400, 0x1010)):
+        refuse_flood(implicit + struct.pack("<HH", *tag) + b"\xff\xff\xff\xff" + inner, "film.dcm")
 
 
 def test_zeros_behind_a_film_are_no_flood(film: bytes) -> None:
