@@ -108,7 +108,8 @@ class _Walk:
             if now.until is None:
                 self._begin_item(tag)
             elif tag == _ITEM_END:
-                now.until = None
+                # Of the meta information or a command, it is the end, and the dataset follows.
+                now.until = now.until if self._begins() else None
                 self._at += 8
             elif tag or not self._pass_zeros():
                 self._element(tag)
@@ -142,22 +143,25 @@ class _Walk:
         if found:
             self._at = found.start() + 8
             yield self._at
-        elif self._beginning and len(self._opened) == 1:
-            # The meta information or a command, which another dataset follows.
+        elif self._begins():
             self._at, self._group = start, None
         else:
             self._at, self._opened[-1].until = start, None
 
     def _tag(self) -> int:
         group, element = struct.unpack_from(f"{self._order}HH", self._data, self._at)
-        if self._beginning and len(self._opened) == 1 and group != self._group:
+        if self._begins() and group != self._group:
             # The meta information, a command and the dataset may each have another encoding than they should.
-            self._group, self._beginning = group, group in _FIRST_GROUPS
+            self._group, self._beginning = group, group in _FIRST_GROUPS or (group << 16 | element) == _ITEM_END
             self._opened[0].implicit = _begins_implicit(self._data, self._at)
             if not self._beginning and not self._order_known and self._is_big_endian(group):
                 self._order = ">"
                 group, element = struct.unpack_from(">HH", self._data, self._at)
         return int(group << 16 | element)
+
+    def _begins(self) -> bool:
+        """Whether this is the meta information or a command, which a dataset follows, or the start of that one."""
+        return self._beginning and len(self._opened) == 1
 
     def _is_big_endian(self, group: int) -> bool:
         """Whether pydicom takes a dataset that begins with this group for big endian."""
@@ -193,11 +197,12 @@ class _Walk:
         if tag == _SYNTAX and len(self._opened) == 1:
             self._syntax = bytes(self._data[start : start + min(length, 64)]).rstrip(b"\0 ") or None
         begins_with_item = self._data[start : start + 4] == _item(self._order)
+        is_sequence = _is_sequence(tag, representation, begins_with_item, length != _UNDEFINED)
         self._at = start if length == _UNDEFINED else start + length
         if length == _UNDEFINED:
-            self._holds_bytes = not _is_sequence(tag, representation, begins_with_item)
-            self._opened += [] if self._holds_bytes else [_Open(implicit, None)]
-        elif begins_with_item and (tag != _PIXELS or representation == b"SQ"):
+            self._holds_bytes = not is_sequence
+            self._opened += [_Open(implicit, None)] if is_sequence else []
+        elif is_sequence or (begins_with_item and tag != _PIXELS):
             self.inner.append(_Part(start, min(self._at, self._end), self._order, implicit))
 
     def _length(self, at: int) -> int:
@@ -220,11 +225,18 @@ def _value(data: bytes | memoryview, at: int, order: str, representation: bytes)
     return (at + 12, struct.unpack_from(f"{order}I", data, at + 8)[0]) if at + 12 <= len(data) else (at, 0)
 
 
-def _is_sequence(tag: int, representation: bytes, begins_with_item: bool) -> bool:
-    """Whether pydicom reads a value of undefined length as a sequence, not as bytes."""
+def _is_sequence(tag: int, representation: bytes, begins_with_item: bool, is_defined: bool) -> bool:
+    """Whether pydicom reads a value as a sequence, not as bytes; it takes anything in place of a sequence's item.
+
+    Args:
+        tag: of the element.
+        representation: empty if it has none.
+        begins_with_item: whether the value does.
+        is_defined: whether the length is.
+    """
     from pydicom.datadict import dictionary_VR
 
-    if representation:
+    if representation not in (b"", b"UN") or (representation and not is_defined):
         return representation in (b"SQ", b"UN")
     try:
         return dictionary_VR(tag) == "SQ"

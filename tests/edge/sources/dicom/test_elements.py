@@ -113,6 +113,12 @@ FLOODS = {
     + _ITEM
     + struct.pack("<I", 8 * MOST_ELEMENTS)
     + elements(MOST_ELEMENTS),
+    "elements of a sequence that begins with no item": _SEQUENCE
+    + b"SQ\0\0"
+    + struct.pack("<I", 8 + 8 * MOST_ELEMENTS)
+    + b"item"
+    + struct.pack("<I", 8 * MOST_ELEMENTS)
+    + elements(MOST_ELEMENTS),
     "elements behind an item whose bytes have no end": _SEQUENCE
     + b"SQ\0\0"
     + struct.pack("<I", 20 + 8 + 8 * MOST_ELEMENTS)
@@ -169,8 +175,9 @@ def test_a_film_with_sequences_and_zeros_for_pixels_is_none(film: bytes, syntax:
         bytes(8),
         struct.pack("<HH", 0x0200, 0x0010) + b"LO\2\0ab",
         struct.pack("<HHI", 0, 0x0900, 0xFFFFFFFF),
+        b"\xfe\xff\x0d\xe0" + bytes(4),
     ],
-    ids=["command", "zeros", "a group that looks like another byte order", "command without an end"],
+    ids=["command", "zeros", "a group that looks like another byte order", "command without an end", "end of an item"],
 )
 def test_what_precedes_the_dataset_hides_none_of_its_elements(film: bytes, before: bytes) -> None:
     start = film.index(b"\x08\x00\x16\x00UI")
