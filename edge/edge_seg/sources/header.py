@@ -30,7 +30,8 @@ _MOST_PARTS = 20_000
 
 _TILE_BYTES, _BLOCK_BYTES = 10_000, 500  # that OpenJPEG keeps of a tile, and of a precinct or code block
 _MOST_TILE_BYTES = 150_000_000  # films of 24 million pixels take 16 MB, and 120 MB in tiles of 64 x 64
-_STYLE, _STYLE_OF_COMPONENT, _TILE, _TILE_DATA = 0xFF52, 0xFF53, 0xFF90, 0xFF93  # ISO/IEC 15444-1 table A.2
+# Markers of ISO/IEC 15444-1 table A.2
+_STYLE, _STYLE_OF_COMPONENT, _TILE, _TILE_DATA, _CODESTREAM_END = 0xFF52, 0xFF53, 0xFF90, 0xFF93, 0xFFD9
 _GIF_FEWEST_BYTES = 128  # on average in a block; encoders fill all but the last, to 255
 # In scan data, each 0xff is followed by 0 or belongs to a restart marker.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]", re.DOTALL)
@@ -274,6 +275,9 @@ def _coding_styles(data: bytes, position: int, channels: int) -> Iterator[tuple[
         if position + 4 > len(data):
             return
         marker, length = struct.unpack(">HH", data[position : position + 4])
+        if marker == _CODESTREAM_END:
+            # Some writers pad the fragment behind it.
+            return
         if marker == _TILE:
             following = position + (struct.unpack(">I", data[position + 6 : position + 10])[0] or len(data))
         at = position + 4 + {_STYLE: 0, _STYLE_OF_COMPONENT: 1 if channels < 257 else 2}.get(marker, 0)

@@ -85,6 +85,15 @@ def test_a_frame_that_asks_for_gigabytes_gets_none() -> None:
         decode_described(bytes(jpeg), JPEGBaseline8Bit, (30_000, 30_000), (8, 8, 0))
 
 
+def test_jpeg_2000_with_zeros_behind_its_end_is_read(made: Phantom, make_film: MakeFilm) -> None:
+    path = make_film()
+    dataset = pydicom.dcmread(path)
+    dataset.compress(JPEG2000Lossless)
+    (frame,) = generate_frames(dataset.PixelData, number_of_frames=1)
+    film = read_film(save_encoded(path, frame + bytes(100_000), JPEG2000Lossless))
+    np.testing.assert_array_equal(film.pixels, made.film.pixels)
+
+
 @pytest.mark.parametrize("at", [2, 4])
 def test_damaged_jpeg_2000_is_no_work_for_gdcm(at: int, make_film: MakeFilm) -> None:
     path = make_film()
