@@ -18,11 +18,15 @@ from edge_seg.sources.dicom.padding import declared_padding
 
 _BAND = 256
 _TOP = 65535
-# Between a film's 1st and 99th percentiles lie most of its values. Windows half as wide as that, or four times, are in
-# use; on 913 real films the half shows at least 0.050, and four times is 0.25. One of another scale, made for 8 bits or
-# for 16 on a film of 12, say, shows 0.037 or is 0.12, at the most.
-_LEAST_SHOWN = 0.045  # share of a film's pixels that a window must show as grey, times that of most values' range
-_NARROWEST = 0.15  # share of a window that most of the film's values must span
+_PERCENTILES = "percentiles of the pixels in place of a window"
+# The range of most values is that between a film's 1st and 99th percentiles. Windows of half to four times the range are
+# in use; two quantities tell them from windows on another scale, made for 8 or 16 bits on a film of 12, say. On 913 films:
+# - The share of the pixels that a window shows as grey, times its width as a share of the range (at most 1), is at least
+#   0.050 in windows of half the range, and at most 0.037 in windows made for too few bits.
+# - The range as a share of the window's width is 0.25 in windows of four times the range, and at most 0.12 in windows made
+#   for too many bits.
+_LEAST_SHOWN = 0.045
+_NARROWEST = 0.15
 _THINNEST_FRAME = 0.02  # of a side; a thinner edge of one value changes nothing
 _LEAST_FILM = 0.1  # share of the pixels inside a frame; with less, it is not a film with a frame
 _Window = tuple[float, float]
@@ -84,9 +88,9 @@ def grey_values(dataset: Any, stored: np.ndarray, path: str) -> Grey:
     real, slope, is_rescaled = _modality_values(dataset, values * unit + offset, path)
     inverted, polarity_known, said = _polarity(dataset)
     names = "RescaleSlope", "RescaleIntercept"
-    wrong = [f"{name} in the header is no number" for name in names if is_nonsense(dataset, name)]
-    wrong += [] if is_rescaled else [f"{' and '.join(names)} in the header leave nothing of this film"]
-    said += tuple(f"{problem}: percentiles of the pixels in place of a window" for problem in wrong)
+    wrong = _no_numbers(dataset, *names)
+    wrong += () if is_rescaled else (f"{' and '.join(names)} in the header leave nothing of this film: {_PERCENTILES}",)
+    said += wrong
     # Windows and tables lie on the rescaled values, which are not known then.
     for way in [_plain(real, slope)] if wrong else _renderings(dataset, real, slope):
         shown, windows = way.shown, way.windows
@@ -208,8 +212,13 @@ def _renderings(dataset: Any, real: np.ndarray, slope: float) -> Iterator[_Rende
         steep = -4 * (real - (low + high) / 2) / (high - low)
         yield _Rendering(np.rint(_TOP / (1 + np.exp(steep.clip(-60, 60)))), [(0.0, float(_TOP))], failed)
         windows = []
-    said = any(is_nonsense(dataset, name) for name in ("WindowCenter", "WindowWidth"))
-    yield _plain(real, slope, windows, failed if windows or said else ())
+    yield _plain(real, slope, windows, failed if windows else _no_numbers(dataset, "WindowCenter", "WindowWidth"))
+
+
+def _no_numbers(dataset: Any, *keywords: str) -> tuple[str, ...]:
+    """A note on each attribute that should be a number but is not."""
+    wrong = [keyword for keyword in keywords if is_nonsense(dataset, keyword)]
+    return tuple(f"{keyword} in the header is no number: {_PERCENTILES}" for keyword in wrong)
 
 
 def _plain(
