@@ -77,7 +77,8 @@ def refuse_unusable(data: bytes, path: Path) -> None:
     """Refuse what `decode_dicom` would refuse, as far as header and length show it; no pixel is decoded.
 
     Raises:
-        InputError: not a film, or cut off.
+        InputError: not a film, cut off, of at least twice the pixels that its header describes, or in an unknown
+            encoding.
     """
     _read_film(data, str(path))
 
@@ -102,23 +103,42 @@ def _read_film(data: bytes, path: str) -> Any:
     """The dataset of a film whose pixels, if not encoded, are all there.
 
     Raises:
-        InputError: not a film, cut off, of more pixels than its header describes, or in an unknown encoding.
+        InputError: not a film, cut off, of at least twice the pixels that its header describes, or in an unknown
+            encoding.
     """
     dataset = _read(data, path)
     refuse_other_than_films(dataset, path)
     syntax = dataset.file_meta.TransferSyntaxUID
     if not syntax.is_transfer_syntax:
         raise InputError(f"{path}: its transfer syntax, {syntax}, is not read: send it otherwise encoded")
+    if syntax.is_encapsulated:
+        return dataset
+    length, needed = _lengths(dataset)
     pixels = dataset.get_item("PixelData")
-    needed = int(number(dataset, "Rows", 0)) * int(number(dataset, "Columns", 0))
-    needed = needed * int(number(dataset, "BitsAllocated", 16)) // 8
-    value = getattr(pixels, "value", None) or b""
-    encoded = getattr(pixels, "is_undefined_length", False) or value[:4] == _FRAGMENT
-    if not encoded and len(value) < needed:
+    if getattr(pixels, "is_undefined_length", False) and pixels.value[:4] == _FRAGMENT:
+        raise InputError(f"{path}: the pixels are fragments of no known encoding: send it otherwise encoded")
+    if length < needed:
         raise InputError(f"{path}: the pixels are cut off before their end: copy it again")
-    if not encoded and 0 < 2 * needed <= len(value):
+    if 0 < 2 * needed <= length:
         raise InputError(f"{path}: more pixels than its header describes, of frames, colours or bits: send it again")
     return dataset
+
+
+def _lengths(dataset: Any) -> tuple[int, int]:
+    """Bytes of the pixels, and those of pixels that are not encoded by the header."""
+    pixels = int(number(dataset, "Rows", 0)) * int(number(dataset, "Columns", 0))
+    value = getattr(dataset.get_item("PixelData"), "value", None) or b""
+    return len(value), pixels * int(number(dataset, "BitsAllocated", 16)) // 8
+
+
+def _left_out(dataset: Any) -> tuple[str, ...]:
+    """A note if there are pixels beyond those that the header describes; devices leave up to a row of padding."""
+    length, needed = _lengths(dataset)
+    if dataset.file_meta.TransferSyntaxUID.is_encapsulated or (length - needed) * number(dataset, "Rows", 0) <= needed:
+        return ()
+    return (
+        f"more pixels than its header describes, by {length - needed:,} bytes: check the picture for missing parts",
+    )
 
 
 def _read(data: bytes, path: str) -> Any:
@@ -166,7 +186,7 @@ def _inflated(data: bytes, path: str) -> bytes:
     start = 132 if is_dicom(data) else 0
     head = io.BytesIO(data[: start + _LONGEST_META])
     head.seek(start)
-    # By pydicom itself, which must find no other end.
+    # pydicom itself finds the end of the meta information, since it starts to inflate there.
     read_dataset(head, False, True, stop_when=lambda tag, representation, length: tag >> 16 != _META)
     end = head.tell()
     if end >= start + _LONGEST_META:
@@ -179,6 +199,7 @@ def _inflated(data: bytes, path: str) -> bytes:
 
 def _film(dataset: Any, path: Path) -> Film:
     where = str(path)
+    left_out = _left_out(dataset)
     stored, unclear = decode_pixels(dataset, where)
     # They can be as large as the decoded pixels, and are no longer needed.
     del dataset[_PIXEL_DATA]
@@ -205,7 +226,7 @@ def _film(dataset: Any, path: Path) -> Film:
         patient_years=years_of(dataset),
         taken_at=taken_at(dataset),
         polarity_known=grey.polarity_known,
-        warnings=(*spacing.notes, *notes, *unclear, *grey.notes),
+        warnings=(*spacing.notes, *notes, *left_out, *unclear, *grey.notes),
         header=_header(dataset),
     )
 

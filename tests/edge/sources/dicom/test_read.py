@@ -119,3 +119,45 @@ def test_more_pixels_than_the_header_describes_are_refused(attributes: dict[str,
     path = make_film(**{**attributes, "PixelData": enlarge(pydicom.dcmread(path).PixelData)})
     with pytest.raises(InputError, match="more pixels than its header describes"):
         decode_dicom(path.read_bytes(), path)
+
+
+@pytest.mark.parametrize("item", [True, False], ids=["fragments", "bytes"])
+@pytest.mark.parametrize("size", [16, 1 << 20])
+def test_pixels_of_undefined_length_under_a_plain_label_are_refused_in_one_line(
+    item: bool, size: int, make_film: MakeFilm
+) -> None:
+    path = make_film()
+    dataset = pydicom.dcmread(path)
+    pixels = dataset.PixelData[:size] if size < 100 else dataset.PixelData * 5
+    data = labelled(path, ExplicitVRLittleEndian)
+    head = data[: data.rindex(b"\xe0\x7f\x10\x00")] + b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff"
+    fragments = pydicom.encaps.encapsulate([pixels]) if item else pixels
+    with pytest.raises(InputError, match=r"cut off|of no known encoding|more pixels") as caught:
+        decode_dicom(head + fragments + _PIXELS_END, Path("film.dcm"))
+    assert "\n" not in str(caught.value)
+
+
+def test_plain_pixels_of_undefined_length_are_read(made: Phantom, make_film: MakeFilm) -> None:
+    data = labelled(make_film(), ExplicitVRLittleEndian)
+    at = data.rindex(b"\xe0\x7f\x10\x00")
+    open_ended = data[:at] + b"\xe0\x7f\x10\x00OW\0\0\xff\xff\xff\xff" + data[at + 12 :] + _PIXELS_END
+    np.testing.assert_array_equal(decode_dicom(open_ended, Path("film.dcm")).pixels, made.film.pixels)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "more", "warned"),
+    [
+        ({"Rows": 250}, b"", True),
+        ({"Columns": 240}, b"", True),
+        ({}, bytes(560), False),
+        ({}, bytes(562), True),
+        ({}, bytes(2), False),
+    ],
+    ids=["rows", "columns", "a row", "more than a row", "two bytes"],
+)
+def test_pixels_that_the_header_leaves_out_are_reported(
+    attributes: dict[str, Any], more: bytes, warned: bool, made: Phantom, make_film: MakeFilm
+) -> None:
+    path = make_film(**attributes, PixelData=pydicom.dcmread(make_film()).PixelData + more)
+    film = decode_dicom(path.read_bytes(), path)
+    assert any("more pixels than its header describes" in warning for warning in film.warnings) == warned
