@@ -109,7 +109,10 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
 
 
 def decode_tiff(data: bytes) -> np.ndarray | None:
-    """The first picture of a TIFF in OpenCV's channel order; `None` if it is damaged or of an unknown layout.
+    """The first picture of a TIFF; `None` if it is damaged or of an unknown layout.
+
+    `(height, width)` or `(height, width, channels)` in OpenCV's channel order; uint8, uint16, or another type that the
+    file has, such as float32.
 
     OpenCV mistakes planes for strips, honours WhiteIsZero in 8-bit pixels only, and takes any sample behind the colours
     for transparency. It reduces layouts that it does not know, 16-bit grey with transparency, say, to 8 bits: those are

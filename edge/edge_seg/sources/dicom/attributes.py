@@ -27,7 +27,7 @@ def raw(dataset: Any, keyword: str, longest: int | None = _LONGEST) -> Any:
 
 
 def texts(dataset: Any, keyword: str) -> tuple[str, ...]:
-    """The values, cut to `LONGEST_TEXT` and stripped; none if the attribute is absent or empty."""
+    """The values, cut to `LONGEST_TEXT` and stripped; none if the attribute is absent, empty, or longer than 2 kB."""
     value = raw(dataset, keyword)
     if value is None:
         return ()
@@ -51,8 +51,12 @@ def photometric(dataset: Any) -> str:
 
 def numbers(dataset: Any, keyword: str) -> tuple[float, ...]:
     """The values that are not empty; none at all if one of them is not a finite number."""
-    found = [finite(value) for value in texts(dataset, keyword) if value]
-    return () if None in found else tuple(value for value in found if value is not None)
+    found = []
+    for value in filter(None, texts(dataset, keyword)):
+        if (one := finite(value)) is None:
+            return ()
+        found.append(one)
+    return tuple(found)
 
 
 def finite(value: str) -> float | None:

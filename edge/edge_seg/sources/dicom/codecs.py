@@ -155,7 +155,7 @@ def _decode_extended(described: Any) -> np.ndarray:
 def _values(stored: np.ndarray, dataset: Any, bits: int, shift: int) -> tuple[np.ndarray, tuple[str, ...]]:
     """What pixels mean of which all bits are decoded: the values in the bits up to High Bit, or in all that are used.
 
-    PS3.5 section 8.1.1 lets nothing of a value lie above High Bit, but some films need more bits than their header
+    By PS3.5 section 8.1.1 no bit above High Bit is part of a value, but some films need more bits than their header
     gives them. Others have an overlay there, as was allowed before 2004, or a padding value.
 
     Args:
