@@ -19,11 +19,12 @@ from edge_seg.sources.dicom.padding import declared_padding
 _BAND = 256
 _TOP = 65535
 _PERCENTILES = "percentiles of the pixels in place of a window"
-# The range of most values is that between a film's 1st and 99th percentiles. Windows of half to four times the range are
-# in use; two quantities tell them from windows on another scale, made for 8 or 16 bits on a film of 12, say. On 913 films:
-# - The share of the pixels that a window shows as grey, times its width as a share of the range (at most 1), is at least
+# The range of most values is that between a film's 1st and 99th percentiles. Windows of half to four times the range
+# are in use; two quantities tell them from windows on another scale, made for 8 or 16 bits on a film of 12, say. On 913
+# real films they are:
+# - The share of the pixels that a window shows as grey, times its width as a share of the range (at most 1): at least
 #   0.050 in windows of half the range, and at most 0.037 in windows made for too few bits.
-# - The range as a share of the window's width is 0.25 in windows of four times the range, and at most 0.12 in windows made
+# - The range as a share of the window's width: 0.25 in windows of four times the range, and at most 0.12 in windows made
 #   for too many bits.
 _LEAST_SHOWN = 0.045
 _NARROWEST = 0.15
