@@ -24,8 +24,8 @@ _PERCENTILES = "percentiles of the pixels in place of a window"
 # real films they are:
 # - The share of the pixels that a window shows as grey, times its width as a share of the range (at most 1): at least
 #   0.050 in windows of half the range, and at most 0.037 in windows made for too few bits.
-# - The range as a share of the window's width: 0.25 in windows of four times the range, and at most 0.12 in windows made
-#   for too many bits.
+# - The range as a share of the window's width: 0.25 in windows of four times the range, and at most 0.12 in windows
+#   made for too many bits.
 _LEAST_SHOWN = 0.045
 _NARROWEST = 0.15
 _THINNEST_FRAME = 0.02  # of a side; a thinner edge of one value changes nothing
@@ -113,7 +113,7 @@ def _padding(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray | None, tuple
     """Where the padding lies, `None` if nowhere, and notes about it."""
     padding = declared_padding(dataset, stored)
     if padding is not None and padding.all():
-        return None, ("all pixels have the padding value: it is not applied",)
+        return None, ("all pixels have the padding value: it is not heeded",)
     return _with_frame(stored, padding if padding is not None and padding.any() else None), ()
 
 

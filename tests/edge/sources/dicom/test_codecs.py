@@ -132,6 +132,7 @@ def test_what_jpeg_adds_beside_edges_is_clipped_but_not_a_bit_that_the_header_la
     grey[:64, :64] = 127 * np.random.default_rng(0).integers(0, 2, (64, 64))
     jpeg = cv2.imencode(".jpg", grey, (cv2.IMWRITE_JPEG_QUALITY, 90))[1]
     decoded = cv2.imdecode(jpeg, cv2.IMREAD_UNCHANGED)
+    assert decoded is not None
     assert decoded.max() > 127
     film = read_film(save_encoded(make_film(pixels=grey, BitsStored=7, HighBit=6), jpeg.tobytes(), JPEGBaseline8Bit))
     assert np.abs(film.pixels.astype(int) - (decoded if all_used else decoded.clip(max=127))).max() <= 1
