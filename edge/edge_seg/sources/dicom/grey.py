@@ -113,7 +113,7 @@ def _padding(dataset: Any, stored: np.ndarray) -> tuple[np.ndarray | None, tuple
     """Where the padding lies, `None` if nowhere, and notes about it."""
     padding = declared_padding(dataset, stored)
     if padding is not None and padding.all():
-        return None, ("all pixels have the padding value: it is not heeded",)
+        return None, ("all pixels have the padding value: it is ignored",)
     return _with_frame(stored, padding if padding is not None and padding.any() else None), ()
 
 

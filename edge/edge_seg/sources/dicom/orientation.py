@@ -26,7 +26,7 @@ def orientation_of(dataset: Any, path: str) -> tuple[Orientation, bool, tuple[st
     """
     notes = _notes(dataset)
     said = [value.upper() for value in texts(dataset, "PatientOrientation")]
-    nonsense = f"patient orientation {'/'.join(said)} makes no sense: not heeded"
+    nonsense = f"patient orientation {'/'.join(said)} makes no sense: ignored"
     if len(said) != 2 or not all(said):
         return UPRIGHT, False, (*notes, *([nonsense] if any(said) else []), *_field_of_view(dataset))
     # Oblique directions name their main one first.
