@@ -7,6 +7,8 @@ import time
 from types import SimpleNamespace
 from typing import Any
 
+from edge_seg.dicom_library import load_pydicom
+
 _LATE_S = 10.0
 
 
@@ -16,6 +18,7 @@ def prepare_pynetdicom() -> None:
     Its timers use wall-clock time (pynetdicom 3.0, `timer.py`). When a time server sets the clock of a board without a
     battery, every association would end in mid-film; when the clock goes back, a stuck one would last that much longer.
     """
+    load_pydicom()
     from pynetdicom import timer
 
     # It prints peers' errors, which status and record already report.

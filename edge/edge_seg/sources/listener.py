@@ -130,6 +130,7 @@ class Listener(Source):
             self._attempts.close()
 
     def _listen(self, host: str, port: int, titles: list[str], tls: ssl.SSLContext | None) -> AssociationServer:
+        prepare_pynetdicom()
         from pydicom.uid import (
             ComputedRadiographyImageStorage,
             DigitalXRayImageStorageForPresentation,
@@ -140,7 +141,6 @@ class Listener(Source):
 
         from edge_seg.sources.associations import AssociationServer
 
-        prepare_pynetdicom()
         try:
             entity = AE(titles[0])
             entity.require_calling_aet = titles[1:]

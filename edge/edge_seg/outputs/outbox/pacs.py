@@ -88,9 +88,9 @@ class PacsArchive(Archive):
         return None
 
     def _associate(self, sender: str, kinds: Iterable[tuple[str, str]]) -> Any:
+        prepare_pynetdicom()
         import pynetdicom
 
-        prepare_pynetdicom()
         entity = pynetdicom.AE(sender)
         entity.acse_timeout = entity.dimse_timeout = entity.network_timeout = entity.connection_timeout = PATIENCE_S
         # The smallest encoding gets its own context: from several in one, the archive may choose the largest.

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from edge_seg.dicom_library import load_pydicom
 from edge_seg.errors import InputError
 from edge_seg.film import Film
 from edge_seg.quiet import warnings_ignored
@@ -147,6 +148,7 @@ def _read(data: bytes, path: str) -> Any:
     Raises:
         InputError: not a readable DICOM file, cut off, or one with too many elements.
     """
+    load_pydicom()
     try:
         with warnings_ignored():
             dataset = _parsed(_inflated(data, path), path)
