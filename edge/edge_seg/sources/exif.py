@@ -7,12 +7,13 @@ import struct
 import numpy as np
 
 from edge_seg.orientation import Orientation
-from edge_seg.sources.header import webp_chunks
+from edge_seg.sources.header import jpeg_segments, webp_chunks
 
 _PREFIX = b"Exif\0\0"  # of JPEG; some programs write it to PNG and WebP too
 _ORIENTATION_TAG = 274
 _SIZES = {1: "B", 3: "H", 4: "I"}  # bytes, shorts and longs: EXIF says shorts, programs write any
 
+_APP1 = 0xE1  # of JPEG: EXIF 2.3 section 4.5.5
 _WEBP_EXIF = 0x08  # among the flags of VP8X
 
 # EXIF 2.3 section 4.6.4 A: what turns a picture upright, by where its first row and column are.
@@ -42,6 +43,12 @@ def exif_orientation(exif: bytes) -> int:
     except (struct.error, KeyError):
         return 1
     return 1
+
+
+def jpeg_orientation(data: bytes) -> int:
+    """The orientation of a JPEG, from its first EXIF segment; 1 if it has none."""
+    segments = (data[begin:end] for marker, begin, end in jpeg_segments(data) if marker == _APP1)
+    return next((exif_orientation(segment) for segment in segments if segment.startswith(_PREFIX)), 1)
 
 
 def webp_orientation(data: bytes) -> int:

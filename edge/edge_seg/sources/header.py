@@ -160,6 +160,21 @@ def _jpeg(data: bytes) -> PictureHeader:
     return PictureHeader("JPEG", size[0], size[1], pixel_bytes, whole, channels=channels)
 
 
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """The marker of each segment of a JPEG before its first scan, and where its content begins and ends."""
+    position = 2
+    for _ in range(_MOST_PARTS):
+        if position + 4 > len(data) or data[position] != 0xFF or data[position + 1] in (_JPEG_START_OF_SCAN, _JPEG_END):
+            return
+        marker = data[position + 1]
+        if marker == 0xFF or marker in _JPEG_BARE:
+            position += 1 if marker == 0xFF else 2
+            continue
+        length = struct.unpack(">H", data[position + 2 : position + 4])[0]
+        yield marker, position + 4, position + 2 + length
+        position += 2 + length
+
+
 def _tiff(data: bytes) -> PictureHeader:
     directory = read_directory(data)
     channels = directory.number("SamplesPerPixel", 1)

@@ -11,8 +11,9 @@ import numpy as np
 
 from edge_seg.errors import InputError
 from edge_seg.film import Film, check_size
-from edge_seg.sources.exif import set_upright, webp_orientation
+from edge_seg.sources.exif import jpeg_orientation, set_upright, webp_orientation
 from edge_seg.sources.header import AVIF, read_header
+from edge_seg.sources.jpeg import DamagedJpegError, decode_jpeg
 from edge_seg.sources.png import essential_png
 from edge_seg.sources.tiff import (
     TiffError,
@@ -53,7 +54,7 @@ def decode_picture(data: bytes, path: Path) -> Film:
     """The film in a picture file's bytes: converted to grey, alpha composited on black, EXIF rotation applied.
 
     Raises:
-        InputError: not a picture, cut off, of an unusable size, or of an unsupported pixel type.
+        InputError: not a picture, cut off, damaged, of an unusable size, or of an unsupported pixel type.
     """
     start = time.perf_counter()
     header = read_header(data)
@@ -69,7 +70,10 @@ def decode_picture(data: bytes, path: Path) -> Film:
     if header.kind == "TIFF" and begins_with_preview(data):
         problem = "begins with a preview, and the film behind it is not read"
         raise InputError(f"{path}: {problem}: save it as PNG or TIFF of one page")
-    picture = _decode(data, header.kind)
+    try:
+        picture = _decode(data, header.kind)
+    except DamagedJpegError as error:
+        raise InputError(f"{path}: the JPEG picture is damaged ({error}): copy it again") from error
     if picture is None:
         problem = f"the {header.kind} picture is damaged, or no codec here decodes it"
         raise InputError(f"{path}: {problem}: give PNG, JPEG, TIFF or DICOM")
@@ -90,8 +94,10 @@ def decode_picture(data: bytes, path: Path) -> Film:
 def _decode(data: bytes, kind: str) -> np.ndarray | None:
     """The picture, turned upright by its EXIF orientation; `None` if it is damaged.
 
-    OpenCV always applies the orientation of JPEG and TIFF, but that of others only without transparency: PNG and WebP
-    are turned here.
+    OpenCV always applies the orientation of TIFF, but that of others only without transparency: those are turned here.
+
+    Raises:
+        DamagedJpegError: parts of a JPEG cannot be decoded.
     """
     if kind == AVIF:
         # The frames' true size is in their bitstream, which is not parsed here.
@@ -101,7 +107,8 @@ def _decode(data: bytes, kind: str) -> np.ndarray | None:
         picture = _open(plain, cv2.IMREAD_UNCHANGED)
         return None if picture is None else set_upright(picture, orientation)
     if kind == "JPEG":
-        return _open(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+        picture = decode_jpeg(data)
+        return None if picture is None else set_upright(picture, jpeg_orientation(data))
     if kind == "TIFF":
         return decode_tiff(data)
     picture = _open(data, cv2.IMREAD_UNCHANGED)

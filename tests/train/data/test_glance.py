@@ -1,4 +1,4 @@
-"""Damaged and turned films are detected before their pixels are decoded."""
+"""Damaged and turned films are found before a run needs them."""
 
 from __future__ import annotations
 
@@ -46,6 +46,11 @@ def test_a_whole_film_is_none_the_worse(tmp_path: Path, suffix: str) -> None:
 def test_a_film_that_is_cut_off_is_found(tmp_path: Path, suffix: str, share: float) -> None:
     path = changed(film(tmp_path, suffix), lambda data: data[: int(share * len(data))])
     assert str(path) in look(path).problem
+
+
+def test_half_a_jpeg_that_was_given_an_end_is_found(tmp_path: Path) -> None:
+    path = changed(film(tmp_path, "jpg"), lambda data: data[: len(data) // 2] + b"\xff\xd9")
+    assert "the JPEG picture is damaged" in look(path).problem
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,15 @@ def test_a_jpeg_of_0_and_255_loses_its_fringes(tmp_path: Path) -> None:
     assert found == {"object": pytest.approx(of(1, 2, 3), abs=2e-3)}
 
 
+def test_half_a_mask_that_was_given_an_end_is_refused(tmp_path: Path) -> None:
+    folder = masks(tmp_path, np.where(areas() > 0, 255, 0).astype(np.uint8), ".jpg")
+    path = folder / "masks" / "f2.jpg"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) * 2 // 3] + b"\xff\xd9")
+    with pytest.raises(InputError, match=r"f2\.jpg: the mask is damaged \(Corrupt JPEG data: .*copy it again"):
+        open_dataset(folder)
+
+
 def test_a_jpeg_of_grey_classes_keeps_them_apart_without_rings(tmp_path: Path) -> None:
     dataset = open_dataset(masks(tmp_path, areas() * np.uint8(85), ".jpg"))
     found = shares(dataset)

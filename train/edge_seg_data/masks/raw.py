@@ -16,6 +16,7 @@ from edge_seg.film import check_size
 from edge_seg.install import install_command
 from edge_seg.sources.header import is_cut_off, webp_chunks
 from edge_seg.sources.image import decode_tiff, read_bytes
+from edge_seg.sources.jpeg import DamagedJpegError, decode_jpeg
 from edge_seg.sources.png import essential_png
 
 from edge_seg_data.files import NIFTI
@@ -29,6 +30,7 @@ FEW_VALUES = 4
 _FAINTEST = 16  # least alpha of paint; less is the end of a soft edge
 _LEAST_AREA = 0.01  # share of a colour's pixels that have one alpha, if that is an area's
 _JPEG_TOLERANCE = 16  # grey values by which JPEG may vary inside an area of one colour
+_JPEG = ("JPEG", "MPO")  # Pillow's names; an MPO holds several, of which the first is taken
 _ORIENTATION = 274  # EXIF tag
 _TURNING = range(2, 9)  # orientations other than upright; programs ignore what is none
 
@@ -151,8 +153,8 @@ def read_raw(path: Path) -> RawMask:
     """Decode a mask file without interpreting its values.
 
     Raises:
-        InputError: absent, cut off, not a picture of integers, several pictures in one, turned by an EXIF tag, or
-            transparent all over with different colours beneath.
+        InputError: absent, cut off, damaged, not a picture of integers, several pictures in one, turned by an EXIF tag,
+            or transparent all over with different colours beneath.
         UsageError: a package that reads the format is not installed.
     """
     if path.name.lower().endswith(NIFTI):
@@ -165,9 +167,7 @@ def read_raw(path: Path) -> RawMask:
         return _read_palette(data, path)
     if mode in ("1", "LA"):
         return _of_array(_pillow(data, path), lossy, path)
-    picture = (
-        decode_tiff(data) if format_ == "TIFF" else cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    )
+    picture = _decode(data, format_, path)
     if picture is None:
         picture = _pillow(data, path)
     elif picture.ndim == 3 and picture.shape[2] >= 3:
@@ -177,6 +177,18 @@ def read_raw(path: Path) -> RawMask:
     if picture.dtype not in (np.uint8, np.uint16, bool):
         raise InputError(f"{path}: the mask's values are {picture.dtype}: save it with 8 or 16 bits a pixel")
     return _of_array(picture, lossy, path)
+
+
+def _decode(data: bytes, format_: str, path: Path) -> np.ndarray | None:
+    """The picture in OpenCV's channel order; `None` if it is for Pillow to decode."""
+    if format_ == "TIFF":
+        return decode_tiff(data)
+    if format_ not in _JPEG:
+        return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        return decode_jpeg(data)
+    except DamagedJpegError as error:
+        raise InputError(f"{path}: the mask is damaged ({error}): copy it again, or leave it out") from error
 
 
 def orientation_of(data: bytes) -> int:
@@ -220,7 +232,7 @@ def _header(data: bytes, path: Path) -> tuple[str, str, bool]:
 def _is_lossy(picture: Any, data: bytes) -> bool:
     if picture.format == "WEBP":
         return next((kind for kind, _, _ in webp_chunks(data) if kind in (b"VP8 ", b"VP8L")), b"") != b"VP8L"
-    return picture.format in ("JPEG", "MPO") or "jpeg" in str(picture.info.get("compression", ""))
+    return picture.format in _JPEG or "jpeg" in str(picture.info.get("compression", ""))
 
 
 def _pillow(data: bytes, path: Path) -> np.ndarray:

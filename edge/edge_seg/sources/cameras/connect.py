@@ -16,7 +16,7 @@ import numpy as np
 
 from edge_seg.address import without_secrets
 from edge_seg.errors import DeviceError, UsageError
-from edge_seg.sources.cameras.jpeg import decode_jpeg
+from edge_seg.sources.cameras.jpeg import decode_frame
 from edge_seg.sources.cameras.stream import PATIENCE_S, Feed, FeedEnded
 from edge_seg.sources.video import SUFFIXES as VIDEO_SUFFIXES
 
@@ -94,7 +94,7 @@ class OpenCVFeed:
 
     def decode(self, frame: np.ndarray) -> np.ndarray:
         """See `Feed.decode`."""
-        return decode_jpeg(frame.tobytes()) if self._undecoded else frame
+        return decode_frame(frame.tobytes()) if self._undecoded else frame
 
     def release(self) -> None:
         """See `Feed.release`."""

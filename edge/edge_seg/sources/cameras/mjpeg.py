@@ -15,7 +15,7 @@ import numpy as np
 
 from edge_seg.address import without_secrets, without_user
 from edge_seg.errors import DeviceError
-from edge_seg.sources.cameras.jpeg import decode_jpeg
+from edge_seg.sources.cameras.jpeg import decode_frame
 from edge_seg.sources.cameras.stream import PATIENCE_S, FeedEnded
 
 LARGEST_FRAME = 64 * 1024 * 1024
@@ -63,7 +63,7 @@ class MjpegFeed:
 
     def decode(self, frame: bytes) -> np.ndarray:
         """See `Feed.decode`."""
-        return decode_jpeg(frame)
+        return decode_frame(frame)
 
     def release(self) -> None:
         """See `Feed.release`."""

@@ -13,8 +13,11 @@ from edge_seg.sources.dicom import gdcm_frame
 from edge_seg.sources.dicom.attributes import number
 from edge_seg.sources.dicom.stored_bits import values_of
 from edge_seg.sources.header import read_header
+from edge_seg.sources.jpeg import damage_in
 
 _RLE = "1.2.840.10008.1.2.5"
+# gdcm aborts on damaged frames, so only `gdcm_frame` uses it; Pillow decodes them as if they were whole.
+_UNUSED = ("gdcm", "pillow")
 _STOPS = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
@@ -40,6 +43,9 @@ def decode_pixels(dataset: Any, path: str) -> tuple[np.ndarray, tuple[str, ...]]
             raise
         if isinstance(error, MemoryError):
             raise InputError(f"{path}: too large for this machine's memory: reduce it") from error
+        lost = damage_in(str(error))
+        if lost:
+            raise InputError(f"{path}: the pixels ({syntax.name}) are damaged ({lost}): send it again") from error
         problem = f"the pixels ({syntax.name}) cannot be decoded: damaged, or no codec for it"
         raise InputError(f"{path}: {problem}: send it otherwise encoded") from error
 
@@ -125,9 +131,9 @@ def _decoder(syntax: Any) -> Any:
 
 
 def _in_order(decoder: Any) -> list[str]:
-    """The usable codecs, fastest first, without gdcm in this process: it aborts on damaged frames."""
+    """The usable codecs, fastest first."""
     preferred = [gdcm_frame.PLUGIN, "pylibjpeg"]
-    found = [plugin for plugin in decoder.available_plugins if plugin != "gdcm"]
+    found = [plugin for plugin in decoder.available_plugins if plugin not in _UNUSED]
     return sorted(found, key=lambda plugin: preferred.index(plugin) if plugin in preferred else len(preferred))
 
 

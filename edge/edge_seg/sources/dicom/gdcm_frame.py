@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from edge_seg.sources.jpeg import damage_in
+
 PLUGIN = "gdcm-apart"
 """Name of the plugin in pydicom."""
 
@@ -36,7 +38,7 @@ def decode_described(frame: bytes, syntax: str, size: tuple[int, int], format: t
         format: bits allocated, bits stored, pixel representation.
 
     Raises:
-        ValueError: it cannot be decoded.
+        ValueError: it cannot be decoded, or only in parts.
     """
     words = [syntax, *map(str, (*size, *format))]
     child = [sys.executable, str(Path(__file__).with_name("gdcm_child.py")), *words]
@@ -46,6 +48,10 @@ def decode_described(frame: bytes, syntax: str, size: tuple[int, int], format: t
         raise ValueError(f"gdcm has not decoded it after {_TIMEOUT_S:.0f} s") from None
     if done.returncode != 0:
         raise ValueError(f"gdcm cannot decode it (exit status {done.returncode})")
+    # gdcm returns a damaged picture too, and leaves it to libjpeg to say so.
+    lost = damage_in(done.stderr.decode(errors="replace"))
+    if lost:
+        raise ValueError(lost)
     return done.stdout
 
 
@@ -53,7 +59,7 @@ def decode_frame(frame: bytes, runner: Any) -> bytes:
     """Values of an encoded frame that pydicom's `DecodeRunner` describes.
 
     Raises:
-        ValueError: it cannot be decoded, or gdcm is known to decode it wrongly.
+        ValueError: it cannot be decoded, or only in parts, or gdcm is known to decode it wrongly.
     """
     syntax, stored, signed = str(runner.transfer_syntax), runner.bits_stored, runner.pixel_representation
     if runner.transfer_syntax.name.startswith("JPEG-LS"):

@@ -22,7 +22,7 @@ from edge_seg.film import Failure
 from edge_seg.phantom import phantom
 from edge_seg.sources import Camera, CameraOptions, Source, open_source
 from edge_seg.sources.cameras.connect import open_feed
-from edge_seg.sources.cameras.jpeg import decode_jpeg
+from edge_seg.sources.cameras.jpeg import decode_frame
 from edge_seg.sources.cameras.mjpeg import MjpegFeed
 from edge_seg.sources.cameras.stream import BrokenFrame, FeedEnded
 
@@ -227,9 +227,9 @@ def test_broken_pictures_are_known(monkeypatch: pytest.MonkeyPatch, damage: str,
         if damage == "overwritten":
             pytest.skip("OpenCV's decoder keeps what it knows of damage to itself")
         monkeypatch.setitem(sys.modules, "simplejpeg", None)
-    assert decode_jpeg(whole).shape[:2] == (64, 80)
+    assert decode_frame(whole).shape[:2] == (64, 80)
     with pytest.raises(BrokenFrame):
-        decode_jpeg(broken)
+        decode_frame(broken)
 
 
 def record(path: Path, frames: int, damaged: int | None = None) -> None:

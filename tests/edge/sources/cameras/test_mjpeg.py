@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import pytest
 from edge_seg.errors import DeviceError
-from edge_seg.sources.cameras.jpeg import decode_jpeg
+from edge_seg.sources.cameras.jpeg import decode_frame
 from edge_seg.sources.cameras.mjpeg import MjpegFeed, open_mjpeg
 from edge_seg.sources.cameras.stream import BrokenFrame, FeedEnded
 
@@ -234,4 +234,4 @@ def test_a_server_that_sends_no_pictures_is_given_up_in_time_and_memory(
 def test_a_few_bytes_that_announce_a_huge_picture_are_not_decoded(side: int) -> None:
     at = JPEG.index(b"\xff\xc0") + 5
     with pytest.raises(BrokenFrame, match="announces"):
-        decode_jpeg(JPEG[:at] + struct.pack(">HH", side, side) + JPEG[at + 4 :])
+        decode_frame(JPEG[:at] + struct.pack(">HH", side, side) + JPEG[at + 4 :])

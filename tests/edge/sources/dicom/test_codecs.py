@@ -108,6 +108,22 @@ def test_damaged_jpeg_2000_is_no_work_for_gdcm(at: int, make_film: MakeFilm) -> 
         decode_dicom(path.read_bytes(), path)
 
 
+@pytest.mark.parametrize("syntax", [JPEGBaseline8Bit, JPEGLosslessSV1])
+@pytest.mark.parametrize("rest", [b"", bytes(5000)], ids=["cut", "overwritten"])
+def test_half_a_frame_that_was_given_an_end_is_refused(
+    syntax: str, rest: bytes, made: Phantom, make_film: MakeFilm
+) -> None:
+    grey = (made.film.pixels >> 4).astype(np.uint8)
+    path = make_film(pixels=grey)
+    baseline = syntax == JPEGBaseline8Bit
+    frame = cv2.imencode(".jpg", grey)[1].tobytes() if baseline else lossless_frame(path, syntax)
+    save_encoded(path, frame[: len(frame) // 2] + rest + b"\xff\xd9", syntax)
+    with pytest.raises(
+        InputError, match=r"the pixels \(JPEG .*\) are damaged \(Corrupt JPEG data: .*\): send it again"
+    ):
+        read_film(path)
+
+
 @pytest.mark.parametrize("low", [0, -1000])
 @pytest.mark.parametrize("syntax", [RLELossless, JPEGLosslessSV1])
 def test_encoded_values_beyond_the_bits_that_the_header_gives_them_are_all_used(
