@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from edge_seg.outputs.journal import RECORDS_NAME
+from edge_seg.outputs.journal import RECORDS_NAME, REMOVED_NAME
 from edge_seg.phantom import phantom, write_dicom
 
 from edge_seg_lab.device_week.outcome import Load
@@ -20,40 +20,59 @@ _ASSOCIATION = 50
 
 
 class Ledger:
-    """Every record ever written, even those that retention removed: it follows the journal as it grows.
+    """Every record ever written: it follows the journal of records and that of removed ones as they grow.
+
+    A record may come and go between two looks: retention moves it to the other journal.
 
     Args:
         out: results folder.
     """
 
     def __init__(self, out: Path) -> None:
-        self._path = out / RECORDS_NAME
-        self._seen: set[tuple[str, str]] = set()
-        self._file_id, self._read = 0, 0
+        self._records, self._removed = _Journal(out / RECORDS_NAME), _Journal(out / REMOVED_NAME)
+        self._recorded: dict[str, set[str]] = defaultdict(set)
+        self._buried: Counter[str] = Counter()
         self.settled: Counter[str] = Counter()
         self.failed: set[str] = set()
 
     def follow(self) -> int:
         """Read new records and return the number seen so far."""
+        for record in self._records.new():
+            # Where the journal was written anew, records read before are recognised by film and time.
+            times = self._recorded[record["source"]]
+            times.add(record["recorded_at"])
+            self._settle(record, len(times))
+        for record in self._removed.new():
+            self._buried[record["source"]] += 1
+            self._settle(record, self._buried[record["source"]])
+        return self.settled.total()
+
+    def _settle(self, record: dict[str, Any], times: int) -> None:
+        source = str(record["source"])
+        self.settled[source] = max(self.settled[source], times)
+        if record["status"] != "done":
+            self.failed.add(source)
+
+
+class _Journal:
+    """A journal that is read as it grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file_id, self._read = 0, 0
+
+    def new(self) -> list[dict[str, Any]]:
+        """The records that were not returned before; all of them where the file is another than at the last look."""
         with suppress(FileNotFoundError), self._path.open("rb") as file:
-            if (file_id := os.fstat(file.fileno()).st_ino) != self._file_id:
-                # The journal's beginning was cut off; records read before are recognised by film and time.
-                self._file_id, self._read = file_id, 0
+            state = os.fstat(file.fileno())
+            # A new file may have the number of the one before the last.
+            if state.st_ino != self._file_id or state.st_size < self._read:
+                self._file_id, self._read = state.st_ino, 0
             file.seek(self._read)
             lines = file.read().rpartition(b"\n")[0]
             self._read += len(lines) + bool(lines)
-            for line in lines.splitlines():
-                self._note(json.loads(line))
-        return len(self._seen)
-
-    def _note(self, record: dict[str, Any]) -> None:
-        source = str(record["source"])
-        key = (source, str(record["recorded_at"]))
-        if key not in self._seen:
-            self._seen.add(key)
-            self.settled[source] += 1
-            if record["status"] != "done":
-                self.failed.add(source)
+            return [json.loads(line) for line in lines.splitlines()]
+        return []
 
 
 class Scanner:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from edge_seg.outputs.journal import RECORDS_NAME, REMOVED_NAME
 from edge_seg_lab.device_week.board import what_is_missing
 from edge_seg_lab.device_week.outcome import Load, Sample, grown
+from edge_seg_lab.device_week.sender import Ledger
 from edge_seg_lab.device_week.week import measure, memory_of_unit
 
 
@@ -30,6 +33,30 @@ def test_each_film_is_settled_once_in_a_small_week(tmp_path: Path, tiny_model: P
     assert "the clock has jumped" in told
     assert "disk" in told or "space" in told
     assert len(found.table().splitlines()) == 8
+
+
+def test_a_record_that_retention_removes_between_two_looks_counts_once(tmp_path: Path) -> None:
+    def line(number: int, recorded_at: str = "", status: str = "done") -> str:
+        # What is left of a removed record has no time.
+        time = {"recorded_at": recorded_at} if recorded_at else {}
+        return json.dumps({"source": f"dicom {number}", "status": status, **time}) + "\n"
+
+    records, removed, ledger = tmp_path / RECORDS_NAME, tmp_path / REMOVED_NAME, Ledger(tmp_path)
+    records.write_text(line(1, "2026-01-01"))
+    assert ledger.follow() == 1
+    # The second film was done and removed since, and the first removed.
+    removed.write_text(line(2) + line(1))
+    records.write_text("")
+    assert ledger.follow() == 2
+    records.write_text(line(3, "2026-01-03", "failed")[:20])
+    assert ledger.follow() == 2
+    records.write_text(line(3, "2026-01-03", "failed"))
+    assert (ledger.follow(), ledger.failed) == (3, {"dicom 3"})
+    assert ledger.settled == {"dicom 1": 1, "dicom 2": 1, "dicom 3": 1}
+    records.write_text(line(3, "2026-01-03", "failed") + line(3, "2026-01-04"))
+    removed.write_text(line(2) + line(1) + line(2))
+    ledger.follow()
+    assert ledger.settled == {"dicom 1": 1, "dicom 2": 2, "dicom 3": 2}
 
 
 FLAT = [Sample(number / 10, 200.0, 20, 40, 500.0, 900, 70_000, number * 1000, 100) for number in range(70)]
