@@ -2,7 +2,7 @@
 #
 #     make -f benchmarks/edge_seg_lab/report.mk DATA=FOLDER
 #
-# Run it from a checkout. FOLDER holds the sets `paediatric` and `adult`. It needs `pip install '.[train,report,peers,tflite]'` (Python 3.10
+# Run it from a checkout. FOLDER holds the sets `paediatric`, `adult` and `adult-v7`. It needs `pip install '.[train,report,peers,tflite]'` (Python 3.10
 # or 3.11), and to count ARM instructions Debian with a C compiler; `INSTRUCTIONS=` skips the counts, `ENGINES='litert onnxruntime'`
 # selects other engines. It shows only the phantom's films. Measured on AMD EPYC, 2 cores: 15 minutes on family 26, 29 on an
 # earlier one.
@@ -13,7 +13,7 @@ OUT ?= benchmarks/report
 INSTRUCTIONS ?= $(WORK)/instructions.json
 ENGINES ?= litert tflite onnxruntime openvino
 FAMILY := lungs-large lungs-nano lungs
-FILMS := --data $(DATA)/paediatric --data $(DATA)/adult
+FILMS := $(addprefix --data $(DATA)/,paediatric adult adult-v7)
 MODELS := $(foreach name,$(FAMILY),$(foreach form,.float32 .float16 .dynamic .ptq ,$(WORK)/$(name)$(form).tflite) $(WORK)/$(name).tflite)
 
 .PHONY: report

@@ -270,8 +270,9 @@ class Segmenter:
         estimates = clock.time("trust", lambda: self._estimates(logits[content], view.pooled))
         if self._appearance is not None:
             shown = {name: mask[film.upright.box] for name, mask in masks.items()}
-            sides = self._look_at_sides(film, quality, logits[content], view.grey[content])
-            quality = Quality((*quality.findings, *look_at_masks(shown).findings, *sides))
+            seen = clock.time("gate", lambda: look_at_masks(shown).findings)
+            sides = clock.time("gate", lambda: self._look_at_sides(film, quality, logits[content], view.grey[content]))
+            quality = Quality((*quality.findings, *seen, *sides))
         sure_of_sides = not (quality.has(MIRRORED) or quality.has(DISAGREE))
         measurements = clock.time(
             "measure",

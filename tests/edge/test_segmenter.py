@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
-from edge_seg import Film, InputError, ModelError, Segmenter, UsageError
+from edge_seg import Film, InputError, ModelError, Segmenter, UsageError, segmenter
 from edge_seg.model_file import Manifest, ModelFile
 from edge_seg.phantom import phantom
 from edge_seg.runtime import TensorSpec
@@ -39,6 +42,23 @@ def test_a_film_becomes_masks_areas_and_timings() -> None:
     assert result.areas["right_lung"].cm2 == pytest.approx(36, abs=1.44)  # 60 mm wide: under 50 is not a thorax
     assert {"decode", "pixels_in", "gate", "inference", "pixels_out", "trust", "measure"} == set(result.timings_ms)
     assert not result.regions["visible_lung"].any()
+
+
+def test_all_that_the_gate_looks_at_counts_as_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+
+    def slow(work: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+        def done(*given: Any) -> Any:
+            now[0] += seconds
+            return work(*given)
+
+        return done
+
+    monkeypatch.setattr(segmenter, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(segmenter, "look_at_masks", slow(segmenter.look_at_masks, 1.0))
+    monkeypatch.setattr(Segmenter, "_look_at_sides", slow(Segmenter._look_at_sides, 2.0))
+    timings = Segmenter.load("lungs-nano")(phantom(400, 360).film).timings_ms
+    assert timings == {**dict.fromkeys(timings, 0.0), "gate": 3000.0}
 
 
 def test_without_spacing_no_area_in_cm2_is_claimed() -> None:

@@ -83,17 +83,25 @@ def test_masks_are_those_of_float32(made: dict[str, ModelFile], kind: str, dtype
             assert dice(mask, found[name]) > least, (name, seed)
 
 
+@pytest.mark.parametrize("kind", KINDS.values())
+def test_no_gate_refuses_a_film_for_features_it_was_not_fitted_to(made: dict[str, ModelFile], kind: str) -> None:
+    subject = Segmenter(made[kind])
+    for seed in range(3):
+        assert subject(phantom(400, 360, seed=seed).film).quality.findings == ()
+
+
 def test_manifests_are_the_shipped_ones_and_say_what_the_models_were_made_from(made: dict[str, ModelFile]) -> None:
     shipped = ModelFile.read(NAME)
     for kind, file in made.items():
         manifest = file.manifest
         assert manifest.quantisation == kind
-        same = ("name", "version", "structures", "thresholds", "single_component", "expects", "trust", "network")
+        same = ("name", "version", "structures", "thresholds", "single_component", "expects", "network")
         assert all(getattr(manifest, field) == getattr(shipped.manifest, field) for field in same)
         assert file.licence == shipped.licence
         if kind == "int8-qat":
             continue
         assert (manifest.scores, manifest.checks, manifest.edge_tpu, file.card) == ((), {}, None, "")
+        assert (manifest.trust, manifest.gate) == (None, None)
         assert manifest.training["data"] == shipped.manifest.training["data"]
         assert "float16" in manifest.training["made_from"]["weights"]
         assert manifest.training["made_from"]["shipped_flatbuffer_sha256"] == shipped.manifest.flatbuffer_sha256
