@@ -4,8 +4,8 @@
 #
 # Run it from a checkout. FOLDER holds the sets `paediatric`, `adult` and `adult-v7`. It needs `pip install '.[train,report,peers,tflite]'` (Python 3.10
 # or 3.11), and to count ARM instructions Debian with a C compiler; `INSTRUCTIONS=` skips the counts, `ENGINES='litert onnxruntime'`
-# selects other engines. It shows only the phantom's films. Measured on AMD EPYC, 2 cores: 15 minutes on family 26, 29 on an
-# earlier one.
+# selects other engines. It shows only the phantom's films. Measured on AMD EPYC, 2 cores: 17 minutes on family 26, of which
+# the instructions take 6, and about twice that on an earlier one.
 export PYTHONPATH := benchmarks:$(PYTHONPATH)
 DATA ?= data
 WORK ?= build/report
