@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import struct
+from itertools import takewhile
 
 import numpy as np
 
 from edge_seg.orientation import Orientation
-from edge_seg.sources.header import jpeg_segments, webp_chunks
+from edge_seg.sources.header import JPEG_START_OF_SCAN, jpeg_segments, webp_chunks
 
 _PREFIX = b"Exif\0\0"  # of JPEG; some programs write it to PNG and WebP too
 _ORIENTATION_TAG = 274
@@ -47,8 +48,9 @@ def exif_orientation(exif: bytes) -> int:
 
 def jpeg_orientation(data: bytes) -> int:
     """The orientation of a JPEG, from its first EXIF segment; 1 if it has none."""
-    segments = (data[begin:end] for marker, begin, end in jpeg_segments(data) if marker == _APP1)
-    return next((exif_orientation(segment) for segment in segments if segment.startswith(_PREFIX)), 1)
+    before_scans = takewhile(lambda segment: segment[0] != JPEG_START_OF_SCAN, jpeg_segments(data))
+    blocks = (data[begin:end] for marker, begin, end in before_scans if marker == _APP1)
+    return next((exif_orientation(block) for block in blocks if block.startswith(_PREFIX)), 1)
 
 
 def webp_orientation(data: bytes) -> int:

@@ -19,7 +19,7 @@ _JPEG_FRAMES = ({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}) | {0xF7}  # SOF marke
 _JPEG_PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _JPEG_LS = 0xF7
 _JPEG_BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a length
-_JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
+JPEG_START_OF_SCAN, _JPEG_END = 0xDA, 0xD9
 _JPEG_MOST_SCANS = 100
 """Most scans in a JPEG; encoders make some ten, and each takes as long as the whole picture."""
 
@@ -122,37 +122,23 @@ def png_chunks(data: bytes) -> list[tuple[bytes, int, int]]:
 
 
 def _jpeg(data: bytes) -> PictureHeader:
-    position, size, pixel_bytes, channels, scans, marks = 2, None, 0, 0, 0, 0
-    while position + 4 <= len(data):
-        marks += 1
-        if marks > _MOST_PARTS:
-            raise IndexError("too many marks")
-        if data[position] != 0xFF:
-            break
-        marker = data[position + 1]
-        if marker == 0xFF or marker in _JPEG_BARE:
-            position += 1 if marker == 0xFF else 2
-            continue
-        if marker == _JPEG_END:
-            break
+    position, size, pixel_bytes, channels, scans = 2, None, 0, 0, 0
+    for marker, begin, end in jpeg_segments(data):
+        position = end
         if marker in _JPEG_FRAMES and size is None:
-            size = struct.unpack(">HH", data[position + 5 : position + 9])
-            channels = max(1, data[position + 9])
+            size = struct.unpack(">HH", data[begin + 1 : begin + 5])
+            channels = max(1, data[begin + 5])
             pixel_bytes = channels * (3 if marker in _JPEG_PROGRESSIVE else 1)
             if marker == _JPEG_LS:
                 # What looks like a marker in JPEG-LS data is not one.
                 return PictureHeader("JPEG", size[0], size[1], pixel_bytes, channels=channels)
-        if marker == _JPEG_START_OF_SCAN:
+        if marker == JPEG_START_OF_SCAN:
             scans += 1
             if scans > _JPEG_MOST_SCANS:
                 raise IndexError("too many scans")
             # A picture in several scans keeps its 16-bit coefficients until its end.
-            if data[position + 4] < channels:
+            if data[begin] < channels:
                 pixel_bytes = channels * 3
-        position += 2 + struct.unpack(">H", data[position + 2 : position + 4])[0]
-        if marker == _JPEG_START_OF_SCAN:
-            found = _JPEG_MARKER.search(data, position)
-            position = found.start() if found else len(data)
     if size is None:
         raise IndexError("no frame")
     # What follows the end, the clip of a motion photo, say, is not part of the picture.
@@ -161,18 +147,26 @@ def _jpeg(data: bytes) -> PictureHeader:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """The marker of each segment of a JPEG before its first scan, and where its content begins and ends."""
+    """The marker of each segment of a JPEG, and where its content begins and ends, with a scan's data.
+
+    Raises:
+        IndexError, struct.error: too many segments, or a damaged one.
+    """
     position = 2
     for _ in range(_MOST_PARTS):
-        if position + 4 > len(data) or data[position] != 0xFF or data[position + 1] in (_JPEG_START_OF_SCAN, _JPEG_END):
+        if position + 4 > len(data) or data[position] != 0xFF or data[position + 1] == _JPEG_END:
             return
-        marker = data[position + 1]
+        marker, begin = data[position + 1], position + 4
         if marker == 0xFF or marker in _JPEG_BARE:
             position += 1 if marker == 0xFF else 2
             continue
-        length = struct.unpack(">H", data[position + 2 : position + 4])[0]
-        yield marker, position + 4, position + 2 + length
-        position += 2 + length
+        end = position + 2 + struct.unpack(">H", data[position + 2 : begin])[0]
+        if marker == JPEG_START_OF_SCAN:
+            found = _JPEG_MARKER.search(data, end)
+            end = found.start() if found else len(data)
+        yield marker, begin, end
+        position = end
+    raise IndexError("too many marks")
 
 
 def _tiff(data: bytes) -> PictureHeader:
